@@ -1,0 +1,81 @@
+package cache
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Root is the directory that holds everything cached:
+// $ERLANG_OPERATOR_CACHE, or else erlang-operator in the user's cache
+// directory.
+func Root() (string, error) {
+	if dir := os.Getenv("ERLANG_OPERATOR_CACHE"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("find the cache directory: %w; set ERLANG_OPERATOR_CACHE to a directory of your choice", err)
+	}
+	return filepath.Join(dir, "erlang-operator"), nil
+}
+
+// Once makes path unless it exists. The function given is to make a file or a
+// directory at tmp, a name beside path that does not exist yet; when it
+// returns without an error, tmp becomes path in one step. So path is either
+// absent or complete, however the making is interrupted.
+//
+// Processes that want the same path take turns: the first makes it, the
+// others wait and find it made.
+func Once(path string, create func(tmp string) error) error {
+	if exists(path) {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	unlock, err := lock(path + ".lock")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if exists(path) {
+		return nil
+	}
+
+	// Holding the lock, whatever is there was left by an interrupted process.
+	tmp := path + ".tmp"
+	if err := os.RemoveAll(tmp); err != nil {
+		return fmt.Errorf("remove what an interrupted build left: %w", err)
+	}
+	if err := create(tmp); err != nil {
+		return fmt.Errorf("make %s: %w", path, err)
+	}
+	return os.Rename(tmp, path)
+}
+
+// lock waits for the lock on the named file. The kernel releases it when the
+// process ends, so a killed process blocks nobody.
+func lock(name string) (unlock func(), err error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+		if err != syscall.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", name, err)
+	}
+	return func() { f.Close() }, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
