@@ -1,0 +1,14 @@
+package certs
+
+// Keys of the objects that the manager writes, and the nodes and the probe read.
+const (
+	// CookieKey in the cookie Secret.
+	CookieKey = "cookie"
+	// TrustKey in the distribution ConfigMap: the trust bundle, PEM.
+	TrustKey = "trust.pem"
+	// OptionsKey in the distribution ConfigMap: the text of -ssl_dist_optfile.
+	OptionsKey = "inet_tls.conf"
+	// CombinedKey in a certificate's Secret: the private key, then the chain, in one
+	// file, so that the two never disagree while a node reads them.
+	CombinedKey = "tls-combined.pem"
+)
