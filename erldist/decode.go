@@ -1,0 +1,315 @@
+package erldist
+
+import (
+	"encoding/binary"
+	"math"
+	"math/big"
+	"slices"
+	"unicode/utf8"
+)
+
+// MaxDepth limits how deeply the terms that are decoded may be nested.
+const MaxDepth = 256
+
+// Unmarshal decodes a term in the external term format, with its version byte and
+// nothing after it.
+func Unmarshal(data []byte) (Term, error) {
+	t, rest, err := decodeVersioned(data)
+	if err == nil && len(rest) != 0 {
+		err = malformed("term", nil, "%d bytes follow it", len(rest))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// decodeVersioned decodes the first of several versioned terms.
+func decodeVersioned(data []byte) (t Term, rest []byte, err error) {
+	d := decoder{data: data}
+	if v := d.uint8(); d.err == nil && v != tagVersion {
+		d.fail("version %d instead of %d", v, tagVersion)
+	}
+	t = d.term(0)
+	if d.err != nil {
+		return nil, nil, d.err
+	}
+	return t, d.data, nil
+}
+
+// decoder decodes terms from data. After the first error it gives zeros; err is
+// looked at where it ends a loop and at the end.
+//
+// A length field never sizes an allocation: bytes are taken only as far as data
+// reaches, and sequences of terms grow as their elements are decoded. An element
+// takes at least one byte of data.
+type decoder struct {
+	data []byte
+	err  error
+}
+
+func (d *decoder) fail(format string, args ...any) {
+	if d.err == nil {
+		d.err = malformed("term", nil, format, args...)
+	}
+}
+
+func (d *decoder) bytes(n uint64) []byte {
+	if d.err != nil {
+		return nil
+	}
+	if n > uint64(len(d.data)) {
+		d.fail("%d bytes are announced, %d are there", n, len(d.data))
+		return nil
+	}
+	b := d.data[:n]
+	d.data = d.data[n:]
+	return b
+}
+
+func (d *decoder) uint8() uint8 {
+	if b := d.bytes(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (d *decoder) uint16() uint16 {
+	if b := d.bytes(2); b != nil {
+		return binary.BigEndian.Uint16(b)
+	}
+	return 0
+}
+
+func (d *decoder) uint32() uint32 {
+	if b := d.bytes(4); b != nil {
+		return binary.BigEndian.Uint32(b)
+	}
+	return 0
+}
+
+func (d *decoder) uint64() uint64 {
+	if b := d.bytes(8); b != nil {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
+func (d *decoder) term(depth int) Term {
+	if depth > MaxDepth {
+		d.fail("nested more than %d deep", MaxDepth)
+	}
+	tag := d.uint8()
+	if d.err != nil {
+		return nil
+	}
+	switch tag {
+	case tagSmallAtomUTF8, tagAtomUTF8, tagSmallAtom, tagAtom:
+		return d.atomOf(tag)
+	case tagSmallInteger:
+		return Int(d.uint8())
+	case tagInteger:
+		return Int(int32(d.uint32()))
+	case tagSmallBig:
+		return d.bigInt(uint64(d.uint8()))
+	case tagLargeBig:
+		return d.bigInt(uint64(d.uint32()))
+	case tagNewFloat:
+		return d.float()
+	case tagSmallTuple:
+		return Tuple(d.terms(uint32(d.uint8()), depth))
+	case tagLargeTuple:
+		return Tuple(d.terms(d.uint32(), depth))
+	case tagNil:
+		return List{}
+	case tagList:
+		return d.list(depth)
+	case tagString:
+		return d.string()
+	case tagBinary:
+		return Binary(slices.Clone(d.bytes(uint64(d.uint32()))))
+	case tagBitBinary:
+		return d.bitString()
+	case tagMap:
+		return d.mapOf(d.uint32(), depth)
+	case tagNewPid:
+		return Pid{Node: d.atom(), ID: d.uint32(), Serial: d.uint32(), Creation: d.uint32()}
+	case tagNewPort:
+		return Port{Node: d.atom(), ID: uint64(d.uint32()), Creation: d.uint32()}
+	case tagV4Port:
+		return Port{Node: d.atom(), ID: d.uint64(), Creation: d.uint32()}
+	case tagNewerRef:
+		return d.ref()
+	case tagExport:
+		return d.export()
+	case tagNewFun:
+		return d.fun()
+	}
+	d.fail("tag %d is none that a peer of ours may send", tag)
+	return nil
+}
+
+// terms decodes n terms of the next deeper level.
+func (d *decoder) terms(n uint32, depth int) []Term {
+	if uint64(n) > uint64(len(d.data)) {
+		d.fail("%d elements are announced, %d bytes are there", n, len(d.data))
+		return nil
+	}
+	terms := make([]Term, 0, min(n, 16))
+	for range n {
+		t := d.term(depth + 1)
+		if d.err != nil {
+			return nil
+		}
+		terms = append(terms, t)
+	}
+	return terms
+}
+
+// atom decodes an atom where nothing else may stand.
+func (d *decoder) atom() Atom {
+	tag := d.uint8()
+	if d.err != nil {
+		return ""
+	}
+	return d.atomOf(tag)
+}
+
+func (d *decoder) atomOf(tag uint8) Atom {
+	var text []byte
+	latin1 := false
+	switch tag {
+	case tagSmallAtomUTF8:
+		text = d.bytes(uint64(d.uint8()))
+	case tagAtomUTF8:
+		text = d.bytes(uint64(d.uint16()))
+	case tagSmallAtom:
+		text, latin1 = d.bytes(uint64(d.uint8())), true
+	case tagAtom:
+		text, latin1 = d.bytes(uint64(d.uint16())), true
+	default:
+		d.fail("tag %d where only an atom may be", tag)
+	}
+	if latin1 {
+		runes := make([]rune, len(text))
+		for i, c := range text {
+			runes[i] = rune(c)
+		}
+		text = []byte(string(runes))
+	}
+	if !utf8.Valid(text) || utf8.RuneCount(text) > 255 {
+		d.fail("an atom that is not UTF-8 of at most 255 characters")
+	}
+	return Atom(text)
+}
+
+func (d *decoder) bigInt(size uint64) Term {
+	sign := d.uint8()
+	magnitude := slices.Clone(d.bytes(size))
+	slices.Reverse(magnitude)
+	n := new(big.Int).SetBytes(magnitude)
+	if sign > 1 {
+		d.fail("the sign of an integer is %d", sign)
+	}
+	if sign == 1 {
+		n.Neg(n)
+	}
+	if n.IsInt64() {
+		return Int(n.Int64())
+	}
+	return (*BigInt)(n)
+}
+
+func (d *decoder) float() Term {
+	f := math.Float64frombits(d.uint64())
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		d.fail("a float that is not finite")
+	}
+	return Float(f)
+}
+
+func (d *decoder) list(depth int) Term {
+	n := d.uint32()
+	head := d.terms(n, depth)
+	tail := d.term(depth + 1)
+	if d.err != nil {
+		return nil
+	}
+	if rest, ok := tail.(List); ok && len(rest) == 0 {
+		return List(head)
+	}
+	if len(head) == 0 {
+		d.fail("a list without elements has a tail")
+	}
+	return &ImproperList{Head: head, Tail: tail}
+}
+
+func (d *decoder) string() Term {
+	s := String(d.bytes(uint64(d.uint16())))
+	if s == "" {
+		return List{}
+	}
+	return s
+}
+
+func (d *decoder) bitString() Term {
+	n, bits := d.uint32(), d.uint8()
+	b := slices.Clone(d.bytes(uint64(n)))
+	if bits < 1 || bits > 8 || len(b) == 0 {
+		d.fail("a bit string of %d bytes with %d bits in the last", n, bits)
+		return nil
+	}
+	if bits == 8 {
+		return Binary(b)
+	}
+	return &BitString{Bytes: b, Bits: bits}
+}
+
+func (d *decoder) mapOf(n uint32, depth int) Term {
+	if uint64(n) > uint64(len(d.data)/2) {
+		d.fail("%d associations are announced, %d bytes are there", n, len(d.data))
+		return nil
+	}
+	m := make(Map, 0, min(n, 16))
+	for range n {
+		p := Pair{Key: d.term(depth + 1), Value: d.term(depth + 1)}
+		if d.err != nil {
+			return nil
+		}
+		m = append(m, p)
+	}
+	return m
+}
+
+func (d *decoder) ref() Term {
+	n := d.uint16()
+	r := Ref{Node: d.atom(), Creation: d.uint32()}
+	if n < 1 || int(n) > len(r.IDs) {
+		d.fail("a reference of %d words", n)
+		return nil
+	}
+	r.Len = uint8(n)
+	for i := range n {
+		r.IDs[i] = d.uint32()
+	}
+	return r
+}
+
+func (d *decoder) export() Term {
+	e := Export{Module: d.atom(), Function: d.atom()}
+	if tag := d.uint8(); d.err == nil && tag != tagSmallInteger {
+		d.fail("tag %d where only a small integer may be", tag)
+	}
+	e.Arity = d.uint8()
+	return e
+}
+
+// fun takes a closure by its length, which counts itself.
+func (d *decoder) fun() Term {
+	size := d.uint32()
+	if size < 4 {
+		d.fail("a fun of %d bytes", size)
+		return nil
+	}
+	return &Fun{Data: slices.Clone(d.bytes(uint64(size) - 4))}
+}

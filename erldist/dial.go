@@ -1,0 +1,268 @@
+package erldist
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"os"
+	"strconv"
+	"time"
+)
+
+// Dialer holds what is needed to connect to nodes. Only Cookie must be set. A Dialer
+// may be used by several goroutines at once, as long as none changes it.
+type Dialer struct {
+	// Cookie is the one that the nodes use.
+	Cookie Cookie
+
+	// TLS makes distribution run over TLS; nil means plaintext. The configuration
+	// is the caller's: see ClientTLS. When its ServerName is empty, the host part of
+	// the node's name is verified.
+	TLS *tls.Config
+
+	// Port is the fixed distribution port of nodes that run without EPMD
+	// (-start_epmd false -erl_epmd_port Port). 0 means to ask EPMD.
+	Port uint16
+
+	// EPMDPort is EPMD's port; 0 means 4369.
+	EPMDPort uint16
+
+	// Host is the right half of the dynamic name that the peer gives us. Nodes
+	// restricted by net_kernel:allow/1 look at it. Empty means os.Hostname.
+	Host string
+
+	// Resolve finds the addresses of a host; nil means net.DefaultResolver.
+	Resolve func(ctx context.Context, host string) ([]string, error)
+
+	// DialContext opens TCP connections to resolved addresses; nil means a
+	// net.Dialer.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// Timeouts limits stages, besides the deadline of the context.
+	Timeouts map[Stage]time.Duration
+
+	// MaxFrame limits the messages that a peer may send; 0 means DefaultMaxFrame.
+	MaxFrame int
+}
+
+// DefaultMaxFrame is far above any answer that this package's users ask for.
+const DefaultMaxFrame = 16 << 20
+
+// Dial connects to a node: Resolve, Connect and Lookup unless Port is set,
+// ConnectDistribution, TLS if set, and Handshake. Errors are of type *StageError.
+func (d *Dialer) Dial(ctx context.Context, node string) (*Conn, error) {
+	name, host, err := SplitNodeName(node)
+	if err != nil {
+		return nil, &StageError{Stage: StageResolve, Node: node, Address: node, Err: err}
+	}
+	a := attempt{dialer: d, node: node, trace: traceOf(ctx)}
+	addresses, err := a.resolve(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	port := d.Port
+	if port == 0 {
+		reg, address, err := a.lookup(ctx, addresses, name)
+		if err != nil {
+			return nil, err
+		}
+		addresses, port = []string{address}, reg.Port
+	}
+	conn, _, err := a.connect(ctx, StageConnectDistribution, addresses, port)
+	if err != nil {
+		return nil, err
+	}
+	return a.establish(ctx, conn)
+}
+
+// DialAddress connects to the node that listens for distribution at address,
+// host:port, without resolving the node's host or asking EPMD: stages
+// ConnectDistribution, TLS if set, and Handshake.
+func (d *Dialer) DialAddress(ctx context.Context, node, address string) (*Conn, error) {
+	a := attempt{dialer: d, node: node, trace: traceOf(ctx)}
+	conn, err := a.connectTo(ctx, StageConnectDistribution, address)
+	if err != nil {
+		return nil, err
+	}
+	return a.establish(ctx, conn)
+}
+
+// NewConn speaks TLS, if set, and the handshake over an open connection, which it
+// closes on failure.
+func (d *Dialer) NewConn(ctx context.Context, node string, conn net.Conn) (*Conn, error) {
+	a := attempt{dialer: d, node: node, trace: traceOf(ctx)}
+	return a.establish(ctx, &countingConn{Conn: conn})
+}
+
+func (d *Dialer) epmdPort() uint16 {
+	if d.EPMDPort == 0 {
+		return epmdPort
+	}
+	return d.EPMDPort
+}
+
+func (d *Dialer) maxFrame() int {
+	if d.MaxFrame == 0 {
+		return DefaultMaxFrame
+	}
+	return d.MaxFrame
+}
+
+func (d *Dialer) localHost() string {
+	if d.Host != "" {
+		return d.Host
+	}
+	if host, err := os.Hostname(); err == nil && host != "" {
+		return host
+	}
+	return "localhost"
+}
+
+// attempt is one walk through the stages.
+type attempt struct {
+	dialer *Dialer
+	node   string
+	trace  *Trace
+}
+
+// run takes a stage: it limits it, reports it to the trace and puts its failure
+// into a StageError. received may be nil.
+func (a *attempt) run(ctx context.Context, stage Stage, address string, received func() int64, step func(context.Context) error) error {
+	if a.trace.StageStart != nil {
+		a.trace.StageStart(stage, address)
+	}
+	start := time.Now()
+	limited, cancel := ctx, context.CancelFunc(func() {})
+	if limit := a.dialer.Timeouts[stage]; limit > 0 {
+		limited, cancel = context.WithTimeout(ctx, limit)
+	}
+	err := step(limited)
+	took := time.Since(start)
+	if err != nil {
+		err = a.failure(limited, stage, address, took, err)
+		if received != nil {
+			err.(*StageError).Received = received()
+		}
+	}
+	cancel()
+	if a.trace.StageDone != nil {
+		a.trace.StageDone(StageReport{Stage: stage, Address: address, Start: start, Duration: took, Err: err})
+	}
+	return err
+}
+
+// failure gives an error its stage and a shape that callers can classify.
+func (a *attempt) failure(ctx context.Context, stage Stage, address string, took time.Duration, err error) error {
+	if n, ok := alertNumber(err); ok {
+		err = &AlertError{Number: n}
+		if stage == StageHandshake {
+			stage = StageTLS
+		}
+	} else if errors.Is(ctx.Err(), context.Canceled) && (isTimeout(err) || errors.Is(err, context.Canceled)) {
+		err = context.Canceled
+	} else if isTimeout(err) {
+		err = &TimeoutError{After: took}
+	}
+	return &StageError{Stage: stage, Node: a.node, Address: address, Err: err}
+}
+
+func (a *attempt) resolve(ctx context.Context, host string) (addresses []string, err error) {
+	err = a.run(ctx, StageResolve, host, nil, func(ctx context.Context) error {
+		if net.ParseIP(host) != nil {
+			addresses = []string{host}
+			return nil
+		}
+		resolve := a.dialer.Resolve
+		if resolve == nil {
+			resolve = net.DefaultResolver.LookupHost
+		}
+		addresses, err = resolve(ctx, host)
+		if err == nil && len(addresses) == 0 {
+			err = &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+		}
+		return err
+	})
+	if err == nil && a.trace.Resolved != nil {
+		a.trace.Resolved(addresses)
+	}
+	return addresses, err
+}
+
+// connect tries the addresses in turn and returns the first error if none works.
+func (a *attempt) connect(ctx context.Context, stage Stage, addresses []string, port uint16) (conn *countingConn, address string, err error) {
+	for _, ip := range addresses {
+		c, e := a.connectTo(ctx, stage, net.JoinHostPort(ip, strconv.Itoa(int(port))))
+		if e == nil {
+			return c, ip, nil
+		}
+		if err == nil {
+			err = e
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, "", err
+}
+
+func (a *attempt) connectTo(ctx context.Context, stage Stage, address string) (*countingConn, error) {
+	dial := a.dialer.DialContext
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	var conn net.Conn
+	err := a.run(ctx, stage, address, nil, func(ctx context.Context) (err error) {
+		conn, err = dial(ctx, "tcp", address)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &countingConn{Conn: conn}, nil
+}
+
+// talk runs a stage on an open connection: as soon as the context ends, reads and
+// writes fail.
+func (a *attempt) talk(ctx context.Context, stage Stage, conn *countingConn, step func() error) error {
+	return a.run(ctx, stage, conn.RemoteAddr().String(), conn.Received, func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(longAgo) })
+		defer stop()
+		return step()
+	})
+}
+
+// longAgo is a deadline that ends reads and writes at once.
+var longAgo = time.Unix(1, 0)
+
+// establish runs TLS and the handshake, and closes the connection on failure.
+func (a *attempt) establish(ctx context.Context, raw *countingConn) (*Conn, error) {
+	c := &Conn{node: a.node, dialer: a.dialer, raw: raw, stream: raw, handshakeHeader: 2}
+	if a.dialer.TLS != nil {
+		secured := tls.Client(raw, a.tlsConfig())
+		if err := a.talk(ctx, StageTLS, raw, secured.Handshake); err != nil {
+			_ = raw.Close()
+			return nil, err
+		}
+		state := secured.ConnectionState()
+		c.stream, c.handshakeHeader, c.tls = secured, 4, &state
+	}
+	c.in = bufio.NewReader(c.stream)
+	if err := a.talk(ctx, StageHandshake, raw, func() error { return c.handshake(a.trace) }); err != nil {
+		_ = raw.Close()
+		return nil, err
+	}
+	c.start()
+	return c, nil
+}
+
+func (a *attempt) tlsConfig() *tls.Config {
+	config := a.dialer.TLS
+	if config.ServerName != "" || config.InsecureSkipVerify {
+		return config
+	}
+	config = config.Clone()
+	_, config.ServerName, _ = SplitNodeName(a.node)
+	return config
+}

@@ -1,0 +1,58 @@
+// Package erldist speaks the Erlang distribution protocol as a hidden, short
+// lived client: it finds a node through EPMD, connects to it over TCP or
+// mutual TLS, proves the cookie in both directions and makes remote calls.
+//
+// It exists for programs that verify and look after Erlang clusters from
+// outside. The zero cost of being observed is therefore part of its contract: a
+// [Conn] is hidden (it never appears in nodes()) and asks the peer for a
+// dynamic name (DFLAG_NAME_ME), so that it neither collides with a member nor
+// leaves a new atom behind for every connection. It never takes a given name.
+//
+//	d := erldist.Dialer{
+//		Cookie: erldist.NewCookie(secret),
+//		TLS:    erldist.ClientTLS(roots, certificate),
+//	}
+//	conn, err := d.Dial(ctx, "chat@chat-0.chat.default.svc.cluster.local")
+//	if err != nil {
+//		return err // *StageError: which stage, which address, which cause
+//	}
+//	defer conn.Close()
+//	nodes, err := conn.Call(ctx, "erlang", "nodes")
+//
+// # Stages
+//
+// A connection is made in [Stage]s, and every error is a [*StageError] that
+// names the one that failed and wraps its cause. Causes are types or sentinels,
+// never texts: [ErrNotRegistered], [*StatusError], [ErrCookieRejected],
+// [ErrPeerCookie], [*NameMismatchError], [*FlagsError], [*AlertError],
+// [*MalformedError], [*TimeoutError], the errors of crypto/tls, crypto/x509 and
+// net. [WithTrace] shows each stage and its duration as it happens.
+//
+// # Protocol
+//
+// The package implements the initiating side of handshake version 6
+// (OTP 23 and later; OTP 25 and later are tried), as described in the
+// "Distribution Protocol" chapter of the ERTS User's Guide (erl_dist_protocol)
+// and in kernel's dist_util.erl; EPMD's PORT_PLEASE2_REQ and NAMES_REQ (the same
+// chapter, "EPMD Protocol", and erl_epmd.erl); and the part of the "External
+// Term Format" chapter (erl_ext_dist) that the calls need.
+//
+// Message framing differs between the carriers, although the documentation does
+// not say so: plain TCP has two byte lengths during the handshake and four byte
+// lengths after it; TLS has four byte lengths throughout (ssl's inet_tls_dist.erl
+// sets {packet,4} on the socket before the handshake).
+//
+// # Hostile peers
+//
+// Whatever a peer sends, memory stays bounded: no buffer is sized by a length
+// field, only by bytes that have arrived; frames are limited by
+// [Dialer].MaxFrame, handshake messages and EPMD answers by constants, the
+// nesting of terms by [MaxDepth]. A decoded term takes at most some fifty times
+// the memory of its encoding.
+//
+// # Secrets
+//
+// The cookie lives in a [Cookie], which every printing verb and encoder shows
+// redacted. Errors never contain cookies, challenges, digests, keys or the
+// arguments and results of calls.
+package erldist
