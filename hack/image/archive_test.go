@@ -1,0 +1,183 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+)
+
+func TestArchiveIsAValidNamedImage(t *testing.T) {
+	files := sampleFiles(t)
+	path, err := image{
+		reference: "docker.io/example/sample:1",
+		config:    v1.Config{User: nobody, Cmd: []string{"/bin/tool"}},
+		files:     func(t *tree) error { return t.directory(files) },
+	}.archive(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	index, err := layout.ImageIndexFromPath(unpack(t, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Index(index); err != nil {
+		t.Error(err)
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(manifest.Manifests); n != 1 {
+		t.Fatalf("%d images in the archive, want 1", n)
+	}
+	annotations := manifest.Manifests[0].Annotations
+	if got := annotations["io.containerd.image.name"]; got != "docker.io/example/sample:1" {
+		t.Errorf("containerd would name the image %q", got)
+	}
+	img, err := index.Image(manifest.Manifests[0].Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.Config.User != nobody {
+		t.Errorf("user %q, want %q", config.Config.User, nobody)
+	}
+}
+
+func TestArchiveIsReproducible(t *testing.T) {
+	contents := make([][]byte, 2)
+	for i := range contents {
+		// Made anew, so with other inodes and other times.
+		files := sampleFiles(t)
+		path, err := image{
+			reference: "docker.io/example/sample:1",
+			files:     func(t *tree) error { return t.directory(files) },
+		}.archive(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if contents[i], err = os.ReadFile(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(contents[0], contents[1]) {
+		t.Error("the same files gave two different archives")
+	}
+}
+
+func TestTreeKeepsModesAndLinks(t *testing.T) {
+	files := sampleFiles(t)
+	var buffer bytes.Buffer
+	tr := newTree(&buffer)
+	if err := tr.directory(files, "tmp"); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.close(); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]*tar.Header{}
+	for r := tar.NewReader(&buffer); ; {
+		header, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[header.Name] = header
+	}
+	if h := got["bin/tool"]; h == nil || h.Mode != 0o4755 {
+		t.Errorf("bin/tool: %+v, want mode 04755", h)
+	}
+	if h := got["bin/twin"]; h == nil || h.Typeflag != tar.TypeLink || h.Linkname != "bin/tool" {
+		t.Errorf("bin/twin: %+v, want a hard link to bin/tool", h)
+	}
+	if h := got["sbin"]; h == nil || h.Typeflag != tar.TypeSymlink || h.Linkname != "bin" {
+		t.Errorf("sbin: %+v, want a symbolic link to bin", h)
+	}
+	if h := got["tmp/"]; h == nil || h.Mode != 0o1777 {
+		t.Errorf("tmp/: %+v, want mode 01777", h)
+	}
+	if h := got["tmp/left"]; h != nil {
+		t.Error("a hollow directory came with its content")
+	}
+}
+
+func TestArchiveNameFollowsItsInputs(t *testing.T) {
+	base := image{reference: "docker.io/example/sample:1", inputs: "a"}
+	for what, other := range map[string]image{
+		"files":  {reference: base.reference, inputs: "b"},
+		"config": {reference: base.reference, inputs: "a", config: v1.Config{User: "1"}},
+		"tag":    {reference: "docker.io/example/sample:2", inputs: "a"},
+	} {
+		if other.digest() == base.digest() {
+			t.Errorf("another %s, but the same archive name", what)
+		}
+	}
+}
+
+// sampleFiles makes a small root file system with one of each kind of file.
+func sampleFiles(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.Mkdir(filepath.Join(dir, "bin"), 0o755))
+	tool := filepath.Join(dir, "bin", "tool")
+	must(os.WriteFile(tool, []byte("tool"), 0o755))
+	must(os.Chmod(tool, 0o755|os.ModeSetuid))
+	must(os.Chtimes(tool, time.Now(), time.Now()))
+	must(os.Link(tool, filepath.Join(dir, "bin", "twin")))
+	must(os.Symlink("bin", filepath.Join(dir, "sbin")))
+	must(os.Mkdir(filepath.Join(dir, "tmp"), 0o755))
+	must(os.Chmod(filepath.Join(dir, "tmp"), 0o777|os.ModeSticky))
+	must(os.WriteFile(filepath.Join(dir, "tmp", "left"), nil, 0o644))
+	return dir
+}
+
+func unpack(t *testing.T, archive string) string {
+	t.Helper()
+	dir := t.TempDir()
+	f, err := os.Open(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for r := tar.NewReader(f); ; {
+		header, err := r.Next()
+		if err == io.EOF {
+			return dir
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Join(dir, header.Name)
+		if header.Typeflag == tar.TypeDir {
+			err = os.MkdirAll(name, 0o755)
+		} else {
+			var content []byte
+			if content, err = io.ReadAll(r); err == nil {
+				err = os.WriteFile(name, content, 0o644)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/erlang-operator/erlang-operator/hack/cache"
+)
+
+// suites maps each OTP release to the Debian suite that ships it.
+var suites = map[string]string{
+	"25": "bookworm",
+	"27": "trixie",
+	"29": "forky",
+}
+
+// packages is Erlang as far as distribution over TLS needs it.
+const packages = "erlang-base,erlang-crypto,erlang-public-key,erlang-asn1,erlang-ssl"
+
+// useless is what a Debian installation carries and no container reads.
+var useless = []string{
+	"var/cache/apt",
+	"var/cache/debconf",
+	"var/lib/apt/lists",
+	"var/log",
+	"usr/share/doc",
+	"usr/share/info",
+	"usr/share/locale",
+	"usr/share/man",
+}
+
+// hollow is what stays empty in the image, though whoever works in the root
+// file system with chroot may have mounted or left something there.
+var hollow = []string{"dev", "proc", "root", "run", "sys", "tmp", "var/tmp"}
+
+// The user that runs Erlang in the image.
+const (
+	uid      = 1000
+	username = "erlang"
+	home     = "/home/" + username
+	path     = "/usr/local/bin:/usr/bin:/bin"
+)
+
+func releases() string {
+	return strings.Join(slices.Sorted(maps.Keys(suites)), "|")
+}
+
+// erlangImage returns the archive of the image of an OTP release.
+func erlangImage(ctx context.Context, release string) (string, error) {
+	rootfs, err := erlangRootfs(ctx, release)
+	if err != nil {
+		return "", err
+	}
+	cached, err := cache.Root()
+	if err != nil {
+		return "", err
+	}
+	// dpkg's record of the packages and their versions says what is in there.
+	inputs, err := digestOf(filepath.Join(rootfs, "var/lib/dpkg/status"))
+	if err != nil {
+		return "", err
+	}
+	return image{
+		reference: "docker.io/erlang-operator/erlang:" + release,
+		config: v1.Config{
+			Cmd:        []string{"erl", "-noinput"},
+			Env:        environment(home),
+			User:       fmt.Sprintf("%d:%d", uid, uid),
+			WorkingDir: home,
+		},
+		inputs: inputs,
+		files:  func(t *tree) error { return t.directory(rootfs, hollow...) },
+	}.archive(filepath.Join(cached, "images"))
+}
+
+func environment(home string) []string {
+	return []string{"PATH=" + path, "HOME=" + home, "LANG=C.UTF-8"}
+}
+
+// erlangRootfs returns the directory of a Debian with an OTP release in it.
+func erlangRootfs(ctx context.Context, release string) (string, error) {
+	suite, known := suites[release]
+	if !known {
+		return "", fmt.Errorf("no Debian suite is known for OTP %s; known are %s", release, releases())
+	}
+	cached, err := cache.Root()
+	if err != nil {
+		return "", err
+	}
+	rootfs := filepath.Join(cached, "erlang", release, "rootfs")
+	err = cache.Once(rootfs, func(tmp string) error {
+		if err := ensureDebootstrap(ctx); err != nil {
+			return err
+		}
+		progress("Installing Debian %s with Erlang/OTP %s: about a minute", suite, release)
+		if err := debootstrap(ctx, suite, tmp); err != nil {
+			return err
+		}
+		if err := trim(tmp); err != nil {
+			return err
+		}
+		if err := addUser(tmp); err != nil {
+			return err
+		}
+		return checkErlang(ctx, tmp, release)
+	})
+	return rootfs, err
+}
+
+// debootstrap installs a suite into dir. It runs in name spaces of its own,
+// so that when it or this program is killed, its children and its mounts go
+// with it.
+func debootstrap(ctx context.Context, suite, dir string) error {
+	// The death signal is sent when the parent *thread* ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	log, err := os.Create(dir + ".log")
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	// All suites are installed by the script named sid; saying so lets an
+	// older debootstrap install a suite that it has not heard of. The empty
+	// argument before it leaves the choice of the mirror alone.
+	cmd := exec.CommandContext(ctx, "debootstrap", "--variant=minbase", "--include="+packages, suite, dir, "", "sid")
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,
+		Pdeathsig:  syscall.SIGKILL,
+	}
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("install Debian %s with debootstrap: %w; it said:\n%s", suite, err, lastLines(log.Name(), 5))
+	}
+	return os.Remove(log.Name())
+}
+
+// lastLines returns the end of a log, where the reason is.
+func lastLines(name string, n int) string {
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// trim empties the directories that nothing in a container reads.
+func trim(rootfs string) error {
+	for _, dir := range useless {
+		dir = filepath.Join(rootfs, dir)
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addUser gives the image's user a name and a home that it can write to: the
+// BEAM keeps its cookie there.
+func addUser(rootfs string) error {
+	if err := appendTo(filepath.Join(rootfs, "etc/passwd"),
+		fmt.Sprintf("%s:x:%d:%d::%s:/bin/sh\n", username, uid, uid, home)); err != nil {
+		return err
+	}
+	if err := appendTo(filepath.Join(rootfs, "etc/group"),
+		fmt.Sprintf("%s:x:%d:\n", username, uid)); err != nil {
+		return err
+	}
+	dir := filepath.Join(rootfs, home)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	return os.Chown(dir, uid, uid)
+}
+
+func appendTo(name, line string) error {
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteString(line); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+// checkErlang starts Erlang in the root file system as the image's user, with
+// what TLS needs, and compares its release.
+func checkErlang(ctx context.Context, rootfs, release string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	const program = `[{ok, _} = application:ensure_all_started(A) || A <- [crypto, public_key, ssl]],
+		io:format("~s", [erlang:system_info(otp_release)]), halt(0, [{flush, true}]).`
+	cmd := exec.CommandContext(ctx, "/usr/bin/erl", "-noinput", "-eval", program)
+	cmd.Dir = home
+	cmd.Env = environment(home)
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Chroot:     rootfs,
+		Credential: &syscall.Credential{Uid: uid, Gid: uid},
+	}
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("start Erlang in %s: %w: %s%s", rootfs, err, out, &complaint)
+	}
+	if got := string(out); got != release {
+		return fmt.Errorf("Debian %s ships OTP %s now, not %s: change the table of suites", suites[release], got, release)
+	}
+	return nil
+}
+
+// ensureDebootstrap installs debootstrap where it is missing.
+func ensureDebootstrap(ctx context.Context) error {
+	if os.Geteuid() != 0 {
+		return errors.New("making an Erlang image needs root: debootstrap installs a Debian in a chroot")
+	}
+	if _, err := exec.LookPath("debootstrap"); err == nil {
+		return nil
+	}
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return errors.New("debootstrap is missing, and so is apt-get to install it: install debootstrap with this host's package manager")
+	}
+	progress("Installing debootstrap with apt-get")
+	install := func() error { return apt(ctx, "install", "-y", "--no-install-recommends", "debootstrap") }
+	if install() == nil {
+		return nil
+	}
+	// The package lists may be missing or too old.
+	if err := apt(ctx, "update"); err != nil {
+		return err
+	}
+	return install()
+}
+
+func apt(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-qq"}, args...)...)
+	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("apt-get %s: %w", strings.Join(args, " "), err)
+	}
+	return nil
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	path, err := run(ctx, os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "image:", err)
+		os.Exit(1)
+	}
+	fmt.Println(path)
+}
+
+func run(ctx context.Context, args []string) (path string, err error) {
+	switch len(args) {
+	case 1:
+		switch args[0] {
+		case "pause", "coredns", "cert-manager":
+			return addon(ctx, args[0])
+		case "operator":
+			return operator(ctx)
+		}
+	case 2:
+		switch args[0] {
+		case "erlang":
+			return erlangImage(ctx, args[1])
+		case "rootfs":
+			return erlangRootfs(ctx, args[1])
+		}
+	}
+	return "", fmt.Errorf("usage: image pause|coredns|cert-manager|operator, or image erlang|rootfs %s", releases())
+}
+
+// progress tells whoever waits what is being done.
+func progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, format+"\n", args...)
+}

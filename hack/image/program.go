@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/erlang-operator/erlang-operator/hack/cache"
+)
+
+// nobody is the user that images without files of their own run as, the
+// number that distroless images use.
+const nobody = "65532:65532"
+
+// program is a Go program that makes an image by itself.
+type program struct {
+	reference string
+	// dir holds the program's module, or its package in a module.
+	dir string
+	// pkg is the package to build, as seen from dir.
+	pkg string
+}
+
+// addon returns the archive of one of the programs under hack. Their sources
+// are few, so a digest of them tells whether a build is needed.
+func addon(ctx context.Context, name string) (string, error) {
+	root, err := repository()
+	if err != nil {
+		return "", err
+	}
+	cached, err := cache.Root()
+	if err != nil {
+		return "", err
+	}
+	p := map[string]program{
+		"pause":        {"docker.io/erlang-operator/pause:dev", "hack/pause", "."},
+		"coredns":      {"docker.io/erlang-operator/coredns:1.15.0", "hack/coredns", "."},
+		"cert-manager": {"docker.io/erlang-operator/cert-manager-controller:1.21.2", "hack/certmanager", "."},
+	}[name]
+	p.dir = filepath.Join(root, p.dir)
+
+	inputs, err := sources(p.dir)
+	if err != nil {
+		return "", err
+	}
+	return p.image(inputs, func(t *tree) error {
+		return p.buildInto(ctx, t)
+	}).archive(filepath.Join(cached, "images"))
+}
+
+// operator returns the archive of the operator. Its sources are the whole
+// module, so the compiler's own cache tells what is new, and the digest of
+// the binary names the archive. Archives of older binaries are removed.
+func operator(ctx context.Context) (string, error) {
+	root, err := repository()
+	if err != nil {
+		return "", err
+	}
+	p := program{"docker.io/erlang-operator/erlang-operator:dev", root, "./cmd/erlang-operator"}
+	bin := filepath.Join(root, "bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return "", err
+	}
+	binary := filepath.Join(bin, "linux", p.name())
+	if err := p.build(ctx, binary); err != nil {
+		return "", err
+	}
+	inputs, err := digestOf(binary)
+	if err != nil {
+		return "", err
+	}
+	archive, err := p.image(inputs, func(t *tree) error {
+		return t.program(p.name(), binary)
+	}).archive(bin)
+	if err != nil {
+		return "", err
+	}
+	return archive, removeOthers(archive, filepath.Join(bin, p.name()+"-dev-*"))
+}
+
+func (p program) image(inputs string, files func(*tree) error) image {
+	return image{
+		reference: p.reference,
+		config: v1.Config{
+			Entrypoint: []string{"/" + p.name()},
+			User:       nobody,
+			WorkingDir: "/",
+		},
+		inputs: inputs,
+		files:  files,
+	}
+}
+
+// name is the program's name in its image.
+func (p program) name() string {
+	name := p.reference[strings.LastIndex(p.reference, "/")+1:]
+	return name[:strings.Index(name, ":")]
+}
+
+// buildInto builds the program and puts it into the tree.
+func (p program) buildInto(ctx context.Context, t *tree) error {
+	tmp, err := os.MkdirTemp("", "build-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	binary := filepath.Join(tmp, p.name())
+	if err := p.build(ctx, binary); err != nil {
+		return err
+	}
+	return t.program(p.name(), binary)
+}
+
+// build makes a static binary that depends on nothing but its sources and the
+// compiler.
+func (p program) build(ctx context.Context, binary string) error {
+	progress("Building %s", p.name())
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", binary, p.pkg)
+	cmd.Dir = p.dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("build %s in %s: %w", p.pkg, p.dir, err)
+	}
+	return nil
+}
+
+// repository finds the top of the source tree above the working directory.
+func repository() (string, error) {
+	wd, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for dir := wd; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "hack", "image", "doc.go")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("%s is not inside the source tree: run this from the repository", wd)
+		}
+	}
+}
+
+// sources is a digest of the files below dir, their names, and the compiler.
+func sources(dir string) (string, error) {
+	sum := sha256.New()
+	io.WriteString(sum, runtime.Version())
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		content, err := digestOf(path)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(sum, "%s %s\n", name, content)
+		return nil
+	})
+	return hex.EncodeToString(sum.Sum(nil)), err
+}
+
+func digestOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// removeOthers removes what matches the pattern, except keep and its lock.
+func removeOthers(keep, pattern string) error {
+	matches, err := filepath.Glob(pattern)
+	if err != nil {
+		return err
+	}
+	for _, path := range matches {
+		if strings.HasPrefix(path, keep) {
+			continue
+		}
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"archive/tar"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// epoch stands in for every time of day, so that equal content gives equal
+// bytes.
+var epoch = time.Unix(0, 0)
+
+// tree writes files into a tar stream, reproducibly.
+type tree struct {
+	tar *tar.Writer
+	// inodes remembers the first name of each file that has several.
+	inodes map[uint64]string
+}
+
+func newTree(w io.Writer) *tree {
+	return &tree{tar: tar.NewWriter(w), inodes: map[uint64]string{}}
+}
+
+// program adds one executable file, owned by root.
+func (t *tree) program(name, source string) error {
+	f, err := os.Open(source)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if err := t.tar.WriteHeader(&tar.Header{
+		Typeflag: tar.TypeReg,
+		Name:     name,
+		Mode:     0o755,
+		Size:     info.Size(),
+		ModTime:  epoch,
+	}); err != nil {
+		return err
+	}
+	_, err = io.Copy(t.tar, f)
+	return err
+}
+
+// directory adds what root holds, in lexical order, with owners, modes and
+// links. The hollow directories come without their content. Devices and
+// sockets stay behind: a container gets its own.
+func (t *tree) directory(root string, hollow ...string) error {
+	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || path == root {
+			return err
+		}
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		if err := t.entry(name, path, info); err != nil {
+			return err
+		}
+		if slices.Contains(hollow, name) {
+			return fs.SkipDir
+		}
+		return nil
+	})
+}
+
+func (t *tree) entry(name, path string, info fs.FileInfo) error {
+	if info.Mode()&(fs.ModeDevice|fs.ModeSocket|fs.ModeNamedPipe) != 0 {
+		return nil
+	}
+	var target string
+	if info.Mode()&fs.ModeSymlink != 0 {
+		var err error
+		if target, err = os.Readlink(path); err != nil {
+			return err
+		}
+	}
+	header, err := tar.FileInfoHeader(info, target)
+	if err != nil {
+		return err
+	}
+	header.Name = name
+	if info.IsDir() {
+		header.Name += "/"
+	}
+	header.ModTime, header.AccessTime, header.ChangeTime = epoch, time.Time{}, time.Time{}
+	// Names of users are the host's; the numbers count.
+	header.Uname, header.Gname = "", ""
+
+	if first := t.linked(name, info); first != "" {
+		header.Typeflag, header.Linkname, header.Size = tar.TypeLink, first, 0
+	}
+	if err := t.tar.WriteHeader(header); err != nil {
+		return fmt.Errorf("archive %s: %w", path, err)
+	}
+	if header.Typeflag != tar.TypeReg {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(t.tar, f)
+	return err
+}
+
+// linked returns the name under which this file is in the tree already, or
+// "".
+func (t *tree) linked(name string, info fs.FileInfo) string {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.Mode().IsRegular() || stat.Nlink < 2 {
+		return ""
+	}
+	first := t.inodes[stat.Ino]
+	if first == "" {
+		t.inodes[stat.Ino] = name
+	}
+	return first
+}
+
+func (t *tree) close() error { return t.tar.Close() }
