@@ -1,0 +1,87 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cert-manager/cert-manager/pkg/controller"
+	"golang.org/x/sync/errgroup"
+
+	// Controllers and issuer kinds register themselves when imported.
+	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/approver"
+	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/ca"
+	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/selfsigned"
+	_ "github.com/cert-manager/cert-manager/pkg/controller/certificates/issuing"
+	_ "github.com/cert-manager/cert-manager/pkg/controller/certificates/keymanager"
+	_ "github.com/cert-manager/cert-manager/pkg/controller/certificates/readiness"
+	_ "github.com/cert-manager/cert-manager/pkg/controller/certificates/requestmanager"
+	_ "github.com/cert-manager/cert-manager/pkg/controller/certificates/revisionmanager"
+	_ "github.com/cert-manager/cert-manager/pkg/controller/certificates/trigger"
+	_ "github.com/cert-manager/cert-manager/pkg/controller/clusterissuers"
+	_ "github.com/cert-manager/cert-manager/pkg/controller/issuers"
+	_ "github.com/cert-manager/cert-manager/pkg/issuer/ca"
+	_ "github.com/cert-manager/cert-manager/pkg/issuer/selfsigned"
+)
+
+// Options are the settings of cert-manager's controller program that matter
+// to the issuers here.
+type Options struct {
+	// Kubeconfig is the file to connect with; empty means the service account
+	// of the pod.
+	Kubeconfig string
+	// ClusterResourceNamespace holds the Secrets of ClusterIssuers.
+	ClusterResourceNamespace string
+	// EnableCertificateOwnerRef makes a Certificate the owner of its Secret.
+	// cert-manager's default is off.
+	EnableCertificateOwnerRef bool
+}
+
+// What cert-manager's controller program uses unless told otherwise.
+const (
+	workers    = 5
+	minBackoff = 1 * time.Hour
+	maxBackoff = 32 * time.Hour
+)
+
+var copiedAnnotations = []string{"*", "-kubectl.kubernetes.io/", "-fluxcd.io/", "-argocd.argoproj.io/"}
+
+// Run runs the controllers until the context ends. cert-manager's CRDs must
+// be served already.
+func Run(ctx context.Context, options Options) error {
+	running, ctx := errgroup.WithContext(ctx)
+
+	factory, err := controller.NewContextFactory(ctx, controller.ContextOptions{
+		Kubeconfig:         options.Kubeconfig,
+		KubernetesAPIQPS:   20,
+		KubernetesAPIBurst: 50,
+		IssuerOptions: controller.IssuerOptions{
+			ClusterResourceNamespace: options.ClusterResourceNamespace,
+		},
+		CertificateOptions: controller.CertificateOptions{
+			EnableOwnerRef:                           options.EnableCertificateOwnerRef,
+			CopiedAnnotationPrefixes:                 copiedAnnotations,
+			CertificateRequestMinimumBackoffDuration: minBackoff,
+			CertificateRequestMaximumBackoffDuration: maxBackoff,
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("connect cert-manager's controllers to the cluster: %w", err)
+	}
+	shared, err := factory.Build()
+	if err != nil {
+		return fmt.Errorf("set up cert-manager's controllers: %w", err)
+	}
+
+	for name, construct := range controller.Known() {
+		c, err := construct(factory)
+		if err != nil {
+			return fmt.Errorf("set up cert-manager's controller %s: %w", name, err)
+		}
+		running.Go(func() error { return c.Run(workers, ctx) })
+	}
+	// Only now do the informers know everything that is to be watched.
+	shared.SharedInformerFactory.Start(ctx.Done())
+	shared.KubeSharedInformerFactory.Start(ctx.Done())
+	return running.Wait()
+}

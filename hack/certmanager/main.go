@@ -1,0 +1,32 @@
+// Command cert-manager-controller runs cert-manager's controllers for the
+// issuer kinds CA and SelfSigned in a cluster. See package controllers for
+// what it leaves out.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	_ "time/tzdata" // renewal windows name time zones; the image has no files
+
+	"github.com/erlang-operator/erlang-operator/hack/certmanager/controllers"
+)
+
+func main() {
+	var options controllers.Options
+	flag.StringVar(&options.Kubeconfig, "kubeconfig", "", "file to connect to the cluster with; the pod's service account by default")
+	flag.StringVar(&options.ClusterResourceNamespace, "cluster-resource-namespace", "kube-system", "namespace of the Secrets of ClusterIssuers")
+	flag.BoolVar(&options.EnableCertificateOwnerRef, "enable-certificate-owner-ref", false, "make each Certificate the owner of its Secret")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := controllers.Run(ctx, options); err != nil && !errors.Is(ctx.Err(), context.Canceled) {
+		fmt.Fprintln(os.Stderr, "cert-manager-controller:", err)
+		os.Exit(1)
+	}
+}
