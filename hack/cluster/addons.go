@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// kubectl runs as the administrator.
+func (c *cluster) kubectl(ctx context.Context, args ...string) (string, error) {
+	return output(ctx, append([]string{c.bin("kubectl"), "--kubeconfig=" + c.kubeconfig()}, args...)...)
+}
+
+// awaitNodes waits until every node is Ready.
+func (c *cluster) awaitNodes(ctx context.Context) error {
+	for _, n := range c.nodes {
+		err := await(ctx, "node "+n.name, 2*time.Minute, c.logFile(n.name+"/kubelet"), func(ctx context.Context) error {
+			_, err := c.kubectl(ctx, "wait", "--for=condition=Ready", "node/"+n.name, "--timeout=10s")
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deployDNS runs CoreDNS, and asks it for a name from inside a node.
+func (c *cluster) deployDNS(ctx context.Context) error {
+	if err := c.makeImage(ctx, "coredns"); err != nil {
+		return err
+	}
+	t, err := template.ParseFS(manifests, "manifests/coredns.yaml")
+	if err != nil {
+		return err
+	}
+	var text bytes.Buffer
+	if err := t.Execute(&text, map[string]any{"Address": dnsService, "Domain": clusterDomain}); err != nil {
+		return err
+	}
+	apply := exec.CommandContext(ctx, c.bin("kubectl"), "--kubeconfig="+c.kubeconfig(), "apply", "--server-side", "--force-conflicts", "--filename=-")
+	apply.Stdin = &text
+	if _, err := outputOf(apply); err != nil {
+		return err
+	}
+	return c.awaitDeployments(ctx, "kube-system")
+}
+
+func (c *cluster) certManagerManifests() string {
+	return filepath.Join(c.checkout, "hack", "certmanager", "manifests")
+}
+
+// deployCertManager runs cert-manager from the manifests beside its program.
+func (c *cluster) deployCertManager(ctx context.Context) error {
+	if err := c.makeImage(ctx, "cert-manager"); err != nil {
+		return err
+	}
+	if _, err := c.kubectl(ctx, "apply", "--server-side", "--force-conflicts", "--filename="+c.certManagerManifests()); err != nil {
+		return err
+	}
+	if _, err := c.kubectl(ctx, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"); err != nil {
+		return err
+	}
+	return c.awaitDeployments(ctx, "cert-manager")
+}
+
+// awaitDeployments waits until all in a namespace are available, and tells
+// what their pods say when they are not.
+func (c *cluster) awaitDeployments(ctx context.Context, namespace string) error {
+	return await(ctx, "deployments in "+namespace, 3*time.Minute, "", func(ctx context.Context) error {
+		_, err := c.kubectl(ctx, "wait", "--for=condition=Available", "deployments", "--all", "--namespace="+namespace, "--timeout=20s")
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		return &notAvailable{err, c.podEvents(ctx, namespace)}
+	})
+}
+
+// notAvailable is a Deployment that does not come up, with what is known.
+type notAvailable struct {
+	err    error
+	events string
+}
+
+func (e *notAvailable) Error() string { return e.err.Error() + "\n" + e.events }
+
+func (e *notAvailable) Unwrap() error { return e.err }
+
+// podEvents are the latest warnings in a namespace.
+func (c *cluster) podEvents(ctx context.Context, namespace string) string {
+	events, _ := c.kubectl(ctx, "get", "events", "--namespace="+namespace, "--field-selector=type=Warning", "--sort-by=.lastTimestamp", "--no-headers")
+	lines := strings.Split(strings.TrimSpace(events), "\n")
+	return strings.Join(lines[max(0, len(lines)-8):], "\n")
+}

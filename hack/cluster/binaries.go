@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/erlang-operator/erlang-operator/hack/cache"
+)
+
+// A source is a Go module of ours, a directory in hack, that pins the modules
+// some programs are built from.
+type source struct {
+	dir    string
+	module string // the one that gives the programs their version
+	// stamp makes the linker flags that tell the programs their version.
+	stamp func(version string) string
+}
+
+var (
+	kubernetes = source{"kubernetes", "k8s.io/kubernetes", stampKubernetes}
+	etcd       = source{"etcd", "go.etcd.io/etcd/server/v3", nil}
+	containerd = source{"containerd", "github.com/containerd/containerd/v2", nil}
+)
+
+// A program is built from one package of a source.
+type program struct {
+	source  source
+	pkg     string
+	minutes string // how long it takes at worst, for the patient
+}
+
+var programs = map[string]program{
+	"etcd":                    {etcd, "go.etcd.io/etcd/server/v3", "1"},
+	"kube-apiserver":          {kubernetes, "k8s.io/kubernetes/cmd/kube-apiserver", "4"},
+	"kube-controller-manager": {kubernetes, "k8s.io/kubernetes/cmd/kube-controller-manager", "2"},
+	"kube-scheduler":          {kubernetes, "k8s.io/kubernetes/cmd/kube-scheduler", "1"},
+	"kubelet":                 {kubernetes, "k8s.io/kubernetes/cmd/kubelet", "2"},
+	"kube-proxy":              {kubernetes, "k8s.io/kubernetes/cmd/kube-proxy", "1"},
+	"kubectl":                 {kubernetes, "k8s.io/kubernetes/cmd/kubectl", "1"},
+	"containerd":              {containerd, "github.com/containerd/containerd/v2/cmd/containerd", "1"},
+	"containerd-shim-runc-v2": {containerd, "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2", "1"},
+	"ctr":                     {containerd, "github.com/containerd/containerd/v2/cmd/ctr", "1"},
+}
+
+// binDir holds links to the programs of the pinned versions. It outlives the
+// cluster: tests that need only an API server use it as well.
+func (c *cluster) binDir() string { return c.path("bin") }
+
+func (c *cluster) bin(name string) string { return filepath.Join(c.binDir(), name) }
+
+// build makes the named programs, or all, and prints the directory they are
+// in.
+func (c *cluster) build(ctx context.Context, names []string) error {
+	if err := c.buildPrograms(ctx, names...); err != nil {
+		return err
+	}
+	fmt.Println(c.binDir())
+	return nil
+}
+
+func (c *cluster) buildPrograms(ctx context.Context, names ...string) error {
+	if len(names) == 0 {
+		names = slices.Sorted(maps.Keys(programs))
+	}
+	for _, name := range names {
+		p, ok := programs[name]
+		if !ok {
+			return fmt.Errorf("no program %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(programs)), ", "))
+		}
+		built, err := c.buildProgram(ctx, name, p)
+		if err != nil {
+			return err
+		}
+		if err := link(built, c.bin(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// buildProgram returns the cached program of the pinned version, built if need
+// be.
+func (c *cluster) buildProgram(ctx context.Context, name string, p program) (string, error) {
+	dir := filepath.Join(c.checkout, "hack", p.source.dir)
+	version, err := pinnedVersion(ctx, dir, p.source.module)
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(c.cache, p.source.dir, version, name)
+	return file, cache.Once(file, func(tmp string) error {
+		say("        building %s %s, once: up to %s min on two cores", name, version, p.minutes)
+		defer sayWhileWaiting("still building " + name)()
+		flags := "-s -w"
+		if p.source.stamp != nil {
+			flags += " " + p.source.stamp(version)
+		}
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", flags, "-o", tmp, p.pkg)
+		cmd.Dir = dir
+		// Static programs, made without a C compiler and whatever workspace
+		// the developer has.
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+		_, err := outputOf(cmd)
+		return err
+	})
+}
+
+// pinnedVersion reads the version of a module from the go.mod in dir.
+func pinnedVersion(ctx context.Context, dir, module string) (string, error) {
+	text, err := output(ctx, "go", "mod", "edit", "-json", filepath.Join(dir, "go.mod"))
+	if err != nil {
+		return "", err
+	}
+	var mod struct {
+		Require []struct{ Path, Version string }
+	}
+	if err := json.Unmarshal([]byte(text), &mod); err != nil {
+		return "", fmt.Errorf("read %s/go.mod: %w", dir, err)
+	}
+	for _, required := range mod.Require {
+		if required.Path == module {
+			return required.Version, nil
+		}
+	}
+	return "", fmt.Errorf("%s/go.mod does not require %s", dir, module)
+}
+
+// stampKubernetes sets what a release build sets; without it clients see
+// version v0.0.0 and refuse what they take for an older cluster.
+func stampKubernetes(version string) string {
+	parts := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)
+	var flags []string
+	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
+		flags = append(flags,
+			"-X "+pkg+".gitVersion="+version,
+			"-X "+pkg+".gitMajor="+parts[0],
+			"-X "+pkg+".gitMinor="+parts[1])
+	}
+	return strings.Join(flags, " ")
+}
+
+func link(target, name string) error {
+	if current, err := os.Readlink(name); err == nil && current == target {
+		return nil
+	}
+	if err := os.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
+	}
+	if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	return os.Symlink(target, name)
+}

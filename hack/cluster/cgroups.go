@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const cgroupRoot = "/sys/fs/cgroup"
+
+// controllers are those that kubelet and runc cannot do without. On version 2
+// the last three are not controllers but always there.
+var controllers = []string{"cpu", "cpuset", "memory", "pids", "cpuacct", "devices", "freezer"}
+
+func cgroupVersion2() bool { return exists(filepath.Join(cgroupRoot, "cgroup.controllers")) }
+
+// hierarchies are the roots of the machine's cgroup trees: one on version 2,
+// one for each controller and for systemd's names on version 1.
+func hierarchies() []string {
+	if cgroupVersion2() {
+		return []string{cgroupRoot}
+	}
+	entries, err := os.ReadDir(cgroupRoot)
+	if err != nil {
+		return nil
+	}
+	var roots []string
+	for _, entry := range entries {
+		// A link, as cpu often is, names a hierarchy that is there already.
+		if entry.IsDir() {
+			roots = append(roots, filepath.Join(cgroupRoot, entry.Name()))
+		}
+	}
+	return roots
+}
+
+// makeCgroups makes a cgroup in every hierarchy, ready for kubelet to make
+// those of pods in it.
+func makeCgroups(path string) error {
+	for _, root := range hierarchies() {
+		dir := root
+		for name := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
+			if err := delegate(dir); err != nil {
+				return err
+			}
+			parent := dir
+			dir = filepath.Join(dir, name)
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				return fmt.Errorf("make cgroup: %w", err)
+			}
+			if err := inheritCPUs(parent, dir); err != nil {
+				return err
+			}
+		}
+		if err := delegate(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// delegate lets a cgroup's children have the controllers that it has itself,
+// which version 1 does not ask for.
+func delegate(dir string) error {
+	if !cgroupVersion2() {
+		return nil
+	}
+	available, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+	if err != nil {
+		return err
+	}
+	for _, controller := range strings.Fields(string(available)) {
+		err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+controller), 0o644)
+		if errors.Is(err, syscall.EBUSY) {
+			return fmt.Errorf("hand down controller %s in %s: processes are in that cgroup itself, as in a container without an init: run this on the host, or under an init that moves them into a cgroup of their own", controller, dir)
+		}
+		if err != nil && slices.Contains(controllers, controller) {
+			return fmt.Errorf("hand down controller %s in %s: %w", controller, dir, err)
+		}
+	}
+	return nil
+}
+
+// inheritCPUs fills in what version 1 leaves empty in a new cpuset, so that no
+// process could join it.
+func inheritCPUs(parent, child string) error {
+	if cgroupVersion2() {
+		return nil
+	}
+	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+		value, err := os.ReadFile(filepath.Join(parent, file))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		current, err := os.ReadFile(filepath.Join(child, file))
+		if err != nil {
+			return err
+		}
+		if len(bytes.TrimSpace(current)) > 0 {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(child, file), value, 0o644); err != nil {
+			return fmt.Errorf("give cgroup %s its processors: %w", child, err)
+		}
+	}
+	return nil
+}
+
+// clusterCgroups are the roots of the cluster's part of each hierarchy, as far
+// as there are any.
+func clusterCgroups() []string {
+	var found []string
+	for _, root := range hierarchies() {
+		if dir := filepath.Join(root, cgroupName); exists(dir) {
+			found = append(found, dir)
+		}
+	}
+	return found
+}
+
+// removeCgroups removes the cluster's cgroups, children first. The kernel
+// takes a moment to see that a killed process has left.
+func removeCgroups() error {
+	for _, top := range clusterCgroups() {
+		var dirs []string
+		filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.IsDir() {
+				dirs = append(dirs, path)
+			}
+			return nil
+		})
+		for _, dir := range slices.Backward(dirs) {
+			if err := removeCgroup(dir); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func removeCgroup(dir string) error {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		err := os.Remove(dir)
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("remove cgroup: %w", err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}

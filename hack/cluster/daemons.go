@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Every daemon carries these in its environment, and so does everything that
+// it starts, containerd's shims above all, which outlive containerd. There are
+// no pid files that could lie.
+const (
+	clusterMark = "ERLANG_OPERATOR_CLUSTER" // the checkout
+	daemonMark  = "ERLANG_OPERATOR_DAEMON"  // the daemon's name
+)
+
+// A daemon is a program that runs as long as the cluster does.
+type daemon struct {
+	name string // such as etcd, or worker-1/kubelet
+	args []string
+	// within holds the namespaces to run in: those of this process, or the
+	// host's when it is zero.
+	within int
+}
+
+// ensure starts the daemon unless it runs already with the same arguments.
+func (c *cluster) ensure(ctx context.Context, d daemon) error {
+	if running := c.find(d.name, d.args[0]); running != nil {
+		if slices.Equal(running.args(), d.args) {
+			return nil
+		}
+		say("        %s runs with other arguments: restarting it", d.name)
+		if err := kill(ctx, func() processList { return processList{*running}.alive() }); err != nil {
+			return err
+		}
+	}
+	return c.start(d)
+}
+
+func (c *cluster) start(d daemon) error {
+	log, err := openLog(c.logFile(d.name))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	args := d.args
+	if d.within != 0 {
+		args = append(enter(d.within), args...)
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = "/"
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = []string{
+		"PATH=" + c.binDir() + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		clusterMark + "=" + c.checkout,
+		daemonMark + "=" + d.name,
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", d.name, err)
+	}
+	c.started[d.name] = ended(cmd)
+	return nil
+}
+
+// ended says, without waiting, how a started program has ended, or nil. In the
+// moment of an exec a process has no environment to be known by, so for the
+// children of this one the kernel is asked instead.
+func ended(cmd *exec.Cmd) func() error {
+	end := make(chan error, 1)
+	go func() {
+		cmd.Wait()
+		end <- fmt.Errorf("it has ended: %s", cmd.ProcessState)
+		close(end)
+	}()
+	return func() error {
+		select {
+		case err, ok := <-end:
+			if !ok {
+				return errors.New("it has ended")
+			}
+			return err
+		default:
+			return nil
+		}
+	}
+}
+
+// enter is the command prefix that runs a program in a node's namespaces. It
+// is not "ip netns exec", which would put a new /sys without cgroups in place.
+func enter(pid int) []string {
+	return []string{"nsenter", "--target", strconv.Itoa(pid), "--mount", "--net", "--uts", "--"}
+}
+
+func openLog(file string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+}
+
+// find returns the process of a daemon: the one among those with its mark that
+// runs its program, since children inherit the mark.
+func (c *cluster) find(name, program string) *process {
+	for _, p := range processes() {
+		if p.mark(clusterMark) == c.checkout && p.mark(daemonMark) == name && p.program() == filepath.Base(program) {
+			return &p
+		}
+	}
+	return nil
+}
+
+// awaitDaemon waits until observe is content, and no longer than the daemon
+// lives.
+func (c *cluster) awaitDaemon(ctx context.Context, d daemon, limit time.Duration, observe func(context.Context) error) error {
+	return await(ctx, d.name, limit, c.logFile(d.name), func(ctx context.Context) error {
+		err := observe(ctx)
+		if err == nil {
+			return nil
+		}
+		if ended, ok := c.started[d.name]; ok {
+			if end := ended(); end != nil {
+				return hopeless{end}
+			}
+		}
+		return err
+	})
+}
+
+// A process is a directory in /proc.
+type process struct{ pid int }
+
+type processList []process
+
+func processes() processList {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var all processList
+	for _, entry := range entries {
+		if pid, err := strconv.Atoi(entry.Name()); err == nil {
+			all = append(all, process{pid})
+		}
+	}
+	return all
+}
+
+func (p process) file(name string) string {
+	return filepath.Join("/proc", strconv.Itoa(p.pid), name)
+}
+
+// mark is the value of a variable in the environment that the process was
+// started with.
+func (p process) mark(name string) string {
+	environ, _ := os.ReadFile(p.file("environ"))
+	for entry := range strings.SplitSeq(string(environ), "\x00") {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// program is the base name of the executable; a deleted one keeps its name.
+func (p process) program() string {
+	exe, _ := os.Readlink(p.file("exe"))
+	return filepath.Base(strings.TrimSuffix(exe, " (deleted)"))
+}
+
+func (p process) args() []string {
+	cmdline, _ := os.ReadFile(p.file("cmdline"))
+	return strings.Split(strings.TrimSuffix(string(cmdline), "\x00"), "\x00")
+}
+
+// inCgroup says whether the process is in the cluster's part of the cgroup
+// tree, as the processes of containers are.
+func (p process) inCgroup() bool {
+	membership, _ := os.ReadFile(p.file("cgroup"))
+	for line := range strings.Lines(string(membership)) {
+		if strings.Contains(line, ":/"+cgroupName+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// isAlive is false for a zombie, which nobody can kill and which holds
+// nothing.
+func (p process) isAlive() bool {
+	stat, err := os.ReadFile(p.file("stat"))
+	if err != nil {
+		return false
+	}
+	_, afterName, _ := strings.Cut(string(stat), ") ")
+	return afterName != "" && afterName[0] != 'Z' && afterName[0] != 'X'
+}
+
+func (list processList) alive() processList {
+	return slices.DeleteFunc(slices.Clone(list), func(p process) bool { return !p.isAlive() })
+}
+
+// kill ends what find returns, and looks again until it returns nothing:
+// a process may start another before it dies.
+func kill(ctx context.Context, find func() processList) error {
+	return await(ctx, "end processes", 30*time.Second, "", func(context.Context) error {
+		remaining := find()
+		for _, p := range remaining {
+			syscall.Kill(p.pid, syscall.SIGKILL)
+		}
+		if len(remaining) > 0 {
+			return fmt.Errorf("still running: %v", remaining)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"archive/tar"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// pauseImage is the sandbox of every pod, as hack/image names it.
+const pauseImage = "docker.io/erlang-operator/pause:dev"
+
+// load puts archives into every node, since no registry is there to pull from.
+func (c *cluster) load(ctx context.Context, archives []string) error {
+	if len(archives) == 0 {
+		return errors.New("name the archives to load")
+	}
+	if err := c.checkOwner(); err != nil {
+		return err
+	}
+	for _, archive := range archives {
+		if err := c.loadArchive(ctx, archive); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *cluster) loadArchive(ctx context.Context, archive string) error {
+	archive, err := filepath.Abs(archive)
+	if err != nil {
+		return err
+	}
+	image, err := readArchive(archive)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", archive, err)
+	}
+	for _, n := range c.nodes {
+		if n.holder() == 0 {
+			return fmt.Errorf("load %s: %s does not run; start it with up", image.name, n.name)
+		}
+		if n.has(ctx, image) {
+			continue
+		}
+		say("        loading %s into %s", image.name, n.name)
+		if _, err := n.ctr(ctx, "images", "import", "--snapshotter="+n.snapshotter(), archive); err != nil {
+			return err
+		}
+		if !n.has(ctx, image) {
+			return fmt.Errorf("load %s: %s took the archive and does not have the image", image.name, n.name)
+		}
+	}
+	return nil
+}
+
+// An image is known by its name and the digest of what the name stands for.
+type image struct{ name, digest string }
+
+// has says whether the node has this image, and not an older one of that name.
+func (n node) has(ctx context.Context, i image) bool {
+	list, err := n.ctr(ctx, "images", "list", "name=="+i.name)
+	return err == nil && strings.Contains(list, i.digest)
+}
+
+// readArchive finds the name and digest of the image in an OCI archive.
+func readArchive(file string) (image, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return image{}, err
+	}
+	defer f.Close()
+	archive := tar.NewReader(f)
+	for {
+		header, err := archive.Next()
+		if err != nil {
+			return image{}, fmt.Errorf("find index.json: %w", err)
+		}
+		if filepath.Clean(header.Name) != "index.json" {
+			continue
+		}
+		var index struct {
+			Manifests []struct {
+				Digest      string
+				Annotations map[string]string
+			}
+		}
+		if err := json.NewDecoder(archive).Decode(&index); err != nil {
+			return image{}, fmt.Errorf("read index.json: %w", err)
+		}
+		if len(index.Manifests) != 1 {
+			return image{}, fmt.Errorf("it holds %d images instead of one", len(index.Manifests))
+		}
+		manifest := index.Manifests[0]
+		for _, key := range []string{"io.containerd.image.name", "org.opencontainers.image.ref.name"} {
+			if name := manifest.Annotations[key]; name != "" {
+				return image{name, manifest.Digest}, nil
+			}
+		}
+		return image{}, errors.New("its image has no name")
+	}
+}
+
+// makeImage has hack/image make one of the images that the cluster itself
+// needs, and loads it.
+func (c *cluster) makeImage(ctx context.Context, name string) error {
+	defer sayWhileWaiting("making image " + name)()
+	cmd := exec.CommandContext(ctx, "go", "run", "./image", name)
+	cmd.Dir = filepath.Join(c.checkout, "hack")
+	archive, err := outputOf(cmd)
+	if err != nil {
+		return err
+	}
+	return c.loadArchive(ctx, strings.TrimSpace(archive))
+}

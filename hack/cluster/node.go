@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// A node is a set of namespaces, held open by a process that sleeps, in which
+// containerd, kubelet and kube-proxy run.
+type node struct {
+	*cluster
+	name    string
+	dir     string
+	link    string // the host's end of its link
+	address netip.Addr
+	pods    netip.Prefix
+}
+
+func newNode(c *cluster, number int) node {
+	name := fmt.Sprintf("worker-%d", number)
+	return node{
+		cluster: c,
+		name:    name,
+		dir:     c.path(name),
+		link:    fmt.Sprintf("erlop-w%d", number),
+		address: numbered(nodeRange, 3, 10+number),
+		pods:    netip.PrefixFrom(numbered(podRange, 2, number), 24),
+	}
+}
+
+// numbered is the address of a range with one of its bytes set.
+func numbered(within netip.Prefix, index, value int) netip.Addr {
+	bytes := within.Addr().As4()
+	bytes[index] = byte(value)
+	return netip.AddrFrom4(bytes)
+}
+
+// unshareScript becomes the process that holds a node's namespaces. The node's
+// own /run is empty and in memory, its /var is a directory of the checkout's;
+// whatever its daemons mount is seen by them alone.
+const unshareScript = `set -e
+hostname "$1"
+mount -t tmpfs -o mode=755 run /run
+mount --bind "$2" /var
+exec sleep infinity`
+
+func (n node) holderDaemon() daemon {
+	return daemon{name: n.name + "/namespaces", args: []string{"sleep", "infinity"}}
+}
+
+// holder is the process that holds the node's namespaces, or 0.
+func (n node) holder() int {
+	if p := n.find(n.holderDaemon().name, "sleep"); p != nil {
+		return p.pid
+	}
+	return 0
+}
+
+// ensureNamespaces makes the node's namespaces, links and cgroups.
+func (n node) ensureNamespaces(ctx context.Context) error {
+	if n.holder() == 0 {
+		if err := n.makeNamespaces(ctx); err != nil {
+			return err
+		}
+	}
+	if err := makeCgroups(n.cgroup()); err != nil {
+		return err
+	}
+	return n.ensureLink(ctx, n.holder())
+}
+
+func (n node) makeNamespaces(ctx context.Context) error {
+	// Without its holder, what may still run in a node's old namespaces is
+	// out of reach.
+	if err := n.killAll(ctx); err != nil {
+		return err
+	}
+	for _, dir := range []string{"lib", "log", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(n.dir, "var", dir), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := link("/run", filepath.Join(n.dir, "var", "run")); err != nil {
+		return err
+	}
+	holder := n.holderDaemon()
+	err := n.start(daemon{name: holder.name, args: []string{
+		"unshare", "--mount", "--net", "--uts", "--propagation", "slave",
+		"sh", "-c", unshareScript, "sh", n.name, filepath.Join(n.dir, "var"),
+	}})
+	if err != nil {
+		return err
+	}
+	return n.awaitDaemon(ctx, holder, 10*time.Second, func(context.Context) error {
+		if n.holder() == 0 {
+			return errors.New("the namespaces are not there yet")
+		}
+		return nil
+	})
+}
+
+// killAll ends every process of the node's daemons.
+func (n node) killAll(ctx context.Context) error {
+	return kill(ctx, func() processList {
+		var found processList
+		for _, p := range processes() {
+			if p.mark(clusterMark) == n.checkout && strings.HasPrefix(p.mark(daemonMark), n.name+"/") {
+				found = append(found, p)
+			}
+		}
+		return found.alive()
+	})
+}
+
+func (n node) cgroup() string { return "/" + cgroupName + "/" + n.name }
+
+func (n node) startContainerd(ctx context.Context) error {
+	config, err := n.writeConfig("containerd.toml")
+	if err != nil {
+		return err
+	}
+	if _, err := n.writeConfig("cni/10-pods.conflist"); err != nil {
+		return err
+	}
+	d := n.daemon("containerd", "--config="+config)
+	if err := n.ensure(ctx, d); err != nil {
+		return err
+	}
+	return n.awaitDaemon(ctx, d, time.Minute, func(ctx context.Context) error {
+		_, err := n.ctr(ctx, "version")
+		return err
+	})
+}
+
+func (n node) startKubelet(ctx context.Context) error {
+	config, err := n.writeConfig("kubelet.yaml")
+	if err != nil {
+		return err
+	}
+	d := n.daemon("kubelet",
+		"--config="+config,
+		"--kubeconfig="+n.kubeconfigOf(n.identity()),
+		"--hostname-override="+n.name,
+		"--node-ip="+n.address.String(),
+	)
+	return n.ensureServing(ctx, d, fmt.Sprintf("https://%s:10250/healthz", n.address), admin)
+}
+
+func (n node) startProxy(ctx context.Context) error {
+	config, err := n.writeConfig("kube-proxy.yaml")
+	if err != nil {
+		return err
+	}
+	d := n.daemon("kube-proxy", "--config="+config)
+	if err := n.ensure(ctx, d); err != nil {
+		return err
+	}
+	return n.awaitDaemon(ctx, d, time.Minute, func(ctx context.Context) error {
+		rules, err := n.inside(ctx, "nft", "list", "table", "ip", "kube-proxy")
+		if err == nil && !strings.Contains(rules, apiServerService.String()) {
+			err = errors.New("the Service kubernetes has no rules yet")
+		}
+		return err
+	})
+}
+
+func (n node) daemon(name string, args ...string) daemon {
+	return daemon{name: n.name + "/" + name, args: append([]string{n.bin(name)}, args...), within: n.holder()}
+}
+
+// inside runs a command in the node and returns its output.
+func (n node) inside(ctx context.Context, args ...string) (string, error) {
+	return output(ctx, append(enter(n.holder()), args...)...)
+}
+
+// ctr runs containerd's client on the images and containers of Kubernetes.
+func (n node) ctr(ctx context.Context, args ...string) (string, error) {
+	return n.inside(ctx, append([]string{n.bin("ctr"), "--namespace=k8s.io"}, args...)...)
+}
+
+//go:embed templates
+var templates embed.FS
+
+// writeConfig fills in one of the templates for the node.
+func (n node) writeConfig(name string) (string, error) {
+	t, err := template.ParseFS(templates, "templates/"+filepath.Base(name))
+	if err != nil {
+		return "", err
+	}
+	var text bytes.Buffer
+	err = t.Execute(&text, map[string]any{
+		"Name":            n.name,
+		"Address":         n.address,
+		"Cgroup":          n.cgroup(),
+		"Pods":            n.pods,
+		"PodRange":        podRange,
+		"DNS":             dnsService,
+		"Domain":          clusterDomain,
+		"CA":              n.certFile(kubernetesCA),
+		"Certificate":     n.certFile(n.name),
+		"Key":             n.keyFile(n.name),
+		"ProxyKubeconfig": n.kubeconfigOf(proxy),
+		"CNI":             n.config("cni"),
+		"PauseImage":      pauseImage,
+		"Snapshotter":     n.snapshotter(),
+	})
+	if err != nil {
+		return "", err
+	}
+	return n.config(name), writeWhole(n.config(name), text.Bytes(), 0o644)
+}
+
+func (n node) config(name string) string { return filepath.Join(n.dir, "etc", name) }

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func ownerRecord() string { return filepath.Join(machineDir, "checkout") }
+
+// takeTurns lets one up or down run at a time on the machine. The lock is the
+// name of an abstract socket, which needs no file and ends with its process.
+func takeTurns(ctx context.Context) (release func(), err error) {
+	var listener net.Listener
+	told := false
+	err = await(ctx, "wait for the other up or down", 30*time.Minute, "", func(context.Context) error {
+		listener, err = net.Listen("unix", "@erlang-operator-cluster")
+		if errors.Is(err, syscall.EADDRINUSE) {
+			if !told {
+				say("another up or down is running on this machine: waiting for it")
+				told = true
+			}
+			return err
+		}
+		if err != nil {
+			return hopeless{err}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func() { listener.Close() }, nil
+}
+
+// liveOwner is the checkout that processes of a cluster on this machine belong
+// to, if there are any.
+func liveOwner() string {
+	for _, p := range processes() {
+		if owner := p.mark(clusterMark); owner != "" && p.isAlive() {
+			return owner
+		}
+	}
+	return ""
+}
+
+// checkOwner refuses to go on when a cluster of another checkout runs.
+func (c *cluster) checkOwner() error {
+	if owner := liveOwner(); owner != "" && owner != c.checkout {
+		return fmt.Errorf("this machine runs the cluster of %s, and there can be only one; stop that one with: cd %s/hack && go run ./cluster down", owner, owner)
+	}
+	return nil
+}
+
+// claim makes the machine this checkout's, and cleans up after a cluster of
+// another one that has died.
+func (c *cluster) claim(ctx context.Context) error {
+	if err := c.checkOwner(); err != nil {
+		return err
+	}
+	record, _ := os.ReadFile(ownerRecord())
+	if owner := strings.TrimSpace(string(record)); owner != "" && owner != c.checkout {
+		say("        cleaning up after the dead cluster of %s", owner)
+		if err := (&cluster{checkout: owner}).tearDown(ctx); err != nil {
+			return err
+		}
+	}
+	if err := writeWhole(ownerRecord(), []byte(c.checkout+"\n"), 0o644); err != nil {
+		return err
+	}
+	return rememberSysctls()
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+func (c *cluster) down(ctx context.Context) error {
+	if err := checkRoot(); err != nil {
+		return err
+	}
+	release, err := takeTurns(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := c.checkOwner(); err != nil {
+		return err
+	}
+	if err := c.tearDown(ctx); err != nil {
+		return err
+	}
+	return c.checkNothingLeft()
+}
+
+// tearDown removes a cluster, whole or in ruins. With the processes go the
+// namespaces, and with these all mounts, packet filters and the nodes' ends of
+// the links.
+func (c *cluster) tearDown(ctx context.Context) error {
+	return inOrder(ctx, []step{
+		{"end the cluster's processes", func(ctx context.Context) error { return kill(ctx, c.processes) }},
+		{"remove links and routes", removeLinks},
+		{"remove cgroups", func(context.Context) error { return removeCgroups() }},
+		{"restore the kernel's settings", func(context.Context) error { return restoreSysctls() }},
+		{"remove files", func(context.Context) error { return c.removeFiles() }},
+	})
+}
+
+// processes are the cluster's: daemons and what they started know by their
+// mark, containers by their cgroup.
+func (c *cluster) processes() processList {
+	var ours processList
+	for _, p := range processes() {
+		if p.inCgroup() || p.mark(clusterMark) == c.checkout {
+			ours = append(ours, p)
+		}
+	}
+	return ours.alive()
+}
+
+// clusterLinks are the bridge and the host's ends of the nodes' links.
+func clusterLinks() []string {
+	links, _ := filepath.Glob("/sys/class/net/erlop*")
+	for i := range links {
+		links[i] = filepath.Base(links[i])
+	}
+	return links
+}
+
+// removeLinks removes the links, and with them the routes through them. The
+// kernel is removing some by itself, with the nodes' namespaces, while this
+// looks.
+func removeLinks(ctx context.Context) error {
+	return await(ctx, "remove links", 30*time.Second, "", func(ctx context.Context) error {
+		var failed error
+		for _, link := range clusterLinks() {
+			_, err := output(ctx, "ip", "link", "delete", link)
+			failed = errors.Join(failed, err)
+		}
+		return failed
+	})
+}
+
+// removeFiles removes what the cluster wrote, but not the links to built
+// programs, which need no cluster.
+func (c *cluster) removeFiles() error {
+	// Nothing is mounted there outside of namespaces that are gone by now.
+	// Should it be otherwise, removing would reach through the mount.
+	if mounts := c.mounts(); len(mounts) > 0 {
+		return fmt.Errorf("something is mounted in the cluster's directory: unmount %s", strings.Join(mounts, ", "))
+	}
+	entries, err := os.ReadDir(c.dir())
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	for _, entry := range entries {
+		if entry.Name() == filepath.Base(c.binDir()) {
+			continue
+		}
+		if err := os.RemoveAll(c.path(entry.Name())); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(machineDir)
+}
+
+// mounts are the mount points in the cluster's directory that the host sees.
+func (c *cluster) mounts() []string {
+	text, _ := os.ReadFile("/proc/self/mountinfo")
+	var found []string
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) > 4 && strings.HasPrefix(fields[4], c.dir()+"/") {
+			found = append(found, fields[4])
+		}
+	}
+	return found
+}
+
+// checkNothingLeft fails if anything of a cluster can be found on the machine.
+func (c *cluster) checkNothingLeft() error {
+	var left []string
+	for _, p := range c.processes() {
+		left = append(left, fmt.Sprintf("process %d (%s)", p.pid, p.program()))
+	}
+	for _, link := range clusterLinks() {
+		left = append(left, "link "+link)
+	}
+	for _, dir := range slices.Concat(clusterCgroups(), c.mounts()) {
+		left = append(left, dir)
+	}
+	for _, file := range []string{machineDir, c.kubeconfig()} {
+		if exists(file) {
+			left = append(left, file)
+		}
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("of the cluster there is left: %s", strings.Join(left, ", "))
+	}
+	return nil
+}
