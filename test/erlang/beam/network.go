@@ -1,0 +1,215 @@
+package beam
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/erlang-operator/erlang-operator/erldist"
+)
+
+// Domain is where the names of hosts end.
+const Domain = "chat.default.svc.cluster.local"
+
+// Network is a bridge with hosts on it. The test process stands on the bridge.
+type Network struct {
+	t      testing.TB
+	bridge string // namespace
+	dir    string
+
+	mu    sync.Mutex
+	hosts []*Host
+	names map[string]string // name → address, as the hosts see it
+}
+
+// Host is a machine with a name, an address and a network namespace.
+type Host struct {
+	// Name is the host's full name, the right half of the names of its nodes.
+	Name string
+	// Address is its IPv4 address.
+	Address string
+
+	network   *Network
+	namespace string
+	link      string // its end on the bridge
+}
+
+// subnet holds every host; the bridge is its first address.
+const subnet = "10.77.0.0/24"
+
+// maxHosts is what one /24 has room for beside the bridge.
+const maxHosts = 250
+
+var networks struct {
+	sync.Mutex
+	made int
+}
+
+// NewNetwork makes a network for the duration of a test.
+func NewNetwork(t testing.TB) *Network {
+	t.Helper()
+	if err := startRun(); err != nil {
+		t.Fatal(err)
+	}
+	networks.Lock()
+	networks.made++
+	number := networks.made
+	networks.Unlock()
+	n := &Network{
+		t:      t,
+		bridge: fmt.Sprintf("%s-%d", theRun.id, number),
+		dir:    filepath.Join(theRun.dir, fmt.Sprint(number)),
+		names:  map[string]string{},
+	}
+	if err := os.Mkdir(n.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	n.addNamespace(n.bridge)
+	mustIP(t, "-n", n.bridge, "link", "add", "bridge", "type", "bridge")
+	mustIP(t, "-n", n.bridge, "address", "add", "10.77.0.1/24", "dev", "bridge")
+	mustIP(t, "-n", n.bridge, "link", "set", "bridge", "up")
+	n.writeHosts()
+	return n
+}
+
+func (n *Network) addNamespace(name string) {
+	n.t.Helper()
+	mustIP(n.t, "netns", "add", name)
+	n.t.Cleanup(func() {
+		if err := removeNamespace(name); err != nil {
+			n.t.Error(err)
+		}
+	})
+	mustIP(n.t, "-n", name, "link", "set", "lo", "up")
+}
+
+// Host adds a host, whose name is Domain with label in front.
+func (n *Network) Host(label string) *Host {
+	n.t.Helper()
+	n.mu.Lock()
+	number := len(n.hosts) + 1
+	if number > maxHosts {
+		n.t.Fatalf("more than %d hosts", maxHosts)
+	}
+	h := &Host{
+		Name:      label + "." + Domain,
+		Address:   fmt.Sprintf("10.77.0.%d", number+1),
+		network:   n,
+		namespace: fmt.Sprintf("%s-%s", n.bridge, label),
+		link:      fmt.Sprintf("host%d", number),
+	}
+	n.hosts = append(n.hosts, h)
+	n.mu.Unlock()
+
+	n.addNamespace(h.namespace)
+	mustIP(n.t, "-n", n.bridge, "link", "add", h.link, "type", "veth", "peer", "name", "eth0", "netns", h.namespace)
+	mustIP(n.t, "-n", n.bridge, "link", "set", h.link, "master", "bridge", "up")
+	mustIP(n.t, "-n", h.namespace, "address", "add", h.Address+"/24", "dev", "eth0")
+	mustIP(n.t, "-n", h.namespace, "link", "set", "eth0", "up")
+	n.SetName(h.Name, h.Address)
+	return h
+}
+
+// SetName makes a name resolve to an address, for nodes and for Dialer; an
+// empty address takes the name away.
+func (n *Network) SetName(name, address string) {
+	n.t.Helper()
+	n.mu.Lock()
+	n.names[name] = address
+	n.mu.Unlock()
+	n.writeHosts()
+}
+
+func (n *Network) hostsFile() string { return filepath.Join(n.dir, "hosts") }
+
+// writeHosts writes in place, since running nodes have the file mounted.
+func (n *Network) writeHosts() {
+	n.t.Helper()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	text := "127.0.0.1 localhost\n"
+	for name, address := range n.names {
+		if address == "" {
+			continue
+		}
+		label, _, _ := strings.Cut(name, ".")
+		text += address + " " + name + " " + label + "\n"
+	}
+	if err := os.WriteFile(n.hostsFile(), []byte(text), 0o644); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// Resolve knows the names of the network.
+func (n *Network) Resolve(_ context.Context, host string) ([]string, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if address := n.names[host]; address != "" {
+		return []string{address}, nil
+	}
+	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+}
+
+// DialContext connects to an address in the network from the bridge.
+func (n *Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return dialFrom(n.bridge)(ctx, network, address)
+}
+
+// Dialer returns a Dialer on the bridge, without cookie and TLS.
+func (n *Network) Dialer() *erldist.Dialer {
+	return &erldist.Dialer{Host: "probe." + Domain, Resolve: n.Resolve, DialContext: n.DialContext}
+}
+
+// Blackhole makes everything that the host would send vanish, so that whoever
+// connects to it hears nothing, until Restore. It still answers ARP: a host that
+// does not would soon be reported as unreachable.
+func (h *Host) Blackhole() {
+	h.network.t.Helper()
+	mustIP(h.network.t, "-n", h.namespace, "route", "replace", "blackhole", subnet, "metric", "0")
+}
+
+// Restore takes a Blackhole back.
+func (h *Host) Restore() {
+	h.network.t.Helper()
+	mustIP(h.network.t, "-n", h.namespace, "route", "replace", subnet, "dev", "eth0", "src", h.Address)
+}
+
+// waitForPort waits until something listens on a port of the host.
+func (h *Host) waitForPort(port string, p *process) error {
+	limit := time.After(30 * time.Second)
+	for {
+		conn, err := h.network.DialContext(context.Background(), "tcp", net.JoinHostPort(h.Address, port))
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-limit:
+			return fmt.Errorf("nothing listens on port %s of %s: %w", port, h.Name, err)
+		case <-p.Ended():
+			return errors.New("it has ended")
+		case <-time.After(5 * time.Millisecond): // nothing tells when a port opens
+		}
+	}
+}
+
+// Listen listens in the host's namespace, for peers that are not Erlang.
+func (h *Host) Listen(port uint16) net.Listener {
+	h.network.t.Helper()
+	var listener net.Listener
+	err := inNamespace(h.namespace, func() (err error) {
+		listener, err = net.Listen("tcp", fmt.Sprintf("%s:%d", h.Address, port))
+		return err
+	})
+	if err != nil {
+		h.network.t.Fatal(err)
+	}
+	h.network.t.Cleanup(func() { listener.Close() })
+	return listener
+}
