@@ -27,6 +27,8 @@ func run(ctx context.Context, args []string) (path string, err error) {
 			return addon(ctx, args[0])
 		case "operator":
 			return operator(ctx)
+		case "cert-manager-manifests":
+			return certManagerManifests(ctx)
 		}
 	case 2:
 		switch args[0] {
@@ -36,7 +38,7 @@ func run(ctx context.Context, args []string) (path string, err error) {
 			return erlangRootfs(ctx, args[1])
 		}
 	}
-	return "", fmt.Errorf("usage: image pause|coredns|cert-manager|operator, or image erlang|rootfs %s", releases())
+	return "", fmt.Errorf("usage: image pause|coredns|cert-manager|cert-manager-manifests|operator, or image erlang|rootfs %s", releases())
 }
 
 // progress tells whoever waits what is being done.

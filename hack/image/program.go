@@ -31,6 +31,14 @@ type program struct {
 	pkg string
 }
 
+// addons are the programs that the cluster itself runs. Their names are also in
+// the manifests.
+var addons = map[string]program{
+	"pause":        {"docker.io/erlang-operator/pause:dev", "hack/pause", "."},
+	"coredns":      {"docker.io/erlang-operator/coredns:1.15.0", "hack/coredns", "."},
+	"cert-manager": {"docker.io/erlang-operator/cert-manager-controller:1.21.2", "hack/certmanager", "."},
+}
+
 // addon returns the archive of one of the programs under hack. Their sources
 // are few, so a digest of them tells whether a build is needed.
 func addon(ctx context.Context, name string) (string, error) {
@@ -42,11 +50,7 @@ func addon(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	p := map[string]program{
-		"pause":        {"docker.io/erlang-operator/pause:dev", "hack/pause", "."},
-		"coredns":      {"docker.io/erlang-operator/coredns:1.15.0", "hack/coredns", "."},
-		"cert-manager": {"docker.io/erlang-operator/cert-manager-controller:1.21.2", "hack/certmanager", "."},
-	}[name]
+	p := addons[name]
 	p.dir = filepath.Join(root, p.dir)
 
 	inputs, err := sources(p.dir)

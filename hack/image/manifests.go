@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+
+	"github.com/erlang-operator/erlang-operator/hack/cache"
+)
+
+// certManagerManifests returns one file with all that cert-manager needs in a
+// cluster: its CRDs, taken from the module of the very release that the image
+// runs, then the objects in hack/certmanager/manifests.
+func certManagerManifests(ctx context.Context) (string, error) {
+	root, err := repository()
+	if err != nil {
+		return "", err
+	}
+	cached, err := cache.Root()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(root, "hack", "certmanager")
+	inputs, err := sources(dir)
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(cached, "manifests", "cert-manager-"+inputs[:12]+".yaml")
+	err = cache.Once(path, func(tmp string) error {
+		progress("Collecting the manifests of cert-manager")
+		module, err := moduleDir(ctx, dir, "github.com/cert-manager/cert-manager")
+		if err != nil {
+			return err
+		}
+		crds, err := documents(filepath.Join(module, "deploy", "crds"))
+		if err != nil {
+			return err
+		}
+		objects, err := documents(filepath.Join(dir, "manifests"))
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(tmp, slices.Concat(crds, objects), 0o644)
+	})
+	return path, err
+}
+
+// moduleDir is where the module cache keeps the sources of a module that dir
+// requires.
+func moduleDir(ctx context.Context, dir, module string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
+	cmd.Dir = dir
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("download %s for %s: %w", module, dir, err)
+	}
+	var downloaded struct{ Dir string }
+	if err := json.Unmarshal(out, &downloaded); err != nil {
+		return "", fmt.Errorf("read where go put %s: %w", module, err)
+	}
+	return downloaded.Dir, nil
+}
+
+// documents joins the YAML files of a directory.
+func documents(dir string) ([]byte, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("there are no YAML files in %s", dir)
+	}
+	var joined bytes.Buffer
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		joined.WriteString("---\n")
+		joined.Write(bytes.TrimPrefix(content, []byte("---\n")))
+		joined.WriteString("\n")
+	}
+	return joined.Bytes(), nil
+}
