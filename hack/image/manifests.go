@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -26,11 +27,16 @@ func certManagerManifests(ctx context.Context) (string, error) {
 		return "", err
 	}
 	dir := filepath.Join(root, "hack", "certmanager")
-	inputs, err := sources(dir)
+	objects, err := documents(filepath.Join(dir, "manifests"))
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(cached, "manifests", "cert-manager-"+inputs[:12]+".yaml")
+	release, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	if err != nil {
+		return "", err
+	}
+	digest := sha256.Sum256(slices.Concat(release, objects))
+	path := filepath.Join(cached, "manifests", fmt.Sprintf("cert-manager-%x.yaml", digest[:6]))
 	err = cache.Once(path, func(tmp string) error {
 		progress("Collecting the manifests of cert-manager")
 		module, err := moduleDir(ctx, dir, "github.com/cert-manager/cert-manager")
@@ -38,10 +44,6 @@ func certManagerManifests(ctx context.Context) (string, error) {
 			return err
 		}
 		crds, err := documents(filepath.Join(module, "deploy", "crds"))
-		if err != nil {
-			return err
-		}
-		objects, err := documents(filepath.Join(dir, "manifests"))
 		if err != nil {
 			return err
 		}

@@ -155,12 +155,13 @@ func repository() (string, error) {
 	}
 }
 
-// sources is a digest of the files below dir, their names, and the compiler.
+// sources is a digest of what the compiler reads below dir, and of the
+// compiler.
 func sources(dir string) (string, error) {
 	sum := sha256.New()
 	io.WriteString(sum, runtime.Version())
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
+		if err != nil || !isSource(entry.Name()) {
 			return err
 		}
 		name, err := filepath.Rel(dir, path)
@@ -175,6 +176,11 @@ func sources(dir string) (string, error) {
 		return nil
 	})
 	return hex.EncodeToString(sum.Sum(nil)), err
+}
+
+func isSource(name string) bool {
+	return name == "go.mod" || name == "go.sum" ||
+		strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go")
 }
 
 func digestOf(path string) (string, error) {
