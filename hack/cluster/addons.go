@@ -29,7 +29,7 @@ func (c *cluster) awaitNodes(ctx context.Context) error {
 	return nil
 }
 
-// deployDNS runs CoreDNS, and asks it for a name from inside a node.
+// deployDNS runs CoreDNS.
 func (c *cluster) deployDNS(ctx context.Context) error {
 	if err := c.makeImage(ctx, "coredns"); err != nil {
 		return err
@@ -50,19 +50,24 @@ func (c *cluster) deployDNS(ctx context.Context) error {
 	return c.awaitDeployments(ctx, "kube-system")
 }
 
-func (c *cluster) certManagerManifests() string {
-	return filepath.Join(c.checkout, "hack", "certmanager", "manifests")
-}
-
-// deployCertManager runs cert-manager from the manifests beside its program.
+// deployCertManager runs cert-manager: the CRDs of the module, and the
+// manifests beside our program that runs its controllers.
 func (c *cluster) deployCertManager(ctx context.Context) error {
 	if err := c.makeImage(ctx, "cert-manager"); err != nil {
 		return err
 	}
-	if _, err := c.kubectl(ctx, "apply", "--server-side", "--force-conflicts", "--filename="+c.certManagerManifests()); err != nil {
+	dir := filepath.Join(c.checkout, "hack", "certmanager")
+	module, err := moduleDir(ctx, dir, "github.com/cert-manager/cert-manager")
+	if err != nil {
 		return err
 	}
-	if _, err := c.kubectl(ctx, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"); err != nil {
+	crds := filepath.Join(module, "deploy", "crds")
+	for _, manifests := range []string{crds, filepath.Join(dir, "manifests")} {
+		if _, err := c.kubectl(ctx, "apply", "--server-side", "--force-conflicts", "--filename="+manifests); err != nil {
+			return err
+		}
+	}
+	if _, err := c.kubectl(ctx, "wait", "--for=condition=Established", "--filename="+crds, "--timeout=60s"); err != nil {
 		return err
 	}
 	return c.awaitDeployments(ctx, "cert-manager")

@@ -62,14 +62,11 @@ func (c *cluster) steps() []step {
 			step{n.name + ": kube-proxy", n.startProxy},
 		)
 	}
-	steps = append(steps,
+	return append(steps,
 		step{"nodes Ready", c.awaitNodes},
 		step{"CoreDNS", c.deployDNS},
+		step{"cert-manager", c.deployCertManager},
 	)
-	if exists(c.certManagerManifests()) {
-		steps = append(steps, step{"cert-manager", c.deployCertManager})
-	}
-	return steps
 }
 
 // printStatus lists the daemons and their processes, and fails unless all
