@@ -143,6 +143,9 @@ func debootstrap(ctx context.Context, suite, dir string) error {
 		Pdeathsig:  syscall.SIGKILL,
 	}
 	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		return fmt.Errorf("install Debian %s with debootstrap: %w; it said:\n%s", suite, err, lastLines(log.Name(), 5))
 	}
 	return os.Remove(log.Name())
