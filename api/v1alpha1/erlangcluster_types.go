@@ -47,6 +47,7 @@ type ErlangClusterList struct {
 
 // ErlangClusterSpec is what an ErlangCluster should be.
 //
+// +kubebuilder:validation:XValidation:rule="self.template.spec.containers.size() > 0",message="template.spec.containers must have the container that runs the BEAM"
 // +kubebuilder:validation:XValidation:rule="!has(self.container) || self.template.spec.containers.exists(c, c.name == self.container)",message="container must name one of template.spec.containers"
 // +kubebuilder:validation:XValidation:rule="!has(self.template.spec.hostNetwork) || !self.template.spec.hostNetwork",message="template.spec.hostNetwork must not be true: each node needs a host name and ports of its own; remove it"
 // +kubebuilder:validation:XValidation:rule="!has(self.template.spec.hostname) && !has(self.template.spec.subdomain) && !has(self.template.spec.setHostnameAsFQDN)",message="template.spec.hostname, subdomain and setHostnameAsFQDN must not be set: the StatefulSet gives each node its host name"

@@ -1,0 +1,126 @@
+# Erlang clusters on Kubernetes, proven. `make help` lists what there is.
+
+SHELL := /bin/bash -o pipefail
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The image that `make deploy` installs.
+IMG ?= erlang-operator/erlang-operator:dev
+
+TOOL       := go tool -modfile=$(CURDIR)/hack/tools/go.mod
+LINT       := go tool -modfile=$(CURDIR)/hack/lint/go.mod golangci-lint
+CLUSTER    := go run -C hack ./cluster
+IMAGE      := go run -C hack ./image
+LOCAL      := KUBECONFIG=$(CURDIR)/.cluster/kubeconfig
+# kubectl of the machine, else the one that belongs to the one-machine Kubernetes.
+KUBECTL     = $(or $(shell command -v kubectl),$(shell $(CLUSTER) build kubectl)/kubectl)
+CRD        := config/crd/bases/erlang-operator.dev_erlangclusters.yaml
+# Fields of the API whose types are Kubernetes' own, and where their apply configurations are.
+EXTERNAL_AC := {"k8s.io/api/core/v1.PodTemplateSpec@k8s.io/client-go/applyconfigurations/core/v1","k8s.io/api/core/v1.PersistentVolumeClaim@k8s.io/client-go/applyconfigurations/core/v1","k8s.io/api/apps/v1.StatefulSetPersistentVolumeClaimRetentionPolicy@k8s.io/client-go/applyconfigurations/apps/v1"}
+# Modules of this repository that hold code of ours.
+MODULES    := . hack hack/coredns hack/certmanager test
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} /^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+## See it
+
+.PHONY: demo
+demo: cluster-up load ## Start Kubernetes on this machine, install the operator, and show a Ready cluster
+	$(LOCAL) $(MAKE) --no-print-directory deploy IMG=$$($(MAKE) -s print-operator-image)
+	$(LOCAL) $(KUBECTL) apply -k config/samples
+	@echo "Waiting for the cluster to be proven"
+	@$(LOCAL) $(KUBECTL) wait --for=condition=Ready erlangcluster --all --timeout=10m || \
+		{ $(LOCAL) $(KUBECTL) describe erlangclusters; $(LOCAL) $(KUBECTL) get pods -A; exit 1; }
+	@echo
+	$(LOCAL) $(KUBECTL) get erlangclusters
+	@echo
+	@echo "Look around: export KUBECONFIG=$(CURDIR)/.cluster/kubeconfig"
+	@echo "Clean up:    make cluster-down"
+
+## Build
+
+.PHONY: build
+build: ## Build bin/erlang-operator
+	CGO_ENABLED=0 go build -trimpath -o bin/erlang-operator ./cmd/erlang-operator
+
+.PHONY: generate
+generate: ## Write what is generated from the Go types: CRD, RBAC, deep copies, apply configurations, API reference
+	$(TOOL) controller-gen object paths=./api/...
+	$(TOOL) controller-gen 'applyconfiguration:externalApplyConfigurations=$(EXTERNAL_AC)' paths=./api/...
+	$(TOOL) controller-gen crd:generateEmbeddedObjectMeta=true output:crd:dir=config/crd/bases paths=./api/...
+	go run -C hack ./crd $(CURDIR)/$(CRD)
+	$(TOOL) controller-gen rbac:roleName=erlang-operator-manager output:rbac:dir=config/rbac paths=./controllers/...
+	$(TOOL) crd-ref-docs --source-path=api/v1alpha1 --config=docs/api-reference.config.yaml --renderer=markdown --output-path=docs/api-reference.md --log-level=ERROR
+
+.PHONY: format
+format: ## Format the Go code
+	gofmt -w $$(git ls-files --cached --others --exclude-standard '*.go')
+
+## Kubernetes on this machine (NODES=1)
+
+.PHONY: cluster-up
+cluster-up: ## Start it, or mend what is not running; the kubeconfig is .cluster/kubeconfig
+	$(CLUSTER) up
+
+.PHONY: cluster-down
+cluster-down: ## Stop it and leave nothing behind
+	$(CLUSTER) down
+
+.PHONY: cluster-load
+cluster-load: ## Load ARCHIVE=image.tar into every node
+	$(CLUSTER) load $(abspath $(or $(ARCHIVE),$(error say which: make cluster-load ARCHIVE=image.tar)))
+
+.PHONY: load
+load: ## Build the operator's image and the Erlang images, and load them
+	$(CLUSTER) load $$($(IMAGE) operator) $$($(IMAGE) erlang 25) $$($(IMAGE) erlang 27) $$($(IMAGE) erlang 29)
+
+.PHONY: print-operator-image
+print-operator-image:
+	@tar -xOf $$($(IMAGE) operator 2>/dev/null) index.json | sed -E 's/.*"io.containerd.image.name": ?"([^"]+)".*/\1/'
+
+## Install (into what KUBECONFIG names)
+
+.PHONY: deploy
+deploy: ## Install the operator; cert-manager must be there
+	$(TOOL) kustomize build config/default | sed 's|erlang-operator/erlang-operator:dev|$(IMG)|' | $(KUBECTL) apply --server-side -f -
+	$(KUBECTL) -n erlang-operator-system rollout status deployment/erlang-operator-manager --timeout=5m
+
+.PHONY: undeploy
+undeploy: ## Remove the operator, its CRD, and with it every ErlangCluster
+	$(TOOL) kustomize build config/default | $(KUBECTL) delete --ignore-not-found -f -
+
+## Test
+
+.PHONY: test
+test: test-unit test-envtest test-erlang test-e2e ## Every test
+
+.PHONY: test-unit
+test-unit: ## Unit and property tests: seconds
+	go test ./...
+	go test -C hack ./...
+
+.PHONY: test-envtest
+test-envtest: ## The API and the manager against a real kube-apiserver, with the real cert-manager
+	KUBEBUILDER_ASSETS=$$($(CLUSTER) build kube-apiserver etcd) go test -C test -count=1 ./envtest/...
+
+.PHONY: test-erlang
+test-erlang: ## The protocol and the probe against real nodes of OTP 25, 27 and 29
+	for release in 25 27 29; do $(IMAGE) rootfs $$release || exit 1; done
+	go test -C test -tags erlang -count=1 ./erlang/...
+
+.PHONY: test-e2e
+test-e2e: cluster-up load ## The whole of it on the Kubernetes of this machine
+	$(LOCAL) $(MAKE) --no-print-directory deploy IMG=$$($(MAKE) -s print-operator-image)
+	$(LOCAL) PATH=$$($(CLUSTER) build kubectl):$$PATH go test -C test -tags e2e -count=1 -timeout=30m -v ./e2e/...
+
+## Check
+
+.PHONY: verify
+verify: ## Generated files, formatting, lint, and docs that match the code
+	./hack/verify.sh
+
+.PHONY: lint
+lint: ## Lint the Go code
+	$(LINT) run ./...

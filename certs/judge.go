@@ -1,0 +1,84 @@
+package certs
+
+import (
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+)
+
+// Leaf is a node's certificate as it is stored, with what it brings along.
+type Leaf struct {
+	// Certificate of the node itself.
+	Certificate *x509.Certificate
+	// Above are the certificates that came with it: intermediates and CAs.
+	Above []*x509.Certificate
+}
+
+// ParseLeaf reads tls.crt, and ca.crt where the issuer gave one, of a
+// certificate's Secret.
+func ParseLeaf(tlsCrt, caCrt []byte) (Leaf, error) {
+	chain, err := parseChain(tlsCrt)
+	if err != nil {
+		return Leaf{}, fmt.Errorf("read tls.crt: %w", err)
+	}
+	leaf := Leaf{Certificate: chain[0], Above: chain[1:]}
+	if len(caCrt) > 0 {
+		cas, err := parseChain(caCrt)
+		if err != nil {
+			return Leaf{}, fmt.Errorf("read ca.crt: %w", err)
+		}
+		leaf.Above = append(leaf.Above, cas...)
+	}
+	return leaf, nil
+}
+
+// A Fault is why a certificate will not do.
+type Fault struct {
+	// Reason is one of the reasons of the API.
+	Reason string
+	// Detail completes a sentence that begins with the certificate's name.
+	Detail string
+}
+
+// Judge says what is wrong with a leaf as the certificate of a host, at a time and
+// under a trust; nil when nothing is.
+func (l Leaf) Judge(host string, trust Trust, now time.Time) *Fault {
+	certificate := l.Certificate
+	switch {
+	case now.After(certificate.NotAfter):
+		return &Fault{v1alpha1.ReasonCertificateExpired,
+			fmt.Sprintf("expired at %s", certificate.NotAfter.UTC().Format(time.RFC3339))}
+	case now.Before(certificate.NotBefore):
+		return &Fault{v1alpha1.ReasonCertificateNotYetValid,
+			fmt.Sprintf("is not valid before %s", certificate.NotBefore.UTC().Format(time.RFC3339))}
+	case certificate.VerifyHostname(host) != nil:
+		return &Fault{v1alpha1.ReasonCertificateNameMismatch,
+			fmt.Sprintf("has no DNS SAN %s", host)}
+	case !servesBothWays(certificate):
+		return &Fault{v1alpha1.ReasonCertificateUnusable,
+			"lacks the extended key usages serverAuth and clientAuth, both of which a node needs"}
+	}
+	if _, err := certificate.Verify(x509.VerifyOptions{
+		Roots:         trust.Pool(),
+		Intermediates: Trust{}.With(l.Above...).Pool(),
+		CurrentTime:   now,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	}); err != nil {
+		return &Fault{v1alpha1.ReasonCertificateUntrusted,
+			fmt.Sprintf("is not signed by a CA of the trust bundle: %v", err)}
+	}
+	return nil
+}
+
+// servesBothWays: OTP refuses a server's certificate that is only for clients, and
+// the other way round. A certificate that lists no usage serves for all.
+func servesBothWays(certificate *x509.Certificate) bool {
+	usages := certificate.ExtKeyUsage
+	if len(usages) == 0 || slices.Contains(usages, x509.ExtKeyUsageAny) {
+		return true
+	}
+	return slices.Contains(usages, x509.ExtKeyUsageServerAuth) && slices.Contains(usages, x509.ExtKeyUsageClientAuth)
+}

@@ -1,0 +1,38 @@
+package certs
+
+import "fmt"
+
+// Where the member's container finds what the manager gives it. OTP reads the
+// options file once, at boot, and the files that it names again and again, so the
+// paths never change and the contents may.
+const (
+	// TLSDir holds the member's own key and certificate.
+	TLSDir = "/run/erlang-operator/tls"
+	// DistributionDir holds the trust bundle and the TLS options.
+	DistributionDir = "/run/erlang-operator/distribution"
+	// OptionsFile is the argument of -ssl_dist_optfile.
+	OptionsFile = DistributionDir + "/" + OptionsKey
+)
+
+// Options is the text of -ssl_dist_optfile: one Erlang expression, evaluated by
+// the node (ssl_dist_sup). TLS 1.3 only, both sides verified, and the client
+// checks the server's name as HTTPS does.
+//
+// fail_if_no_peer_cert is an option of the server alone: on the client side OTP 26
+// and later refuse to connect, and say nothing. There is no keyfile: certfile
+// holds the key too, so that the node never pairs an old certificate with a new
+// key.
+func Options() string {
+	return fmt.Sprintf(`[{server, [{certfile, %[1]q},
+           {cacertfile, %[2]q},
+           {verify, verify_peer},
+           {fail_if_no_peer_cert, true},
+           {versions, ['tlsv1.3']}]},
+ {client, [{certfile, %[1]q},
+           {cacertfile, %[2]q},
+           {verify, verify_peer},
+           {versions, ['tlsv1.3']},
+           {customize_hostname_check,
+            [{match_fun, public_key:pkix_verify_hostname_match_fun(https)}]}]}].
+`, TLSDir+"/"+CombinedKey, DistributionDir+"/"+TrustKey)
+}

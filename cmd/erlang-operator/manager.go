@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/controllers"
+)
+
+type managerOptions struct {
+	image           string
+	imagePullPolicy string
+	domain          string
+	workers         int
+	leaderElection  bool
+	metricsAddress  string
+	healthAddress   string
+}
+
+func managerCommand() *cobra.Command {
+	var options managerOptions
+	command := &cobra.Command{
+		Use:   "manager",
+		Short: "Run the controllers",
+		Args:  cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			return runManager(command.Context(), options)
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&options.image, "probe-image", os.Getenv("OPERATOR_IMAGE"), "image that the probes run: this one (default: $OPERATOR_IMAGE)")
+	flags.StringVar(&options.imagePullPolicy, "probe-image-pull-policy", string(corev1.PullIfNotPresent), "pull policy of that image")
+	flags.StringVar(&options.domain, "cluster-domain", certs.DefaultDomain, "DNS domain of the Kubernetes cluster")
+	flags.IntVar(&options.workers, "workers", 4, "ErlangClusters reconciled at the same time")
+	flags.BoolVar(&options.leaderElection, "leader-elect", true, "let one replica lead")
+	flags.StringVar(&options.metricsAddress, "metrics-bind-address", ":8443", "address of the metrics, over TLS and for authorized readers; 0 for none")
+	flags.StringVar(&options.healthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
+	return command
+}
+
+func runManager(ctx context.Context, options managerOptions) error {
+	if options.image == "" {
+		return errors.New("the probes' image is not known: set --probe-image, or OPERATOR_IMAGE, to the image of this operator")
+	}
+	scheme := runtime.NewScheme()
+	if err := controllers.AddToScheme(scheme); err != nil {
+		return err
+	}
+	caches, err := controllers.CacheOptions()
+	if err != nil {
+		return err
+	}
+	kubeconfig, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("find the API server: %w", err)
+	}
+	mgr, err := ctrl.NewManager(kubeconfig, ctrl.Options{
+		Scheme:                        scheme,
+		Cache:                         caches,
+		LeaderElection:                options.leaderElection,
+		LeaderElectionID:              "erlang-operator.erlang-operator.dev",
+		LeaderElectionReleaseOnCancel: true, // the process ends with the manager
+		HealthProbeBindAddress:        options.healthAddress,
+		Metrics: metricsserver.Options{
+			BindAddress:    options.metricsAddress,
+			SecureServing:  true,
+			FilterProvider: filters.WithAuthenticationAndAuthorization,
+		},
+		Controller: config.Controller{
+			MaxConcurrentReconciles: options.workers,
+			EnableWarmup:            ptr.To(true),
+			ReconciliationTimeout:   2 * time.Minute,
+		},
+		Client: client.Options{
+			FieldOwner:      controllers.FieldOwner,
+			FieldValidation: "Strict",
+			Cache:           &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)},
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("make the manager: %w", err)
+	}
+	if err := requireCertManager(mgr.GetRESTMapper()); err != nil {
+		return err
+	}
+	reconciler := &controllers.Reconciler{
+		Client:   mgr.GetClient(),
+		Recorder: mgr.GetEventRecorder("erlang-operator"),
+		Operator: controllers.Settings{
+			Image:           options.image,
+			ImagePullPolicy: corev1.PullPolicy(options.imagePullPolicy),
+			Domain:          options.domain,
+		},
+	}
+	if err := reconciler.SetupWithManager(ctx, mgr); err != nil {
+		return fmt.Errorf("set up the controller: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+// requireCertManager says at once what would otherwise be a cache that never syncs.
+func requireCertManager(mapper meta.RESTMapper) error {
+	certificate := certmanager.SchemeGroupVersion.WithKind(certmanager.CertificateKind).GroupKind()
+	_, err := mapper.RESTMapping(certificate, certmanager.SchemeGroupVersion.Version)
+	if meta.IsNoMatchError(err) {
+		return errors.New("this Kubernetes cluster has no cert-manager (no kind Certificate in cert-manager.io/v1): install cert-manager, then this pod starts by itself")
+	}
+	if err != nil {
+		return fmt.Errorf("look for cert-manager: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+// Package apply carries out a plan. It decides nothing.
+package apply
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+)
+
+// Applier writes what a plan intends.
+type Applier struct {
+	Client client.Client
+	// Live looks for objects that are not ours, which no cache of ours holds.
+	Live client.Reader
+
+	written sync.Map // of string, an object's key, to writing
+}
+
+// writing is what was applied, and the version of the object that it made. While
+// the object has that version, applying the same again would change nothing, and
+// is not asked of the API server.
+type writing struct {
+	version string
+	digest  [sha256.Size]byte
+}
+
+// A Conflict is an object that we need to make, and that is there already and
+// somebody else's.
+type Conflict struct{ Kind, Name string }
+
+func (c Conflict) Error() string {
+	return fmt.Sprintf("%s %q exists and does not belong to this ErlangCluster", c.Kind, c.Name)
+}
+
+// Do carries out a plan in its order. The first failure ends it: what follows may
+// rest on what failed, and the next pass begins anew.
+func (a *Applier) Do(ctx context.Context, p plan.Plan, state seen.State) error {
+	for _, secret := range p.Create {
+		if err := a.create(ctx, secret.DeepCopy()); err != nil {
+			return err
+		}
+	}
+	versions := map[string]string{}
+	for _, object := range state.Owned {
+		versions[key(object.GetObjectKind().GroupVersionKind().Kind, object.GetName())] = object.GetResourceVersion()
+	}
+	for _, configuration := range p.Apply {
+		version := versions[key(*configuration.GetKind(), *configuration.GetName())]
+		if err := a.apply(ctx, state, configuration, version); err != nil {
+			return fmt.Errorf("apply %s %s: %w", *configuration.GetKind(), *configuration.GetName(), err)
+		}
+	}
+	for _, object := range p.Delete {
+		if err := a.delete(ctx, object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// create makes an object once. If it is there already and ours, it stays as it is.
+func (a *Applier) create(ctx context.Context, object client.Object) error {
+	kind, owner := object.GetObjectKind().GroupVersionKind().Kind, metav1.GetControllerOf(object)
+	err := a.Client.Create(ctx, object)
+	if !apierrors.IsAlreadyExists(err) {
+		return wrap(err, "create %s %s", kind, object.GetName())
+	}
+	there, err := a.look(ctx, object.GetObjectKind().GroupVersionKind(), client.ObjectKeyFromObject(object))
+	if err != nil {
+		return err
+	}
+	if controller := metav1.GetControllerOf(there); controller == nil || controller.UID != owner.UID {
+		return Conflict{kind, object.GetName()}
+	}
+	return nil
+}
+
+// apply makes an object as configured, unless that is what it is. An object that
+// is not among ours is looked for first: a forced apply would take it over.
+func (a *Applier) apply(ctx context.Context, state seen.State, configuration plan.Configuration, version string) error {
+	kind, name := *configuration.GetKind(), *configuration.GetName()
+	text, err := json.Marshal(configuration)
+	if err != nil {
+		return err
+	}
+	digest := sha256.Sum256(text)
+	memory := key(state.Names.Namespace, string(state.Cluster.UID), kind, name)
+	if last, ok := a.written.Load(memory); ok && version != "" && last.(writing) == (writing{version, digest}) {
+		return nil
+	}
+	if version == "" && !adopts(text) {
+		if err := a.refuseForeign(ctx, state, configuration); err != nil {
+			return err
+		}
+	}
+	if err := a.Client.Apply(ctx, configuration, client.ForceOwnership); err != nil {
+		return err
+	}
+	a.written.Store(memory, writing{made(configuration), digest})
+	return nil
+}
+
+// adopts says that a configuration is bound to the very object that was seen.
+func adopts(text []byte) bool {
+	var object metav1.PartialObjectMetadata
+	return json.Unmarshal(text, &object) == nil && object.UID != ""
+}
+
+func (a *Applier) refuseForeign(ctx context.Context, state seen.State, configuration plan.Configuration) error {
+	gvk := schema.FromAPIVersionAndKind(*configuration.GetAPIVersion(), *configuration.GetKind())
+	there, err := a.look(ctx, gvk, types.NamespacedName{Namespace: *configuration.GetNamespace(), Name: *configuration.GetName()})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return err
+	case !metav1.IsControlledBy(there, state.Cluster):
+		return Conflict{gvk.Kind, there.Name}
+	}
+	return nil
+}
+
+func (a *Applier) look(ctx context.Context, gvk schema.GroupVersionKind, at types.NamespacedName) (*metav1.PartialObjectMetadata, error) {
+	there := &metav1.PartialObjectMetadata{}
+	there.SetGroupVersionKind(gvk)
+	if err := a.Live.Get(ctx, at, there); err != nil {
+		return nil, fmt.Errorf("look for %s %s: %w", gvk.Kind, at.Name, err)
+	}
+	return there, nil
+}
+
+// made is the version of the object that the API server answered with.
+func made(configuration plan.Configuration) string {
+	text, err := json.Marshal(configuration)
+	if err != nil {
+		return ""
+	}
+	var object metav1.PartialObjectMetadata
+	if json.Unmarshal(text, &object) != nil {
+		return ""
+	}
+	return object.ResourceVersion
+}
+
+// delete removes the object that was seen, and no other of its name, and only if
+// nobody has changed it since.
+func (a *Applier) delete(ctx context.Context, object seen.Object) error {
+	uid, version := object.GetUID(), object.GetResourceVersion()
+	err := a.Client.Delete(ctx, object.(client.Object), client.Preconditions{UID: &uid, ResourceVersion: &version})
+	return wrap(client.IgnoreNotFound(err), "delete %s %s", object.GetObjectKind().GroupVersionKind().Kind, object.GetName())
+}
+
+// Refused tells errors that somebody has to mend from those that pass.
+func Refused(err error) bool {
+	return Foreign(err) || apierrors.IsInvalid(err) || apierrors.IsForbidden(err)
+}
+
+// Foreign says that an object of somebody else's is in the way.
+func Foreign(err error) bool {
+	var conflict Conflict
+	return errors.As(err, &conflict)
+}
+
+func wrap(err error, doing string, about ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf(doing+": %w", append(about, err)...)
+}
+
+func key(parts ...string) string { return strings.Join(parts, "/") }

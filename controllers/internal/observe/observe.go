@@ -1,0 +1,260 @@
+// Package observe reads what one pass needs to decide: from the caches of the
+// watches, and live only what no cache may hold.
+package observe
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+)
+
+// AdmissionPolicy is the name of the MutatingAdmissionPolicy, and of its binding,
+// that gives each member pod its own certificate.
+const AdmissionPolicy = "erlang-operator-member-identity"
+
+// Observer reads the world.
+type Observer struct {
+	// Cached reads what is watched.
+	Cached client.Client
+	// Live reads the Secrets of users, whose contents no cache of ours may hold.
+	Live client.Reader
+	// Domain of the Kubernetes cluster's DNS.
+	Domain string
+	Clock  clock.PassiveClock
+
+	cookies sync.Map // of types.UID to readCookie
+}
+
+// readCookie is the content of a user's Secret at one version, so that a Secret is
+// read live once, and not in every pass.
+type readCookie struct {
+	version string
+	data    map[string][]byte
+}
+
+// owned are the kinds that a cluster owns, each with its list.
+var owned = []struct {
+	Object client.Object
+	List   client.ObjectList
+}{
+	{&appsv1.Deployment{}, &appsv1.DeploymentList{}},
+	{&appsv1.StatefulSet{}, &appsv1.StatefulSetList{}},
+	{&certmanager.Certificate{}, &certmanager.CertificateList{}},
+	{&certmanager.Issuer{}, &certmanager.IssuerList{}},
+	{&corev1.ConfigMap{}, &corev1.ConfigMapList{}},
+	{&corev1.Secret{}, &corev1.SecretList{}},
+	{&corev1.ServiceAccount{}, &corev1.ServiceAccountList{}},
+	{&corev1.Service{}, &corev1.ServiceList{}},
+	{&networkingv1.NetworkPolicy{}, &networkingv1.NetworkPolicyList{}},
+	{&policyv1.PodDisruptionBudget{}, &policyv1.PodDisruptionBudgetList{}},
+	{&rbacv1.RoleBinding{}, &rbacv1.RoleBindingList{}},
+	{&rbacv1.Role{}, &rbacv1.RoleList{}},
+}
+
+// OwnedKinds are empty objects of the kinds that a cluster owns.
+func OwnedKinds() []client.Object {
+	kinds := make([]client.Object, 0, len(owned))
+	for _, kind := range owned {
+		kinds = append(kinds, kind.Object.DeepCopyObject().(client.Object))
+	}
+	return kinds
+}
+
+// Observe reads everything that a decision about the cluster may rest on.
+func (o *Observer) Observe(ctx context.Context, cluster *v1alpha1.ErlangCluster) (seen.State, error) {
+	state := seen.State{
+		Cluster:      cluster,
+		Names:        certs.NamesOf(cluster, o.Domain),
+		Now:          o.Clock.Now(),
+		Certificates: map[string]*certmanager.Certificate{},
+		Secrets:      map[string]*corev1.Secret{},
+	}
+	for _, read := range []func(context.Context, *seen.State) error{
+		o.owned, o.pods, o.userCookie, o.issuer, o.admissionPolicy,
+	} {
+		if err := read(ctx, &state); err != nil {
+			return seen.State{}, err
+		}
+	}
+	return state, nil
+}
+
+// owned lists what carries the cluster's labels, and keeps what is truly its own:
+// what it controls, and the Secrets that cert-manager made for its Certificates.
+func (o *Observer) owned(ctx context.Context, state *seen.State) error {
+	for _, kind := range owned {
+		list := kind.List.DeepCopyObject().(client.ObjectList)
+		if err := o.Cached.List(ctx, list, client.InNamespace(state.Names.Namespace),
+			client.MatchingLabels{plan.LabelCluster: state.Names.Cluster}); err != nil {
+			return fmt.Errorf("list %T: %w", list, err)
+		}
+		if err := meta.EachListItem(list, func(item runtime.Object) error {
+			return o.keep(state, item.DeepCopyObject().(seen.Object))
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *Observer) keep(state *seen.State, object seen.Object) error {
+	controlled := metav1.IsControlledBy(object, state.Cluster)
+	if controlled {
+		gvk, err := apiutil.GVKForObject(object, o.Cached.Scheme())
+		if err != nil {
+			return fmt.Errorf("kind of %T: %w", object, err)
+		}
+		object.GetObjectKind().SetGroupVersionKind(gvk)
+		state.Owned = append(state.Owned, object)
+	}
+	switch object := object.(type) {
+	case *corev1.Secret:
+		// cert-manager's do not have our owner reference until we give it to them.
+		if controlled || issuedForCertificate(object) {
+			state.Secrets[object.Name] = object
+		}
+	case *certmanager.Certificate:
+		if controlled {
+			state.Certificates[object.Name] = object
+		}
+	case *appsv1.StatefulSet:
+		if controlled && object.Name == state.Names.StatefulSet() {
+			state.StatefulSet = object
+		}
+	case *corev1.ConfigMap:
+		if controlled && object.Name == state.Names.Distribution() {
+			state.Distribution = object
+		}
+	}
+	return nil
+}
+
+func issuedForCertificate(secret *corev1.Secret) bool {
+	return secret.Annotations[certmanager.CertificateNameKey] != ""
+}
+
+func (o *Observer) pods(ctx context.Context, state *seen.State) error {
+	var pods corev1.PodList
+	if err := o.Cached.List(ctx, &pods, client.InNamespace(state.Names.Namespace),
+		client.MatchingLabels(plan.Selector(state.Names.Cluster, plan.ComponentNode))); err != nil {
+		return fmt.Errorf("list pods: %w", err)
+	}
+	state.Pods = pods.Items
+	return nil
+}
+
+// userCookie reads the Secret that cookie.secretKeyRef names. A watch on the
+// metadata of Secrets tells its version; only a new version is read.
+func (o *Observer) userCookie(ctx context.Context, state *seen.State) error {
+	ref := state.Cluster.Spec.Cookie.SecretKeyRef
+	if ref == nil {
+		return nil
+	}
+	state.UserCookie = &seen.UserCookie{}
+	key := types.NamespacedName{Namespace: state.Names.Namespace, Name: ref.Name}
+	head := SecretMetadata()
+	if err := o.Cached.Get(ctx, key, head); err != nil {
+		return ignoreNotFound(err, "look for Secret %s", key)
+	}
+	data, err := o.secretData(ctx, key, head)
+	if err != nil {
+		return ignoreNotFound(err, "read Secret %s", key)
+	}
+	state.UserCookie.Found = true
+	state.UserCookie.Value, state.UserCookie.KeyFound = data[ref.Key]
+	return nil
+}
+
+func (o *Observer) secretData(ctx context.Context, key types.NamespacedName, head *metav1.PartialObjectMetadata) (map[string][]byte, error) {
+	if known, ok := o.cookies.Load(head.UID); ok && known.(readCookie).version == head.ResourceVersion {
+		return known.(readCookie).data, nil
+	}
+	var secret corev1.Secret
+	if err := o.Live.Get(ctx, key, &secret); err != nil {
+		return nil, err
+	}
+	o.cookies.Store(secret.UID, readCookie{version: secret.ResourceVersion, data: secret.Data})
+	return secret.Data, nil
+}
+
+// SecretMetadata is a Secret without its content.
+func SecretMetadata() *metav1.PartialObjectMetadata {
+	head := &metav1.PartialObjectMetadata{}
+	head.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	return head
+}
+
+// issuer reads the issuer that tls.issuerRef names, if it is one of cert-manager's
+// own kinds.
+func (o *Observer) issuer(ctx context.Context, state *seen.State) error {
+	ref := state.Cluster.Spec.TLS.IssuerRef
+	if ref == nil || ref.Group != certmanager.SchemeGroupVersion.Group {
+		return nil
+	}
+	var issuer certmanager.GenericIssuer
+	key := types.NamespacedName{Name: ref.Name}
+	switch ref.Kind {
+	case certmanager.IssuerKind:
+		issuer, key.Namespace = &certmanager.Issuer{}, state.Names.Namespace
+	case certmanager.ClusterIssuerKind:
+		issuer = &certmanager.ClusterIssuer{}
+	default:
+		// cert-manager knows no such kind in its own group.
+		state.Issuer = &seen.Issuer{}
+		return nil
+	}
+	state.Issuer = &seen.Issuer{}
+	if err := o.Cached.Get(ctx, key, issuer); err != nil {
+		return ignoreNotFound(err, "look for %s %s", ref.Kind, key)
+	}
+	state.Issuer.Found = true
+	for _, condition := range issuer.GetStatus().Conditions {
+		if condition.Type == certmanager.IssuerConditionReady && condition.Status == certmanagermeta.ConditionFalse {
+			state.Issuer.Refuses = condition.Message
+		}
+	}
+	return nil
+}
+
+func (o *Observer) admissionPolicy(ctx context.Context, state *seen.State) error {
+	key := types.NamespacedName{Name: AdmissionPolicy}
+	for _, object := range []client.Object{
+		&admissionv1.MutatingAdmissionPolicy{}, &admissionv1.MutatingAdmissionPolicyBinding{},
+	} {
+		if err := o.Cached.Get(ctx, key, object); err != nil {
+			return ignoreNotFound(err, "look for %T %s", object, key.Name)
+		}
+	}
+	state.AdmissionPolicyInForce = true
+	return nil
+}
+
+// ignoreNotFound takes absence for an answer.
+func ignoreNotFound(err error, doing string, about ...any) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return fmt.Errorf(doing+": %w", append(about, err)...)
+}

@@ -1,0 +1,153 @@
+package plan
+
+import (
+	"bytes"
+	"crypto/x509"
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	applycore "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+)
+
+// cookie creates the cookie once: the user's, else a fresh one. A cookie that is
+// there stays, whatever else has changed: nodes run with it.
+func cookie(p *Plan, s seen.State, fresh string) {
+	imported, problem := importedCookie(s)
+	if problem != nil {
+		p.Problems = append(p.Problems, *problem)
+	}
+	_, exists := s.Secrets[s.Names.CookieSecret()]
+	if exists || problem != nil {
+		return
+	}
+	value := []byte(fresh)
+	if imported != nil {
+		value = imported
+	}
+	p.Create = append(p.Create, &corev1.Secret{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: s.Names.CookieSecret(), Namespace: s.Names.Namespace,
+			Labels:          Labels(s.Names.Cluster),
+			OwnerReferences: []metav1.OwnerReference{OwnerReference(s.Cluster)},
+		},
+		Data: map[string][]byte{certs.CookieKey: value},
+	})
+}
+
+// importedCookie is the cookie of the user's Secret, or why there is none to use.
+func importedCookie(s seen.State) ([]byte, *Problem) {
+	ref := s.Cluster.Spec.Cookie.SecretKeyRef
+	if ref == nil || s.UserCookie == nil {
+		return nil, nil
+	}
+	where := fmt.Sprintf("cookie.secretKeyRef: Secret %s/%s", s.Names.Namespace, ref.Name)
+	switch running := s.Cookie(); {
+	case !s.UserCookie.Found && running != nil:
+		return nil, &Problem{v1alpha1.ReasonCookieSecretNotFound, fmt.Sprintf(
+			"%s does not exist any more. The nodes go on with the cookie that was read from it; create it again with that cookie, or remove cookie.secretKeyRef", where)}
+	case !s.UserCookie.Found:
+		return nil, &Problem{v1alpha1.ReasonCookieSecretNotFound, fmt.Sprintf(
+			"%s does not exist. Create it, or name another one, or remove cookie.secretKeyRef to have a cookie generated", where)}
+	case !s.UserCookie.KeyFound:
+		return nil, &Problem{v1alpha1.ReasonCookieInvalid, fmt.Sprintf(
+			"%s has no key %q. Add it, or set cookie.secretKeyRef.key", where, ref.Key)}
+	case certs.CheckCookie(s.UserCookie.Value) != nil:
+		return nil, &Problem{v1alpha1.ReasonCookieInvalid, fmt.Sprintf(
+			"%s, key %q, holds no usable cookie: %v", where, ref.Key, certs.CheckCookie(s.UserCookie.Value))}
+	case running != nil && !bytes.Equal(running, s.UserCookie.Value):
+		return nil, &Problem{v1alpha1.ReasonCookieChanged, fmt.Sprintf(
+			"%s, key %q, differs from the cookie that the nodes run with, and they keep theirs. Put the old cookie back, or, to take the new one with all nodes down, scale to 0, delete the Secret %s and scale up again",
+			where, ref.Key, s.Names.CookieSecret())}
+	}
+	return s.UserCookie.Value, nil
+}
+
+// certificates makes the private CA, unless an issuer is given, and a Certificate
+// for every member and for the probe.
+func certificates(p *Plan, s seen.State, _ Operator) {
+	tls, labels := s.Cluster.Spec.TLS, Labels(s.Names.Cluster)
+	if tls.IssuerRef == nil {
+		ca := certs.NewPrivateCA(s.Names, tls, labels)
+		p.apply(owned(ca.SelfSigned, s), owned(ca.Certificate, s), owned(ca.Issuer, s))
+	} else {
+		checkIssuer(p, s, *tls.IssuerRef)
+	}
+	p.apply(owned(certs.NewProbeCertificate(s.Names, tls, labels), s))
+	for _, pod := range s.Names.Pods(s.Replicas()) {
+		p.apply(owned(certs.NewMemberCertificate(s.Names, tls, pod, labels), s))
+	}
+}
+
+func checkIssuer(p *Plan, s seen.State, ref v1alpha1.IssuerReference) {
+	switch {
+	case s.Issuer == nil:
+	case !s.Issuer.Found:
+		p.problem(v1alpha1.ReasonIssuerNotFound, fmt.Sprintf(
+			"tls.issuerRef: %s %q does not exist. Create it, or name another one, or remove tls.issuerRef to have a private CA", ref.Kind, ref.Name))
+	case s.Issuer.Refuses != "":
+		p.problem(v1alpha1.ReasonIssuerNotReady, fmt.Sprintf(
+			"tls.issuerRef: %s %q is not ready: %s", ref.Kind, ref.Name, s.Issuer.Refuses))
+	}
+}
+
+// ownership takes the Secrets that cert-manager made for our Certificates: it sets
+// no owner on them unless told to by a flag, and they would outlive the cluster.
+func ownership(p *Plan, s seen.State, _ Operator) {
+	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
+		secret := s.Secrets[name]
+		if _, ours := s.Certificates[name]; !ours || metav1.IsControlledBy(secret, s.Cluster) {
+			continue
+		}
+		p.apply(owned(applycore.Secret(name, s.Names.Namespace).WithUID(secret.UID), s))
+	}
+}
+
+// distribution makes the ConfigMap with the trust bundle and the TLS options, once
+// there is a CA to trust.
+func distribution(p *Plan, s seen.State, _ Operator) {
+	trust := wantedTrust(s)
+	if trust.Empty() {
+		p.hold(v1alpha1.ReasonCertificatesPending, "waiting for cert-manager to make the CA, before the trust bundle can be made")
+		return
+	}
+	p.apply(owned(applycore.ConfigMap(s.Names.Distribution(), s.Names.Namespace), s).
+		WithData(map[string]string{
+			certs.TrustKey:   trust.PEM(),
+			certs.OptionsKey: certs.Options(),
+		}))
+}
+
+// wantedTrust is the CA that signs now, and of the CAs that were trusted before
+// those that a stored certificate still rests on.
+func wantedTrust(s seen.State) certs.Trust {
+	var leafs, above []*x509.Certificate
+	for _, owner := range append(s.Names.Pods(s.Replicas()), s.Names.Probe()) {
+		if leaf, ok := s.Leaf(owner); ok {
+			leafs = append(leafs, leaf.Certificate)
+			above = append(above, leaf.Above...)
+		}
+	}
+	return signingCA(s).Union(s.Trust().NeededBy(leafs)).Union(certs.Trust{}.With(above...).NeededBy(leafs))
+}
+
+// signingCA is the private CA. An issuer of the user's shows its CA only in what it
+// has signed.
+func signingCA(s seen.State) certs.Trust {
+	secret := s.Secrets[s.Names.CA()]
+	if s.Cluster.Spec.TLS.IssuerRef != nil || secret == nil {
+		return certs.Trust{}
+	}
+	trust, err := certs.ParseTrust(secret.Data[corev1.TLSCertKey])
+	if err != nil {
+		return certs.Trust{}
+	}
+	return trust
+}

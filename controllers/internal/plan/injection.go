@@ -1,0 +1,178 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+)
+
+// What is added to the pod template. All of it is a function of the spec alone, so
+// an upgrade of the operator rolls no pod.
+const (
+	tlsVolume          = "erlang-operator-tls"
+	distributionVolume = "erlang-operator-distribution"
+
+	// placeholderSecret stands in the template for the pod's own Secret, which the
+	// MutatingAdmissionPolicy puts in its place. It never exists: a pod that the
+	// policy missed does not start, and the kubelet's event names the cause.
+	placeholderSecret = "erlang-operator-admission-policy-missing"
+
+	envPod    = "ERLANG_OPERATOR_POD"
+	envNode   = "ERLANG_NODE"
+	envCookie = "ERLANG_COOKIE"
+	// envFlags is the variable that OTP appends to the command line last (erl(1)).
+	// Images set ERL_FLAGS and ERL_AFLAGS themselves.
+	envFlags = "ERL_ZFLAGS"
+)
+
+// inject adds to a pod template what distribution over TLS needs.
+func inject(template *corev1.PodTemplateSpec, s seen.State) {
+	if template.Labels == nil {
+		template.Labels = map[string]string{}
+	}
+	for key, value := range Selector(s.Names.Cluster, ComponentNode) {
+		template.Labels[key] = value
+	}
+	pod := &template.Spec
+	pod.ReadinessGates = append(pod.ReadinessGates, corev1.PodReadinessGate{ConditionType: v1alpha1.ReadinessGate})
+	pod.Volumes = append(pod.Volumes,
+		corev1.Volume{Name: tlsVolume, VolumeSource: corev1.VolumeSource{
+			Secret: &corev1.SecretVolumeSource{
+				SecretName: placeholderSecret,
+				// Only the key and its chain, in one file: no key is there twice.
+				Items: []corev1.KeyToPath{{Key: certs.CombinedKey, Path: certs.CombinedKey}},
+			}}},
+		corev1.Volume{Name: distributionVolume, VolumeSource: corev1.VolumeSource{
+			ConfigMap: &corev1.ConfigMapVolumeSource{
+				LocalObjectReference: corev1.LocalObjectReference{Name: s.Names.Distribution()},
+			}}})
+
+	container := beamContainer(pod, s.Cluster.Spec.Container)
+	container.VolumeMounts = append(container.VolumeMounts,
+		corev1.VolumeMount{Name: tlsVolume, MountPath: certs.TLSDir, ReadOnly: true},
+		corev1.VolumeMount{Name: distributionVolume, MountPath: certs.DistributionDir, ReadOnly: true})
+	container.Env = environment(container.Env, s)
+}
+
+// beamContainer is the container that runs the BEAM.
+func beamContainer(pod *corev1.PodSpec, name string) *corev1.Container {
+	for i := range pod.Containers {
+		if name == "" || pod.Containers[i].Name == name {
+			return &pod.Containers[i]
+		}
+	}
+	return nil
+}
+
+// environment puts our variables before the user's, since $(VAR) is expanded from
+// earlier ones only, and joins his ERL_ZFLAGS to ours.
+func environment(users []corev1.EnvVar, s seen.State) []corev1.EnvVar {
+	flags := Flags(s.Cluster.Spec.Distribution)
+	theirs := slices.Clone(users)
+	if at := slices.IndexFunc(theirs, func(v corev1.EnvVar) bool { return v.Name == envFlags }); at >= 0 {
+		flags += " " + theirs[at].Value
+		theirs = slices.Delete(theirs, at, at+1)
+	}
+	return append([]corev1.EnvVar{
+		{Name: envPod, ValueFrom: &corev1.EnvVarSource{
+			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}},
+		{Name: envNode, Value: s.Names.Node("$(" + envPod + ")")},
+		{Name: envCookie, ValueFrom: &corev1.EnvVarSource{
+			SecretKeyRef: &corev1.SecretKeySelector{
+				LocalObjectReference: corev1.LocalObjectReference{Name: s.Names.CookieSecret()},
+				Key:                  certs.CookieKey}}},
+		{Name: envFlags, Value: flags},
+	}, theirs...)
+}
+
+// Flags are the flags of erl that a node runs with. The form of -setcookie that
+// names the node wins over every other source of a cookie, and needs no HOME.
+func Flags(distribution v1alpha1.DistributionSpec) string {
+	flags := []string{
+		"-name $(" + envNode + ")",
+		"-proto_dist inet_tls",
+		"-ssl_dist_optfile " + certs.OptionsFile,
+		"-nocookie -setcookie $(" + envNode + ") $(" + envCookie + ")",
+	}
+	if distribution.Discovery == v1alpha1.DiscoveryFixedPort {
+		flags = append(flags, fmt.Sprintf("-start_epmd false -erl_epmd_port %d", distribution.Ports.Min))
+	} else {
+		flags = append(flags, fmt.Sprintf("-kernel inet_dist_listen_min %d inet_dist_listen_max %d",
+			distribution.Ports.Min, distribution.Ports.Max))
+	}
+	return strings.Join(flags, " ")
+}
+
+// ownFlags are the flags of erl that must be there once. Given twice, -proto_dist
+// means plaintext before OTP 27.1, -setcookie is ignored both times,
+// -ssl_dist_optfile ends the VM, and -sname beats -name.
+var ownFlags = []string{"-name", "-sname", "-setcookie", "-proto_dist", "-ssl_dist_optfile",
+	"-start_epmd", "-erl_epmd_port", "inet_dist_listen_min", "inet_dist_listen_max"}
+
+// Conflicts finds in a spec what would fight with what is injected, as far as it
+// can be seen: an image may hide more.
+func Conflicts(spec v1alpha1.ErlangClusterSpec) []Problem {
+	var problems []Problem
+	reject := func(field, format string, args ...any) {
+		problems = append(problems, Problem{v1alpha1.ReasonRejected, "template.spec." + field + " " + fmt.Sprintf(format, args...)})
+	}
+	for _, volume := range spec.Template.Spec.Volumes {
+		if volume.Name == tlsVolume || volume.Name == distributionVolume {
+			reject("volumes", "has a volume %q, which the operator adds itself. Rename it", volume.Name)
+		}
+	}
+	container := beamContainer(&spec.Template.Spec, spec.Container)
+	if container == nil {
+		return append(problems, Problem{v1alpha1.ReasonRejected, fmt.Sprintf(
+			"container: there is no container %q in template.spec.containers. Name the one that runs the BEAM", spec.Container)})
+	}
+	field := "containers[" + container.Name + "]"
+	for _, mount := range container.VolumeMounts {
+		if within(mount.MountPath, certs.TLSDir) || within(mount.MountPath, certs.DistributionDir) {
+			reject(field+".volumeMounts", "mounts %q at %s, where the operator mounts the node's identity. Mount it elsewhere", mount.Name, mount.MountPath)
+		}
+	}
+	for _, variable := range container.Env {
+		name := field + ".env[" + variable.Name + "]"
+		switch variable.Name {
+		case envPod, envNode, envCookie:
+			reject(name, "is set by the operator. Remove it, or choose another name")
+		case envFlags:
+			if variable.ValueFrom != nil {
+				reject(name, "must have a plain value: the operator adds its own flags to it. Use ERL_FLAGS instead")
+			}
+			fallthrough
+		case "ERL_AFLAGS", "ERL_FLAGS":
+			rejectFlags(reject, name, strings.Fields(variable.Value))
+		}
+	}
+	rejectFlags(reject, field+".command", fields(container.Command))
+	rejectFlags(reject, field+".args", fields(container.Args))
+	return problems
+}
+
+func rejectFlags(reject func(string, string, ...any), field string, words []string) {
+	for _, flag := range ownFlags {
+		if slices.Contains(words, flag) {
+			reject(field, "has the flag %s, which the operator sets itself and which must not be there twice. Remove it", flag)
+		}
+	}
+}
+
+// fields splits a command line into words, as a shell in it would.
+func fields(command []string) []string {
+	return strings.Fields(strings.Join(command, " "))
+}
+
+// within says that a path is, or lies in, or holds a directory.
+func within(path, dir string) bool {
+	path = strings.TrimSuffix(path, "/") + "/"
+	dir += "/"
+	return strings.HasPrefix(path, dir) || strings.HasPrefix(dir, path)
+}

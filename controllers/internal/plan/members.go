@@ -1,0 +1,134 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	applyapps "k8s.io/client-go/applyconfigurations/apps/v1"
+	applycore "k8s.io/client-go/applyconfigurations/core/v1"
+	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+)
+
+// members makes the StatefulSet that runs the nodes. It starts a node only when
+// what the node needs to prove itself is there: a pod whose Secret is missing
+// waits in the kubelet, with ever longer pauses.
+func members(p *Plan, s seen.State, _ Operator) {
+	if conflicts := Conflicts(s.Cluster.Spec); len(conflicts) > 0 {
+		p.Problems = append(p.Problems, conflicts...)
+		return
+	}
+	if !s.AdmissionPolicyInForce {
+		p.problem(v1alpha1.ReasonAdmissionPolicyMissing,
+			"the MutatingAdmissionPolicy and -Binding erlang-operator-member-identity, which give each pod its own certificate, are not installed. Install the operator again (config/default), on Kubernetes 1.36 or later")
+		return
+	}
+	if s.Cookie() == nil || s.Trust().Empty() {
+		p.hold(v1alpha1.ReasonProgressing, "waiting for the cookie and the trust bundle, before nodes are started")
+		return
+	}
+	template, err := podTemplate(s)
+	if err != nil {
+		p.problem(v1alpha1.ReasonRejected, fmt.Sprintf("template: %v", err))
+		return
+	}
+	claims, err := volumeClaims(s.Cluster.Spec.VolumeClaimTemplates)
+	if err != nil {
+		p.problem(v1alpha1.ReasonRejected, fmt.Sprintf("volumeClaimTemplates: %v", err))
+		return
+	}
+	replicas := startable(s)
+	if replicas < s.Replicas() {
+		p.hold(v1alpha1.ReasonCertificatesPending, fmt.Sprintf(
+			"waiting for the certificate of pod %s, before it is started", s.Names.Pod(replicas)))
+	}
+	spec := applyapps.StatefulSetSpec().
+		WithReplicas(replicas).
+		WithServiceName(s.Names.Service()).
+		// One at a time in order would deadlock a cluster that needs its quorum to start.
+		WithPodManagementPolicy(appsv1.ParallelPodManagement).
+		WithSelector(applymeta.LabelSelector().WithMatchLabels(Selector(s.Names.Cluster, ComponentNode))).
+		WithTemplate(template).
+		WithVolumeClaimTemplates(claims...)
+	if policy := s.Cluster.Spec.PersistentVolumeClaimRetentionPolicy; policy != nil {
+		retention := applyapps.StatefulSetPersistentVolumeClaimRetentionPolicy()
+		if policy.WhenDeleted != "" {
+			retention.WithWhenDeleted(policy.WhenDeleted)
+		}
+		if policy.WhenScaled != "" {
+			retention.WithWhenScaled(policy.WhenScaled)
+		}
+		spec.WithPersistentVolumeClaimRetentionPolicy(retention)
+	}
+	p.apply(owned(applyapps.StatefulSet(s.Names.StatefulSet(), s.Names.Namespace), s).WithSpec(spec))
+
+	for i := range s.Pods {
+		if lacksIdentity(s, &s.Pods[i]) && s.Pods[i].DeletionTimestamp == nil {
+			p.Delete = append(p.Delete, &s.Pods[i])
+		}
+	}
+}
+
+// startable is how many nodes may run: those asked for, as far as their
+// certificates are there without a gap. What runs already goes on.
+func startable(s seen.State) int32 {
+	running := int32(0)
+	if s.StatefulSet != nil && s.StatefulSet.Spec.Replicas != nil {
+		running = *s.StatefulSet.Spec.Replicas
+	}
+	for ordinal := range s.Replicas() {
+		pod := s.Names.Pod(ordinal)
+		leaf, ok := s.Leaf(pod)
+		good := ok && leaf.Judge(s.Names.Host(pod), s.Trust(), s.Now) == nil
+		if !good && ordinal >= running {
+			return ordinal
+		}
+	}
+	return s.Replicas()
+}
+
+// lacksIdentity says that a pod slipped past the admission policy, and waits for a
+// Secret that will never be there.
+func lacksIdentity(s seen.State, pod *corev1.Pod) bool {
+	for _, volume := range pod.Spec.Volumes {
+		if volume.Name == tlsVolume && volume.Secret != nil {
+			return volume.Secret.SecretName == placeholderSecret
+		}
+	}
+	return false
+}
+
+// podTemplate is the user's template with what distribution over TLS needs.
+func podTemplate(s seen.State) (*applycore.PodTemplateSpecApplyConfiguration, error) {
+	template := s.Cluster.Spec.Template.DeepCopy()
+	inject(template, s)
+	return convert[applycore.PodTemplateSpecApplyConfiguration](template)
+}
+
+func volumeClaims(claims []corev1.PersistentVolumeClaim) ([]*applycore.PersistentVolumeClaimApplyConfiguration, error) {
+	configurations := make([]*applycore.PersistentVolumeClaimApplyConfiguration, 0, len(claims))
+	for _, claim := range claims {
+		configuration, err := convert[applycore.PersistentVolumeClaimApplyConfiguration](claim)
+		if err != nil {
+			return nil, err
+		}
+		configuration.Status = nil
+		configurations = append(configurations, configuration)
+	}
+	return configurations, nil
+}
+
+// convert makes an apply configuration of what the user wrote. Both have the same
+// form as JSON.
+func convert[T any](from any) (*T, error) {
+	text, err := json.Marshal(from)
+	if err != nil {
+		return nil, err
+	}
+	to := new(T)
+	return to, json.Unmarshal(text, to)
+}

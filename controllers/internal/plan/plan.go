@@ -1,0 +1,186 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+)
+
+// Operator is what the manager knows of itself.
+type Operator struct {
+	// Image that holds the probe: the operator's own.
+	Image string
+	// ImagePullPolicy of the probe.
+	ImagePullPolicy corev1.PullPolicy
+	// Domain of the Kubernetes cluster's DNS.
+	Domain string
+}
+
+// A Plan is all that one pass intends to do.
+type Plan struct {
+	// Create is made when it is not there, and never overwritten: the cookie.
+	Create []*corev1.Secret
+	// Apply, in order of dependency.
+	Apply []Configuration
+	// Delete what is ours and no longer wanted, if it is still what was seen.
+	Delete []seen.Object
+	// Holds are what is deliberately not done yet, and why.
+	Holds []Hold
+	// Problems are what somebody has to mend before the rest can be done.
+	Problems []Problem
+}
+
+// Configuration is a typed apply configuration of an object.
+type Configuration interface {
+	IsApplyConfiguration()
+	GetName() *string
+	GetNamespace() *string
+	GetKind() *string
+	GetAPIVersion() *string
+}
+
+// A Hold is something that waits, and the reason.
+type Hold struct {
+	Reason  string
+	Message string
+}
+
+// A Problem is something that waits for a person. Its message names the field or
+// the object, and the remedy.
+type Problem struct {
+	Reason  string
+	Message string
+}
+
+// Make decides what this pass intends to do. freshCookie is used only if the
+// cluster has no cookie, and brings none.
+func Make(s seen.State, operator Operator, freshCookie string) Plan {
+	p := &Plan{}
+	for _, step := range []func(*Plan, seen.State, Operator){
+		services,
+		certificates,
+		ownership,
+		distribution,
+		members,
+		probe,
+	} {
+		step(p, s, operator)
+	}
+	cookie(p, s, freshCookie)
+	prune(p, s)
+	return *p
+}
+
+func (p *Plan) apply(configurations ...Configuration) { p.Apply = append(p.Apply, configurations...) }
+
+func (p *Plan) hold(reason, message string) {
+	p.Holds = append(p.Holds, Hold{Reason: reason, Message: message})
+}
+
+func (p *Plan) problem(reason, message string) {
+	p.Problems = append(p.Problems, Problem{Reason: reason, Message: message})
+}
+
+// Labels that everything of a cluster carries. Selectors and caches use the ones of
+// our own group, so that users may put what they like into the others.
+const (
+	// LabelCluster is the name of the ErlangCluster.
+	LabelCluster = v1alpha1.Group + "/cluster"
+	// LabelComponent tells a node from the probe.
+	LabelComponent = v1alpha1.Group + "/component"
+
+	// ComponentNode runs the BEAM.
+	ComponentNode = "node"
+	// ComponentProbe proves the mesh.
+	ComponentProbe = "probe"
+)
+
+// Labels of the objects of a cluster.
+func Labels(cluster string) map[string]string {
+	return map[string]string{
+		LabelCluster:                   cluster,
+		"app.kubernetes.io/name":       "erlang",
+		"app.kubernetes.io/instance":   cluster,
+		"app.kubernetes.io/managed-by": "erlang-operator",
+	}
+}
+
+// Selector selects the pods of one component of a cluster.
+func Selector(cluster, component string) map[string]string {
+	return map[string]string{LabelCluster: cluster, LabelComponent: component}
+}
+
+// ownable is what every typed apply configuration can do.
+type ownable[T any] interface {
+	WithLabels(map[string]string) T
+	WithOwnerReferences(...*applymeta.OwnerReferenceApplyConfiguration) T
+}
+
+// owned marks a configuration as the cluster's: garbage collection takes it when
+// the cluster goes.
+func owned[T ownable[T]](configuration T, s seen.State) T {
+	return configuration.
+		WithLabels(Labels(s.Names.Cluster)).
+		WithOwnerReferences(applymeta.OwnerReference().
+			WithAPIVersion(v1alpha1.SchemeGroupVersion.String()).
+			WithKind("ErlangCluster").
+			WithName(s.Cluster.Name).
+			WithUID(s.Cluster.UID).
+			WithController(true).
+			WithBlockOwnerDeletion(true))
+}
+
+// OwnerReference is the same as a typed value.
+func OwnerReference(cluster *v1alpha1.ErlangCluster) metav1.OwnerReference {
+	return *metav1.NewControllerRef(cluster, v1alpha1.SchemeGroupVersion.WithKind("ErlangCluster"))
+}
+
+// prune deletes the objects that the cluster owns, of the kinds that come and go,
+// which the plan does not want.
+func prune(p *Plan, s seen.State) {
+	wanted := map[string]bool{}
+	for _, configuration := range p.Apply {
+		wanted[*configuration.GetKind()+"/"+*configuration.GetName()] = true
+	}
+	for _, object := range s.Owned {
+		kind, name := object.GetObjectKind().GroupVersionKind().Kind, object.GetName()
+		if wanted[kind+"/"+name] || object.GetDeletionTimestamp() != nil {
+			continue
+		}
+		switch kind {
+		case "Certificate":
+			// A departing node speaks to its peers until its pod is gone.
+			if hasPod(s, name) {
+				continue
+			}
+		case "Secret":
+			// A Secret goes after its Certificate, or cert-manager would make it again.
+			if name == s.Names.CookieSecret() || wanted["Certificate/"+name] || s.Certificates[name] != nil {
+				continue
+			}
+		case "Issuer", "NetworkPolicy", "PodDisruptionBudget":
+		default:
+			// What is held back, as the StatefulSet while its template is refused, runs on.
+			continue
+		}
+		p.Delete = append(p.Delete, object)
+	}
+	slices.SortFunc(p.Delete, func(a, b seen.Object) int {
+		return cmp.Or(
+			cmp.Compare(a.GetObjectKind().GroupVersionKind().Kind, b.GetObjectKind().GroupVersionKind().Kind),
+			cmp.Compare(a.GetName(), b.GetName()))
+	})
+}
+
+// hasPod says that the pod whose certificate has that name is still there.
+func hasPod(s seen.State, certificate string) bool {
+	return slices.ContainsFunc(s.Pods, func(pod corev1.Pod) bool {
+		return s.Names.Certificate(pod.Name) == certificate
+	})
+}

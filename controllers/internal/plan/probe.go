@@ -1,0 +1,97 @@
+package plan
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	applyapps "k8s.io/client-go/applyconfigurations/apps/v1"
+	applycore "k8s.io/client-go/applyconfigurations/core/v1"
+	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
+	applyrbac "k8s.io/client-go/applyconfigurations/rbac/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+)
+
+// probe makes the pod that proves and heals the mesh, and what it may touch: its
+// cluster's status, its own key, the cookie and the trust bundle, each by name.
+func probe(p *Plan, s seen.State, operator Operator) {
+	name, namespace := s.Names.Probe(), s.Names.Namespace
+	p.apply(
+		owned(applycore.ServiceAccount(name, namespace), s),
+		owned(applyrbac.Role(name, namespace), s).WithRules(
+			rule(v1alpha1.Group, "erlangclusters", s.Names.Cluster).WithVerbs("get", "list", "watch"),
+			rule(v1alpha1.Group, "erlangclusters/status", s.Names.Cluster).WithVerbs("patch"),
+			rule("", "secrets", s.Names.CookieSecret(), s.Names.Certificate(name)).WithVerbs("get", "list", "watch"),
+			rule("", "configmaps", s.Names.Distribution()).WithVerbs("get", "list", "watch")),
+		owned(applyrbac.RoleBinding(name, namespace), s).
+			WithRoleRef(applyrbac.RoleRef().WithAPIGroup(rbacv1.GroupName).WithKind("Role").WithName(name)).
+			WithSubjects(applyrbac.Subject().WithKind(rbacv1.ServiceAccountKind).WithName(name).WithNamespace(namespace)))
+
+	if _, ok := s.Leaf(name); !ok || s.Cookie() == nil || s.Trust().Empty() {
+		p.hold(v1alpha1.ReasonProgressing, "waiting for the cookie, the trust bundle and the probe's certificate, before the probe is started")
+		return
+	}
+	p.apply(probeDeployment(s, operator))
+}
+
+func rule(group, resource string, names ...string) *applyrbac.PolicyRuleApplyConfiguration {
+	return applyrbac.PolicyRule().WithAPIGroups(group).WithResources(resource).WithResourceNames(names...)
+}
+
+func probeDeployment(s seen.State, operator Operator) *applyapps.DeploymentApplyConfiguration {
+	labels := Labels(s.Names.Cluster)
+	for key, value := range Selector(s.Names.Cluster, ComponentProbe) {
+		labels[key] = value
+	}
+	return owned(applyapps.Deployment(s.Names.Probe(), s.Names.Namespace), s).
+		WithSpec(applyapps.DeploymentSpec().
+			WithReplicas(1).
+			// Two probes would heal the same mesh at once.
+			WithStrategy(applyapps.DeploymentStrategy().WithType(appsv1.RecreateDeploymentStrategyType)).
+			WithSelector(applymeta.LabelSelector().WithMatchLabels(Selector(s.Names.Cluster, ComponentProbe))).
+			WithTemplate(applycore.PodTemplateSpec().
+				WithLabels(labels).
+				WithSpec(applycore.PodSpec().
+					WithServiceAccountName(s.Names.Probe()).
+					WithEnableServiceLinks(false).
+					WithSecurityContext(applycore.PodSecurityContext().
+						WithRunAsNonRoot(true).
+						WithSeccompProfile(applycore.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
+					WithContainers(probeContainer(s, operator)))))
+}
+
+func probeContainer(s seen.State, operator Operator) *applycore.ContainerApplyConfiguration {
+	return applycore.Container().
+		WithName("probe").
+		WithImage(operator.Image).
+		WithImagePullPolicy(operator.ImagePullPolicy).
+		WithArgs("probe",
+			fmt.Sprintf("--namespace=%s", s.Names.Namespace),
+			fmt.Sprintf("--cluster=%s", s.Names.Cluster),
+			fmt.Sprintf("--cluster-domain=%s", operator.Domain)).
+		WithEnv(applycore.EnvVar().WithName("GOMEMLIMIT").WithValueFrom(applycore.EnvVarSource().
+			WithResourceFieldRef(applycore.ResourceFieldSelector().WithResource("limits.memory").WithDivisor(resource.MustParse("0"))))).
+		WithPorts(
+			applycore.ContainerPort().WithName("metrics").WithContainerPort(8080).WithProtocol(corev1.ProtocolTCP),
+			applycore.ContainerPort().WithName("health").WithContainerPort(8081).WithProtocol(corev1.ProtocolTCP)).
+		WithLivenessProbe(httpProbe("/healthz")).
+		WithReadinessProbe(httpProbe("/readyz")).
+		WithResources(applycore.ResourceRequirements().
+			WithRequests(corev1.ResourceList{
+				corev1.ResourceCPU:    resource.MustParse("10m"),
+				corev1.ResourceMemory: resource.MustParse("32Mi")}).
+			WithLimits(corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("128Mi")})).
+		WithSecurityContext(applycore.SecurityContext().
+			WithAllowPrivilegeEscalation(false).
+			WithReadOnlyRootFilesystem(true).
+			WithCapabilities(applycore.Capabilities().WithDrop("ALL")))
+}
+
+func httpProbe(path string) *applycore.ProbeApplyConfiguration {
+	return applycore.Probe().WithHTTPGet(applycore.HTTPGetAction().WithPath(path).WithPort(intstr.FromString("health")))
+}

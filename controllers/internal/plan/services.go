@@ -1,0 +1,133 @@
+package plan
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	applycore "k8s.io/client-go/applyconfigurations/core/v1"
+	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
+	applynetworking "k8s.io/client-go/applyconfigurations/networking/v1"
+	applypolicy "k8s.io/client-go/applyconfigurations/policy/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+)
+
+// epmdPort is the port of the Erlang Port Mapper Daemon (epmd(1)).
+const epmdPort = 4369
+
+// services makes what the network knows of the nodes: the Service that their names
+// hang from, the policy that closes their distribution ports, and the budget that
+// keeps a drain from taking two at a time.
+func services(p *Plan, s seen.State, _ Operator) {
+	p.apply(headlessService(s))
+	if s.Cluster.Spec.NetworkPolicy != v1alpha1.NetworkPolicyUnmanaged {
+		p.apply(networkPolicy(s))
+	}
+	if s.Replicas() > 1 {
+		p.apply(podDisruptionBudget(s))
+	}
+}
+
+// headlessService gives each pod its DNS name, before the pod is ready too: it
+// becomes ready only when it has joined, and needs the name to do so.
+func headlessService(s seen.State) *applycore.ServiceApplyConfiguration {
+	distribution := s.Cluster.Spec.Distribution
+	spec := applycore.ServiceSpec().
+		WithType(corev1.ServiceTypeClusterIP).
+		WithClusterIP(corev1.ClusterIPNone).
+		WithPublishNotReadyAddresses(true).
+		WithSelector(Selector(s.Names.Cluster, ComponentNode)).
+		WithPorts(servicePort("distribution", distribution.Ports.Min))
+	if distribution.Discovery == v1alpha1.DiscoveryEPMD {
+		spec.WithPorts(servicePort("epmd", epmdPort))
+	}
+	return owned(applycore.Service(s.Names.Service(), s.Names.Namespace), s).WithSpec(spec)
+}
+
+func servicePort(name string, port int32) *applycore.ServicePortApplyConfiguration {
+	return applycore.ServicePort().
+		WithName(name).
+		WithProtocol(corev1.ProtocolTCP).
+		WithPort(port).
+		WithTargetPort(intstr.FromInt32(port))
+}
+
+// networkPolicy closes the distribution ports, and epmd, to all but the nodes and
+// their probe. A pod that a policy selects is closed to all that no policy allows,
+// so the other ports are opened as ranges: applications notice nothing.
+func networkPolicy(s seen.State) *applynetworking.NetworkPolicyApplyConfiguration {
+	closed := distributionPorts(s.Cluster.Spec.Distribution)
+	within := applynetworking.NetworkPolicyIngressRule().
+		WithFrom(
+			peer(Selector(s.Names.Cluster, ComponentNode)),
+			peer(Selector(s.Names.Cluster, ComponentProbe)))
+	for _, ports := range closed {
+		within.WithPorts(policyPorts(corev1.ProtocolTCP, ports))
+	}
+	anybody := applynetworking.NetworkPolicyIngressRule()
+	for _, ports := range complement(closed) {
+		anybody.WithPorts(policyPorts(corev1.ProtocolTCP, ports))
+	}
+	for _, protocol := range []corev1.Protocol{corev1.ProtocolUDP, corev1.ProtocolSCTP} {
+		anybody.WithPorts(policyPorts(protocol, v1alpha1.PortRange{Min: 1, Max: 65535}))
+	}
+	return owned(applynetworking.NetworkPolicy(s.Names.NetworkPolicy(), s.Names.Namespace), s).
+		WithSpec(applynetworking.NetworkPolicySpec().
+			WithPodSelector(applymeta.LabelSelector().WithMatchLabels(Selector(s.Names.Cluster, ComponentNode))).
+			WithPolicyTypes(networkingv1.PolicyTypeIngress).
+			WithIngress(within, anybody))
+}
+
+// distributionPorts are the ports that the distribution listens on, ascending and
+// apart from each other.
+func distributionPorts(distribution v1alpha1.DistributionSpec) []v1alpha1.PortRange {
+	ports := distribution.Ports
+	epmd := v1alpha1.PortRange{Min: epmdPort, Max: epmdPort}
+	switch {
+	case distribution.Discovery == v1alpha1.DiscoveryFixedPort:
+		return []v1alpha1.PortRange{{Min: ports.Min, Max: ports.Min}}
+	case ports.Max < epmdPort:
+		return []v1alpha1.PortRange{ports, epmd}
+	default:
+		return []v1alpha1.PortRange{epmd, ports}
+	}
+}
+
+// complement are the ports from 1 to 65535 that are in none of the ranges.
+func complement(ranges []v1alpha1.PortRange) []v1alpha1.PortRange {
+	var open []v1alpha1.PortRange
+	next := int32(1)
+	for _, taken := range ranges {
+		if next < taken.Min {
+			open = append(open, v1alpha1.PortRange{Min: next, Max: taken.Min - 1})
+		}
+		next = taken.Max + 1
+	}
+	if next <= 65535 {
+		open = append(open, v1alpha1.PortRange{Min: next, Max: 65535})
+	}
+	return open
+}
+
+func policyPorts(protocol corev1.Protocol, ports v1alpha1.PortRange) *applynetworking.NetworkPolicyPortApplyConfiguration {
+	configuration := applynetworking.NetworkPolicyPort().
+		WithProtocol(protocol).
+		WithPort(intstr.FromInt32(ports.Min))
+	if ports.Max > ports.Min {
+		configuration.WithEndPort(ports.Max)
+	}
+	return configuration
+}
+
+func peer(labels map[string]string) *applynetworking.NetworkPolicyPeerApplyConfiguration {
+	return applynetworking.NetworkPolicyPeer().
+		WithPodSelector(applymeta.LabelSelector().WithMatchLabels(labels))
+}
+
+func podDisruptionBudget(s seen.State) *applypolicy.PodDisruptionBudgetApplyConfiguration {
+	return owned(applypolicy.PodDisruptionBudget(s.Names.PodDisruptionBudget(), s.Names.Namespace), s).
+		WithSpec(applypolicy.PodDisruptionBudgetSpec().
+			WithMaxUnavailable(intstr.FromInt32(1)).
+			WithSelector(applymeta.LabelSelector().WithMatchLabels(Selector(s.Names.Cluster, ComponentNode))))
+}

@@ -1,0 +1,341 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+)
+
+// A finding is a condition without its type and its times.
+type finding struct {
+	status  metav1.ConditionStatus
+	reason  string
+	message string
+	// underway: nobody has to do anything, it only takes time.
+	underway bool
+}
+
+func good(reason, message string) finding {
+	return finding{status: metav1.ConditionTrue, reason: reason, message: message}
+}
+
+func bad(reason, message string) finding {
+	return finding{status: metav1.ConditionFalse, reason: reason, message: message}
+}
+
+func underway(reason, message string) finding {
+	return finding{status: metav1.ConditionFalse, reason: reason, message: message, underway: true}
+}
+
+// conditions are all the conditions of the cluster. Ready is derived: it is the
+// first of the others that is not true, or that all of them are.
+func (v view) conditions() []metav1.Condition {
+	dependents := []struct {
+		condition string
+		finding
+	}{
+		{v1alpha1.ConditionCredentialsReady, v.credentials()},
+		{v1alpha1.ConditionNodesReady, v.nodes()},
+		{v1alpha1.ConditionMeshConnected, v.mesh()},
+		{v1alpha1.ConditionMutualTLSEnforced, v.mutualTLS()},
+	}
+	ready := v.whole()
+	stalled, isStalled := v.stalled()
+	if isStalled {
+		ready = bad(stalled.reason, stalled.message)
+	} else {
+		for _, dependent := range dependents {
+			if dependent.status != metav1.ConditionTrue {
+				ready = dependent.finding
+				ready.status = metav1.ConditionFalse
+				break
+			}
+		}
+	}
+
+	var conditions []metav1.Condition
+	set := func(condition string, f finding) {
+		conditions = append(conditions, v.transition(condition, f))
+	}
+	set(v1alpha1.ConditionReady, ready)
+	for _, dependent := range dependents {
+		set(dependent.condition, dependent.finding)
+	}
+	if isStalled {
+		set(v1alpha1.ConditionStalled, good(stalled.reason, stalled.message))
+	} else if progress, ok := v.reconciling(ready); ok {
+		set(v1alpha1.ConditionReconciling, good(progress.reason, progress.message))
+	}
+	if ref := v.Cluster.Spec.TLS.IssuerRef; ref != nil {
+		set(v1alpha1.ConditionSharedIssuer, good("IssuerRefSet", fmt.Sprintf(
+			"OTP checks the chain of a connecting node, not its name: whoever has a certificate of %s %q, and the cookie, can be a member. Let this issuer serve this cluster alone, or remove tls.issuerRef to have a private CA",
+			ref.Kind, ref.Name)))
+	}
+	return conditions
+}
+
+// transition keeps the time of a condition whose status has not changed.
+func (v view) transition(condition string, f finding) metav1.Condition {
+	since := metav1.NewTime(v.Now.Truncate(1e9))
+	if before := meta.FindStatusCondition(v.Cluster.Status.Conditions, condition); before != nil && before.Status == f.status {
+		since = before.LastTransitionTime
+	}
+	return metav1.Condition{
+		Type: condition, Status: f.status, Reason: f.reason, Message: f.message,
+		LastTransitionTime: since, ObservedGeneration: v.Cluster.Generation,
+	}
+}
+
+func (v view) whole() finding {
+	if v.Replicas() == 0 {
+		return good(v1alpha1.ReasonScaledToZero, "No node is asked for, and none is there.")
+	}
+	return good(v1alpha1.ReasonMeshVerified, fmt.Sprintf(
+		"All %d nodes are verified from DNS to a remote call, and are one mesh over mutual TLS.", v.Replicas()))
+}
+
+// stalled is what somebody has to mend.
+func (v view) stalled() (finding, bool) {
+	if len(v.plan.Problems) > 0 {
+		messages := make([]string, 0, len(v.plan.Problems))
+		for _, problem := range v.plan.Problems {
+			messages = append(messages, problem.Message+".")
+		}
+		return bad(v.plan.Problems[0].Reason, bounded(strings.Join(messages, " "))), true
+	}
+	if !v.outcome.Refused {
+		return finding{}, false
+	}
+	reason, remedy := v1alpha1.ReasonRejected, "Mend the field that it names"
+	if v.outcome.Foreign {
+		reason, remedy = v1alpha1.ReasonNameConflict, "Delete or rename that object, or give this ErlangCluster another name"
+	}
+	return bad(reason, bounded(fmt.Sprintf("The API server did not take what the spec asks for: %v. %s.", v.outcome.Err, remedy))), true
+}
+
+// reconciling is what is still on its way.
+func (v view) reconciling(ready finding) (finding, bool) {
+	switch {
+	case v.outcome.Err != nil:
+		return underway(v1alpha1.ReasonProgressing, bounded(fmt.Sprintf("The last pass failed and is tried again: %v.", v.outcome.Err))), true
+	case len(v.plan.Holds) > 0:
+		hold := v.plan.Holds[0]
+		return underway(hold.Reason, sentence(hold.Message)), true
+	case ready.underway:
+		return ready, true
+	case v.StatefulSet != nil && v.rollingOut():
+		return underway("RollingOut", fmt.Sprintf("%d of %d pods run the latest template.",
+			v.StatefulSet.Status.UpdatedReplicas, v.Replicas())), true
+	case int32(len(v.Pods)) > v.Replicas():
+		return underway("ScalingDown", fmt.Sprintf("%d pods are leaving.", int32(len(v.Pods))-v.Replicas())), true
+	case v.Replicas() > 0 && v.Cluster.Status.Mesh != nil && v.Cluster.Status.Mesh.ObservedGeneration != v.Cluster.Generation:
+		return underway(v1alpha1.ReasonProgressing, "The probe has not held the mesh against the latest spec yet."), true
+	}
+	return finding{}, false
+}
+
+func (v view) rollingOut() bool {
+	status := v.StatefulSet.Status
+	return status.ObservedGeneration != v.StatefulSet.Generation ||
+		status.UpdateRevision != "" && status.UpdateRevision != status.CurrentRevision && status.UpdatedReplicas < v.Replicas()
+}
+
+// credentials: the cookie, the trust bundle, and every certificate.
+func (v view) credentials() finding {
+	if v.Cookie() == nil {
+		return underway(v1alpha1.ReasonProgressing, "The cookie has not been made yet.")
+	}
+	for _, owner := range append(v.Names.Pods(v.Replicas()), v.Names.Probe()) {
+		name := v.Names.Certificate(owner)
+		leaf, ok := v.Leaf(owner)
+		if !ok {
+			return v.notIssued(name)
+		}
+		host := v.Names.Host(owner)
+		if owner == v.Names.Probe() {
+			host = v.Names.ProbeHost()
+		}
+		if v.Trust().Empty() {
+			return underway(v1alpha1.ReasonCertificatesPending, "The trust bundle has not been made yet.")
+		}
+		if fault := leaf.Judge(host, v.Trust(), v.Now); fault != nil {
+			return bad(fault.Reason, bounded(fmt.Sprintf(
+				"The certificate in Secret %s %s. See `kubectl describe certificate %s`.", name, fault.Detail, name)))
+		}
+	}
+	return good(v1alpha1.ReasonCertificatesIssued, "The cookie, the trust bundle and every certificate are there.")
+}
+
+// notIssued says why a certificate is not there, as far as cert-manager tells.
+func (v view) notIssued(name string) finding {
+	certificate := v.Certificates[name]
+	if certificate == nil {
+		return underway(v1alpha1.ReasonCertificatesPending, fmt.Sprintf("Certificate %s has not been made yet.", name))
+	}
+	said := ""
+	for _, condition := range certificate.Status.Conditions {
+		if condition.Type == certmanager.CertificateConditionIssuing && condition.Status == certmanagermeta.ConditionFalse && condition.Reason == "Failed" {
+			return bad(v1alpha1.ReasonCertificateRefused, bounded(fmt.Sprintf(
+				"cert-manager could not have certificate %s issued: %s. See `kubectl describe certificate %s`.", name, condition.Message, name)))
+		}
+		if condition.Message != "" {
+			said = ": " + condition.Message
+		}
+	}
+	return underway(v1alpha1.ReasonCertificatesPending, bounded(fmt.Sprintf("Waiting for cert-manager to issue certificate %s%s", name, sentence(said))))
+}
+
+// nodes: every expected pod is there and runs.
+func (v view) nodes() finding {
+	for _, name := range v.Names.Pods(v.Replicas()) {
+		pod := v.Pod(name)
+		switch {
+		case pod == nil:
+			return underway(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is not there yet. See `kubectl describe statefulset %s`.", name, v.Names.StatefulSet()))
+		case pod.DeletionTimestamp != nil:
+			return underway(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is being replaced.", name))
+		}
+		if reason, failing := failure(pod); failing {
+			return bad(v1alpha1.ReasonPodFailing, bounded(fmt.Sprintf("Pod %s cannot run: %s. See `kubectl describe pod %s` and `kubectl logs %s`.", name, reason, name, name)))
+		}
+		if pod.Status.Phase != corev1.PodRunning {
+			return underway(v1alpha1.ReasonPodsPending, bounded(fmt.Sprintf("Pod %s is %s%s.", name, pod.Status.Phase, unscheduled(pod))))
+		}
+	}
+	return good(v1alpha1.ReasonPodsRunning, fmt.Sprintf("All %d pods run.", v.Replicas()))
+}
+
+// failure is why a pod's container does not run, if waiting will not mend it.
+func failure(pod *corev1.Pod) (string, bool) {
+	for _, container := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		waiting := container.State.Waiting
+		if waiting == nil {
+			continue
+		}
+		switch waiting.Reason {
+		case "CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName",
+			"CreateContainerConfigError", "CreateContainerError", "RunContainerError":
+			return strings.TrimSuffix(fmt.Sprintf("container %s: %s: %s", container.Name, waiting.Reason, waiting.Message), ": "), true
+		}
+	}
+	return "", false
+}
+
+func unscheduled(pod *corev1.Pod) string {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
+			return ": " + condition.Message
+		}
+	}
+	return ""
+}
+
+// mesh: the probe verified every expected node, and they are one mesh.
+func (v view) mesh() finding {
+	mesh := v.Cluster.Status.Mesh
+	switch {
+	case v.Replicas() == 0:
+		return good(v1alpha1.ReasonScaledToZero, "No node is asked for.")
+	case mesh == nil:
+		return underway(v1alpha1.ReasonProbeNotReporting, v.probeAdvice("The probe has not reported yet"))
+	case v.Now.Sub(mesh.HeartbeatTime.Time) > HeartbeatTimeout:
+		return bad(v1alpha1.ReasonProbeNotReporting, v.probeAdvice(fmt.Sprintf("The probe has been silent for more than %s, so nothing is proven any more", HeartbeatTimeout)))
+	}
+	pods := v.Names.Pods(v.Replicas())
+	var failing []*v1alpha1.NodeStatus
+	for _, pod := range pods {
+		switch node := v.node(pod); {
+		case node == nil:
+			return underway(v1alpha1.ReasonProgressing, fmt.Sprintf("The probe has not verified pod %s yet.", pod))
+		case node.Reason != v1alpha1.ReasonVerified:
+			failing = append(failing, node)
+		}
+	}
+	switch {
+	case len(failing) > 0:
+		return bad(failing[0].Reason, bounded(describe(failing)))
+	case mesh.Components > 1:
+		return bad(v1alpha1.ReasonPartitioned, bounded(fmt.Sprintf(
+			"The nodes fall into %d parts, though each of them is verified: %s. The probe joins them again; if this stays, a node cannot open connections of its own: see its log.", mesh.Components, v.missing())))
+	case v.links() < v.expectedLinks():
+		return bad(v1alpha1.ReasonLinkMissing, bounded(fmt.Sprintf(
+			"%d of %d links are established: %s. The probe connects them again; if this stays, a node cannot open connections of its own: see its log.", v.links(), v.expectedLinks(), v.missing())))
+	}
+	return good(v1alpha1.ReasonMeshVerified, fmt.Sprintf("%d of %d links are established.", v.links(), v.expectedLinks()))
+}
+
+func (v view) probeAdvice(what string) string {
+	return fmt.Sprintf("%s. See `kubectl describe deployment %s` and `kubectl logs deployment/%s`.", what, v.Names.Probe(), v.Names.Probe())
+}
+
+// describe tells the first failure whole, and of the others how many and which.
+func describe(failing []*v1alpha1.NodeStatus) string {
+	first := failing[0]
+	text := fmt.Sprintf("Pod %s, stage %s: %s", first.Pod, first.Stage, sentence(first.Message))
+	if len(failing) == 1 {
+		return text
+	}
+	others := make([]string, 0, len(failing)-1)
+	for _, node := range failing[1:] {
+		others = append(others, fmt.Sprintf("%s (%s)", node.Pod, node.Reason))
+	}
+	return fmt.Sprintf("%s Also: %s.", text, strings.Join(others, ", "))
+}
+
+// missing names the links that are not there.
+func (v view) missing() string {
+	var parts []string
+	for _, pod := range v.Names.Pods(v.Replicas()) {
+		if node := v.node(pod); node != nil && len(node.MissingLinks) > 0 {
+			parts = append(parts, fmt.Sprintf("%s is not linked to %s", pod, strings.Join(node.MissingLinks, ", ")))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// mutualTLS: the probe tried what must be refused, and every node refused it.
+func (v view) mutualTLS() finding {
+	for _, pod := range v.Names.Pods(v.Replicas()) {
+		node := v.node(pod)
+		switch {
+		case node == nil || node.Refusals == nil || node.Refusals.Incarnation != node.Incarnation:
+			return finding{status: metav1.ConditionUnknown, reason: v1alpha1.ReasonAwaitingProof, underway: true,
+				message: fmt.Sprintf("What pod %s must refuse has not been tried since it started.", pod)}
+		case len(node.Refusals.Accepted) > 0:
+			return bad(v1alpha1.ReasonMutualTLSNotEnforced, fmt.Sprintf(
+				"Pod %s lets in what it must refuse (%s): anybody who reaches its distribution port may run code in it. Its image or its command overrides the TLS options of the operator; see the troubleshooting guide, MutualTLSNotEnforced.",
+				pod, joinTrials(node.Refusals.Accepted)))
+		}
+	}
+	return good(v1alpha1.ReasonRefusalsProven, "Every node refuses a peer without certificate, with one of a foreign CA, in plaintext, or with a wrong cookie.")
+}
+
+func joinTrials(trials []v1alpha1.RefusalTrial) string {
+	words := make([]string, 0, len(trials))
+	for _, trial := range trials {
+		words = append(words, string(trial))
+	}
+	return strings.Join(words, ", ")
+}
+
+// sentence ends a text as a sentence, once.
+func sentence(text string) string {
+	return strings.TrimRight(text, ". ") + "."
+}
+
+// bounded keeps a message within what people read, and a status within its size.
+func bounded(message string) string {
+	const most = 1024
+	if len(message) <= most {
+		return message
+	}
+	return strings.ToValidUTF8(message[:most-len(" …")], "") + " …"
+}

@@ -1,0 +1,203 @@
+// Package report says what one pass found: conditions, numbers and events. It is
+// pure; the same state gives the same status.
+package report
+
+import (
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+)
+
+// HeartbeatTimeout is how old the probe's last word may be. It speaks at least once
+// a minute, and a sweep over unreachable nodes takes its time too.
+const HeartbeatTimeout = 3 * time.Minute
+
+// A Report is what there is to say after a pass.
+type Report struct {
+	// Status is the manager's part of the status.
+	Status v1alpha1.ErlangClusterStatus
+	// Changed says that the status is not what the cluster has.
+	Changed bool
+	// Joined are the pods to be told that they have joined, for the first time.
+	Joined []*corev1.Pod
+	// Events that people should see.
+	Events []Event
+	// Again is when to look again though nothing changed; zero for never.
+	Again time.Duration
+}
+
+// Event is something to record on the cluster.
+type Event struct {
+	Type    string
+	Reason  string
+	Message string
+}
+
+// Outcome is what came of carrying out the plan.
+type Outcome struct {
+	// Err is what ended it early, or nil.
+	Err error
+	// Refused: the API server will say the same again until somebody mends the spec.
+	Refused bool
+	// Foreign: an object of somebody else's is in the way.
+	Foreign bool
+}
+
+// Describe says how a cluster is, after a plan was made and carried out.
+func Describe(s seen.State, p plan.Plan, outcome Outcome) Report {
+	v := view{State: s, plan: p, outcome: outcome}
+	status := v1alpha1.ErlangClusterStatus{
+		ObservedGeneration: s.Cluster.Generation,
+		Conditions:         v.conditions(),
+		Replicas:           int32(len(s.Pods)),
+		Selector:           labels.SelectorFromSet(plan.Selector(s.Names.Cluster, plan.ComponentNode)).String(),
+		Nodes:              fmt.Sprintf("%d/%d", v.verified(), s.Replicas()),
+		Links:              fmt.Sprintf("%d/%d", v.links(), v.expectedLinks()),
+	}
+	expiry, known := v.firstExpiry()
+	if known {
+		status.CertificatesExpire = timeLeft(expiry.Sub(s.Now))
+	}
+	return Report{
+		Status:  status,
+		Changed: changed(s.Cluster.Status, status),
+		Joined:  v.joined(),
+		Events:  events(s.Cluster.Status.Conditions, status.Conditions),
+		Again:   v.again(expiry, known),
+	}
+}
+
+// view is a state seen with the question how the cluster is.
+type view struct {
+	seen.State
+	plan    plan.Plan
+	outcome Outcome
+}
+
+// node is the probe's verdict on the node in a pod, or nil when it has none.
+func (v view) node(pod string) *v1alpha1.NodeStatus {
+	if v.Cluster.Status.Mesh == nil {
+		return nil
+	}
+	nodes := v.Cluster.Status.Mesh.Nodes
+	for i := range nodes {
+		if nodes[i].Pod == pod {
+			return &nodes[i]
+		}
+	}
+	return nil
+}
+
+// verified counts the expected nodes that passed every stage.
+func (v view) verified() int32 {
+	count := int32(0)
+	for _, pod := range v.Names.Pods(v.Replicas()) {
+		if node := v.node(pod); node != nil && node.Reason == v1alpha1.ReasonVerified {
+			count++
+		}
+	}
+	return count
+}
+
+func (v view) expectedLinks() int32 {
+	n := v.Replicas()
+	return n * (n - 1) / 2
+}
+
+// links is what the probe counted; of a mesh that was larger, at most what is
+// expected now.
+func (v view) links() int32 {
+	if v.Cluster.Status.Mesh == nil {
+		return 0
+	}
+	return min(v.Cluster.Status.Mesh.Links, v.expectedLinks())
+}
+
+// firstExpiry is when the first of the members' certificates expires: as served,
+// and where the probe has not seen it, as stored.
+func (v view) firstExpiry() (first time.Time, known bool) {
+	for _, pod := range v.Names.Pods(v.Replicas()) {
+		expiry := time.Time{}
+		if node := v.node(pod); node != nil && node.CertificateNotAfter != nil {
+			expiry = node.CertificateNotAfter.Time
+		} else if leaf, ok := v.Leaf(pod); ok {
+			expiry = leaf.Certificate.NotAfter
+		} else {
+			continue
+		}
+		if !known || expiry.Before(first) {
+			first, known = expiry, true
+		}
+	}
+	return first, known
+}
+
+// joined are the pods whose node is verified and linked to all that it can be
+// linked to. They are told once: a gate that flaps takes services down.
+func (v view) joined() []*corev1.Pod {
+	var pods []*corev1.Pod
+	for _, name := range v.Names.Pods(v.Replicas()) {
+		pod, node := v.Pod(name), v.node(name)
+		if pod == nil || node == nil || told(pod) || node.Reason != v1alpha1.ReasonVerified || v.predates(node, pod) {
+			continue
+		}
+		alone := false
+		for _, other := range node.MissingLinks {
+			if peer := v.node(other); peer != nil && peer.Reason == v1alpha1.ReasonVerified {
+				alone = true
+			}
+		}
+		if !alone {
+			pods = append(pods, pod)
+		}
+	}
+	return pods
+}
+
+// predates says that a verdict is about an earlier pod of the same name.
+func (v view) predates(node *v1alpha1.NodeStatus, pod *corev1.Pod) bool {
+	return node.StartedAt == nil || node.StartedAt.Time.Add(clockTolerance).Before(pod.CreationTimestamp.Time)
+}
+
+// clockTolerance is how far the clocks of two machines may be apart.
+const clockTolerance = 2 * time.Second
+
+func told(pod *corev1.Pod) bool {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == v1alpha1.ReadinessGate && condition.Status == corev1.ConditionTrue {
+			return true
+		}
+	}
+	return false
+}
+
+// again is when something will be different without anybody telling: the probe's
+// silence becomes too long, or the time left reads otherwise.
+func (v view) again(expiry time.Time, expiryKnown bool) time.Duration {
+	var next time.Duration
+	sooner := func(d time.Duration) {
+		if d > 0 && (next == 0 || d < next) {
+			next = d
+		}
+	}
+	if mesh := v.Cluster.Status.Mesh; mesh != nil {
+		sooner(mesh.HeartbeatTime.Add(HeartbeatTimeout).Sub(v.Now) + time.Second)
+	}
+	if expiryKnown {
+		sooner(untilReadsOtherwise(expiry.Sub(v.Now)))
+	}
+	return next
+}
+
+// changed compares the manager's part of a status with another.
+func changed(had, has v1alpha1.ErlangClusterStatus) bool {
+	had.Mesh, has.Mesh = nil, nil
+	return !equality.Semantic.DeepEqual(had, has)
+}

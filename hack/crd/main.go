@@ -1,0 +1,74 @@
+// Command crd finishes the CustomResourceDefinition that controller-gen wrote: it
+// drops the descriptions below the pod template and the volume claims, which are
+// Kubernetes' own (`kubectl explain pod.spec`). Without them the definition fits
+// the annotation of a client-side `kubectl apply`, 256 KiB, so nobody needs special
+// options to install it.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"sigs.k8s.io/yaml"
+)
+
+// foreign are the fields of the spec whose schemas are Kubernetes' own.
+var foreign = []string{"template", "volumeClaimTemplates"}
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: crd FILE")
+		os.Exit(2)
+	}
+	if err := finish(os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, "crd:", err)
+		os.Exit(1)
+	}
+}
+
+func finish(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var definition map[string]any
+	if err := yaml.Unmarshal(text, &definition); err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
+	versions := definition["spec"].(map[string]any)["versions"].([]any)
+	for _, version := range versions {
+		schema := version.(map[string]any)["schema"].(map[string]any)["openAPIV3Schema"].(map[string]any)
+		spec := properties(schema)["spec"].(map[string]any)
+		for _, field := range foreign {
+			schema := properties(spec)[field].(map[string]any)
+			ours := schema["description"]
+			dropDescriptions(schema)
+			schema["description"] = ours
+		}
+	}
+	finished, err := yaml.Marshal(definition)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append([]byte("---\n"), finished...), 0o644)
+}
+
+func properties(schema map[string]any) map[string]any { return schema["properties"].(map[string]any) }
+
+// dropDescriptions drops the description of a schema and of all below it. A field
+// may itself be called description: its schema is a map, and stays.
+func dropDescriptions(schema any) {
+	switch schema := schema.(type) {
+	case map[string]any:
+		if _, text := schema["description"].(string); text {
+			delete(schema, "description")
+		}
+		for _, below := range schema {
+			dropDescriptions(below)
+		}
+	case []any:
+		for _, below := range schema {
+			dropDescriptions(below)
+		}
+	}
+}
