@@ -1,0 +1,41 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
+)
+
+// credentialsReader reads what the probe shows to the nodes, and holds theirs
+// against. Each of the three is read where it is watched.
+type credentialsReader struct {
+	cookie, certificate, distribution client.Reader
+}
+
+// read gives the credentials of now. An error says which of them is missing or bad.
+func (r credentialsReader) read(ctx context.Context, names certs.Names) (verify.Credentials, error) {
+	var cookie, certificate corev1.Secret
+	var distribution corev1.ConfigMap
+	for _, wanted := range []struct {
+		reader client.Reader
+		kind   string
+		name   string
+		into   client.Object
+	}{
+		{r.cookie, "Secret", names.CookieSecret(), &cookie},
+		{r.certificate, "Secret", names.Certificate(names.Probe()), &certificate},
+		{r.distribution, "ConfigMap", names.Distribution(), &distribution},
+	} {
+		key := client.ObjectKey{Namespace: names.Namespace, Name: wanted.name}
+		if err := wanted.reader.Get(ctx, key, wanted.into); err != nil {
+			return verify.Credentials{}, fmt.Errorf("read %s %s: %w", wanted.kind, wanted.name, err)
+		}
+	}
+	return verify.ParseCredentials(
+		cookie.Data[certs.CookieKey], certificate.Data[certs.CombinedKey], []byte(distribution.Data[certs.TrustKey]))
+}

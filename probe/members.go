@@ -1,0 +1,45 @@
+package probe
+
+import (
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/probe/sweep"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
+)
+
+// expected are the members that the spec asks for, in the order of their ordinals,
+// and at which incarnation each was last proven.
+func expected(cluster *v1alpha1.ErlangCluster, names certs.Names, previous *v1alpha1.MeshStatus) []sweep.Member {
+	replicas := int32(1)
+	if cluster.Spec.Replicas != nil {
+		replicas = *cluster.Spec.Replicas
+	}
+	distribution := cluster.Spec.Distribution
+	members := make([]sweep.Member, 0, replicas)
+	for _, pod := range names.Pods(replicas) {
+		member := sweep.Member{Target: verify.Target{Node: names.Node(pod)}}
+		if distribution.Discovery == v1alpha1.DiscoveryFixedPort {
+			member.FixedPort = uint16(distribution.Ports.Min)
+		} else {
+			member.Ports = verify.PortRange{Min: uint16(distribution.Ports.Min), Max: uint16(distribution.Ports.Max)}
+		}
+		if known := nodeOf(previous, pod); known != nil && known.Refusals != nil {
+			member.ProvenAt = uint32(known.Refusals.Incarnation)
+		}
+		members = append(members, member)
+	}
+	return members
+}
+
+// nodeOf is the status of a pod's node; nil when there is none.
+func nodeOf(mesh *v1alpha1.MeshStatus, pod string) *v1alpha1.NodeStatus {
+	if mesh == nil {
+		return nil
+	}
+	for i := range mesh.Nodes {
+		if mesh.Nodes[i].Pod == pod {
+			return &mesh.Nodes[i]
+		}
+	}
+	return nil
+}

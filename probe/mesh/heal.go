@@ -1,0 +1,119 @@
+package mesh
+
+import "slices"
+
+// Edge is a link to be made: From is told to connect to To.
+type Edge struct {
+	From, To string
+}
+
+// Next is the one link to make now; there is none when nothing can be done.
+// After it was made, or could not be, one has to look again: tried are the links
+// that could not be made since.
+//
+// OTP answers a pair of nodes that cannot connect by tearing down the links of
+// others (prevent_overlapping_partitions of global(3kernel)), so a link is proposed
+// only where it cannot do that:
+//   - both ends have a view, which only verified nodes have;
+//   - nobody on either side is linked to an expected node that is not verified,
+//     for global would have the new side connect to that one too;
+//   - no link between the same two parts was tried in vain.
+//
+// Two parts are joined by a single link: the nodes make the others themselves.
+// Links that are missing within a part come last, one by one.
+func (m Mesh) Next(tried []Edge) (Edge, bool) {
+	failed := m.indices(tried)
+	parts := m.mendable()
+	for i, home := range parts {
+		for _, other := range parts[i+1:] {
+			if !joinsAny(failed, home, other) {
+				return m.edge(m.closest(home, other)), true
+			}
+		}
+	}
+	for _, part := range parts {
+		for i, a := range part {
+			for _, b := range part[i+1:] {
+				if !m.linked(a, b) && !joinsAny(failed, []int{a}, []int{b}) {
+					return m.edge(a, b), true
+				}
+			}
+		}
+	}
+	return Edge{}, false
+}
+
+// mendable are the parts that it is safe to make links in and between.
+func (m Mesh) mendable() [][]int {
+	var mendable [][]int
+	for _, part := range m.parts() {
+		if m.sound(part) {
+			mendable = append(mendable, part)
+		}
+	}
+	return mendable
+}
+
+// sound says that all nodes of a part are verified, and linked to verified ones
+// only.
+func (m Mesh) sound(part []int) bool {
+	for _, a := range part {
+		if !m.viewed[a] {
+			return false
+		}
+		for b := range m.nodes {
+			if m.reports[a][b] && !m.viewed[b] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// closest are the ends of the link that joins two parts: where one end believes
+// that the link is there already, and else the first of each.
+func (m Mesh) closest(home, other []int) (a, b int) {
+	for _, a := range home {
+		for _, b := range other {
+			if m.reports[a][b] || m.reports[b][a] {
+				return a, b
+			}
+		}
+	}
+	return home[0], other[0]
+}
+
+// edge starts from the end that does not report the link: the other would answer
+// that it is connected.
+func (m Mesh) edge(a, b int) Edge {
+	if m.reports[a][b] {
+		a, b = b, a
+	}
+	return Edge{From: m.nodes[a], To: m.nodes[b]}
+}
+
+func (m Mesh) indices(edges []Edge) [][2]int {
+	index := make(map[string]int, len(m.nodes))
+	for i, node := range m.nodes {
+		index[node] = i
+	}
+	var pairs [][2]int
+	for _, edge := range edges {
+		from, known := index[edge.From]
+		to, alsoKnown := index[edge.To]
+		if known && alsoKnown {
+			pairs = append(pairs, [2]int{from, to})
+		}
+	}
+	return pairs
+}
+
+// joinsAny says that one of the pairs has an end in each of two sets of nodes.
+func joinsAny(pairs [][2]int, one, other []int) bool {
+	for _, pair := range pairs {
+		if slices.Contains(one, pair[0]) && slices.Contains(other, pair[1]) || slices.Contains(one, pair[1]) && slices.Contains(other, pair[0]) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,113 @@
+package mesh_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/erlang-operator/erlang-operator/probe/mesh"
+)
+
+func TestMesh(t *testing.T) {
+	type judgement struct {
+		Links      int
+		Whole      bool
+		Components [][]string
+		Missing    map[string][]string
+		Asymmetric []mesh.Edge
+		Next       []mesh.Edge // none or one
+	}
+	for name, tc := range map[string]struct {
+		expected []string
+		views    map[string][]string
+		tried    []mesh.Edge
+		want     judgement
+	}{
+		"no node is a whole mesh": {
+			want: judgement{Whole: true},
+		},
+		"one node is a whole mesh": {
+			expected: []string{"a"},
+			views:    map[string][]string{"a": {"stranger"}},
+			want:     judgement{Whole: true, Components: [][]string{{"a"}}},
+		},
+		"nothing is proposed on a whole mesh": {
+			expected: []string{"a", "b", "c"},
+			views:    map[string][]string{"a": {"b", "c"}, "b": {"a", "c"}, "c": {"b", "a"}},
+			want:     judgement{Links: 3, Whole: true, Components: [][]string{{"a", "b", "c"}}},
+		},
+		"parts are joined from the largest": {
+			expected: []string{"a", "b", "c"},
+			views:    map[string][]string{"a": {}, "b": {"c"}, "c": {"b"}},
+			want: judgement{
+				Links: 1, Components: [][]string{{"b", "c"}, {"a"}},
+				Missing: map[string][]string{"a": {"b", "c"}, "b": {"a"}, "c": {"a"}},
+				Next:    []mesh.Edge{{From: "b", To: "a"}},
+			},
+		},
+		"an unverified node is left alone": {
+			expected: []string{"a", "b", "c"},
+			views:    map[string][]string{"a": {}, "b": {}},
+			want: judgement{
+				Components: [][]string{{"a"}, {"b"}, {"c"}},
+				Missing:    map[string][]string{"a": {"b", "c"}, "b": {"a", "c"}},
+				Next:       []mesh.Edge{{From: "a", To: "b"}},
+			},
+		},
+		"a part that holds on to an unverified node is left alone": {
+			expected: []string{"a", "b", "c"},
+			views:    map[string][]string{"a": {"c"}, "b": {}},
+			want: judgement{
+				Components: [][]string{{"a"}, {"b"}, {"c"}},
+				Missing:    map[string][]string{"a": {"b"}, "b": {"a", "c"}},
+			},
+		},
+		"parts between which a link failed are left alone": {
+			expected: []string{"a", "b", "c"},
+			views:    map[string][]string{"a": {"b"}, "b": {"a"}, "c": {}},
+			tried:    []mesh.Edge{{From: "b", To: "c"}},
+			want: judgement{
+				Links: 1, Components: [][]string{{"a", "b"}, {"c"}},
+				Missing: map[string][]string{"a": {"c"}, "b": {"c"}, "c": {"a", "b"}},
+			},
+		},
+		"missing links within a part come one by one": {
+			expected: []string{"a", "b", "c"},
+			views:    map[string][]string{"a": {"b"}, "b": {"a", "c"}, "c": {"b"}},
+			want: judgement{
+				Links: 2, Components: [][]string{{"a", "b", "c"}},
+				Missing: map[string][]string{"a": {"c"}, "c": {"a"}},
+				Next:    []mesh.Edge{{From: "a", To: "c"}},
+			},
+		},
+		"a link that one end reports is made from the other": {
+			expected: []string{"a", "b"},
+			views:    map[string][]string{"a": {"b"}, "b": {}},
+			want: judgement{
+				Components: [][]string{{"a"}, {"b"}},
+				Missing:    map[string][]string{"b": {"a"}},
+				Asymmetric: []mesh.Edge{{From: "b", To: "a"}},
+				Next:       []mesh.Edge{{From: "b", To: "a"}},
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := mesh.Of(tc.expected, tc.views)
+			got := judgement{Links: m.Links(), Whole: m.Whole(), Components: m.Components(), Asymmetric: m.Asymmetric()}
+			for _, node := range m.Nodes() {
+				if missing := m.Missing(node); missing != nil {
+					if got.Missing == nil {
+						got.Missing = map[string][]string{}
+					}
+					got.Missing[node] = missing
+				}
+			}
+			if edge, ok := m.Next(tc.tried); ok {
+				got.Next = []mesh.Edge{edge}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("judgement (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,56 @@
+package probe
+
+import (
+	"cmp"
+	"errors"
+	"time"
+
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
+)
+
+// Options of the probe of one cluster. What is zero gets its default, but for
+// Namespace and Cluster, which must be set.
+type Options struct {
+	// Namespace and Cluster name the ErlangCluster.
+	Namespace, Cluster string
+	// Domain is the DNS domain of the Kubernetes cluster. Default: cluster.local.
+	Domain string
+
+	// SettledInterval is the time between two sweeps while all is well.
+	// Default: 10 s.
+	SettledInterval time.Duration
+	// UnsettledInterval is the time between two sweeps while something is wrong.
+	// Default: 5 s.
+	UnsettledInterval time.Duration
+	// HeartbeatInterval is after how long a report that did not change is confirmed.
+	// Default: 1 minute.
+	HeartbeatInterval time.Duration
+	// HealingTime is how long one sweep makes links. Default: 20 s.
+	HealingTime time.Duration
+	// Concurrency is how many nodes are spoken to at a time. Default: 16.
+	Concurrency int
+	// Limits of the stages. Default: verify.DefaultLimits.
+	Limits verify.Limits
+
+	// MetricsAddr is where metrics are served; "0" is nowhere. Default: ":8080".
+	MetricsAddr string
+	// HealthAddr is where /healthz and /readyz are served. Default: ":8081".
+	HealthAddr string
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Namespace == "" || o.Cluster == "" {
+		return o, errors.New("the namespace and the name of the ErlangCluster must be given")
+	}
+	o.Domain = cmp.Or(o.Domain, certs.DefaultDomain)
+	o.SettledInterval = cmp.Or(o.SettledInterval, 10*time.Second)
+	o.UnsettledInterval = cmp.Or(o.UnsettledInterval, 5*time.Second)
+	o.HeartbeatInterval = cmp.Or(o.HeartbeatInterval, time.Minute)
+	o.HealingTime = cmp.Or(o.HealingTime, 20*time.Second)
+	o.Concurrency = cmp.Or(o.Concurrency, 16)
+	o.Limits = cmp.Or(o.Limits, verify.DefaultLimits())
+	o.MetricsAddr = cmp.Or(o.MetricsAddr, ":8080")
+	o.HealthAddr = cmp.Or(o.HealthAddr, ":8081")
+	return o, nil
+}

@@ -1,0 +1,122 @@
+package probe
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/probe/sweep"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
+)
+
+type reconciler struct {
+	client      client.Client
+	credentials credentialsReader
+	options     Options
+	now         func() time.Time
+	last        written
+}
+
+// written is what was reported last. The cache may not have heard of it yet.
+type written struct {
+	cluster types.UID
+	mesh    *v1alpha1.MeshStatus
+}
+
+func newReconciler(c client.Client, options Options) *reconciler {
+	return &reconciler{client: c, options: options, now: time.Now}
+}
+
+// Reconcile reads the credentials, sweeps the nodes, and reports.
+func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangCluster) (ctrl.Result, error) {
+	if !cluster.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil // The nodes are going, and so are we.
+	}
+	log := logr.FromContextOrDiscard(ctx)
+	names := certs.NamesOf(cluster, r.options.Domain)
+
+	credentials, err := r.credentials.read(ctx, names)
+	if err != nil {
+		// Without them nothing can be told of any node, so nothing is: a verdict
+		// would be a guess.
+		log.Info("no verdict: credentials are missing", "cause", err.Error())
+		return ctrl.Result{RequeueAfter: r.options.UnsettledInterval}, nil
+	}
+
+	previous := r.previous(cluster)
+	verifier := &verify.Verifier{Credentials: credentials, Limits: r.options.Limits}
+	result := sweep.Run(ctx, verifier, expected(cluster, names, previous),
+		sweep.Options{Concurrency: r.options.Concurrency, HealingTime: r.options.HealingTime})
+	if ctx.Err() != nil {
+		return ctrl.Result{}, ctx.Err() // Stopped in the midst of it: what failed says nothing.
+	}
+
+	mesh := report(previous, result, names, cluster.Generation, r.now())
+	tell(log, previous, mesh, result)
+	if err := r.publish(ctx, cluster, previous, mesh); err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{RequeueAfter: r.interval(result, mesh)}, nil
+}
+
+// previous is the report before this one.
+func (r *reconciler) previous(cluster *v1alpha1.ErlangCluster) *v1alpha1.MeshStatus {
+	seen := cluster.Status.Mesh
+	if r.last.cluster != cluster.UID || r.last.mesh == nil {
+		return seen
+	}
+	if seen != nil && seen.HeartbeatTime.After(r.last.mesh.HeartbeatTime.Time) {
+		return seen
+	}
+	return r.last.mesh
+}
+
+// publish writes a report that says something new, or confirms the last one when it
+// is getting old.
+func (r *reconciler) publish(ctx context.Context, cluster *v1alpha1.ErlangCluster, previous, mesh *v1alpha1.MeshStatus) error {
+	if same(previous, mesh) && mesh.HeartbeatTime.Sub(previous.HeartbeatTime.Time) < r.options.HeartbeatInterval {
+		return nil
+	}
+	if err := publish(ctx, r.client, cluster, mesh); err != nil {
+		return err
+	}
+	r.last = written{cluster: cluster.UID, mesh: mesh}
+	return nil
+}
+
+// interval is the time to the next sweep: soon, while anything is wrong.
+func (r *reconciler) interval(result sweep.Result, mesh *v1alpha1.MeshStatus) time.Duration {
+	if !result.Mesh.Whole() {
+		return r.options.UnsettledInterval
+	}
+	for _, node := range mesh.Nodes {
+		if node.Reason != v1alpha1.ReasonVerified || node.Refusals == nil || node.Refusals.Incarnation != node.Incarnation {
+			return r.options.UnsettledInterval
+		}
+	}
+	return r.options.SettledInterval
+}
+
+// tell logs what changed since the last report.
+func tell(log logr.Logger, previous, mesh *v1alpha1.MeshStatus, result sweep.Result) {
+	for _, edge := range result.Made {
+		log.Info("linked", "from", edge.From, "to", edge.To)
+	}
+	for i, node := range mesh.Nodes {
+		if before := nodeOf(previous, node.Pod); before == nil || before.Reason != node.Reason || before.Message != node.Message {
+			log.Info("verdict", "node", node.Node, "stage", node.Stage, "reason", node.Reason, "message", node.Message)
+		}
+		for _, failed := range result.Outcomes[i].Failed {
+			log.Info("not linked", "from", node.Node, "to", failed.To, "cause", failed.Err.Error())
+		}
+		if err := result.Outcomes[i].TrialError; err != nil {
+			log.Info("refusals not proven", "node", node.Node, "cause", err.Error())
+		}
+	}
+}

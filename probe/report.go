@@ -1,0 +1,116 @@
+package probe
+
+import (
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/probe/mesh"
+	"github.com/erlang-operator/erlang-operator/probe/sweep"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
+)
+
+// maxMissingLinks bounds what a status names.
+const maxMissingLinks = 8
+
+// report words what came of a sweep as a status. What is known of a node's
+// incarnation stays while the node cannot be spoken to.
+func report(previous *v1alpha1.MeshStatus, result sweep.Result, names certs.Names, generation int64, now time.Time) *v1alpha1.MeshStatus {
+	status := &v1alpha1.MeshStatus{
+		ObservedGeneration: generation,
+		HeartbeatTime:      instant(now),
+		Components:         int32(len(result.Mesh.Components())),
+		Links:              int32(result.Mesh.Links()),
+	}
+	for ordinal, outcome := range result.Outcomes {
+		pod := names.Pod(int32(ordinal))
+		status.Nodes = append(status.Nodes, nodeStatus(nodeOf(previous, pod), pod, outcome, result.Mesh, names, now))
+	}
+	return status
+}
+
+func nodeStatus(previous *v1alpha1.NodeStatus, pod string, outcome sweep.Outcome, m mesh.Mesh, names certs.Names, now time.Time) v1alpha1.NodeStatus {
+	node := v1alpha1.NodeStatus{
+		Pod: pod, Node: outcome.Node,
+		Stage: outcome.Stage, Reason: outcome.Reason, Message: outcome.Message,
+		Links: int32(len(m.Linked(outcome.Node))),
+	}
+	for _, peer := range m.Missing(outcome.Node) {
+		if len(node.MissingLinks) < maxMissingLinks {
+			node.MissingLinks = append(node.MissingLinks, podOf(peer))
+		}
+	}
+	if !outcome.CertificateNotAfter.IsZero() {
+		node.CertificateNotAfter = instantOf(outcome.CertificateNotAfter)
+	}
+	keepIncarnation(&node, previous, outcome, now)
+	if outcome.Verified() {
+		amend(&node, outcome)
+	}
+	node.LastTransitionTime = instantOf(now)
+	if previous != nil && previous.Reason == node.Reason && previous.LastTransitionTime != nil {
+		node.LastTransitionTime = previous.LastTransitionTime
+	}
+	return node
+}
+
+// keepIncarnation says which incarnation of the node was seen last, and keeps what
+// was found out of it once.
+func keepIncarnation(node, previous *v1alpha1.NodeStatus, outcome sweep.Outcome, now time.Time) {
+	node.Incarnation = int64(outcome.Incarnation)
+	same := previous != nil && (node.Incarnation == 0 || node.Incarnation == previous.Incarnation)
+	if same {
+		node.Incarnation = previous.Incarnation
+		node.OTPRelease, node.StartedAt, node.Refusals = previous.OTPRelease, previous.StartedAt, previous.Refusals
+	}
+	if outcome.OTPRelease != "" {
+		node.OTPRelease = outcome.OTPRelease
+	}
+	if node.StartedAt == nil && outcome.Uptime > 0 {
+		node.StartedAt = instantOf(now.Add(-outcome.Uptime))
+	}
+	if outcome.Refusals != nil {
+		node.Refusals = &v1alpha1.RefusalStatus{Incarnation: int64(outcome.Refusals.Incarnation), Accepted: outcome.Refusals.Accepted}
+	}
+}
+
+// amend says of a verified node what else is wrong with it.
+func amend(node *v1alpha1.NodeStatus, outcome sweep.Outcome) {
+	if node.Refusals != nil && len(node.Refusals.Accepted) > 0 {
+		node.Stage, node.Reason = v1alpha1.StageTLS, v1alpha1.ReasonMutualTLSNotEnforced
+		node.Message = verify.LetIn(outcome.Node, node.Refusals.Accepted)
+		return
+	}
+	if len(outcome.Failed) > 0 {
+		node.Message = verify.NotLinked(outcome.Node, outcome.Failed[0].To, outcome.Failed[0].Err)
+	}
+}
+
+// podOf is the pod of a node: the first label of its host.
+func podOf(node string) string {
+	_, host, _ := strings.Cut(node, "@")
+	pod, _, _ := strings.Cut(host, ".")
+	return pod
+}
+
+// same says that two reports differ in nothing but the time they were made.
+func same(a, b *v1alpha1.MeshStatus) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	a, b = a.DeepCopy(), b.DeepCopy()
+	a.HeartbeatTime, b.HeartbeatTime = metav1.Time{}, metav1.Time{}
+	return equality.Semantic.DeepEqual(a, b)
+}
+
+// instant is a time as the API keeps it, to the second.
+func instant(t time.Time) metav1.Time { return metav1.NewTime(t.UTC().Truncate(time.Second)) }
+
+func instantOf(t time.Time) *metav1.Time {
+	at := instant(t)
+	return &at
+}

@@ -1,0 +1,239 @@
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/probe/mesh"
+	"github.com/erlang-operator/erlang-operator/probe/sweep"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
+)
+
+var (
+	chat  = &v1alpha1.ErlangCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "chat"}}
+	names = certs.NamesOf(chat, certs.DefaultDomain)
+	noon  = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+)
+
+func at(t time.Time) *metav1.Time { return &metav1.Time{Time: t} }
+
+// good is the outcome of a node that is linked to all others of a cluster.
+func good(ordinal, of int32) sweep.Outcome {
+	outcome := sweep.Outcome{Verdict: verify.Verdict{
+		Node:                names.Node(names.Pod(ordinal)),
+		Stage:               v1alpha1.StageCall,
+		Reason:              v1alpha1.ReasonVerified,
+		OTPRelease:          "27",
+		Incarnation:         uint32(1000 + ordinal),
+		Uptime:              90*time.Second + 300*time.Millisecond,
+		CertificateNotAfter: noon.Add(24 * time.Hour),
+	}}
+	for _, pod := range names.Pods(of) {
+		if pod != names.Pod(ordinal) {
+			outcome.Peers = append(outcome.Peers, names.Node(pod))
+		}
+	}
+	return outcome
+}
+
+func goodCluster(replicas int32) []sweep.Outcome {
+	var outcomes []sweep.Outcome
+	for ordinal := range replicas {
+		outcomes = append(outcomes, good(ordinal, replicas))
+	}
+	return outcomes
+}
+
+// resultOf is what a sweep with these outcomes would have seen.
+func resultOf(outcomes ...sweep.Outcome) sweep.Result {
+	var expected []string
+	views := map[string][]string{}
+	for _, outcome := range outcomes {
+		expected = append(expected, outcome.Node)
+		if outcome.Verified() {
+			views[outcome.Node] = outcome.Peers
+		}
+	}
+	return sweep.Result{Outcomes: outcomes, Mesh: mesh.Of(expected, views)}
+}
+
+func TestReportOfGoodCluster(t *testing.T) {
+	outcomes := goodCluster(2)
+	outcomes[0].Refusals = &sweep.Refusals{Incarnation: 1000}
+	got := report(nil, resultOf(outcomes...), names, 7, noon.Add(400*time.Millisecond))
+	want := &v1alpha1.MeshStatus{
+		ObservedGeneration: 7, HeartbeatTime: *at(noon), Components: 1, Links: 1,
+		Nodes: []v1alpha1.NodeStatus{{
+			Pod: "chat-0", Node: "chat@chat-0.chat-nodes.default.svc.cluster.local",
+			Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified, LastTransitionTime: at(noon),
+			OTPRelease: "27", Incarnation: 1000, StartedAt: at(noon.Add(-90 * time.Second)),
+			Links: 1, CertificateNotAfter: at(noon.Add(24 * time.Hour)),
+			Refusals: &v1alpha1.RefusalStatus{Incarnation: 1000},
+		}, {
+			Pod: "chat-1", Node: "chat@chat-1.chat-nodes.default.svc.cluster.local",
+			Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified, LastTransitionTime: at(noon),
+			OTPRelease: "27", Incarnation: 1001, StartedAt: at(noon.Add(-90 * time.Second)),
+			Links: 1, CertificateNotAfter: at(noon.Add(24 * time.Hour)),
+		}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("status (-want +got):\n%s", diff)
+	}
+}
+
+// TestReportIsStable: a later sweep of the same nodes changes nothing but the
+// heartbeat, although the nodes are older by then.
+func TestReportIsStable(t *testing.T) {
+	first := report(nil, resultOf(goodCluster(3)...), names, 1, noon)
+	later := goodCluster(3)
+	for i := range later {
+		later[i].Uptime += 10*time.Second + 700*time.Millisecond
+	}
+	second := report(first, resultOf(later...), names, 1, noon.Add(10*time.Second))
+	if !same(first, second) {
+		t.Errorf("the status changed (-before +after):\n%s", cmp.Diff(first, second))
+	}
+	if second.HeartbeatTime.Equal(&first.HeartbeatTime) {
+		t.Error("the heartbeat did not change")
+	}
+}
+
+// TestReportOfFailure: a node that cannot be spoken to any more keeps what is known
+// of its incarnation, and the time of the transition is that of the reason.
+func TestReportOfFailure(t *testing.T) {
+	outcomes := goodCluster(3)
+	outcomes[2].Refusals = &sweep.Refusals{Incarnation: 1002}
+	first := report(nil, resultOf(outcomes...), names, 1, noon)
+
+	broken := goodCluster(3)
+	broken[0].Peers, broken[1].Peers = broken[0].Peers[:1], broken[1].Peers[:1]
+	broken[2].Verdict = verify.Verdict{
+		Node: broken[2].Node, Stage: v1alpha1.StageHandshake, Reason: v1alpha1.ReasonCookieMismatch, Message: "why",
+	}
+	second := report(first, resultOf(broken...), names, 1, noon.Add(10*time.Second))
+	want := v1alpha1.NodeStatus{
+		Pod: "chat-2", Node: broken[2].Node,
+		Stage: v1alpha1.StageHandshake, Reason: v1alpha1.ReasonCookieMismatch, Message: "why",
+		LastTransitionTime: at(noon.Add(10 * time.Second)),
+		OTPRelease:         "27", Incarnation: 1002, StartedAt: first.Nodes[2].StartedAt,
+		Refusals: &v1alpha1.RefusalStatus{Incarnation: 1002},
+	}
+	if diff := cmp.Diff(want, second.Nodes[2]); diff != "" {
+		t.Errorf("status of the failed node (-want +got):\n%s", diff)
+	}
+	if second.Components != 2 || second.Links != 1 {
+		t.Errorf("%d parts and %d links, want 2 and 1", second.Components, second.Links)
+	}
+	if diff := cmp.Diff([]string{"chat-2"}, second.Nodes[0].MissingLinks); diff != "" {
+		t.Errorf("missing links of chat-0 (-want +got):\n%s", diff)
+	}
+
+	third := report(second, resultOf(broken...), names, 1, noon.Add(15*time.Second))
+	if !same(second, third) {
+		t.Errorf("the status changed (-before +after):\n%s", cmp.Diff(second, third))
+	}
+}
+
+// TestReportOfRestart: a new incarnation starts from nothing, and is to be proven.
+func TestReportOfRestart(t *testing.T) {
+	outcomes := goodCluster(1)
+	outcomes[0].Refusals = &sweep.Refusals{Incarnation: 1000}
+	first := report(nil, resultOf(outcomes...), names, 1, noon)
+
+	restarted := goodCluster(1)
+	restarted[0].Incarnation, restarted[0].Uptime, restarted[0].OTPRelease = 2000, time.Second, "29"
+	second := report(first, resultOf(restarted...), names, 1, noon.Add(time.Minute)).Nodes[0]
+	if second.Incarnation != 2000 || second.OTPRelease != "29" || !second.StartedAt.Equal(at(noon.Add(59*time.Second))) {
+		t.Errorf("incarnation %d, OTP %s, started at %s", second.Incarnation, second.OTPRelease, second.StartedAt)
+	}
+	if second.Refusals != nil {
+		t.Errorf("the new incarnation has the refusals of the old: %+v", second.Refusals)
+	}
+
+	members := expected(chat, names, &v1alpha1.MeshStatus{Nodes: []v1alpha1.NodeStatus{first.Nodes[0]}})
+	if members[0].ProvenAt != 1000 {
+		t.Errorf("proven at %d, want 1000", members[0].ProvenAt)
+	}
+}
+
+func TestReportOfWhatIsLetIn(t *testing.T) {
+	outcomes := goodCluster(1)
+	outcomes[0].Refusals = &sweep.Refusals{Incarnation: 1000, Accepted: []v1alpha1.RefusalTrial{v1alpha1.TrialNoCertificate}}
+	first := report(nil, resultOf(outcomes...), names, 1, noon)
+	// It stays so without another trial, until the node restarts.
+	second := report(first, resultOf(goodCluster(1)...), names, 1, noon.Add(time.Minute))
+	for _, status := range []*v1alpha1.MeshStatus{first, second} {
+		if node := status.Nodes[0]; node.Reason != v1alpha1.ReasonMutualTLSNotEnforced || node.Message == "" {
+			t.Errorf("verdict is %s: %s", node.Reason, node.Message)
+		}
+	}
+}
+
+func TestReportOfFailedLink(t *testing.T) {
+	outcomes := goodCluster(2)
+	outcomes[0].Peers, outcomes[1].Peers = nil, nil
+	outcomes[0].Failed = []sweep.FailedLink{{To: outcomes[1].Node, Err: errors.New("no")}}
+	status := report(nil, resultOf(outcomes...), names, 1, noon)
+	node := status.Nodes[0]
+	if node.Reason != v1alpha1.ReasonVerified || node.Message == "" || node.Links != 0 || status.Components != 2 {
+		t.Errorf("status %+v", status)
+	}
+}
+
+// TestReportIsBounded: the API takes so many missing links.
+func TestReportIsBounded(t *testing.T) {
+	outcomes := goodCluster(20)
+	for i := range outcomes {
+		outcomes[i].Peers = nil
+	}
+	node := report(nil, resultOf(outcomes...), names, 1, noon).Nodes[3]
+	want := []string{"chat-0", "chat-1", "chat-2", "chat-4", "chat-5", "chat-6", "chat-7", "chat-8"}
+	if diff := cmp.Diff(want, node.MissingLinks); diff != "" {
+		t.Errorf("missing links (-want +got):\n%s", diff)
+	}
+}
+
+func TestExpected(t *testing.T) {
+	for name, tc := range map[string]struct {
+		replicas     *int32
+		distribution v1alpha1.DistributionSpec
+		want         []sweep.Member
+	}{
+		"one by default": {
+			distribution: v1alpha1.DistributionSpec{Discovery: v1alpha1.DiscoveryEPMD, Ports: v1alpha1.PortRange{Min: 9100, Max: 9109}},
+			want: []sweep.Member{{Target: verify.Target{
+				Node: "chat@chat-0.chat-nodes.default.svc.cluster.local", Ports: verify.PortRange{Min: 9100, Max: 9109},
+			}}},
+		},
+		"none": {replicas: new(int32), want: []sweep.Member{}},
+		"fixed port, other basename": {
+			distribution: v1alpha1.DistributionSpec{
+				NodeBasename: "node", Discovery: v1alpha1.DiscoveryFixedPort, Ports: v1alpha1.PortRange{Min: 4370, Max: 9109},
+			},
+			want: []sweep.Member{{Target: verify.Target{Node: "node@chat-0.chat-nodes.default.svc.cluster.local", FixedPort: 4370}}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster := chat.DeepCopy()
+			cluster.Spec.Replicas, cluster.Spec.Distribution = tc.replicas, tc.distribution
+			if diff := cmp.Diff(tc.want, expected(cluster, certs.NamesOf(cluster, certs.DefaultDomain), nil)); diff != "" {
+				t.Errorf("members (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestPodOf(t *testing.T) {
+	for ordinal := range int32(3) {
+		if got, want := podOf(names.Node(names.Pod(ordinal))), fmt.Sprintf("chat-%d", ordinal); got != want {
+			t.Errorf("pod is %q, want %q", got, want)
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+)
+
+// Run proves a cluster until the context ends.
+func Run(ctx context.Context, config *rest.Config, options Options) error {
+	options, err := options.withDefaults()
+	if err != nil {
+		return err
+	}
+	scheme, err := newScheme()
+	if err != nil {
+		return err
+	}
+	manager, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                 scheme,
+		LeaderElection:         false,
+		Cache:                  only(options.Namespace, options.Cluster),
+		Metrics:                metricsserver.Options{BindAddress: options.MetricsAddr},
+		HealthProbeBindAddress: options.HealthAddr,
+		WebhookServer:          webhook.NewServer(webhook.Options{Port: -1}),
+	})
+	if err != nil {
+		return fmt.Errorf("set up the probe: %w", err)
+	}
+	if err := add(manager, config, scheme, options); err != nil {
+		return fmt.Errorf("set up the probe: %w", err)
+	}
+	return manager.Start(ctx)
+}
+
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, err
+		}
+	}
+	return scheme, nil
+}
+
+// only sees the objects of one name: a Role that names what may be read lets nobody
+// list or watch but by that name.
+func only(namespace, name string) cache.Options {
+	return cache.Options{
+		DefaultNamespaces:           map[string]cache.Config{namespace: {}},
+		DefaultFieldSelector:        fields.OneTermEqualSelector("metadata.name", name),
+		DefaultTransform:            cache.TransformStripManagedFields(),
+		ReaderFailOnMissingInformer: true,
+	}
+}
+
+// add has the manager reconcile the cluster, whenever its spec or one of the
+// credentials changes. Each of these has a cache of its own, since a cache looks for
+// one name.
+func add(manager ctrl.Manager, config *rest.Config, scheme *runtime.Scheme, options Options) error {
+	names := certs.NamesOf(&v1alpha1.ErlangCluster{}, options.Domain)
+	names.Cluster, names.Namespace = options.Cluster, options.Namespace
+
+	reconciler := newReconciler(manager.GetClient(), options)
+	it := handler.TypedEnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+		return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: options.Namespace, Name: options.Cluster}}}
+	})
+	build := ctrl.NewControllerManagedBy(manager).
+		Named("probe").
+		For(&v1alpha1.ErlangCluster{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 1})
+
+	for _, watched := range []struct {
+		object client.Object
+		name   string
+		reader *client.Reader
+	}{
+		{&corev1.Secret{}, names.CookieSecret(), &reconciler.credentials.cookie},
+		{&corev1.Secret{}, names.Certificate(names.Probe()), &reconciler.credentials.certificate},
+		{&corev1.ConfigMap{}, names.Distribution(), &reconciler.credentials.distribution},
+	} {
+		options := only(options.Namespace, watched.name)
+		options.Scheme = scheme
+		objects, err := cache.New(config, options)
+		if err != nil {
+			return err
+		}
+		if err := manager.Add(objects); err != nil {
+			return err
+		}
+		*watched.reader = objects
+		build = build.WatchesRawSource(source.Kind(objects, watched.object, it))
+	}
+	if err := manager.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	if err := manager.AddReadyzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	return build.Complete(reconcile.AsReconciler(manager.GetClient(), reconciler))
+}

@@ -1,0 +1,162 @@
+package sweep
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/probe/mesh"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
+)
+
+// Member is a node that is expected in the mesh.
+type Member struct {
+	verify.Target
+	// ProvenAt is the incarnation of the node at which refusals were tried already;
+	// 0 when they never were.
+	ProvenAt uint32
+}
+
+// Options of a sweep.
+type Options struct {
+	// Concurrency is how many nodes are spoken to at a time.
+	Concurrency int
+	// HealingTime is after how long no further link is begun. What is left is for
+	// the next sweep.
+	HealingTime time.Duration
+}
+
+// Result is what came of a sweep.
+type Result struct {
+	// Outcomes are those of the members, in their order.
+	Outcomes []Outcome
+	// Mesh is what the nodes reported last.
+	Mesh mesh.Mesh
+	// Made are the links that were made.
+	Made []mesh.Edge
+}
+
+// Outcome is what came of a sweep for one node.
+type Outcome struct {
+	verify.Verdict
+	// Failed are the links that the node was told to make, and could not.
+	Failed []FailedLink
+	// Refusals is what came of trying what the node must refuse; nil when that was
+	// not due, or came to no end.
+	Refusals *Refusals
+	// TrialError is why the trials came to no end.
+	TrialError error
+}
+
+// FailedLink is a link that could not be made.
+type FailedLink struct {
+	To  string
+	Err error
+}
+
+// Refusals is what came of trying what a node must refuse.
+type Refusals struct {
+	Incarnation uint32
+	Accepted    []v1alpha1.RefusalTrial
+}
+
+// Run takes one pass over the members. A node that does not answer holds up the
+// verdicts on the others no longer than the stage in which it hangs may take.
+func Run(ctx context.Context, verifier *verify.Verifier, members []Member, options Options) Result {
+	p := &pass{
+		verifier: verifier,
+		options:  options,
+		members:  members,
+		outcomes: make([]Outcome, len(members)),
+		sessions: make([]*verify.Session, len(members)),
+	}
+	defer p.close()
+
+	p.each(func(i int) { p.verify(ctx, i) })
+	p.heal(ctx)
+	p.each(func(i int) { p.tryRefusals(ctx, i) })
+
+	return Result{Outcomes: p.outcomes, Mesh: p.mesh(), Made: p.made}
+}
+
+// pass is a sweep under way. sessions has one for each node that is verified.
+type pass struct {
+	verifier *verify.Verifier
+	options  Options
+	members  []Member
+	outcomes []Outcome
+	sessions []*verify.Session
+	made     []mesh.Edge
+	failed   []mesh.Edge
+}
+
+// each does something for every member, a bounded number at a time.
+func (p *pass) each(do func(i int)) {
+	var group errgroup.Group
+	group.SetLimit(p.options.Concurrency)
+	for i := range p.members {
+		group.Go(func() error {
+			do(i)
+			return nil
+		})
+	}
+	_ = group.Wait() // Every failure is part of an outcome.
+}
+
+func (p *pass) close() {
+	for _, session := range p.sessions {
+		if session != nil {
+			session.Close()
+		}
+	}
+}
+
+func (p *pass) verify(ctx context.Context, i int) {
+	p.outcomes[i].Verdict, p.sessions[i] = p.verifier.Verify(ctx, p.members[i].Target)
+}
+
+// look asks every verified node whom it is linked to. One that does not answer any
+// more is verified anew, from the beginning, to know why.
+func (p *pass) look(ctx context.Context) {
+	p.each(func(i int) {
+		if p.sessions[i] == nil {
+			return
+		}
+		view, err := p.sessions[i].Look(ctx)
+		if err != nil {
+			p.sessions[i].Close()
+			p.verify(ctx, i)
+			return
+		}
+		p.outcomes[i].Peers = view.Peers
+	})
+}
+
+func (p *pass) mesh() mesh.Mesh {
+	expected := make([]string, len(p.members))
+	views := make(map[string][]string, len(p.members))
+	for i, member := range p.members {
+		expected[i] = member.Node
+		if p.outcomes[i].Verified() {
+			views[member.Node] = p.outcomes[i].Peers
+		}
+	}
+	return mesh.Of(expected, views)
+}
+
+// tryRefusals is for a verified node that runs an incarnation at which it was not
+// done yet.
+func (p *pass) tryRefusals(ctx context.Context, i int) {
+	outcome := &p.outcomes[i]
+	if p.sessions[i] == nil || p.members[i].ProvenAt == outcome.Incarnation {
+		return
+	}
+	accepted, err := p.verifier.TryRefusals(ctx, p.sessions[i])
+	if err != nil {
+		outcome.TrialError = err
+		return
+	}
+	outcome.Refusals = &Refusals{Incarnation: outcome.Incarnation, Accepted: accepted}
+}

@@ -1,0 +1,272 @@
+package verify
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/erldist"
+)
+
+const node = "chat@chat-0.chat-nodes.default.svc.cluster.local"
+
+// TestDiagnose has one case at least for each way of failing; what real nodes do is
+// tested on real nodes.
+func TestDiagnose(t *testing.T) {
+	timeout := &erldist.TimeoutError{}
+	secured := func(o *observation) { o.secured = true }
+	for name, tc := range map[string]struct {
+		at     erldist.Stage
+		err    error
+		seen   func(*observation)
+		stage  v1alpha1.Stage
+		reason string
+		says   string
+	}{
+		"a node without a host": {
+			at: erldist.StageResolve, err: &net.AddrError{Err: "no host", Addr: "chat"},
+			stage: v1alpha1.StageResolve, reason: v1alpha1.ReasonNameResolutionFailed, says: "name@host",
+		},
+		"no record": {
+			at: erldist.StageResolve, err: &net.DNSError{IsNotFound: true},
+			stage: v1alpha1.StageResolve, reason: v1alpha1.ReasonNameResolutionFailed, says: "headless Service",
+		},
+		"DNS hangs": {
+			at: erldist.StageResolve, err: timeout,
+			stage: v1alpha1.StageResolve, reason: v1alpha1.ReasonNameResolutionFailed, says: "DNS servers",
+		},
+		"epmd refuses": {
+			at: erldist.StageConnect, err: syscall.ECONNREFUSED,
+			stage: v1alpha1.StageConnect, reason: v1alpha1.ReasonConnectionRefused, says: "epmd",
+		},
+		"epmd is behind a black hole": {
+			at: erldist.StageConnect, err: timeout,
+			stage: v1alpha1.StageConnect, reason: v1alpha1.ReasonConnectionTimedOut, says: "epmd",
+		},
+		"no route to epmd": {
+			at: erldist.StageConnect, err: syscall.EHOSTUNREACH,
+			stage: v1alpha1.StageConnect, reason: v1alpha1.ReasonConnectionTimedOut, says: "no way",
+		},
+		"epmd does not know it": {
+			at: erldist.StageLookup, err: erldist.ErrNotRegistered,
+			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonNodeNotRegistered, says: `does not know "chat";`,
+		},
+		"epmd knows others": {
+			at: erldist.StageLookup, err: erldist.ErrNotRegistered,
+			seen:  func(o *observation) { o.registered = []string{"pay", "web"} },
+			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonNodeNotRegistered, says: `only "pay", "web"`,
+		},
+		"epmd knows nobody": {
+			at: erldist.StageLookup, err: erldist.ErrNotRegistered,
+			seen:  func(o *observation) { o.registered = []string{} },
+			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonNodeNotRegistered, says: "nor any other name",
+		},
+		"epmd answers nonsense": {
+			at: erldist.StageLookup, err: &erldist.MalformedError{Message: "PORT2_RESP"},
+			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonEPMDUnreachable,
+		},
+		"epmd answers about another": {
+			at: erldist.StageLookup, err: &erldist.NameMismatchError{Got: "pay"},
+			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonNodeNameMismatch, says: `"pay"`,
+		},
+		"port out of range": {
+			at: erldist.StageConnectDistribution, err: &portOutOfRangeError{port: 40000},
+			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonPortOutOfRange, says: "40000",
+		},
+		"distribution port refuses": {
+			at: erldist.StageConnectDistribution, err: syscall.ECONNREFUSED,
+			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "epmd believes",
+		},
+		"fixed port refuses": {
+			at: erldist.StageConnectDistribution, err: syscall.ECONNREFUSED,
+			seen:  func(o *observation) { o.target.FixedPort = 9100 },
+			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "listens there",
+		},
+		"TLS hangs": {
+			at: erldist.StageTLS, err: timeout,
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonHandshakeTimedOut,
+		},
+		"TLS hangs, plaintext does not": {
+			at: erldist.StageTLS, err: timeout,
+			seen:  func(o *observation) { o.plaintext = true },
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonPlaintextDistribution, says: "-proto_dist inet_tls",
+		},
+		"TLS ends at once": {
+			at: erldist.StageTLS, err: io.EOF,
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonHandshakeRejected,
+		},
+		"TLS is reset": {
+			at: erldist.StageTLS, err: &net.OpError{Op: "read", Err: syscall.ECONNRESET},
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable, says: "cannot read",
+		},
+		"not TLS": {
+			at: erldist.StageTLS, err: tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"},
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonNotErlang,
+		},
+		"older TLS": {
+			at: erldist.StageTLS, err: &erldist.AlertError{Number: alertProtocolVersion},
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonTLSVersionMismatch, says: "tlsv1.3",
+		},
+		"no certificate for the name": {
+			at: erldist.StageTLS, err: &erldist.AlertError{Number: alertUnrecognizedName},
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateNameMismatch,
+		},
+		"internal error of TLS": {
+			at: erldist.StageTLS, err: &erldist.AlertError{Number: 80},
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable, says: "alert 80",
+		},
+		"key of another certificate": {
+			at: erldist.StageTLS, err: errors.New("tls: invalid signature"),
+			seen:  func(o *observation) { o.chain = []*x509.Certificate{{}} },
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable, says: "does not fit",
+		},
+		"our CA is not known": {
+			at: erldist.StageTLS, err: &erldist.AlertError{Number: alertUnknownCA}, seen: secured,
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonClientCertificateRejected, says: "does not trust its CA",
+		},
+		"our certificate is not liked": {
+			at: erldist.StageTLS, err: &erldist.AlertError{Number: 42}, seen: secured,
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonClientCertificateRejected, says: "alert 42",
+		},
+		"another cookie": {
+			at: erldist.StageHandshake, err: erldist.ErrCookieRejected,
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonCookieMismatch, says: "restart it",
+		},
+		"a node that does not know the cookie": {
+			at: erldist.StageHandshake, err: erldist.ErrPeerCookie,
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonCookieMismatch, says: "do not trust it",
+		},
+		"another node": {
+			at: erldist.StageHandshake, err: &erldist.NameMismatchError{Want: node, Got: "pay@pay-0"},
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonNodeNameMismatch, says: `"pay@pay-0"`,
+		},
+		"too old": {
+			at: erldist.StageHandshake, err: &erldist.FlagsError{Missing: erldist.FlagHandshake23},
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonUnsupportedFlags, says: "HANDSHAKE_23",
+		},
+		"our name is taken": {
+			at: erldist.StageHandshake, err: &erldist.StatusError{Status: "alive"},
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonNodeNameInUse,
+		},
+		"not allowed": {
+			at: erldist.StageHandshake, err: &erldist.StatusError{Status: "not_allowed"},
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeRejected, says: "net_kernel:allow/1",
+		},
+		"refused with nok": {
+			at: erldist.StageHandshake, err: &erldist.StatusError{Status: "nok"},
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeRejected, says: `"nok"`,
+		},
+		"not Erlang": {
+			at: erldist.StageHandshake, err: &erldist.MalformedError{Message: "status"},
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonNotErlang,
+		},
+		"the handshake hangs": {
+			at: erldist.StageHandshake, err: timeout,
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeTimedOut,
+		},
+		"the handshake ends": {
+			at: erldist.StageHandshake, err: fmt.Errorf("wait for the status: %w", io.EOF),
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeRejected, says: "before the cookie",
+		},
+		"a call fails": {
+			at: erldist.StageCall, err: &erldist.CallError{Module: "lists", Function: "zipwith3", Class: "badrpc"},
+			stage: v1alpha1.StageCall, reason: v1alpha1.ReasonCallFailed, says: "lists:zipwith3",
+		},
+		"a call hangs": {
+			at: erldist.StageCall, err: timeout,
+			stage: v1alpha1.StageCall, reason: v1alpha1.ReasonCallFailed, says: "does not answer",
+		},
+		"the connection ends in a call": {
+			at: erldist.StageCall, err: io.EOF,
+			stage: v1alpha1.StageCall, reason: v1alpha1.ReasonCallFailed, says: "stopping",
+		},
+		"a hostile answer is kept short": {
+			at: erldist.StageHandshake, err: &erldist.NameMismatchError{Got: strings.Repeat("\xff", 4000)},
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonNodeNameMismatch, says: "…",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := observation{target: Target{Node: node, Ports: PortRange{9100, 9109}}}
+			if tc.seen != nil {
+				tc.seen(&seen)
+			}
+			got := diagnose(&erldist.StageError{Stage: tc.at, Node: node, Address: "10.0.0.7:9100", Err: tc.err}, seen)
+			if got.Stage != tc.stage || got.Reason != tc.reason {
+				t.Errorf("diagnosis is %s at %s, want %s at %s", got.Reason, got.Stage, tc.reason, tc.stage)
+			}
+			checkSentence(t, got.Message, tc.says)
+		})
+	}
+}
+
+// checkSentence wants a node, a cause and a remedy, within the bounds of the API.
+func checkSentence(t *testing.T, message, says string) {
+	t.Helper()
+	if !strings.HasPrefix(message, node+" ") || !strings.Contains(message, says) {
+		t.Errorf("message %q does not begin with the node, or does not say %q", message, says)
+	}
+	if length := len([]rune(message)); length > maxMessage {
+		t.Errorf("message of %d characters", length)
+	} else if length < maxMessage && strings.Count(message, "; ") != 1 {
+		t.Errorf("message %q is not one cause and one remedy", message)
+	}
+	if strings.Contains(message, "%!") || strings.Contains(message, "<nil>") {
+		t.Errorf("message %q is not worded well", message)
+	}
+}
+
+func TestDiagnoseGoodNode(t *testing.T) {
+	if got, want := diagnose(nil, observation{}), (finding{Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified}); got != want {
+		t.Errorf("diagnosis %+v, want %+v", got, want)
+	}
+}
+
+func TestWords(t *testing.T) {
+	checkSentence(t, LetIn(node, Trials()), "a client without a certificate, a client with the certificate of a foreign CA")
+	for _, err := range []error{ErrNotConnected, context.DeadlineExceeded, io.EOF} {
+		checkSentence(t, NotLinked(node, "chat@chat-1", err), "chat@chat-1")
+	}
+}
+
+// TestReadView: a node's answers are what they must be, or nothing is believed.
+func TestReadView(t *testing.T) {
+	good := func() []erldist.Term {
+		return []erldist.Term{erldist.AtomList("b@c"), erldist.String("27"), erldist.Int(5_000), erldist.Int(-5_000), erldist.Int(1_000)}
+	}
+	view, err := readView(good())
+	if err != nil || view.OTPRelease != "27" || view.Uptime.Seconds() != 10 || len(view.Peers) != 1 || view.Peers[0] != "b@c" {
+		t.Errorf("view %+v, %v", view, err)
+	}
+	for i, nonsense := range []erldist.Term{erldist.Atom("b@c"), erldist.Int(27), erldist.Atom("x"), erldist.Float(1), erldist.Int(0)} {
+		answers := good()
+		answers[i] = nonsense
+		if view, err := readView(answers); !errors.Is(err, errNonsense) {
+			t.Errorf("%v as answer %d gives %+v, %v", nonsense, i, view, err)
+		}
+	}
+}
+
+// TestCredentialsKeepQuiet: no error about credentials holds a part of them.
+func TestCredentialsKeepQuiet(t *testing.T) {
+	const secret = "S3cret"
+	for name, parts := range map[string][3]string{
+		"cookie with a bad character": {secret + "\x00" + secret, "", ""},
+		"key that is none":            {secret + secret, secret, ""},
+		"trust that is none":          {secret + secret, secret, secret},
+	} {
+		_, err := ParseCredentials([]byte(parts[0]), []byte(parts[1]), []byte(parts[2]))
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		} else if strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: the error %q tells it", name, err)
+		}
+	}
+}

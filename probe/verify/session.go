@@ -1,0 +1,92 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/erlang-operator/erlang-operator/erldist"
+)
+
+// A Session is an open connection to a node that was verified. It is hidden: the
+// node does not count it among its peers.
+type Session struct {
+	node, host string
+	conn       *erldist.Conn
+	limits     Limits
+}
+
+// View is what a node says of itself.
+type View struct {
+	OTPRelease string
+	Uptime     time.Duration
+	Peers      []string
+}
+
+// Close ends the connection.
+func (s *Session) Close() {
+	_ = s.conn.Close() // It was read to the end of what we asked: nothing is lost.
+}
+
+// Look asks the node what it is and whom it is linked to, in one call. Of the
+// functions that tell the time of its start, these change nothing in the node:
+// statistics(wall_clock) would.
+func (s *Session) Look(ctx context.Context) (View, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Call)
+	defer cancel()
+
+	answers, err := s.conn.CallAll(ctx,
+		erldist.MFA{Module: "erlang", Function: "nodes"},
+		erldist.MFA{Module: "erlang", Function: "system_info", Args: []erldist.Term{erldist.Atom("otp_release")}},
+		erldist.MFA{Module: "erlang", Function: "monotonic_time"},
+		erldist.MFA{Module: "erlang", Function: "system_info", Args: []erldist.Term{erldist.Atom("start_time")}},
+		erldist.MFA{Module: "erlang", Function: "convert_time_unit",
+			Args: []erldist.Term{erldist.Int(1), erldist.Atom("second"), erldist.Atom("native")}},
+	)
+	if err != nil {
+		return View{}, err
+	}
+	return readView(answers)
+}
+
+// errNonsense: a call returned what its function never does.
+var errNonsense = errors.New("the node's answer to erlang:nodes/0 and erlang:system_info/1 makes no sense")
+
+func readView(answers []erldist.Term) (View, error) {
+	peers, ok := erldist.Atoms(answers[0])
+	if !ok {
+		return View{}, errNonsense
+	}
+	release, ok := erldist.Text(answers[1])
+	if !ok {
+		return View{}, errNonsense
+	}
+	now, ok1 := answers[2].(erldist.Int)
+	start, ok2 := answers[3].(erldist.Int)
+	second, ok3 := answers[4].(erldist.Int)
+	if !ok1 || !ok2 || !ok3 || second <= 0 {
+		return View{}, errNonsense
+	}
+	uptime := time.Duration(float64(now-start) / float64(second) * float64(time.Second))
+	return View{OTPRelease: release, Uptime: uptime, Peers: peers}, nil
+}
+
+// ErrNotConnected is the node's answer that it could not connect to a peer. Why,
+// only its log says.
+var ErrNotConnected = errors.New("net_kernel:connect_node/1 returned false")
+
+// Connect tells the node to connect to a peer.
+func (s *Session) Connect(ctx context.Context, peer string) error {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Link)
+	defer cancel()
+
+	answer, err := s.conn.Call(ctx, "net_kernel", "connect_node", erldist.Atom(peer))
+	if err != nil {
+		return fmt.Errorf("connect to %s: %w", peer, err)
+	}
+	if answer != erldist.Term(erldist.Atom("true")) {
+		return fmt.Errorf("connect to %s: %w", peer, ErrNotConnected)
+	}
+	return nil
+}

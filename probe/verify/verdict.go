@@ -1,0 +1,46 @@
+package verify
+
+import (
+	"time"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+)
+
+// A Verdict is what became of an attempt to verify a node.
+type Verdict struct {
+	// Node is the full name of the node.
+	Node string `json:"node"`
+	// Stage is the last stage that was tried: Call when all of them passed.
+	Stage v1alpha1.Stage `json:"stage"`
+	// Reason is Verified, or why the stage failed.
+	Reason string `json:"reason"`
+	// Message says in a sentence what was seen, and how to mend it.
+	Message string `json:"message,omitempty"`
+	// Timings are the stages, in the order tried, a second look included.
+	Timings []Timing `json:"timings"`
+
+	// The rest is what was learned of the node as far as the stages came.
+
+	// CertificateNotAfter is when the certificate that the node serves expires.
+	CertificateNotAfter time.Time `json:"certificateNotAfter,omitzero"`
+	// Incarnation is the node's creation number.
+	Incarnation uint32 `json:"incarnation,omitempty"`
+	// OTPRelease is the release of OTP that the node runs, such as 27.
+	OTPRelease string `json:"otpRelease,omitempty"`
+	// Uptime of the node's virtual machine.
+	Uptime time.Duration `json:"uptime,omitempty"`
+	// Peers are the nodes that the node says it is linked to.
+	Peers []string `json:"peers,omitempty"`
+}
+
+// Verified says that every stage passed.
+func (v Verdict) Verified() bool { return v.Reason == v1alpha1.ReasonVerified }
+
+// Timing is how long a stage took.
+type Timing struct {
+	Stage    v1alpha1.Stage `json:"stage"`
+	Address  string         `json:"address"`
+	Duration time.Duration  `json:"duration"`
+	// Failed says that the stage did not pass.
+	Failed bool `json:"failed,omitempty"`
+}

@@ -1,0 +1,143 @@
+package verify
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/erlang-operator/erlang-operator/erldist"
+)
+
+// A Target is a node, and how it is to be reached.
+type Target struct {
+	// Node is the full name of the node.
+	Node string
+	// FixedPort is the distribution port of a node that runs without epmd. 0 means
+	// that epmd knows.
+	FixedPort uint16
+	// Ports is the range that the port that epmd gives must lie in: its peers
+	// reach no other. The zero range is any port.
+	Ports PortRange
+	// EPMDPort is the port of epmd. 0 means 4369.
+	EPMDPort uint16
+}
+
+// PortRange is a range of TCP ports, both ends included.
+type PortRange struct{ Min, Max uint16 }
+
+func (r PortRange) holds(port uint16) bool {
+	return r == PortRange{} || r.Min <= port && port <= r.Max
+}
+
+// Limits are how long the stages may take. A second look, where one symptom has
+// several causes, is part of its stage.
+type Limits struct {
+	Resolve, Connect, Lookup, ConnectDistribution, TLS, Handshake, Call time.Duration
+
+	// Link is how long a node may take to connect to another. OTP itself gives up
+	// after net_setuptime, 7 s.
+	Link time.Duration
+}
+
+// DefaultLimits leave room for some lost packets or a link to the far end of the
+// world, and tell of a dead node in time.
+func DefaultLimits() Limits {
+	return Limits{
+		Resolve: 3 * time.Second, Connect: 3 * time.Second, Lookup: 3 * time.Second, ConnectDistribution: 3 * time.Second,
+		TLS: 5 * time.Second, Handshake: 5 * time.Second, Call: 5 * time.Second,
+		Link: 9 * time.Second,
+	}
+}
+
+// A Verifier verifies nodes with the credentials of their cluster. It may be used
+// by several goroutines at once.
+type Verifier struct {
+	Credentials Credentials
+	Limits      Limits
+
+	// Plaintext is for nodes that do not run distribution over TLS.
+	Plaintext bool
+
+	// Resolve finds the addresses of a host; nil means the resolver of the system.
+	Resolve func(ctx context.Context, host string) ([]string, error)
+
+	// DialContext opens TCP connections to addresses; nil means that of a net.Dialer.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// Now is the time that certificates are held against; nil means time.Now.
+	Now func() time.Time
+}
+
+// Verify takes every stage with a node. With a verdict that is Verified comes the
+// open connection, which the caller closes; else it is nil.
+func (v *Verifier) Verify(ctx context.Context, target Target) (Verdict, *Session) {
+	seen := &observation{target: target, trust: v.Credentials.Trust, now: v.now()}
+	session, view, err := v.reach(erldist.WithTrace(ctx, seen.trace()), target, seen)
+	if err != nil {
+		seen.learn(err)
+		v.lookAgain(ctx, err, seen)
+	}
+	finding := diagnose(err, *seen)
+	verdict := Verdict{
+		Node: target.Node, Stage: finding.Stage, Reason: finding.Reason, Message: finding.Message,
+		Timings:     seen.timings,
+		Incarnation: seen.peer.Creation,
+		OTPRelease:  view.OTPRelease, Uptime: view.Uptime, Peers: view.Peers,
+	}
+	if len(seen.chain) > 0 {
+		verdict.CertificateNotAfter = seen.chain[0].NotAfter
+	}
+	return verdict, session
+}
+
+func (v *Verifier) reach(ctx context.Context, target Target, seen *observation) (*Session, View, error) {
+	conn, err := v.dialer(target, seen).Dial(ctx, target.Node)
+	if err != nil {
+		return nil, View{}, err
+	}
+	session := &Session{node: target.Node, host: seen.host(), conn: conn, limits: v.Limits}
+	view, err := session.Look(ctx)
+	if err != nil {
+		session.Close()
+		return nil, View{}, err
+	}
+	return session, view, nil
+}
+
+func (v *Verifier) now() time.Time {
+	if v.Now == nil {
+		return time.Now()
+	}
+	return v.Now()
+}
+
+// dialer speaks to the target, and writes down what it sees.
+func (v *Verifier) dialer(target Target, seen *observation) *erldist.Dialer {
+	d := v.stranger()
+	d.Cookie = v.Credentials.Cookie
+	d.Port = target.FixedPort
+	d.EPMDPort = target.EPMDPort
+	d.Timeouts = map[erldist.Stage]time.Duration{
+		erldist.StageResolve:             v.Limits.Resolve,
+		erldist.StageConnect:             v.Limits.Connect,
+		erldist.StageLookup:              v.Limits.Lookup,
+		erldist.StageConnectDistribution: v.Limits.ConnectDistribution,
+		erldist.StageTLS:                 firstLook(v.Limits.TLS),
+		erldist.StageHandshake:           v.Limits.Handshake,
+	}
+	d.DialContext = seen.within(d.DialContext)
+	if !v.Plaintext {
+		d.TLS = v.clientTLS(seen.host(), v.Credentials.Certificate)
+		d.TLS.VerifyConnection = seen.judge
+	}
+	return d
+}
+
+// stranger has no part in the cluster: neither cookie nor TLS.
+func (v *Verifier) stranger() *erldist.Dialer {
+	d := &erldist.Dialer{Host: v.Credentials.host(), Resolve: v.Resolve, DialContext: v.DialContext}
+	if d.DialContext == nil {
+		d.DialContext = new(net.Dialer).DialContext
+	}
+	return d
+}

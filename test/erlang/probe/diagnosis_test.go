@@ -1,0 +1,353 @@
+//go:build erlang
+
+package probe
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/erldist"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
+	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
+)
+
+// scene is where something goes wrong: one host, on which a node may run.
+type scene struct {
+	*cluster
+	otp    string
+	host   *beam.Host
+	target verify.Target
+}
+
+// node starts a node that is good but for the changes.
+func (s *scene) node(changes ...func(*beam.Options)) *beam.Node {
+	options := beam.Options{OTP: s.otp, Cookie: cookie, FixedPort: port, TLS: s.tls(s.host)}
+	for _, change := range changes {
+		change(&options)
+	}
+	return s.host.Start(options)
+}
+
+// certificate changes the node's.
+func (s *scene) certificate(changes ...func(*x509.Certificate)) func(*beam.Options) {
+	return func(o *beam.Options) { o.TLS = s.tls(s.host, changes...) }
+}
+
+// show has the verifier show a certificate.
+func (s *scene) show(identity beam.Identity) {
+	s.verifier.Credentials = s.credentials(identity, s.ca.PEM)
+}
+
+// serve has something that is not Erlang answer every connection to a port.
+func (s *scene) serve(on uint16, answer func(net.Conn)) {
+	listener := s.host.Listen(on)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				answer(conn)
+			}()
+		}
+	}()
+}
+
+// serveTLS has something that is not Erlang answer, with a good certificate.
+func (s *scene) serveTLS(answer func(net.Conn)) {
+	config := &tls.Config{Certificates: []tls.Certificate{s.ca.Issue(s.host.Name).TLS}}
+	s.serve(port, func(conn net.Conn) { answer(tls.Server(conn, config)) })
+}
+
+// epmd has the verifier ask epmd for the port.
+func (s *scene) epmd() { s.target.FixedPort = 0 }
+
+func withEPMD(o *beam.Options)  { o.FixedPort = 0 }
+func plaintext(o *beam.Options) { o.TLS = nil }
+
+// options replaces a text in the TLS options file.
+func options(old, new string) func(*beam.Options) {
+	return func(o *beam.Options) { o.TLS.OptionsFile = strings.ReplaceAll(beam.DefaultOptionsFile, old, new) }
+}
+
+// TestDiagnosis breaks a node in every way, and wants the one reason for each.
+func TestDiagnosis(t *testing.T) {
+	for name, tc := range map[string]struct {
+		given  func(*scene)
+		otps   []string // default: all
+		stage  v1alpha1.Stage
+		reason string
+		says   string // in the message
+	}{
+		"good node, fixed port": {
+			given: func(s *scene) { s.node() },
+			stage: v1alpha1.StageCall, reason: v1alpha1.ReasonVerified,
+		},
+		"good node, epmd": {
+			given: func(s *scene) {
+				s.host.EPMD(s.otp)
+				s.epmd()
+				s.target.Ports = verify.PortRange{Min: 9100, Max: 9109}
+				s.node(withEPMD)
+			},
+			stage: v1alpha1.StageCall, reason: v1alpha1.ReasonVerified,
+		},
+		"no DNS record": {
+			given: func(s *scene) { s.SetName(s.host.Name, "") },
+			otps:  []string{"27"},
+			stage: v1alpha1.StageResolve, reason: v1alpha1.ReasonNameResolutionFailed, says: "no DNS record",
+		},
+		"nothing listens": {
+			given: func(s *scene) {},
+			otps:  []string{"27"},
+			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused,
+		},
+		"no epmd": {
+			given: func(s *scene) { s.epmd() },
+			otps:  []string{"27"},
+			stage: v1alpha1.StageConnect, reason: v1alpha1.ReasonConnectionRefused, says: "epmd",
+		},
+		"black hole": {
+			given: func(s *scene) { s.node(); s.host.Blackhole() },
+			otps:  []string{"27"},
+			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionTimedOut,
+		},
+		"epmd does not know the node": {
+			given: func(s *scene) {
+				s.host.EPMD(s.otp)
+				s.epmd()
+				s.node(withEPMD, func(o *beam.Options) { o.Name = "other" })
+			},
+			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonNodeNotRegistered, says: `does not know "chat", only "other"`,
+		},
+		"epmd says nothing": {
+			given: func(s *scene) {
+				s.epmd()
+				s.serve(4369, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+			},
+			otps:  []string{"27"},
+			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonEPMDUnreachable,
+		},
+		"epmd answers about another node": {
+			given: func(s *scene) {
+				s.epmd()
+				s.serve(4369, func(conn net.Conn) {
+					_, _ = io.ReadFull(conn, make([]byte, 2+1+len("chat")))
+					_, _ = conn.Write([]byte("\x77\x00\x23\x8cM\x00\x00\x06\x00\x05\x00\x05other\x00\x00"))
+				})
+			},
+			otps:  []string{"27"},
+			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonNodeNameMismatch, says: `"other"`,
+		},
+		"port out of range": {
+			given: func(s *scene) {
+				s.host.EPMD(s.otp)
+				s.epmd()
+				s.target.Ports = verify.PortRange{Min: 9200, Max: 9209}
+				s.node(withEPMD)
+			},
+			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonPortOutOfRange, says: "inet_dist_listen_min 9200",
+		},
+		"plaintext distribution": {
+			given: func(s *scene) { s.node(plaintext) },
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonPlaintextDistribution,
+		},
+		"-proto_dist twice": {
+			given: func(s *scene) {
+				s.node(func(o *beam.Options) { o.Args = []string{"-proto_dist", "inet_tls"} })
+			},
+			otps:  []string{"25"},
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonPlaintextDistribution, says: "exactly once",
+		},
+		"TLS 1.2 only": {
+			given: func(s *scene) { s.node(options("tlsv1.3", "tlsv1.2")) },
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonTLSVersionMismatch,
+		},
+		"certificate of a foreign CA": {
+			given: func(s *scene) {
+				s.node(func(o *beam.Options) { o.TLS.Identity = s.foreign.Issue(s.host.Name) })
+			},
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUntrusted,
+		},
+		"expired certificate": {
+			given: func(s *scene) { s.node(s.certificate(beam.Expired)) },
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateExpired,
+		},
+		"certificate not yet valid": {
+			given: func(s *scene) { s.node(s.certificate(beam.NotYetValid)) },
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateNotYetValid,
+		},
+		"our clock is behind": {
+			given: func(s *scene) {
+				s.node()
+				s.verifier.Now = func() time.Time { return time.Now().Add(-2 * time.Hour) }
+			},
+			otps:  []string{"27"},
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateNotYetValid, says: "clocks",
+		},
+		"certificate of another host": {
+			given: func(s *scene) {
+				s.node(s.certificate(func(c *x509.Certificate) { c.DNSNames = []string{"wrong." + beam.Domain} }))
+			},
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateNameMismatch,
+		},
+		"DNS leads to another node": {
+			given: func(s *scene) {
+				other := s.start(s.otp, 1)
+				s.SetName(s.host.Name, other.Host.Address)
+			},
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateNameMismatch, says: "stale DNS",
+		},
+		"certificate for servers only": {
+			given: func(s *scene) { s.node(s.certificate(beam.OnlyFor(x509.ExtKeyUsageServerAuth))) },
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable, says: "clientAuth",
+		},
+		"certificate for clients only": {
+			given: func(s *scene) { s.node(s.certificate(beam.OnlyFor(x509.ExtKeyUsageClientAuth))) },
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable, says: "serverAuth",
+		},
+		"certificate file missing": {
+			given: func(s *scene) { s.node(func(o *beam.Options) { o.TLS.Identity.CertPEM = nil }) },
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable, says: "cannot read",
+		},
+		"CA file missing": {
+			given: func(s *scene) { s.node(func(o *beam.Options) { o.TLS.CAs = nil }) },
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable, says: "cannot read",
+		},
+		"key of another certificate": {
+			given: func(s *scene) {
+				s.node(func(o *beam.Options) { o.TLS.Identity.KeyPEM = s.ca.Issue(s.host.Name).KeyPEM })
+			},
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable, says: "does not fit",
+		},
+		"our certificate is of a foreign CA": {
+			given: func(s *scene) { s.node(); s.show(s.foreign.Issue("probe." + beam.Domain)) },
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonClientCertificateRejected, says: "does not trust its CA",
+		},
+		"our certificate is expired": {
+			given: func(s *scene) { s.node(); s.show(s.ca.Issue("probe."+beam.Domain, beam.Expired)) },
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonClientCertificateRejected, says: "expired",
+		},
+		"our certificate is for servers only": {
+			given: func(s *scene) {
+				s.node()
+				s.show(s.ca.Issue("probe."+beam.Domain, beam.OnlyFor(x509.ExtKeyUsageServerAuth)))
+			},
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonClientCertificateRejected,
+		},
+		"we have no certificate": {
+			given: func(s *scene) { s.node(); s.show(beam.Identity{}) },
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonClientCertificateRejected, says: "no certificate",
+		},
+		"the node trusts another CA": {
+			given: func(s *scene) { s.node(func(o *beam.Options) { o.TLS.CAs = s.foreign.PEM }) },
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonClientCertificateRejected, says: "does not trust its CA",
+		},
+		"another cookie": {
+			given: func(s *scene) { s.node(func(o *beam.Options) { o.Cookie = "An0therCookie" }) },
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonCookieMismatch, says: "another cookie",
+		},
+		"another name": {
+			given: func(s *scene) { s.node(func(o *beam.Options) { o.Name = "other" }) },
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonNodeNameMismatch, says: `"other@`,
+		},
+		"short name": {
+			given: func(s *scene) { s.node(func(o *beam.Options) { o.ShortName = true }) },
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonNodeNameMismatch, says: `"chat@chat-0"`,
+		},
+		"net_kernel:allow/1 leaves us out": {
+			given: func(s *scene) {
+				node := s.node()
+				s.call(s.dial(node, cookie), "net_kernel", "allow", erldist.AtomList("chat@somewhere.else"))
+			},
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeRejected, says: "net_kernel:allow/1",
+		},
+		"a server that says nothing": {
+			given: func(s *scene) { s.serve(port, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }) },
+			otps:  []string{"27"},
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonHandshakeTimedOut,
+		},
+		"a server that speaks something else": {
+			given: func(s *scene) {
+				s.serve(port, func(conn net.Conn) { _, _ = io.WriteString(conn, "220 mail.example\r\n") })
+			},
+			otps:  []string{"27"},
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonNotErlang,
+		},
+		"a TLS server that is not Erlang": {
+			given: func(s *scene) {
+				s.serveTLS(func(conn net.Conn) { _, _ = io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\n\r\n") })
+			},
+			otps:  []string{"27"},
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonNotErlang,
+		},
+		"a server that sends a gigabyte": {
+			given: func(s *scene) { s.serveTLS(func(conn net.Conn) { _, _ = io.WriteString(conn, "\x40\x00\x00\x00s") }) },
+			otps:  []string{"27"},
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonNotErlang,
+		},
+		"a TLS server that says nothing": {
+			given: func(s *scene) { s.serveTLS(func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }) },
+			otps:  []string{"27"},
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeTimedOut,
+		},
+		"rex hangs": {
+			given: func(s *scene) {
+				conn := s.dial(s.node(), cookie)
+				rex := s.call(conn, "erlang", "whereis", erldist.Atom("rex"))
+				s.call(conn, "sys", "suspend", rex)
+			},
+			stage: v1alpha1.StageCall, reason: v1alpha1.ReasonCallFailed, says: "does not answer",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			otps := tc.otps
+			if otps == nil {
+				otps = beam.Releases
+			}
+			for _, otp := range otps {
+				t.Run("OTP"+otp, func(t *testing.T) {
+					s := &scene{cluster: newCluster(t), otp: otp}
+					s.host = s.Host("chat-0")
+					s.target = verify.Target{Node: "chat@" + s.host.Name, FixedPort: port}
+					tc.given(s)
+					s.wantVerdict(tc.stage, tc.reason, tc.says)
+				})
+			}
+		})
+	}
+}
+
+// wantVerdict verifies the target, and holds the verdict against what it has to be.
+func (s *scene) wantVerdict(stage v1alpha1.Stage, reason, says string) {
+	s.t.Helper()
+	begun := time.Now()
+	verdict, session := s.verifier.Verify(deadline(s.t), s.target)
+	if session != nil {
+		defer session.Close()
+	}
+	s.t.Logf("%s at %s: %s", verdict.Reason, verdict.Stage, verdict.Message)
+	if verdict.Stage != stage || verdict.Reason != reason {
+		s.t.Errorf("verdict is %s at %s, want %s at %s; stages: %v", verdict.Reason, verdict.Stage, reason, stage, verdict.Timings)
+	}
+	if !strings.Contains(verdict.Message, says) {
+		s.t.Errorf("message %q does not say %q", verdict.Message, says)
+	}
+	if verdict.Verified() != (session != nil) {
+		s.t.Errorf("session of a node that is %s: %v", verdict.Reason, session)
+	}
+	if took, most := time.Since(begun), 5*time.Second+500*time.Millisecond; took > most {
+		s.t.Errorf("the verdict took %s, more than a stage may: %v", took, verdict.Timings)
+	}
+	if strings.Contains(verdict.Message, cookie) {
+		s.t.Error("the message holds the cookie")
+	}
+}
