@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Checks that what is generated is what the sources say, that the code is formatted
+# and linted, that every module is tidy, and that the docs name what there is.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+failed=0
+fail() {
+	echo "verify: $1" >&2
+	failed=1
+}
+step() { echo "verify: $1"; }
+
+generated=(api config/crd config/rbac docs/api-reference.md)
+before=$(mktemp -d)
+trap 'rm -rf "$before"' EXIT
+
+step "generated files"
+cp -r --parents "${generated[@]}" "$before"
+make -s generate
+for path in "${generated[@]}"; do
+	diff -r "$before/$path" "$path" >/dev/null || fail "$path was not what the sources say; it is now: commit the outcome of 'make generate'"
+done
+
+step "formatting"
+unformatted=$(gofmt -l $(git ls-files '*.go'))
+[ -z "$unformatted" ] || fail "not formatted, run 'make format': $unformatted"
+
+step "modules"
+for module in . hack hack/coredns hack/certmanager test; do
+	go -C "$module" mod tidy -diff >/dev/null || fail "$module/go.mod is not tidy: run 'go mod tidy' there"
+done
+
+step "lint"
+make -s lint || fail "lint found something"
+
+step "manifests"
+for tree in config/default config/samples; do
+	go tool -modfile=hack/tools/go.mod kustomize build "$tree" >/dev/null || fail "$tree does not build"
+done
+
+step "docs"
+./hack/docs.sh || failed=1
+
+exit $failed
