@@ -226,7 +226,7 @@ func checkErlang(ctx context.Context, rootfs, release string) error {
 		return fmt.Errorf("start Erlang in %s: %w: %s%s", rootfs, err, out, &complaint)
 	}
 	if got := string(out); got != release {
-		return fmt.Errorf("Debian %s ships OTP %s now, not %s: change the table of suites", suites[release], got, release)
+		return fmt.Errorf("the Debian suite %s ships OTP %s now, not %s: change the table of suites", suites[release], got, release)
 	}
 	return nil
 }

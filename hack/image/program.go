@@ -159,7 +159,7 @@ func repository() (string, error) {
 // compiler.
 func sources(dir string) (string, error) {
 	sum := sha256.New()
-	io.WriteString(sum, runtime.Version())
+	sum.Write([]byte(runtime.Version()))
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !isSource(entry.Name()) {
 			return err
@@ -172,7 +172,7 @@ func sources(dir string) (string, error) {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(sum, "%s %s\n", name, content)
+		sum.Write([]byte(name + " " + content + "\n"))
 		return nil
 	})
 	return hex.EncodeToString(sum.Sum(nil)), err
