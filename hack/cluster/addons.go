@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -47,7 +48,25 @@ func (c *cluster) deployDNS(ctx context.Context) error {
 	if _, err := outputOf(apply); err != nil {
 		return err
 	}
-	return c.awaitDeployments(ctx, "kube-system")
+	if err := c.awaitDeployments(ctx, "kube-system"); err != nil {
+		return err
+	}
+	return awaitName(ctx, "kubernetes.default.svc."+clusterDomain)
+}
+
+// awaitName asks the cluster's DNS service itself: after a node was started
+// anew, a Deployment may be called available by what was true before.
+func awaitName(ctx context.Context, name string) error {
+	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var dialer net.Dialer
+		return dialer.DialContext(ctx, network, net.JoinHostPort(dnsService.String(), "53"))
+	}}
+	return await(ctx, "resolve "+name, time.Minute, "", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		_, err := resolver.LookupHost(ctx, name+".")
+		return err
+	})
 }
 
 // deployCertManager runs cert-manager: the CRDs of the module, and the

@@ -181,12 +181,12 @@ func (p process) args() []string {
 	return strings.Split(strings.TrimSuffix(string(cmdline), "\x00"), "\x00")
 }
 
-// inCgroup says whether the process is in the cluster's part of the cgroup
-// tree, as the processes of containers are.
-func (p process) inCgroup() bool {
+// isBelow says whether the process is below a cgroup, as the processes of
+// containers are.
+func (p process) isBelow(cgroup string) bool {
 	membership, _ := os.ReadFile(p.file("cgroup"))
 	for line := range strings.Lines(string(membership)) {
-		if strings.Contains(line, ":/"+cgroupName+"/") {
+		if strings.Contains(line, ":"+cgroup+"/") {
 			return true
 		}
 	}

@@ -47,7 +47,7 @@ func (c *cluster) tearDown(ctx context.Context) error {
 func (c *cluster) processes() processList {
 	var ours processList
 	for _, p := range processes() {
-		if p.inCgroup() || p.mark(clusterMark) == c.checkout {
+		if p.isBelow("/"+cgroupName) || p.mark(clusterMark) == c.checkout {
 			ours = append(ours, p)
 		}
 	}

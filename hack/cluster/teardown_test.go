@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestDownLeavesNothing brings the cluster up as far as each step and takes it
+// down from there, as after a crash, and compares the machine with what it
+// was before. It needs root, the machine to itself, and several minutes:
+//
+//	CLUSTER_TESTS=1 go test ./cluster -run TestDownLeavesNothing -v -timeout 30m
+func TestDownLeavesNothing(t *testing.T) {
+	if os.Getenv("CLUSTER_TESTS") == "" {
+		t.Skip("takes the machine's cluster down; set CLUSTER_TESTS=1 to allow that")
+	}
+	c, err := locate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.down(t.Context()); err != nil {
+		t.Fatalf("begin with no cluster: %v", err)
+	}
+	before := observeMachine(t)
+
+	steps := c.steps()
+	for i := range steps {
+		t.Run(fmt.Sprintf("after step %d %s", i+1, steps[i].title), func(t *testing.T) {
+			if err := inOrder(t.Context(), c.steps()[:i+1]); err != nil {
+				t.Error(err)
+			}
+			if err := c.down(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			compareMachine(t, before)
+		})
+	}
+	t.Run("twice", func(t *testing.T) {
+		if err := c.down(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestDownAfterUpWasKilled ends up at arbitrary moments, also in the middle of
+// a step.
+func TestDownAfterUpWasKilled(t *testing.T) {
+	if os.Getenv("CLUSTER_TESTS") == "" {
+		t.Skip("takes the machine's cluster down; set CLUSTER_TESTS=1 to allow that")
+	}
+	c, err := locate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.down(t.Context()); err != nil {
+		t.Fatalf("begin with no cluster: %v", err)
+	}
+	program := filepath.Join(t.TempDir(), "cluster")
+	if _, err := output(t.Context(), "go", "build", "-o", program, "."); err != nil {
+		t.Fatal(err)
+	}
+	before := observeMachine(t)
+	for after := 500 * time.Millisecond; after < 12*time.Second; after += 700 * time.Millisecond {
+		t.Run(after.String(), func(t *testing.T) {
+			up := exec.Command(program, "up")
+			if err := up.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(after) // the moment is what is tested
+			up.Process.Kill()
+			up.Wait()
+			if err := c.down(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			compareMachine(t, before)
+		})
+	}
+}
+
+// A machine is what can be observed of one, by kind.
+type machine map[string][]string
+
+func observeMachine(t *testing.T) machine {
+	t.Helper()
+	lines := func(args ...string) []string {
+		text, err := output(t.Context(), args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Split(strings.TrimSpace(text), "\n")
+	}
+	m := machine{
+		"links":     lines("ip", "-brief", "link"),
+		"addresses": lines("ip", "-brief", "address"),
+		"routes":    lines("ip", "route", "show", "table", "all"),
+		"filters":   lines("nft", "list", "ruleset"),
+		"cgroups":   lines("find", cgroupRoot, "-type", "d"),
+	}
+	for _, dir := range []string{"/run", "/etc", "/opt", "/var/lib", "/var/lib/cni", "/var/log"} {
+		files, err := filepath.Glob(dir + "/*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m["files"] = append(m["files"], files...)
+	}
+	for _, p := range processes() {
+		if _, known := programs[p.program()]; known || p.mark(clusterMark) != "" {
+			m["processes"] = append(m["processes"], p.program())
+		}
+	}
+	for _, kind := range []string{"net", "mnt", "uts", "cgroup"} {
+		for _, p := range processes() {
+			if namespace, err := os.Readlink(p.file("ns/" + kind)); err == nil && !slices.Contains(m["namespaces"], namespace) {
+				m["namespaces"] = append(m["namespaces"], namespace)
+			}
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m["mounts"] = strings.Split(string(mounts), "\n")
+	for _, name := range append(tuned, "net/ipv4/ip_forward") {
+		value, err := os.ReadFile(sysctlFile(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m["sysctls"] = append(m["sysctls"], name+"="+strings.TrimSpace(string(value)))
+	}
+	return m
+}
+
+// compareMachine fails if the machine has more of anything than before. It
+// looks again for a while, because others' namespaces and processes come and
+// go; what a cluster leaves behind stays.
+func compareMachine(t *testing.T, before machine) {
+	t.Helper()
+	err := await(t.Context(), "compare the machine with what it was", 20*time.Second, "", func(context.Context) error {
+		var added []string
+		for kind, now := range observeMachine(t) {
+			for _, item := range now {
+				if !slices.Contains(before[kind], item) {
+					added = append(added, kind+": "+item)
+				}
+			}
+		}
+		if len(added) > 0 {
+			return fmt.Errorf("new are\n%s", strings.Join(added, "\n"))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
