@@ -150,6 +150,11 @@ func (c *Conn) request(ctx context.Context, message func(self Pid, ref Ref) []by
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-c.done:
+	}
+	select {
+	case reply := <-replies: // the node's last words
+		return reply, nil
+	default:
 		return nil, c.ended()
 	}
 }
@@ -201,8 +206,9 @@ func (c *Conn) writeWithin(ctx context.Context, frame []byte) error {
 	}
 	if err != nil {
 		_ = c.end(err)
+		return c.ended() // the reason why, if it was ended while we wrote
 	}
-	return err
+	return nil
 }
 
 // countingConn counts the bytes that the peer sends.

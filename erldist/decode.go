@@ -26,7 +26,7 @@ func Unmarshal(data []byte) (Term, error) {
 
 // decodeVersioned decodes the first of several versioned terms.
 func decodeVersioned(data []byte) (t Term, rest []byte, err error) {
-	d := decoder{data: data}
+	d := decoder{data: data, room: uint64(len(data))}
 	if v := d.uint8(); d.err == nil && v != tagVersion {
 		d.fail("version %d instead of %d", v, tagVersion)
 	}
@@ -40,12 +40,26 @@ func decodeVersioned(data []byte) (t Term, rest []byte, err error) {
 // decoder decodes terms from data. After the first error it gives zeros; err is
 // looked at where it ends a loop and at the end.
 //
-// A length field never sizes an allocation: bytes are taken only as far as data
-// reaches, and sequences of terms grow as their elements are decoded. An element
-// takes at least one byte of data.
+// Length fields are not to be trusted: bytes are taken only as far as data
+// reaches, and since an element takes at least a byte of data, all sequences
+// together cannot have more elements than there were bytes at first, however
+// they are nested.
 type decoder struct {
 	data []byte
+	room uint64 // how many elements there may still be
 	err  error
+}
+
+// take reserves room for elements.
+func (d *decoder) take(elements uint64) bool {
+	if d.err == nil && (elements > d.room || elements > uint64(len(d.data))) {
+		d.fail("%d elements are announced, %d bytes are there", elements, len(d.data))
+	}
+	if d.err != nil {
+		return false
+	}
+	d.room -= elements
+	return true
 }
 
 func (d *decoder) fail(format string, args ...any) {
@@ -95,6 +109,9 @@ func (d *decoder) uint64() uint64 {
 	return 0
 }
 
+// emptyList is shared, since it is by far the smallest term.
+var emptyList Term = List{}
+
 func (d *decoder) term(depth int) Term {
 	if depth > MaxDepth {
 		d.fail("nested more than %d deep", MaxDepth)
@@ -121,7 +138,7 @@ func (d *decoder) term(depth int) Term {
 	case tagLargeTuple:
 		return Tuple(d.terms(d.uint32(), depth))
 	case tagNil:
-		return List{}
+		return emptyList
 	case tagList:
 		return d.list(depth)
 	case tagString:
@@ -151,11 +168,10 @@ func (d *decoder) term(depth int) Term {
 
 // terms decodes n terms of the next deeper level.
 func (d *decoder) terms(n uint32, depth int) []Term {
-	if uint64(n) > uint64(len(d.data)) {
-		d.fail("%d elements are announced, %d bytes are there", n, len(d.data))
+	if !d.take(uint64(n)) {
 		return nil
 	}
-	terms := make([]Term, 0, min(n, 16))
+	terms := make([]Term, 0, n)
 	for range n {
 		t := d.term(depth + 1)
 		if d.err != nil {
@@ -247,7 +263,7 @@ func (d *decoder) list(depth int) Term {
 func (d *decoder) string() Term {
 	s := String(d.bytes(uint64(d.uint16())))
 	if s == "" {
-		return List{}
+		return emptyList
 	}
 	return s
 }
@@ -266,11 +282,10 @@ func (d *decoder) bitString() Term {
 }
 
 func (d *decoder) mapOf(n uint32, depth int) Term {
-	if uint64(n) > uint64(len(d.data)/2) {
-		d.fail("%d associations are announced, %d bytes are there", n, len(d.data))
+	if !d.take(2 * uint64(n)) {
 		return nil
 	}
-	m := make(Map, 0, min(n, 16))
+	m := make(Map, 0, n)
 	for range n {
 		p := Pair{Key: d.term(depth + 1), Value: d.term(depth + 1)}
 		if d.err != nil {

@@ -44,11 +44,11 @@
 //
 // # Hostile peers
 //
-// Whatever a peer sends, memory stays bounded: no buffer is sized by a length
-// field, only by bytes that have arrived; frames are limited by
-// [Dialer].MaxFrame, handshake messages and EPMD answers by constants, the
-// nesting of terms by [MaxDepth]. A decoded term takes at most some fifty times
-// the memory of its encoding.
+// Whatever a peer sends, memory stays bounded. A length field never makes the
+// package allocate more than 64 KiB in advance; beyond that, buffers grow only
+// with bytes that have arrived. Frames are limited by [Dialer].MaxFrame,
+// handshake messages and EPMD's answers by constants, the nesting of terms by
+// [MaxDepth]. A decoded term takes at most 32 times the memory of its encoding.
 //
 // # Secrets
 //

@@ -63,7 +63,10 @@ func (m *messageReader) bytes(field string, n, limit int) []byte {
 	case err != nil:
 		m.err = fmt.Errorf("read the %s of %s: %w", field, m.message, err)
 	}
-	return b[:got]
+	if m.err != nil {
+		return nil
+	}
+	return b
 }
 
 func (m *messageReader) fail(format string, args ...any) {

@@ -113,8 +113,25 @@ func (n *Network) Host(label string) *Host {
 	mustIP(n.t, "-n", n.bridge, "link", "set", h.link, "master", "bridge", "up")
 	mustIP(n.t, "-n", h.namespace, "address", "add", h.Address+"/24", "dev", "eth0")
 	mustIP(n.t, "-n", h.namespace, "link", "set", "eth0", "up")
+	h.acceptAnySource()
 	n.SetName(h.Name, h.Address)
 	return h
+}
+
+// acceptAnySource turns reverse path filtering off, which a machine may have on:
+// it would make Blackhole drop ARP requests too.
+func (h *Host) acceptAnySource() {
+	err := inNamespace(h.namespace, func() error {
+		for _, link := range []string{"all", "eth0"} {
+			if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+link+"/rp_filter", []byte("0"), 0o644); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		h.network.t.Fatal(err)
+	}
 }
 
 // SetName makes a name resolve to an address, for nodes and for Dialer; an
