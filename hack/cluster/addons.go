@@ -5,7 +5,6 @@ import (
 	"context"
 	"net"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"text/template"
 	"time"
@@ -32,7 +31,7 @@ func (c *cluster) awaitNodes(ctx context.Context) error {
 
 // deployDNS runs CoreDNS.
 func (c *cluster) deployDNS(ctx context.Context) error {
-	if err := c.makeImage(ctx, "coredns"); err != nil {
+	if err := c.loadImage(ctx, "coredns"); err != nil {
 		return err
 	}
 	t, err := template.ParseFS(manifests, "manifests/coredns.yaml")
@@ -69,24 +68,27 @@ func awaitName(ctx context.Context, name string) error {
 	})
 }
 
-// deployCertManager runs cert-manager: the CRDs of the module, and the
-// manifests beside our program that runs its controllers.
+// deployCertManager runs cert-manager's controllers, and waits until its kinds
+// are served: until then nobody can make a Certificate.
 func (c *cluster) deployCertManager(ctx context.Context) error {
-	if err := c.makeImage(ctx, "cert-manager"); err != nil {
+	if err := c.loadImage(ctx, "cert-manager"); err != nil {
 		return err
 	}
-	dir := filepath.Join(c.checkout, "hack", "certmanager")
-	module, err := moduleDir(ctx, dir, "github.com/cert-manager/cert-manager")
+	file, err := c.makeImage(ctx, "cert-manager-manifests")
 	if err != nil {
 		return err
 	}
-	crds := filepath.Join(module, "deploy", "crds")
-	for _, manifests := range []string{crds, filepath.Join(dir, "manifests")} {
-		if _, err := c.kubectl(ctx, "apply", "--server-side", "--force-conflicts", "--filename="+manifests); err != nil {
-			return err
+	applied, err := c.kubectl(ctx, "apply", "--server-side", "--force-conflicts", "--filename="+file, "--output=name")
+	if err != nil {
+		return err
+	}
+	wait := []string{"wait", "--for=condition=Established", "--timeout=60s"}
+	for name := range strings.FieldsSeq(applied) {
+		if strings.HasPrefix(name, "customresourcedefinition") {
+			wait = append(wait, name)
 		}
 	}
-	if _, err := c.kubectl(ctx, "wait", "--for=condition=Established", "--filename="+crds, "--timeout=60s"); err != nil {
+	if _, err := c.kubectl(ctx, wait...); err != nil {
 		return err
 	}
 	return c.awaitDeployments(ctx, "cert-manager")

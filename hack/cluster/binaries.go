@@ -132,22 +132,6 @@ func pinnedVersion(ctx context.Context, dir, module string) (string, error) {
 	return "", fmt.Errorf("%s/go.mod does not require %s", dir, module)
 }
 
-// moduleDir is where the files of a module lie that the go.mod in dir requires.
-func moduleDir(ctx context.Context, dir, module string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOWORK=off")
-	text, err := outputOf(cmd)
-	if err != nil {
-		return "", err
-	}
-	var downloaded struct{ Dir string }
-	if err := json.Unmarshal([]byte(text), &downloaded); err != nil {
-		return "", fmt.Errorf("find module %s: %w", module, err)
-	}
-	return downloaded.Dir, nil
-}
-
 // stampKubernetes sets what a release build sets; without it clients see
 // version v0.0.0 and refuse what they take for an older cluster.
 func stampKubernetes(version string) string {

@@ -105,15 +105,22 @@ func readArchive(file string) (image, error) {
 	}
 }
 
-// makeImage has hack/image make one of the images that the cluster itself
-// needs, and loads it.
-func (c *cluster) makeImage(ctx context.Context, name string) error {
-	defer sayWhileWaiting("making image " + name)()
-	cmd := exec.CommandContext(ctx, "go", "run", "./image", name)
-	cmd.Dir = filepath.Join(c.checkout, "hack")
-	archive, err := outputOf(cmd)
+// loadImage has one of the images that the cluster itself needs made, and
+// loads it.
+func (c *cluster) loadImage(ctx context.Context, name string) error {
+	archive, err := c.makeImage(ctx, name)
 	if err != nil {
 		return err
 	}
-	return c.loadArchive(ctx, strings.TrimSpace(archive))
+	return c.loadArchive(ctx, archive)
+}
+
+// makeImage has hack/image make what it knows by a name, unless that is made
+// already, and returns the file.
+func (c *cluster) makeImage(ctx context.Context, name string) (file string, err error) {
+	defer sayWhileWaiting("making " + name)()
+	cmd := exec.CommandContext(ctx, "go", "run", "./image", name)
+	cmd.Dir = filepath.Join(c.checkout, "hack")
+	file, err = outputOf(cmd)
+	return strings.TrimSpace(file), err
 }

@@ -54,7 +54,7 @@ func (c *cluster) steps() []step {
 	}
 	steps = append(steps,
 		step{"routes to pods and services", c.ensureRoutes},
-		step{"pause image", func(ctx context.Context) error { return c.makeImage(ctx, "pause") }},
+		step{"pause image", func(ctx context.Context) error { return c.loadImage(ctx, "pause") }},
 	)
 	for _, n := range c.nodes {
 		steps = append(steps,
