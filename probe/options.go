@@ -2,7 +2,9 @@ package probe
 
 import (
 	"cmp"
+	"context"
 	"errors"
+	"net"
 	"time"
 
 	"github.com/erlang-operator/erlang-operator/certs"
@@ -32,6 +34,11 @@ type Options struct {
 	Concurrency int
 	// Limits of the stages. Default: verify.DefaultLimits.
 	Limits verify.Limits
+
+	// Resolve and DialContext are how the nodes are found and reached; nil means the
+	// network of the machine.
+	Resolve     func(ctx context.Context, host string) ([]string, error)
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// MetricsAddr is where metrics are served; "0" is nowhere. Default: ":8080".
 	MetricsAddr string

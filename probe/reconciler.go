@@ -50,7 +50,10 @@ func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 	}
 
 	previous := r.previous(cluster)
-	verifier := &verify.Verifier{Credentials: credentials, Limits: r.options.Limits}
+	verifier := &verify.Verifier{
+		Credentials: credentials, Limits: r.options.Limits,
+		Resolve: r.options.Resolve, DialContext: r.options.DialContext,
+	}
 	result := sweep.Run(ctx, verifier, expected(cluster, names, previous),
 		sweep.Options{Concurrency: r.options.Concurrency, HealingTime: r.options.HealingTime})
 	if ctx.Err() != nil {

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -88,7 +89,10 @@ func add(manager ctrl.Manager, config *rest.Config, scheme *runtime.Scheme, opti
 	build := ctrl.NewControllerManagedBy(manager).
 		Named("probe").
 		For(&v1alpha1.ErlangCluster{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 1})
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: 1,
+			SkipNameValidation:      ptr.To(true), // A program may prove several clusters.
+		})
 
 	for _, watched := range []struct {
 		object client.Object
