@@ -351,4 +351,18 @@ func TestSeveralAddresses(t *testing.T) {
 	if diff := cmp.Diff([]string{"192.0.2.1:9100", "[2001:db8::1]:9100"}, tried); diff != "" {
 		t.Error(diff)
 	}
+
+	for network, address := range map[string]string{"tcp4": "192.0.2.1:9100", "tcp6": "[2001:db8::1]:9100"} {
+		tried, d.Network = nil, network
+		_, _ = d.Dial(testContext(t), testNode)
+		if diff := cmp.Diff([]string{address}, tried); diff != "" {
+			t.Errorf("%s: %s", network, diff)
+		}
+	}
+	d.Network = "tcp6"
+	_, err = d.Dial(testContext(t), "chat@192.0.2.1")
+	var dns *net.DNSError
+	if !errors.As(err, &dns) || !dns.IsNotFound {
+		t.Errorf("an address of the other family gives %v", err)
+	}
 }

@@ -6,7 +6,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -29,11 +31,17 @@ type Dialer struct {
 	// EPMDPort is EPMD's port; 0 means 4369.
 	EPMDPort uint16
 
+	// Network is "tcp4" for nodes that run inet_tcp or inet_tls, "tcp6" for
+	// inet6_tcp or inet6_tls; each node of a cluster speaks one of them only. Empty
+	// means "tcp": whatever the host's name resolves to.
+	Network string
+
 	// Host is the right half of the dynamic name that the peer gives us. Nodes
 	// restricted by net_kernel:allow/1 look at it. Empty means os.Hostname.
 	Host string
 
-	// Resolve finds the addresses of a host; nil means net.DefaultResolver.
+	// Resolve finds the addresses of a host; nil means net.DefaultResolver. Those
+	// that do not fit Network are left out.
 	Resolve func(ctx context.Context, host string) ([]string, error)
 
 	// DialContext opens TCP connections to resolved addresses; nil means a
@@ -103,6 +111,28 @@ func (d *Dialer) epmdPort() uint16 {
 	return d.EPMDPort
 }
 
+func (d *Dialer) network() string {
+	if d.Network == "" {
+		return "tcp"
+	}
+	return d.Network
+}
+
+// fits tells whether an address belongs to the network.
+func (d *Dialer) fits(address string) bool {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return false
+	}
+	switch d.network() {
+	case "tcp4":
+		return ip.Is4() || ip.Is4In6()
+	case "tcp6":
+		return ip.Is6() && !ip.Is4In6()
+	}
+	return true
+}
+
 func (d *Dialer) maxFrame() int {
 	if d.MaxFrame == 0 {
 		return DefaultMaxFrame
@@ -170,24 +200,32 @@ func (a *attempt) failure(ctx context.Context, stage Stage, address string, took
 
 func (a *attempt) resolve(ctx context.Context, host string) (addresses []string, err error) {
 	err = a.run(ctx, StageResolve, host, nil, func(ctx context.Context) error {
-		if net.ParseIP(host) != nil {
-			addresses = []string{host}
-			return nil
-		}
-		resolve := a.dialer.Resolve
-		if resolve == nil {
-			resolve = net.DefaultResolver.LookupHost
-		}
-		addresses, err = resolve(ctx, host)
-		if err == nil && len(addresses) == 0 {
-			err = &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
-		}
+		addresses, err = a.dialer.resolve(ctx, host)
 		return err
 	})
 	if err == nil && a.trace.Resolved != nil {
 		a.trace.Resolved(addresses)
 	}
 	return addresses, err
+}
+
+// resolve never returns an empty list without an error.
+func (d *Dialer) resolve(ctx context.Context, host string) ([]string, error) {
+	resolve := d.Resolve
+	if resolve == nil {
+		resolve = net.DefaultResolver.LookupHost
+	}
+	addresses := []string{host}
+	if _, err := netip.ParseAddr(host); err != nil {
+		if addresses, err = resolve(ctx, host); err != nil {
+			return nil, err
+		}
+	}
+	fitting := slices.DeleteFunc(slices.Clone(addresses), func(address string) bool { return !d.fits(address) })
+	if len(fitting) == 0 {
+		return nil, &net.DNSError{Err: "no address for " + d.network(), Name: host, IsNotFound: true}
+	}
+	return fitting, nil
 }
 
 // connect tries the addresses in turn and returns the first error if none works.
@@ -214,7 +252,7 @@ func (a *attempt) connectTo(ctx context.Context, stage Stage, address string) (*
 	}
 	var conn net.Conn
 	err := a.run(ctx, stage, address, nil, func(ctx context.Context) (err error) {
-		conn, err = dial(ctx, "tcp", address)
+		conn, err = dial(ctx, a.dialer.network(), address)
 		return err
 	})
 	if err != nil {
@@ -259,7 +297,7 @@ func (a *attempt) establish(ctx context.Context, raw *countingConn) (*Conn, erro
 
 func (a *attempt) tlsConfig() *tls.Config {
 	config := a.dialer.TLS
-	if config.ServerName != "" || config.InsecureSkipVerify {
+	if config.ServerName != "" {
 		return config
 	}
 	config = config.Clone()

@@ -35,7 +35,7 @@ const maxStatus = 32
 // says it is the wanted node.
 func (c *Conn) handshake(trace *Trace) error {
 	if err := c.send(nameMessage(c.dialer.localHost())); err != nil {
-		return fmt.Errorf("send our name: %w", err)
+		return fmt.Errorf("send our name: %w", c.refusalOr(err))
 	}
 	if err := c.receiveStatus(trace); err != nil {
 		return err
@@ -52,6 +52,20 @@ func (c *Conn) handshake(trace *Trace) error {
 		return fmt.Errorf("send our proof of the cookie: %w", err)
 	}
 	return c.receiveAck(ours)
+}
+
+// refusalOr returns the alert with which the peer refused our certificate, if that is
+// why it does not take what we send, else err.
+func (c *Conn) refusalOr(err error) error {
+	if isTimeout(err) {
+		return err
+	}
+	if _, refusal := c.receive(); refusal != nil {
+		if _, ok := alertNumber(refusal); ok {
+			return refusal
+		}
+	}
+	return err
 }
 
 func (c *Conn) receiveStatus(trace *Trace) error {
