@@ -133,12 +133,18 @@ func clusterCgroups() []string {
 func removeCgroups() error {
 	for _, top := range clusterCgroups() {
 		var dirs []string
-		filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+		err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // removed by someone else in the meantime
+			}
 			if err == nil && entry.IsDir() {
 				dirs = append(dirs, path)
 			}
-			return nil
+			return err
 		})
+		if err != nil {
+			return fmt.Errorf("list cgroups: %w", err)
+		}
 		for _, dir := range slices.Backward(dirs) {
 			if err := removeCgroup(dir); err != nil {
 				return err

@@ -50,7 +50,7 @@ func (c *cluster) start(d daemon) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	args := d.args
 	if d.within != 0 {
 		args = append(enter(d.within), args...)
@@ -77,7 +77,7 @@ func (c *cluster) start(d daemon) error {
 func ended(cmd *exec.Cmd) func() error {
 	end := make(chan error, 1)
 	go func() {
-		cmd.Wait()
+		_ = cmd.Wait() // its result is in the state
 		end <- fmt.Errorf("it has ended: %s", cmd.ProcessState)
 		close(end)
 	}()
@@ -214,7 +214,9 @@ func kill(ctx context.Context, find func() processList) error {
 	return await(ctx, "end processes", 30*time.Second, "", func(context.Context) error {
 		remaining := find()
 		for _, p := range remaining {
-			syscall.Kill(p.pid, syscall.SIGKILL)
+			if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+				return hopeless{fmt.Errorf("end process %d: %w", p.pid, err)}
+			}
 		}
 		if len(remaining) > 0 {
 			return fmt.Errorf("still running: %v", remaining)

@@ -73,7 +73,7 @@ func readArchive(file string) (image, error) {
 	if err != nil {
 		return image{}, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	archive := tar.NewReader(f)
 	for {
 		header, err := archive.Next()

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -36,24 +37,26 @@ func takeTurns(ctx context.Context) (release func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	return func() { listener.Close() }, nil
+	return func() { _ = listener.Close() }, nil
 }
 
-// liveOwner is the checkout that processes of a cluster on this machine belong
-// to, if there are any.
-func liveOwner() string {
-	for _, p := range processes() {
-		if owner := p.mark(clusterMark); owner != "" && p.isAlive() {
-			return owner
-		}
-	}
-	return ""
+// owner is the checkout that has claimed the machine, if any.
+func owner() string {
+	record, _ := os.ReadFile(ownerRecord())
+	return strings.TrimSpace(string(record))
+}
+
+// runs says whether any process of a checkout's cluster does.
+func runs(checkout string) bool {
+	return slices.ContainsFunc(processes(), func(p process) bool {
+		return p.mark(clusterMark) == checkout && p.isAlive()
+	})
 }
 
 // checkOwner refuses to go on when a cluster of another checkout runs.
 func (c *cluster) checkOwner() error {
-	if owner := liveOwner(); owner != "" && owner != c.checkout {
-		return fmt.Errorf("this machine runs the cluster of %s, and there can be only one; stop that one with: cd %s/hack && go run ./cluster down", owner, owner)
+	if other := owner(); other != "" && other != c.checkout && runs(other) {
+		return fmt.Errorf("this machine runs the cluster of %s, and there can be only one; stop that one with: cd %s/hack && go run ./cluster down", other, other)
 	}
 	return nil
 }
@@ -64,10 +67,9 @@ func (c *cluster) claim(ctx context.Context) error {
 	if err := c.checkOwner(); err != nil {
 		return err
 	}
-	record, _ := os.ReadFile(ownerRecord())
-	if owner := strings.TrimSpace(string(record)); owner != "" && owner != c.checkout {
-		say("        cleaning up after the dead cluster of %s", owner)
-		if err := (&cluster{checkout: owner}).tearDown(ctx); err != nil {
+	if other := owner(); other != "" && other != c.checkout {
+		say("        cleaning up after the dead cluster of %s", other)
+		if err := (&cluster{checkout: other}).tearDown(ctx); err != nil {
 			return err
 		}
 	}

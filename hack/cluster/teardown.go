@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 )
@@ -122,9 +121,8 @@ func (c *cluster) checkNothingLeft() error {
 	for _, link := range clusterLinks() {
 		left = append(left, "link "+link)
 	}
-	for _, dir := range slices.Concat(clusterCgroups(), c.mounts()) {
-		left = append(left, dir)
-	}
+	left = append(left, clusterCgroups()...)
+	left = append(left, c.mounts()...)
 	for _, file := range []string{machineDir, c.kubeconfig()} {
 		if exists(file) {
 			left = append(left, file)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -74,8 +75,10 @@ func TestDownAfterUpWasKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			time.Sleep(after) // the moment is what is tested
-			up.Process.Kill()
-			up.Wait()
+			if err := up.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+				t.Fatal(err)
+			}
+			_ = up.Wait() // it was killed
 			if err := c.down(t.Context()); err != nil {
 				t.Fatal(err)
 			}

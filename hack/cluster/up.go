@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 )
 
@@ -112,9 +113,9 @@ func (c *cluster) shell(args []string) error {
 		if len(command) == 0 {
 			command = []string{"bash"}
 		}
-		os.Setenv("PATH", c.binDir()+":"+os.Getenv("PATH"))
-		os.Setenv("CONTAINERD_NAMESPACE", "k8s.io") // which ctr should show
-		return become(append(enter(holder), command...))
+		// ctr, too, is to be found, and to show what Kubernetes runs.
+		inside := []string{"env", "PATH=" + c.binDir() + ":" + os.Getenv("PATH"), "CONTAINERD_NAMESPACE=k8s.io"}
+		return become(slices.Concat(enter(holder), inside, command))
 	}
 	return fmt.Errorf("there is no node %s", args[0])
 }

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// here is a cluster that does not touch the machine's.
+func here(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{checkout: t.TempDir(), started: map[string]func() error{}}
+	t.Cleanup(func() {
+		if err := kill(context.Background(), c.processes); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+func TestADaemonIsFoundByItsMark(t *testing.T) {
+	c := here(t)
+	d := daemon{name: "sleeper", args: []string{"sleep", "1000"}}
+	if err := c.ensure(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	first := awaitRunning(t, c, d)
+
+	if err := c.ensure(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	if again := c.find(d.name, "sleep"); again == nil || again.pid != first.pid {
+		t.Errorf("a running daemon was not left alone: %v, then %v", first, again)
+	}
+	if other := here(t).find(d.name, "sleep"); other != nil {
+		t.Errorf("another checkout's cluster takes process %v for its own", other)
+	}
+}
+
+func TestADaemonWithOtherArgumentsIsRestarted(t *testing.T) {
+	c := here(t)
+	d := daemon{name: "sleeper", args: []string{"sleep", "1000"}}
+	if err := c.ensure(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	first := awaitRunning(t, c, d)
+	d.args = []string{"sleep", "2000"}
+	if err := c.ensure(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	second := awaitRunning(t, c, d)
+	if first.isAlive() || second.pid == first.pid {
+		t.Errorf("%v, with the old arguments, still runs", first)
+	}
+}
+
+func TestChildrenOfADaemonEndWithTheCluster(t *testing.T) {
+	c := here(t)
+	d := daemon{name: "parent", args: []string{"sh", "-c", "setsid sleep 1000 & exec sleep 2000"}}
+	if err := c.start(d); err != nil {
+		t.Fatal(err)
+	}
+	err := await(t.Context(), "both sleepers", 10*time.Second, "", func(context.Context) error {
+		if len(c.processes()) < 2 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := kill(t.Context(), c.processes); err != nil {
+		t.Fatal(err)
+	}
+	if left := c.processes(); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+func TestWaitingForADaemonThatDiesShowsItsLog(t *testing.T) {
+	c := here(t)
+	d := daemon{name: "worker-1/broken", args: []string{"sh", "-c", "echo no such disk >&2; exit 3"}}
+	if err := c.start(d); err != nil {
+		t.Fatal(err)
+	}
+	started := time.Now()
+	err := c.awaitDaemon(t.Context(), d, time.Minute, func(context.Context) error { return errors.New("no answer") })
+	if err == nil {
+		t.Fatal("a dead daemon was waited for with success")
+	}
+	for _, want := range []string{"worker-1/broken", "exit status 3", "no such disk"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q does not tell %q", err, want)
+		}
+	}
+	if waited := time.Since(started); waited > 10*time.Second {
+		t.Errorf("waited %s for the dead", waited)
+	}
+}
+
+func TestWaitingEndsAtItsDeadline(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(log, []byte(strings.Repeat("old\n", 100)+"the reason\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err := await(t.Context(), "the impossible", time.Second, log, func(context.Context) error { return errors.New("still not") })
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{"the impossible", "gave up after 1s", "still not", "the reason"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q does not tell %q", err, want)
+		}
+	}
+	if n := strings.Count(err.Error(), "old"); n > 20 {
+		t.Errorf("the error shows %d lines of the log", n)
+	}
+}
+
+func awaitRunning(t *testing.T, c *cluster, d daemon) process {
+	t.Helper()
+	err := await(t.Context(), d.name, 10*time.Second, "", func(context.Context) error {
+		if p := c.find(d.name, d.args[0]); p == nil || !slices.Equal(p.args(), d.args) {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *c.find(d.name, d.args[0])
+}

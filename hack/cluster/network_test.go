@@ -1,0 +1,56 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestOverlappingRoutesAreNamed(t *testing.T) {
+	tests := []struct {
+		name  string
+		route route
+		want  string // part of the error, or none
+	}{
+		{"default route", route{"default", "eth0"}, ""},
+		{"default route by number", route{"0.0.0.0/0", "eth0"}, ""},
+		{"elsewhere", route{"192.168.0.0/16", "eth0"}, ""},
+		{"our own", route{podRange.String(), bridge}, ""},
+		{"all of ten", route{"10.0.0.0/8", "tun0"}, "10.0.0.0/8 to tun0"},
+		{"part of the services", route{"10.96.7.0/24", "wg0"}, "needs 10.96.0.0/16"},
+		{"one address", route{"10.197.0.1", "docker0"}, "needs 10.197.0.0/24"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			err := overlapping([]route{test.route})
+			switch {
+			case test.want == "" && err != nil:
+				t.Errorf("unexpected: %v", err)
+			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+				t.Errorf("error %v, want one with %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestNodesHaveAddressesOfTheirOwn(t *testing.T) {
+	seen := map[string]string{controlPlaneAddress.String(): "the control plane"}
+	for i := 1; i <= maxNodes; i++ {
+		n := newNode(&cluster{checkout: "/checkout"}, i)
+		for _, address := range []string{n.address.String(), n.pods.String(), n.link, n.dir} {
+			if other, taken := seen[address]; taken {
+				t.Errorf("%s and %s share %s", n.name, other, address)
+			}
+			seen[address] = n.name
+		}
+		if !nodeRange.Contains(n.address) {
+			t.Errorf("%s: %s is outside of %s", n.name, n.address, nodeRange)
+		}
+		if !podRange.Overlaps(n.pods) || n.pods.Masked() != n.pods {
+			t.Errorf("%s: %s is no part of %s", n.name, n.pods, podRange)
+		}
+		// The kernel takes names of up to 15 characters.
+		if len(n.link) > 15 {
+			t.Errorf("%s: link %s has too long a name", n.name, n.link)
+		}
+	}
+}
