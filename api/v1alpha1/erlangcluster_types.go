@@ -92,7 +92,7 @@ type ErlangClusterSpec struct {
 
 	// distribution is how the nodes are named and how they find each other.
 	// +optional
-	// +kubebuilder:default={}
+	// +default={"discovery":"EPMD","ports":{"min":9100,"max":9109}}
 	Distribution DistributionSpec `json:"distribution,omitempty"`
 
 	// cookie is the shared secret of the Erlang distribution handshake.
@@ -103,7 +103,7 @@ type ErlangClusterSpec struct {
 
 	// tls is how the nodes prove who they are.
 	// +optional
-	// +kubebuilder:default={}
+	// +default={"certificate":{"duration":"720h","renewBefore":"240h"},"ca":{"duration":"87600h"}}
 	TLS TLSSpec `json:"tls,omitempty"`
 
 	// networkPolicy: Managed makes a NetworkPolicy that closes the distribution
@@ -141,7 +141,7 @@ type DistributionSpec struct {
 	// ports that the nodes listen on for distribution (inet_dist_listen_min and
 	// inet_dist_listen_max of kernel(6)). FixedPort uses min only.
 	// +optional
-	// +kubebuilder:default={}
+	// +default={"min":9100,"max":9109}
 	Ports PortRange `json:"ports,omitempty"`
 }
 
@@ -216,12 +216,12 @@ type TLSSpec struct {
 
 	// certificate is the lifetime of each node's certificate.
 	// +optional
-	// +kubebuilder:default={}
+	// +default={"duration":"720h","renewBefore":"240h"}
 	Certificate CertificateLifetime `json:"certificate,omitempty"`
 
 	// ca is the lifetime of the private CA. Unused with issuerRef.
 	// +optional
-	// +kubebuilder:default={}
+	// +default={"duration":"87600h"}
 	CA CALifetime `json:"ca,omitempty"`
 }
 

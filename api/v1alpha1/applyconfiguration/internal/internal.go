@@ -62,7 +62,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: ports
       type:
         namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.PortRange
-      default: {}
+      default:
+        max: 9109
+        min: 9100
 - name: com.github.erlang-operator.erlang-operator.api.v1alpha1.Duration
   scalar: string
 - name: com.github.erlang-operator.erlang-operator.api.v1alpha1.ErlangCluster
@@ -98,7 +100,11 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: distribution
       type:
         namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.DistributionSpec
-      default: {}
+      default:
+        discovery: EPMD
+        ports:
+          max: 9109
+          min: 9100
     - name: networkPolicy
       type:
         namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.NetworkPolicyManagement
@@ -116,7 +122,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: tls
       type:
         namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.TLSSpec
-      default: {}
+      default:
+        ca:
+          duration: 87600h
+        certificate:
+          duration: 720h
+          renewBefore: 240h
     - name: volumeClaimTemplates
       type:
         list:
@@ -282,11 +293,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: ca
       type:
         namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.CALifetime
-      default: {}
+      default:
+        duration: 87600h
     - name: certificate
       type:
         namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.CertificateLifetime
-      default: {}
+      default:
+        duration: 720h
+        renewBefore: 240h
     - name: issuerRef
       type:
         namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.IssuerReference
