@@ -28,15 +28,16 @@ type Options struct {
 	// HeartbeatInterval is after how long a report that did not change is confirmed.
 	// Default: 1 minute.
 	HeartbeatInterval time.Duration
-	// HealingTime is how long one sweep makes links. Default: 20 s.
+	// HealingTime is after how long one sweep begins no further link: verdicts must
+	// not wait for links that take long to fail. Default: 5 s.
 	HealingTime time.Duration
 	// Concurrency is how many nodes are spoken to at a time. Default: 16.
 	Concurrency int
 	// Limits of the stages. Default: verify.DefaultLimits.
 	Limits verify.Limits
 
-	// Resolve and DialContext are how the nodes are found and reached; nil means the
-	// network of the machine.
+	// Resolve and DialContext are how the nodes are found and reached.
+	// Default: DNS, by full names, and TCP.
 	Resolve     func(ctx context.Context, host string) ([]string, error)
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -54,10 +55,19 @@ func (o Options) withDefaults() (Options, error) {
 	o.SettledInterval = cmp.Or(o.SettledInterval, 10*time.Second)
 	o.UnsettledInterval = cmp.Or(o.UnsettledInterval, 5*time.Second)
 	o.HeartbeatInterval = cmp.Or(o.HeartbeatInterval, time.Minute)
-	o.HealingTime = cmp.Or(o.HealingTime, 20*time.Second)
+	o.HealingTime = cmp.Or(o.HealingTime, 5*time.Second)
 	o.Concurrency = cmp.Or(o.Concurrency, 16)
 	o.Limits = cmp.Or(o.Limits, verify.DefaultLimits())
+	if o.Resolve == nil {
+		o.Resolve = resolveFullName
+	}
 	o.MetricsAddr = cmp.Or(o.MetricsAddr, ":8080")
 	o.HealthAddr = cmp.Or(o.HealthAddr, ":8081")
 	return o, nil
+}
+
+// resolveFullName looks a name up as it stands. Without the dot, a name that does not
+// exist would be looked up again in every search domain of the pod.
+func resolveFullName(ctx context.Context, host string) ([]string, error) {
+	return net.DefaultResolver.LookupHost(ctx, host+".")
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"syscall"
+	"time"
 	"unicode/utf8"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
@@ -28,7 +29,7 @@ const maxMessage = 1024
 // could not be verified.
 func diagnose(err error, seen observation) finding {
 	if err == nil {
-		return finding{Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified}
+		return seen.passing()
 	}
 	failed := new(erldist.StageError)
 	if !errors.As(err, &failed) {
@@ -54,6 +55,26 @@ func diagnose(err error, seen observation) finding {
 	default:
 		return seen.calling(failed)
 	}
+}
+
+// slow is how long a connection may take before it is worth a word: two nodes give
+// up on each other after net_setuptime, 7 s, and are on their way there.
+const slow = 2500 * time.Millisecond
+
+// passing is about a node of which every stage passed.
+func (o observation) passing() finding {
+	var took time.Duration
+	for _, timing := range o.timings {
+		if timing.Stage != v1alpha1.StageResolve && timing.Stage != v1alpha1.StageCall {
+			took += timing.Duration
+		}
+	}
+	if took < slow {
+		return finding{Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified}
+	}
+	return o.found(v1alpha1.StageCall, v1alpha1.ReasonSlowHandshake,
+		"is verified, but took more than %[2]s to connect",
+		"see whether it or its machine is overloaded, and what the network loses or delays on the way: nodes give up on each other after net_setuptime, 7 s", slow)
 }
 
 // found words a finding: "NODE cause; remedy".

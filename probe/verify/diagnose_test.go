@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/erldist"
@@ -226,6 +227,26 @@ func checkSentence(t *testing.T, message, says string) {
 func TestDiagnoseGoodNode(t *testing.T) {
 	if got, want := diagnose(nil, observation{}), (finding{Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified}); got != want {
 		t.Errorf("diagnosis %+v, want %+v", got, want)
+	}
+}
+
+func TestDiagnoseSlowNode(t *testing.T) {
+	seen := observation{target: Target{Node: node}, timings: []Timing{
+		{Stage: v1alpha1.StageResolve, Duration: time.Minute}, // not the node's doing
+		{Stage: v1alpha1.StageTLS, Duration: slow / 2},
+		{Stage: v1alpha1.StageHandshake, Duration: slow/2 - 1},
+	}}
+	if got := diagnose(nil, seen); got.Reason != v1alpha1.ReasonVerified {
+		t.Errorf("diagnosis of a node just in time is %+v", got)
+	}
+	seen.timings[2].Duration++
+	got := diagnose(nil, seen)
+	if got.Stage != v1alpha1.StageCall || got.Reason != v1alpha1.ReasonSlowHandshake {
+		t.Errorf("diagnosis of a slow node is %+v", got)
+	}
+	checkSentence(t, got.Message, "2.5s")
+	if !(Verdict{Reason: got.Reason}).Verified() {
+		t.Error("a slow node does not count as verified")
 	}
 }
 

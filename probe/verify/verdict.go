@@ -33,8 +33,10 @@ type Verdict struct {
 	Peers []string `json:"peers,omitempty"`
 }
 
-// Verified says that every stage passed.
-func (v Verdict) Verified() bool { return v.Reason == v1alpha1.ReasonVerified }
+// Verified says that every stage passed. SlowHandshake is a warning.
+func (v Verdict) Verified() bool {
+	return v.Reason == v1alpha1.ReasonVerified || v.Reason == v1alpha1.ReasonSlowHandshake
+}
 
 // Timing is how long a stage took.
 type Timing struct {

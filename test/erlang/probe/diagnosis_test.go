@@ -25,6 +25,13 @@ type scene struct {
 	target verify.Target
 }
 
+func newScene(t *testing.T, otp string) *scene {
+	s := &scene{cluster: newCluster(t), otp: otp}
+	s.host = s.Host("chat-0")
+	s.target = verify.Target{Node: "chat@" + s.host.Name, FixedPort: port}
+	return s
+}
+
 // node starts a node that is good but for the changes.
 func (s *scene) node(changes ...func(*beam.Options)) *beam.Node {
 	options := beam.Options{OTP: s.otp, Cookie: cookie, FixedPort: port, TLS: s.tls(s.host)}
@@ -315,9 +322,7 @@ func TestDiagnosis(t *testing.T) {
 			}
 			for _, otp := range otps {
 				t.Run("OTP"+otp, func(t *testing.T) {
-					s := &scene{cluster: newCluster(t), otp: otp}
-					s.host = s.Host("chat-0")
-					s.target = verify.Target{Node: "chat@" + s.host.Name, FixedPort: port}
+					s := newScene(t, otp)
 					tc.given(s)
 					s.wantVerdict(tc.stage, tc.reason, tc.says)
 				})

@@ -1,0 +1,132 @@
+//go:build erlang
+
+package probe
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/erldist"
+	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
+)
+
+// TestRefusals: a good node refuses whatever it must, and one that does not is
+// found out.
+func TestRefusals(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change   func(*beam.Options)
+		accepted []v1alpha1.RefusalTrial
+	}{
+		"a good node": {change: func(*beam.Options) {}},
+		"a node that asks for no certificate": {
+			change:   options(`{verify,verify_peer},{fail_if_no_peer_cert,true}`, `{verify,verify_none}`),
+			accepted: []v1alpha1.RefusalTrial{v1alpha1.TrialNoCertificate, v1alpha1.TrialForeignCA},
+		},
+		"a node that does not insist on a certificate": {
+			change:   options(`{fail_if_no_peer_cert,true}`, `{fail_if_no_peer_cert,false}`),
+			accepted: []v1alpha1.RefusalTrial{v1alpha1.TrialNoCertificate},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onEachRelease(t, func(t *testing.T, otp string) {
+				s := newScene(t, otp)
+				node := s.node(tc.change)
+				verdict, session := s.verifier.Verify(deadline(t), s.target)
+				if session == nil {
+					t.Fatal(verdict.Message)
+				}
+				defer session.Close()
+				log := len(node.Log())
+				accepted, err := s.verifier.TryRefusals(deadline(t), session)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(tc.accepted, accepted); diff != "" {
+					t.Errorf("accepted (-want +got):\n%s", diff)
+				}
+				if _, err := session.Look(deadline(t)); err != nil {
+					t.Errorf("the session did not survive the trials: %v", err)
+				}
+				if err := node.WaitLogFrom(log, "Invalid challenge reply", 5*time.Second); err != nil {
+					t.Error(err)
+				}
+				if reports := strings.Count(node.Log()[log:], " REPORT===="); reports > 4 {
+					t.Errorf("four trials cost %d reports in the node's log:\n%s", reports, node.Log()[log:])
+				}
+			})
+		})
+	}
+}
+
+// TestRefusalsWithoutAnEnd: what cannot be tried is not proven.
+func TestRefusalsWithoutAnEnd(t *testing.T) {
+	s := newScene(t, "27")
+	s.node()
+	s.verifier.Limits.TLS, s.verifier.Limits.Handshake = time.Second, time.Second
+	_, session := s.verifier.Verify(deadline(t), s.target)
+	if session == nil {
+		t.Fatal("the node is not verified")
+	}
+	defer session.Close()
+	s.host.Blackhole()
+	if accepted, err := s.verifier.TryRefusals(deadline(t), session); err == nil {
+		t.Errorf("a node in a black hole refuses all but %v", accepted)
+	}
+}
+
+// TestNoTrace: to be verified leaves nothing in a node, and nothing in its log.
+func TestNoTrace(t *testing.T) {
+	onEachRelease(t, func(t *testing.T, otp string) {
+		s := newScene(t, otp)
+		node := s.node()
+		observer := s.dial(node, cookie)
+		verify := func(times int) {
+			for range times {
+				verdict, session := s.verifier.Verify(deadline(t), s.target)
+				if session == nil {
+					t.Fatal(verdict.Message)
+				}
+				session.Close()
+			}
+		}
+		count := func(what string) erldist.Term {
+			return s.call(observer, "erlang", "system_info", erldist.Atom(what))
+		}
+		verify(20) // to load the code, and to make the names that are used again
+		s.settled(observer)
+		atoms, processes, log := count("atom_count"), count("process_count"), len(node.Log())
+		verify(200)
+		s.settled(observer)
+		if got := count("atom_count"); got != atoms {
+			t.Errorf("200 verdicts made the atoms %v of %v", got, atoms)
+		}
+		if got := count("process_count"); got != processes {
+			t.Errorf("200 verdicts made the processes %v of %v", got, processes)
+		}
+		if said := node.Log()[log:]; said != "" {
+			t.Errorf("the node logs %q", said)
+		}
+	})
+}
+
+// settled waits until the node has heard of the end of all connections but one.
+func (s *scene) settled(observer *erldist.Conn) {
+	s.t.Helper()
+	for begun := time.Now(); ; {
+		hidden := s.call(observer, "erlang", "nodes", erldist.Atom("hidden"))
+		if list, ok := hidden.(erldist.List); ok && len(list) == 1 {
+			break
+		}
+		if time.Since(begun) > 10*time.Second {
+			s.t.Fatalf("hidden nodes are still %v", hidden)
+		}
+	}
+	if visible := fmt.Sprint(s.call(observer, "erlang", "nodes")); visible != "[]" {
+		s.t.Errorf("nodes() is %s", visible)
+	}
+}
