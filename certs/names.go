@@ -56,7 +56,7 @@ func (n Names) Ordinal(pod string) (ordinal int32, ok bool) {
 		return 0, false
 	}
 	parsed, err := strconv.ParseInt(digits, 10, 32)
-	if err != nil || n.Pod(int32(parsed)) != pod {
+	if err != nil || parsed < 0 || n.Pod(int32(parsed)) != pod {
 		return 0, false
 	}
 	return int32(parsed), true

@@ -97,5 +97,9 @@ func parseChain(text []byte) ([]*x509.Certificate, error) {
 	if len(chain) == 0 {
 		return nil, fmt.Errorf("no PEM certificate in %d bytes", len(text))
 	}
+	// pem.Decode passes over what it cannot read.
+	if begun := bytes.Count(text, []byte("-----BEGIN ")); begun != len(chain) {
+		return nil, fmt.Errorf("%d of %d PEM blocks are broken", begun-len(chain), begun)
+	}
 	return chain, nil
 }

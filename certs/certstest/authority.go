@@ -1,0 +1,112 @@
+// Package certstest signs certificates for tests. It signs with Ed25519 and keys
+// made from names, so the same request gives the same bytes each time, and golden
+// files can hold them.
+package certstest
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"time"
+)
+
+// The certificates of this package are good from Start to End.
+var (
+	Start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	End   = Start.Add(30 * 24 * time.Hour)
+)
+
+// An Authority signs certificates.
+type Authority struct {
+	Certificate *x509.Certificate
+	key         ed25519.PrivateKey
+}
+
+// NewAuthority makes the CA of a name.
+func NewAuthority(name string) Authority {
+	key := keyOf("authority " + name)
+	certificate := sign(&x509.Certificate{
+		SerialNumber:          serialOf("authority " + name),
+		Subject:               pkix.Name{CommonName: name},
+		NotBefore:             Start,
+		NotAfter:              Start.AddDate(10, 0, 0),
+		KeyUsage:              x509.KeyUsageCertSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+	}, nil, key.Public(), key)
+	return Authority{Certificate: certificate, key: key}
+}
+
+// Below makes an authority that this one has signed: an intermediate.
+func (a Authority) Below(name string) Authority {
+	key := keyOf("authority " + name)
+	certificate := sign(&x509.Certificate{
+		SerialNumber:          serialOf(a.Certificate.Subject.CommonName + " signs " + name),
+		Subject:               pkix.Name{CommonName: name},
+		NotBefore:             Start,
+		NotAfter:              Start.AddDate(5, 0, 0),
+		KeyUsage:              x509.KeyUsageCertSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+	}, a.Certificate, key.Public(), a.key)
+	return Authority{Certificate: certificate, key: key}
+}
+
+// Issue makes a certificate as a node needs one for a host, with what the edits
+// change.
+func (a Authority) Issue(host string, edits ...func(*x509.Certificate)) *x509.Certificate {
+	template := &x509.Certificate{
+		SerialNumber: serialOf(host),
+		Subject:      pkix.Name{CommonName: "node"},
+		DNSNames:     []string{host},
+		NotBefore:    Start,
+		NotAfter:     End,
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	for _, edit := range edits {
+		edit(template)
+	}
+	return sign(template, a.Certificate, keyOf("host "+host).Public(), a.key)
+}
+
+// PEM is certificates as text.
+func PEM(certificates ...*x509.Certificate) []byte {
+	var text bytes.Buffer
+	for _, certificate := range certificates {
+		if err := pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}); err != nil {
+			panic(err)
+		}
+	}
+	return text.Bytes()
+}
+
+func sign(template, parent *x509.Certificate, public any, key ed25519.PrivateKey) *x509.Certificate {
+	if parent == nil {
+		parent = template
+	}
+	der, err := x509.CreateCertificate(nil, template, parent, public, key)
+	if err != nil {
+		panic(fmt.Sprintf("sign a certificate for a test: %v", err))
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		panic(fmt.Sprintf("parse a certificate for a test: %v", err))
+	}
+	return certificate
+}
+
+func keyOf(name string) ed25519.PrivateKey {
+	seed := sha256.Sum256([]byte(name))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+func serialOf(name string) *big.Int {
+	digest := sha256.Sum256([]byte(name))
+	return new(big.Int).SetBytes(digest[:8])
+}

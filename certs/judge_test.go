@@ -1,0 +1,121 @@
+package certs_test
+
+import (
+	"crypto/x509"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/certstest"
+)
+
+func TestJudge(t *testing.T) {
+	midway := certstest.Start.Add(time.Hour)
+	trust := certs.Trust{}.With(blue.Certificate)
+	intermediate := blue.Below("blue intermediate")
+	usages := func(usages ...x509.ExtKeyUsage) func(*x509.Certificate) {
+		return func(c *x509.Certificate) { c.ExtKeyUsage = usages }
+	}
+	names := func(names ...string) func(*x509.Certificate) {
+		return func(c *x509.Certificate) { c.DNSNames = names }
+	}
+	tests := map[string]struct {
+		leaf  *x509.Certificate
+		above []*x509.Certificate
+		now   time.Time
+		want  string // reason; empty when nothing is wrong
+		says  string
+	}{
+		"good":                          {leaf: blue.Issue(host)},
+		"good in its first second":      {leaf: blue.Issue(host), now: certstest.Start},
+		"good in its last":              {leaf: blue.Issue(host), now: certstest.End},
+		"good by a wildcard":            {leaf: blue.Issue(host, names("*.chat-nodes.shop.svc.cluster.local"))},
+		"good without usages":           {leaf: blue.Issue(host, usages())},
+		"good with any usage":           {leaf: blue.Issue(host, usages(x509.ExtKeyUsageAny))},
+		"good through an intermediate":  {leaf: intermediate.Issue(host), above: []*x509.Certificate{intermediate.Certificate}},
+		"its intermediate not sent":     {leaf: intermediate.Issue(host), want: v1alpha1.ReasonCertificateUntrusted},
+		"expired":                       {leaf: blue.Issue(host), now: certstest.End.Add(time.Second), want: v1alpha1.ReasonCertificateExpired, says: "2026-01-31T00:00:00Z"},
+		"not yet valid":                 {leaf: blue.Issue(host), now: certstest.Start.Add(-time.Second), want: v1alpha1.ReasonCertificateNotYetValid, says: "2026-01-01T00:00:00Z"},
+		"of another host":               {leaf: blue.Issue("chat-1.chat-nodes.shop.svc.cluster.local"), want: v1alpha1.ReasonCertificateNameMismatch, says: host},
+		"without a DNS name":            {leaf: blue.Issue(host, names()), want: v1alpha1.ReasonCertificateNameMismatch, says: host},
+		"for servers only":              {leaf: blue.Issue(host, usages(x509.ExtKeyUsageServerAuth)), want: v1alpha1.ReasonCertificateUnusable, says: "clientAuth"},
+		"for clients only":              {leaf: blue.Issue(host, usages(x509.ExtKeyUsageClientAuth)), want: v1alpha1.ReasonCertificateUnusable, says: "serverAuth"},
+		"of another CA":                 {leaf: green.Issue(host), want: v1alpha1.ReasonCertificateUntrusted, says: "not signed by a CA of the trust bundle"},
+		"of another CA, which it sends": {leaf: green.Issue(host), above: []*x509.Certificate{green.Certificate}, want: v1alpha1.ReasonCertificateUntrusted},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			now := test.now
+			if now.IsZero() {
+				now = midway
+			}
+			fault := certs.Leaf{Certificate: test.leaf, Above: test.above}.Judge(host, trust, now)
+			switch {
+			case test.want == "" && fault != nil:
+				t.Errorf("%+v, want no fault", *fault)
+			case test.want != "" && fault == nil:
+				t.Errorf("no fault, want %s", test.want)
+			case test.want != "" && (fault.Reason != test.want || !strings.Contains(fault.Detail, test.says)):
+				t.Errorf("%+v, want %s that says %q", *fault, test.want, test.says)
+			}
+		})
+	}
+}
+
+func TestNobodyIsTrustedWithoutATrustBundle(t *testing.T) {
+	fault := certs.Leaf{Certificate: blue.Issue(host)}.Judge(host, certs.Trust{}, certstest.Start)
+	if fault == nil || fault.Reason != v1alpha1.ReasonCertificateUntrusted {
+		t.Errorf("%+v, want %s: an empty trust is not that of the machine", fault, v1alpha1.ReasonCertificateUntrusted)
+	}
+}
+
+func TestParseLeaf(t *testing.T) {
+	intermediate := blue.Below("blue intermediate")
+	leaf, err := certs.ParseLeaf(
+		certstest.PEM(intermediate.Issue(host), intermediate.Certificate), certstest.PEM(blue.Certificate))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !leaf.Certificate.Equal(intermediate.Issue(host)) {
+		t.Error("the first certificate of tls.crt is not the leaf")
+	}
+	if len(leaf.Above) != 2 || !leaf.Above[0].Equal(intermediate.Certificate) || !leaf.Above[1].Equal(blue.Certificate) {
+		t.Errorf("above the leaf are %d certificates, want the intermediate of tls.crt and the CA of ca.crt", len(leaf.Above))
+	}
+	if leaf, err := certs.ParseLeaf(certstest.PEM(blue.Issue(host)), nil); err != nil || len(leaf.Above) != 0 {
+		t.Errorf("without ca.crt (ACME gives none): %d above, error %v", len(leaf.Above), err)
+	}
+}
+
+func TestParseLeafNamesWhatIsBroken(t *testing.T) {
+	good := certstest.PEM(blue.Issue(host))
+	for name, test := range map[string]struct{ tlsCrt, caCrt, says string }{
+		"no tls.crt":       {"", "", "tls.crt"},
+		"a broken tls.crt": {"x", "", "tls.crt"},
+		"a broken ca.crt":  {string(good), "x", "ca.crt"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := certs.ParseLeaf([]byte(test.tlsCrt), []byte(test.caCrt)); err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("error %v, want one that names %s", err, test.says)
+			}
+		})
+	}
+}
+
+func FuzzParseLeaf(f *testing.F) {
+	f.Add([]byte{}, []byte{})
+	f.Add(certstest.PEM(blue.Issue(host), blue.Certificate), certstest.PEM(blue.Certificate))
+	trust := certs.Trust{}.With(blue.Certificate)
+	f.Fuzz(func(t *testing.T, tlsCrt, caCrt []byte) {
+		leaf, err := certs.ParseLeaf(tlsCrt, caCrt)
+		if err != nil {
+			return
+		}
+		if leaf.Certificate == nil {
+			t.Fatal("no certificate, and no error")
+		}
+		leaf.Judge(host, trust, certstest.Start) // must not panic
+	})
+}

@@ -1,0 +1,140 @@
+package certs_test
+
+import (
+	"crypto/x509"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/certstest"
+)
+
+var (
+	blue  = certstest.NewAuthority("blue")
+	green = certstest.NewAuthority("green")
+	red   = certstest.NewAuthority("red")
+)
+
+const host = "chat-0.chat-nodes.shop.svc.cluster.local"
+
+func TestTrustIsASet(t *testing.T) {
+	all := []*x509.Certificate{blue.Certificate, green.Certificate, red.Certificate}
+	want := certs.Trust{}.With(all...).PEM()
+	if strings.Count(want, "BEGIN CERTIFICATE") != len(all) {
+		t.Fatalf("the trust bundle has not %d certificates:\n%s", len(all), want)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		shuffled := rapid.Permutation(all).Draw(t, "order")
+		repeated := append(shuffled, rapid.SliceOf(rapid.SampledFrom(all)).Draw(t, "repeated")...)
+		cut := rapid.IntRange(0, len(repeated)).Draw(t, "cut")
+		for what, got := range map[string]string{
+			"With":  certs.Trust{}.With(repeated...).PEM(),
+			"Union": certs.Trust{}.With(repeated[:cut]...).Union(certs.Trust{}.With(repeated[cut:]...)).PEM(),
+		} {
+			if got != want {
+				t.Fatalf("the text of %s depends on the order, or on repetition", what)
+			}
+		}
+	})
+}
+
+func TestTrustSurvivesItsText(t *testing.T) {
+	trust := certs.Trust{}.With(blue.Certificate, green.Certificate)
+	parsed, err := certs.ParseTrust([]byte(trust.PEM()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if parsed.PEM() != trust.PEM() {
+		t.Error("the trust changed on the way through its text")
+	}
+}
+
+func TestTrustLeavesItsReceiverAlone(t *testing.T) {
+	trust := certs.Trust{}.With(blue.Certificate)
+	before := trust.PEM()
+	trust.With(green.Certificate)
+	trust.Union(certs.Trust{}.With(red.Certificate))
+	if trust.PEM() != before {
+		t.Error("With or Union changed what it was called on")
+	}
+}
+
+func TestTrustTakesNoLeaf(t *testing.T) {
+	if trust := (certs.Trust{}).With(blue.Issue(host)); !trust.Empty() {
+		t.Error("a leaf is in the trust bundle, and would be trusted as itself")
+	}
+}
+
+func TestNeededBy(t *testing.T) {
+	intermediate := blue.Below("blue intermediate")
+	both := certs.Trust{}.With(blue.Certificate, green.Certificate)
+	tests := map[string]struct {
+		trust certs.Trust
+		leafs []*x509.Certificate
+		want  certs.Trust
+	}{
+		"no leaf rests on anybody":    {both, nil, certs.Trust{}},
+		"a leaf rests on its signer":  {both, []*x509.Certificate{blue.Issue(host)}, certs.Trust{}.With(blue.Certificate)},
+		"leafs of both rest on both":  {both, []*x509.Certificate{blue.Issue(host), green.Issue(host)}, both},
+		"a leaf of a third on nobody": {both, []*x509.Certificate{red.Issue(host)}, certs.Trust{}},
+		"an intermediate counts as the signer": {
+			certs.Trust{}.With(intermediate.Certificate, green.Certificate),
+			[]*x509.Certificate{intermediate.Issue(host)}, certs.Trust{}.With(intermediate.Certificate)},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := test.trust.NeededBy(test.leafs); got.PEM() != test.want.PEM() {
+				t.Errorf("got:\n%swant:\n%s", got.PEM(), test.want.PEM())
+			}
+		})
+	}
+}
+
+func TestABrokenBundleIsAnError(t *testing.T) {
+	good := string(certstest.PEM(blue.Certificate))
+	tests := map[string]string{
+		"empty":                  "",
+		"no PEM":                 "trust me",
+		"a key among them":       good + "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+		"a broken certificate":   good + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+		"a bundle that was cut":  good[:len(good)/2],
+		"cut in its second part": good + good[:len(good)/2],
+		"damaged in its second":  good + strings.Replace(good, "MI", "!!", 1),
+		"damaged in its first":   strings.Replace(good, "MI", "!!", 1) + good,
+	}
+	for name, bundle := range tests {
+		t.Run(name, func(t *testing.T) {
+			if trust, err := certs.ParseTrust([]byte(bundle)); err == nil {
+				t.Errorf("ParseTrust took it, and made:\n%s", trust.PEM())
+			}
+		})
+	}
+}
+
+func TestABundleMayHaveComments(t *testing.T) {
+	bundle := "# blue\n" + string(certstest.PEM(blue.Certificate)) + "\n# that is all\n"
+	if _, err := certs.ParseTrust([]byte(bundle)); err != nil {
+		t.Error(err)
+	}
+}
+
+func FuzzParseTrust(f *testing.F) {
+	f.Add([]byte(""))
+	f.Add(certstest.PEM(blue.Certificate))
+	f.Add(certstest.PEM(blue.Certificate, green.Issue(host), red.Certificate))
+	f.Fuzz(func(t *testing.T, bundle []byte) {
+		trust, err := certs.ParseTrust(bundle)
+		if err != nil || trust.Empty() {
+			return
+		}
+		again, err := certs.ParseTrust([]byte(trust.PEM()))
+		if err != nil {
+			t.Fatalf("a trust bundle that was written cannot be read: %v", err)
+		}
+		if again.PEM() != trust.PEM() {
+			t.Error("the trust changed on the way through its text")
+		}
+	})
+}
