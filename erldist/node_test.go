@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/md5"
+	"crypto/tls"
 	"encoding/binary"
 	"io"
 	"net"
@@ -31,10 +32,12 @@ type node struct {
 	wrap      func(io.Writer) io.Writer
 	afterwork func(n *node) // plays the connected node
 	cookie    Cookie
+	tls       *tls.Config // distribution over TLS
 
-	conn net.Conn
-	in   *bufio.Reader
-	out  io.Writer
+	conn   net.Conn
+	header int
+	in     *bufio.Reader
+	out    io.Writer
 
 	reply    []byte // message 4, if it came
 	sent     []byte // what the client sent
@@ -114,12 +117,18 @@ func testContext(t *testing.T) context.Context {
 }
 
 func (n *node) play(conn net.Conn) {
+	n.header = 2
+	if n.tls != nil {
+		n.header = 4
+		conn = tls.Server(conn, n.tls)
+		defer conn.Close()
+	}
 	n.conn, n.out = conn, n.wrap(conn)
 	var sent bytes.Buffer
 	defer func() { n.sent = sent.Bytes() }()
 	n.in = bufio.NewReader(io.TeeReader(conn, &sent))
 
-	if _, err := readFrame(n.in, 2, maxHandshakeFrame); err != nil || n.hangsUp("status") {
+	if _, err := readFrame(n.in, n.header, maxHandshakeFrame); err != nil || n.hangsUp("status") {
 		return
 	}
 	n.say(n.status)
@@ -133,7 +142,7 @@ func (n *node) play(conn net.Conn) {
 	b = binary.BigEndian.AppendUint16(b, uint16(len(n.name)))
 	n.say(append(b, n.name...))
 
-	reply, err := readFrame(n.in, 2, maxHandshakeFrame)
+	reply, err := readFrame(n.in, n.header, maxHandshakeFrame)
 	if err != nil || len(reply) != 1+4+md5.Size {
 		return
 	}
@@ -156,7 +165,7 @@ func (n *node) hangsUp(before string) bool {
 	return true
 }
 
-func (n *node) say(message []byte) { _, _ = n.out.Write(appendFrame(nil, 2, message)) }
+func (n *node) say(message []byte) { _, _ = n.out.Write(appendFrame(nil, n.header, message)) }
 
 // send sends a frame of the connected state.
 func (n *node) send(frame []byte) { _, _ = n.out.Write(appendFrame(nil, frameHeader, frame)) }
