@@ -78,7 +78,7 @@ load: ## Build the operator's image and the Erlang images, and load them
 
 .PHONY: print-operator-image
 print-operator-image:
-	@tar -xOf $$($(IMAGE) operator 2>/dev/null) index.json | sed -E 's/.*"io.containerd.image.name": ?"([^"]+)".*/\1/'
+	@tar -xOf $$($(IMAGE) operator 2>/dev/null) index.json | sed -nE 's/.*"io.containerd.image.name": ?"([^"]+)".*/\1/p'
 
 ## Install (into what KUBECONFIG names)
 

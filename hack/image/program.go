@@ -31,6 +31,8 @@ type program struct {
 	pkg string
 }
 
+const operatorRepository = "docker.io/erlang-operator/erlang-operator"
+
 // addons are the programs that the cluster itself runs. Their names are also in
 // the manifests.
 var addons = map[string]program{
@@ -64,13 +66,14 @@ func addon(ctx context.Context, name string) (string, error) {
 
 // operator returns the archive of the operator. Its sources are the whole
 // module, so the compiler's own cache tells what is new, and the digest of
-// the binary names the archive. Archives of older binaries are removed.
+// the binary is in the image's tag: what is deployed rolls when it changed.
+// Archives of older binaries are removed.
 func operator(ctx context.Context) (string, error) {
 	root, err := repository()
 	if err != nil {
 		return "", err
 	}
-	p := program{"docker.io/erlang-operator/erlang-operator:dev", root, "./cmd/erlang-operator"}
+	p := program{operatorRepository + ":dev", root, "./cmd/erlang-operator"}
 	bin := filepath.Join(root, "bin")
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return "", err
@@ -83,6 +86,7 @@ func operator(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	p.reference += "-" + inputs[:12]
 	archive, err := p.image(inputs, func(t *tree) error {
 		return t.program(p.name(), binary)
 	}).archive(bin)
