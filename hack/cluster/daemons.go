@@ -38,7 +38,7 @@ func (c *cluster) ensure(ctx context.Context, d daemon) error {
 			return nil
 		}
 		say("        %s runs with other arguments: restarting it", d.name)
-		if err := kill(ctx, func() processList { return processList{*running}.alive() }); err != nil {
+		if err := kill(ctx, func() processList { return matching(running.is) }); err != nil {
 			return err
 		}
 	}
@@ -107,6 +107,11 @@ func openLog(file string) (*os.File, error) {
 	return os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 }
 
+// marked are the living processes that carry the cluster's mark.
+func (c *cluster) marked() processList {
+	return matching(func(p process) bool { return p.mark(clusterMark) == c.checkout })
+}
+
 // find returns the process of a daemon: the one among those with its mark that
 // runs its program, since children inherit the mark.
 func (c *cluster) find(name, program string) *process {
@@ -153,6 +158,8 @@ func processes() processList {
 	}
 	return all
 }
+
+func (p process) is(other process) bool { return p == other }
 
 func (p process) file(name string) string {
 	return filepath.Join("/proc", strconv.Itoa(p.pid), name)
@@ -204,8 +211,9 @@ func (p process) isAlive() bool {
 	return afterName != "" && afterName[0] != 'Z' && afterName[0] != 'X'
 }
 
-func (list processList) alive() processList {
-	return slices.DeleteFunc(slices.Clone(list), func(p process) bool { return !p.isAlive() })
+// matching are the living processes of which is says so.
+func matching(is func(process) bool) processList {
+	return slices.DeleteFunc(processes(), func(p process) bool { return !is(p) || !p.isAlive() })
 }
 
 // kill ends what find returns, and looks again until it returns nothing:

@@ -11,12 +11,13 @@ import (
 	"time"
 )
 
-// here is a cluster that does not touch the machine's.
+// here is a cluster that has nothing to do with the machine's. Its processes
+// are those with its mark: by their cgroup it would find the machine's pods.
 func here(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{checkout: t.TempDir(), started: map[string]func() error{}}
 	t.Cleanup(func() {
-		if err := kill(context.Background(), c.processes); err != nil {
+		if err := kill(context.Background(), c.marked); err != nil {
 			t.Error(err)
 		}
 	})
@@ -66,7 +67,7 @@ func TestChildrenOfADaemonEndWithTheCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := await(t.Context(), "both sleepers", 10*time.Second, "", func(context.Context) error {
-		if len(c.processes()) < 2 {
+		if len(c.marked()) < 2 {
 			return errors.New("not yet")
 		}
 		return nil
@@ -74,10 +75,10 @@ func TestChildrenOfADaemonEndWithTheCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := kill(t.Context(), c.processes); err != nil {
+	if err := kill(t.Context(), c.marked); err != nil {
 		t.Fatal(err)
 	}
-	if left := c.processes(); len(left) > 0 {
+	if left := c.marked(); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 }

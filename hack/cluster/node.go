@@ -111,14 +111,10 @@ func (n node) makeNamespaces(ctx context.Context) error {
 // killAll ends every process of the node, daemons and containers.
 func (n node) killAll(ctx context.Context) error {
 	return kill(ctx, func() processList {
-		var found processList
-		for _, p := range processes() {
+		return matching(func(p process) bool {
 			isDaemon := p.mark(clusterMark) == n.checkout && strings.HasPrefix(p.mark(daemonMark), n.name+"/")
-			if isDaemon || p.isBelow(n.cgroup()) {
-				found = append(found, p)
-			}
-		}
-		return found.alive()
+			return isDaemon || p.isBelow(n.cgroup())
+		})
 	})
 }
 

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -48,9 +47,7 @@ func owner() string {
 
 // runs says whether any process of a checkout's cluster does.
 func runs(checkout string) bool {
-	return slices.ContainsFunc(processes(), func(p process) bool {
-		return p.mark(clusterMark) == checkout && p.isAlive()
-	})
+	return len((&cluster{checkout: checkout}).marked()) > 0
 }
 
 // checkOwner refuses to go on when a cluster of another checkout runs.

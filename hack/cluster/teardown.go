@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -41,16 +42,10 @@ func (c *cluster) tearDown(ctx context.Context) error {
 	})
 }
 
-// processes are the cluster's: daemons and what they started know by their
-// mark, containers by their cgroup.
+// processes are the cluster's: daemons and what they started, and containers,
+// which have an environment of their own and are known by their cgroup.
 func (c *cluster) processes() processList {
-	var ours processList
-	for _, p := range processes() {
-		if p.isBelow("/"+cgroupName) || p.mark(clusterMark) == c.checkout {
-			ours = append(ours, p)
-		}
-	}
-	return ours.alive()
+	return slices.Concat(c.marked(), matching(func(p process) bool { return p.isBelow("/" + cgroupName) }))
 }
 
 // clusterLinks are the bridge and the host's ends of the nodes' links.
