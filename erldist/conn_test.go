@@ -204,7 +204,7 @@ func TestNodeThatDoesNotRead(t *testing.T) {
 	ctx, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	_, err := conn.Call(ctx, "m", "f", Binary(make([]byte, 64<<20)))
+	_, err := conn.Call(ctx, "m", "f", Binary(make([]byte, 16<<20)))
 	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > time.Second {
 		t.Errorf("got %v after %s", err, took)
 	}
