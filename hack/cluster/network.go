@@ -26,7 +26,9 @@ func (c *cluster) ensureBridge(ctx context.Context) error {
 	)
 }
 
-// ensureLink joins a node to the bridge. In the node, the link is eth0.
+// ensureLink joins a node to the bridge. In the node, the link is eth0. There
+// is no default route, so whoever tries to pull an image learns at once that
+// no way leads to it. What kube-proxy translates needs a route all the same.
 func (n node) ensureLink(ctx context.Context, pid int) error {
 	if !exists("/sys/class/net/" + n.link) {
 		err := each(ctx, fmt.Sprintf("ip link add %s type veth peer name eth0 netns %d", n.link, pid))
@@ -40,7 +42,7 @@ func (n node) ensureLink(ctx context.Context, pid int) error {
 		inside+"ip link set lo up",
 		fmt.Sprintf(inside+"ip address replace %s/%d dev eth0", n.address, nodeRange.Bits()),
 		inside+"ip link set eth0 up",
-		fmt.Sprintf(inside+"ip route replace default via %s", controlPlaneAddress),
+		fmt.Sprintf(inside+"ip route replace %s via %s", serviceRange, controlPlaneAddress),
 		inside+"sysctl -q -w net.ipv4.ip_forward=1",
 	)
 }
