@@ -28,12 +28,12 @@ func report(previous *v1alpha1.MeshStatus, result sweep.Result, names certs.Name
 	}
 	for ordinal, outcome := range result.Outcomes {
 		pod := names.Pod(int32(ordinal))
-		status.Nodes = append(status.Nodes, nodeStatus(nodeOf(previous, pod), pod, outcome, result.Mesh, names, now))
+		status.Nodes = append(status.Nodes, nodeStatus(nodeOf(previous, pod), pod, outcome, result.Mesh, now))
 	}
 	return status
 }
 
-func nodeStatus(previous *v1alpha1.NodeStatus, pod string, outcome sweep.Outcome, m mesh.Mesh, names certs.Names, now time.Time) v1alpha1.NodeStatus {
+func nodeStatus(previous *v1alpha1.NodeStatus, pod string, outcome sweep.Outcome, m mesh.Mesh, now time.Time) v1alpha1.NodeStatus {
 	node := v1alpha1.NodeStatus{
 		Pod: pod, Node: outcome.Node,
 		Stage: outcome.Stage, Reason: outcome.Reason, Message: outcome.Message,

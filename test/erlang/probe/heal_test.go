@@ -4,6 +4,7 @@ package probe
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -72,4 +73,89 @@ func (c *cluster) wantReasons(result sweep.Result, want ...string) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		c.t.Fatalf("reasons (-want +got):\n%s\nfirst message: %s", diff, result.Outcomes[0].Message)
 	}
+}
+
+// TestHealAround: nodes that cannot be verified, each for a reason of its own, hold
+// nobody up and are not drawn in.
+func TestHealAround(t *testing.T) {
+	c := newCluster(t)
+	nodes := []*beam.Node{c.start("25", 0), c.start("27", 1), c.start("29", 2)}
+	wrong := c.Host("chat-3")
+	nodes = append(nodes, wrong.Start(beam.Options{OTP: "27", Cookie: cookie, FixedPort: port, TLS: &beam.TLS{
+		Identity: c.ca.Issue("somebody.else"), CAs: c.ca.PEM,
+	}}))
+	nodes[1].Host.Blackhole()
+
+	begun := time.Now()
+	result := c.sweep(nodes)
+	took := time.Since(begun)
+	c.wantReasons(result, "Verified", "ConnectionTimedOut", "Verified", "CertificateNameMismatch")
+	want := [][]string{{nodes[0].Name, nodes[2].Name}, {nodes[1].Name}, {nodes[3].Name}}
+	if diff := cmp.Diff(want, result.Mesh.Components()); diff != "" {
+		t.Errorf("parts (-want +got):\n%s", diff)
+	}
+	if most := c.verifier.Limits.ConnectDistribution + 3*time.Second; took > most {
+		t.Errorf("a node in a black hole held the others up for %s, more than %s", took, most)
+	}
+
+	nodes[1].Host.Restore()
+	result = c.sweep(nodes)
+	c.wantReasons(result, "Verified", "Verified", "Verified", "CertificateNameMismatch")
+	if parts := result.Mesh.Components(); len(parts) != 2 || len(parts[0]) != 3 {
+		t.Errorf("parts are %v", parts)
+	}
+}
+
+// TestHealHolds: nodes that are linked to one that is not verified stay as they are,
+// until it is.
+func TestHealHolds(t *testing.T) {
+	c := newCluster(t)
+	nodes := []*beam.Node{c.start("25", 0), c.start("27", 1)}
+	if result := c.sweep(nodes); !result.Mesh.Whole() {
+		t.Fatalf("parts are %v", result.Mesh.Components())
+	}
+	odd := c.dial(nodes[1], cookie)
+	c.call(odd, "erlang", "set_cookie", erldist.Atom("An0therCookie"))
+	nodes = append(nodes, c.start("29", 2))
+
+	result := c.sweep(nodes)
+	c.wantReasons(result, "Verified", "CookieMismatch", "Verified")
+	if len(result.Made) > 0 || len(result.Mesh.Linked(nodes[0].Name)) != 1 {
+		t.Errorf("links %v were made, and %s is linked to %v", result.Made, nodes[0].Name, result.Mesh.Linked(nodes[0].Name))
+	}
+
+	c.call(odd, "erlang", "set_cookie", erldist.Atom(cookie))
+	if result := c.sweep(nodes); !result.Mesh.Whole() || len(result.Made) != 1 {
+		t.Errorf("%v were made, parts are %v", result.Made, result.Mesh.Components())
+	}
+}
+
+// TestHealBrokenPair: two verified nodes that cannot connect cost no other link.
+func TestHealBrokenPair(t *testing.T) {
+	onEachRelease(t, func(t *testing.T, otp string) {
+		c := newCluster(t)
+		nodes := []*beam.Node{c.start(otp, 0), c.start(otp, 1)}
+		if result := c.sweep(nodes); !result.Mesh.Whole() {
+			t.Fatalf("parts are %v", result.Mesh.Components())
+		}
+		nodes = append(nodes, c.start(otp, 2))
+		// For this one peer, the node has another cookie: a probe does not see it.
+		c.call(c.dial(nodes[0], cookie), "erlang", "set_cookie", erldist.Atom(nodes[2].Name), erldist.Atom("An0therCookie"))
+
+		for range 2 {
+			result := c.sweep(nodes)
+			c.wantReasons(result, "Verified", "Verified", "Verified")
+			want := [][]string{{nodes[0].Name, nodes[1].Name}, {nodes[2].Name}}
+			if diff := cmp.Diff(want, result.Mesh.Components()); diff != "" {
+				t.Errorf("parts (-want +got):\n%s", diff)
+			}
+			if failed := result.Outcomes[0].Failed; len(failed) != 1 || failed[0].To != nodes[2].Name {
+				t.Errorf("failed links %v", failed)
+			}
+		}
+		c.call(c.dial(nodes[0], cookie), "erlang", "set_cookie", erldist.Atom(nodes[2].Name), erldist.Atom(cookie))
+		if result := c.sweep(nodes); !result.Mesh.Whole() {
+			t.Errorf("parts are %v", result.Mesh.Components())
+		}
+	})
 }
