@@ -24,7 +24,8 @@ var (
 )
 
 const (
-	bridge        = "erlop0"
+	linkPrefix    = "erlop"
+	bridge        = linkPrefix + "0"
 	cgroupName    = "erlang-operator-cluster"
 	clusterDomain = "cluster.local"
 	maxNodes      = 9

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 )
@@ -15,7 +16,7 @@ import (
 
 // ensureBridge makes the bridge, unless it is there.
 func (c *cluster) ensureBridge(ctx context.Context) error {
-	if !exists("/sys/class/net/" + bridge) {
+	if !hasLink(bridge) {
 		if err := each(ctx, "ip link add "+bridge+" type bridge"); err != nil {
 			return fmt.Errorf("%w; the kernel needs the bridge module", err)
 		}
@@ -26,11 +27,16 @@ func (c *cluster) ensureBridge(ctx context.Context) error {
 	)
 }
 
+func hasLink(name string) bool {
+	_, err := net.InterfaceByName(name)
+	return err == nil
+}
+
 // ensureLink joins a node to the bridge. In the node, the link is eth0. There
 // is no default route, so whoever tries to pull an image learns at once that
 // no way leads to it. What kube-proxy translates needs a route all the same.
 func (n node) ensureLink(ctx context.Context, pid int) error {
-	if !exists("/sys/class/net/" + n.link) {
+	if !hasLink(n.link) {
 		err := each(ctx, fmt.Sprintf("ip link add %s type veth peer name eth0 netns %d", n.link, pid))
 		if err != nil {
 			return fmt.Errorf("%w; the kernel needs the veth module", err)

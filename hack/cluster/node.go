@@ -31,7 +31,7 @@ func newNode(c *cluster, number int) node {
 		cluster: c,
 		name:    name,
 		dir:     c.path(name),
-		link:    fmt.Sprintf("erlop-w%d", number),
+		link:    fmt.Sprintf(linkPrefix+"-w%d", number),
 		address: numbered(nodeRange, 3, 10+number),
 		pods:    netip.PrefixFrom(numbered(podRange, 2, number), 24),
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,11 +51,14 @@ func (c *cluster) processes() processList {
 
 // clusterLinks are the bridge and the host's ends of the nodes' links.
 func clusterLinks() []string {
-	links, _ := filepath.Glob("/sys/class/net/erlop*")
-	for i := range links {
-		links[i] = filepath.Base(links[i])
+	var ours []string
+	all, _ := net.Interfaces()
+	for _, link := range all {
+		if strings.HasPrefix(link.Name, linkPrefix) {
+			ours = append(ours, link.Name)
+		}
 	}
-	return links
+	return ours
 }
 
 // removeLinks removes the links, and with them the routes through them. The
