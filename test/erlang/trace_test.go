@@ -3,6 +3,7 @@
 package erlang
 
 import (
+	"flag"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -11,10 +12,11 @@ import (
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
+var probes = flag.Int("probes", 300, "how many `probes` must not leave a trace")
+
 // Probes leave nothing behind in a node: no name, no atom, no process, no
 // word in its log.
 func TestLeavesNoTrace(t *testing.T) {
-	const probes = 300
 	onEachRelease(t, func(t *testing.T, otp string) {
 		c := newCluster(t)
 		host := c.Host("chat-0")
@@ -24,12 +26,12 @@ func TestLeavesNoTrace(t *testing.T) {
 			probe(t, dialer, node)
 		}
 		before, log := probe(t, dialer, node), node.Log()
-		for range probes {
+		for range *probes {
 			probe(t, dialer, node)
 		}
 		after := probe(t, dialer, node)
 		if diff := cmp.Diff(before, after); diff != "" {
-			t.Errorf("%d probes change what the node says (-before +after):\n%s", probes, diff)
+			t.Errorf("%d probes change what the node says (-before +after):\n%s", *probes, diff)
 		}
 		if node.Log() != log {
 			t.Errorf("the node has logged: %s", node.Log()[len(log):])

@@ -142,6 +142,31 @@ func TestEPMD(t *testing.T) {
 	})
 }
 
+func TestVerifyNodeOverIPv6(t *testing.T) {
+	onEachRelease(t, func(t *testing.T, otp string) {
+		for _, discovery := range []string{"EPMD", "FixedPort"} {
+			t.Run(discovery, func(t *testing.T) {
+				c := newCluster(t)
+				host := c.Host("chat-0")
+				options := beam.Options{OTP: otp, Cookie: cookie, IPv6: true, TLS: c.nodeTLS(host)}
+				if discovery == "EPMD" {
+					host.EPMD(otp)
+				} else {
+					options.FixedPort = 9100
+				}
+				node := host.Start(options)
+				conn := mustDial(t, c.dialer(node), node.Name)
+				if err := conn.Ping(deadline(t)); err != nil {
+					t.Error(err)
+				}
+				if !strings.HasPrefix(conn.RemoteAddr().String(), "["+host.Address6+"]:") {
+					t.Errorf("connected to %s, want %s", conn.RemoteAddr(), host.Address6)
+				}
+			})
+		}
+	})
+}
+
 // A connection from outside makes two members connect.
 func TestConnectNode(t *testing.T) {
 	onEachRelease(t, func(t *testing.T, otp string) {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,23 +27,27 @@ type Network struct {
 
 	mu    sync.Mutex
 	hosts []*Host
-	names map[string]string // name → address, as the hosts see it
+	names map[string][]string // name → addresses, as the hosts see it
 }
 
 // Host is a machine with a name, an address and a network namespace.
 type Host struct {
 	// Name is the host's full name, the right half of the names of its nodes.
 	Name string
-	// Address is its IPv4 address.
-	Address string
+	// Address and Address6 are its IPv4 and its IPv6 address.
+	Address, Address6 string
 
 	network   *Network
 	namespace string
-	link      string // its end on the bridge
+	link      string // the end on the bridge of what is eth0 on the host
+	wire      *atomic.Pointer[Wire]
 }
 
-// subnet holds every host; the bridge is its first address.
-const subnet = "10.77.0.0/24"
+// subnet and subnet6 hold every host; the bridge has their first addresses.
+const (
+	subnet  = "10.77.0.0/24"
+	subnet6 = "fd77::/64"
+)
 
 // maxHosts is what one /24 has room for beside the bridge.
 const maxHosts = 250
@@ -66,7 +71,7 @@ func NewNetwork(t testing.TB) *Network {
 		t:      t,
 		bridge: fmt.Sprintf("%s-%d", theRun.id, number),
 		dir:    filepath.Join(theRun.dir, fmt.Sprint(number)),
-		names:  map[string]string{},
+		names:  map[string][]string{},
 	}
 	if err := os.Mkdir(n.dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -74,6 +79,7 @@ func NewNetwork(t testing.TB) *Network {
 	n.addNamespace(n.bridge)
 	mustIP(t, "-n", n.bridge, "link", "add", "bridge", "type", "bridge")
 	mustIP(t, "-n", n.bridge, "address", "add", "10.77.0.1/24", "dev", "bridge")
+	mustIP(t, "-n", n.bridge, "address", "add", "fd77::1/64", "dev", "bridge", "nodad")
 	mustIP(t, "-n", n.bridge, "link", "set", "bridge", "up")
 	n.writeHosts()
 	return n
@@ -101,6 +107,7 @@ func (n *Network) Host(label string) *Host {
 	h := &Host{
 		Name:      label + "." + Domain,
 		Address:   fmt.Sprintf("10.77.0.%d", number+1),
+		Address6:  fmt.Sprintf("fd77::%x", number+1),
 		network:   n,
 		namespace: fmt.Sprintf("%s-%s", n.bridge, label),
 		link:      fmt.Sprintf("host%d", number),
@@ -110,12 +117,20 @@ func (n *Network) Host(label string) *Host {
 
 	n.addNamespace(h.namespace)
 	mustIP(n.t, "-n", n.bridge, "link", "add", h.link, "type", "veth", "peer", "name", "eth0", "netns", h.namespace)
-	mustIP(n.t, "-n", n.bridge, "link", "set", h.link, "master", "bridge", "up")
-	mustIP(n.t, "-n", h.namespace, "address", "add", h.Address+"/24", "dev", "eth0")
-	mustIP(n.t, "-n", h.namespace, "link", "set", "eth0", "up")
-	h.acceptAnySource()
-	n.SetName(h.Name, h.Address)
+	h.plugIn()
+	n.SetName(h.Name, h.Address, h.Address6)
 	return h
+}
+
+// plugIn configures both ends of the host's link.
+func (h *Host) plugIn() {
+	t := h.network.t
+	t.Helper()
+	mustIP(t, "-n", h.network.bridge, "link", "set", h.link, "master", "bridge", "up")
+	mustIP(t, "-n", h.namespace, "address", "add", h.Address+"/24", "dev", "eth0")
+	mustIP(t, "-n", h.namespace, "address", "add", h.Address6+"/64", "dev", "eth0", "nodad")
+	mustIP(t, "-n", h.namespace, "link", "set", "eth0", "up")
+	h.acceptAnySource()
 }
 
 // acceptAnySource turns reverse path filtering off, which a machine may have on:
@@ -134,12 +149,12 @@ func (h *Host) acceptAnySource() {
 	}
 }
 
-// SetName makes a name resolve to an address, for nodes and for Dialer; an
-// empty address takes the name away.
-func (n *Network) SetName(name, address string) {
+// SetName makes a name resolve to addresses, for nodes and for Dialer; none take
+// the name away.
+func (n *Network) SetName(name string, addresses ...string) {
 	n.t.Helper()
 	n.mu.Lock()
-	n.names[name] = address
+	n.names[name] = addresses
 	n.mu.Unlock()
 	n.writeHosts()
 }
@@ -152,12 +167,11 @@ func (n *Network) writeHosts() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	text := "127.0.0.1 localhost\n"
-	for name, address := range n.names {
-		if address == "" {
-			continue
-		}
+	for name, addresses := range n.names {
 		label, _, _ := strings.Cut(name, ".")
-		text += address + " " + name + " " + label + "\n"
+		for _, address := range addresses {
+			text += address + " " + name + " " + label + "\n"
+		}
 	}
 	if err := os.WriteFile(n.hostsFile(), []byte(text), 0o644); err != nil {
 		n.t.Fatal(err)
@@ -168,8 +182,8 @@ func (n *Network) writeHosts() {
 func (n *Network) Resolve(_ context.Context, host string) ([]string, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if address := n.names[host]; address != "" {
-		return []string{address}, nil
+	if addresses := n.names[host]; len(addresses) > 0 {
+		return addresses, nil
 	}
 	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 }
@@ -179,9 +193,9 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 	return dialFrom(n.bridge)(ctx, network, address)
 }
 
-// Dialer returns a Dialer on the bridge, without cookie and TLS.
+// Dialer returns a Dialer on the bridge for IPv4, without cookie and TLS.
 func (n *Network) Dialer() *erldist.Dialer {
-	return &erldist.Dialer{Host: "probe." + Domain, Resolve: n.Resolve, DialContext: n.DialContext}
+	return &erldist.Dialer{Network: "tcp4", Host: "probe." + Domain, Resolve: n.Resolve, DialContext: n.DialContext}
 }
 
 // Blackhole makes everything that the host would send vanish, so that whoever
@@ -190,12 +204,14 @@ func (n *Network) Dialer() *erldist.Dialer {
 func (h *Host) Blackhole() {
 	h.network.t.Helper()
 	mustIP(h.network.t, "-n", h.namespace, "route", "replace", "blackhole", subnet, "metric", "0")
+	mustIP(h.network.t, "-n", h.namespace, "-6", "route", "add", "blackhole", subnet6, "metric", "1")
 }
 
 // Restore takes a Blackhole back.
 func (h *Host) Restore() {
 	h.network.t.Helper()
 	mustIP(h.network.t, "-n", h.namespace, "route", "replace", subnet, "dev", "eth0", "src", h.Address)
+	mustIP(h.network.t, "-n", h.namespace, "-6", "route", "delete", "blackhole", subnet6)
 }
 
 // waitForPort waits until something listens on a port of the host.

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,6 +36,15 @@ type Options struct {
 	// it registers with the host's EPMD, see Host.EPMD, and listens on a port from
 	// 9100 to 9109.
 	FixedPort uint16
+	// IPv6 makes distribution run over IPv6.
+	IPv6 bool
+	// Files are written before the node starts, see Node.WriteFile.
+	Files map[string][]byte
+	// Env is added to the node's environment: NAME=value.
+	Env []string
+	// Bare leaves the flags out that the other options stand for: name, cookie,
+	// ports and TLS come by Env or Args.
+	Bare bool
 	// ShortName starts the node with -sname.
 	ShortName bool
 	// Args follow on the command line.
@@ -115,12 +125,20 @@ func (h *Host) Launch(options Options) *Node {
 	if options.TLS != nil {
 		n.writeTLS()
 	}
-	n.process = h.run(options.OTP, dir, "erl", n.arguments()...)
+	for name, content := range options.Files {
+		n.WriteFile(name, content)
+	}
+	command := append(options.Env, "erl") // env(1) comes before it
+	n.process = h.run(options.OTP, dir, append(command, n.arguments()...)...)
 	return n
 }
 
 func (n *Node) arguments() []string {
 	o := n.options
+	up := []string{"-eval", fmt.Sprintf("io:format(%q)", upMark+"\n")}
+	if o.Bare {
+		return slices.Concat([]string{"-noinput"}, o.Args, up)
+	}
 	args := []string{"-noinput", "-nocookie", "-setcookie", n.Name, o.Cookie}
 	if o.ShortName {
 		args = append(args, "-sname", n.Name)
@@ -133,11 +151,24 @@ func (n *Node) arguments() []string {
 	} else {
 		args = append(args, "-kernel", "inet_dist_listen_min", "9100", "-kernel", "inet_dist_listen_max", "9109")
 	}
-	if o.TLS != nil {
-		args = append(args, "-proto_dist", "inet_tls", "-ssl_dist_optfile", "/mnt/dist.conf")
+	if proto := o.proto(); proto != "inet_tcp" {
+		args = append(args, "-proto_dist", proto)
 	}
-	args = append(args, o.Args...)
-	return append(args, "-eval", fmt.Sprintf("io:format(%q)", upMark+"\n"))
+	if o.TLS != nil {
+		args = append(args, "-ssl_dist_optfile", "/mnt/dist.conf")
+	}
+	return slices.Concat(args, o.Args, up)
+}
+
+func (o Options) proto() string {
+	family, carrier := "inet", "tcp"
+	if o.IPv6 {
+		family = "inet6"
+	}
+	if o.TLS != nil {
+		carrier = "tls"
+	}
+	return family + "_" + carrier
 }
 
 func (n *Node) writeTLS() {
@@ -151,10 +182,14 @@ func (n *Node) writeTLS() {
 	n.WriteFile("dist.conf", []byte(options))
 }
 
-// WriteFile writes a file that the node sees in /mnt; nil content removes it.
+// WriteFile writes a file that the node sees in /mnt and in /run/erlang-operator;
+// nil content removes it.
 func (n *Node) WriteFile(name string, content []byte) {
 	n.Host.network.t.Helper()
 	path := filepath.Join(n.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		n.Host.network.t.Fatal(err)
+	}
 	if content == nil {
 		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 			n.Host.network.t.Fatal(err)
@@ -172,6 +207,9 @@ func (n *Node) Dialer() *erldist.Dialer {
 	d := n.Host.network.Dialer()
 	d.Cookie = erldist.NewCookie(n.options.Cookie)
 	d.Port = n.options.FixedPort
+	if n.options.IPv6 {
+		d.Network = "tcp6"
+	}
 	return d
 }
 
@@ -233,16 +271,19 @@ mount --bind "$hosts" "$root/etc/hosts"
 mount --bind "$dir" "$root/mnt"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/tmp"
+mount -t tmpfs tmpfs "$root/run"
+ln -s /mnt "$root/run/erlang-operator"
 mount -t proc proc "$root/proc"
 exec chroot "$root" /usr/bin/env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=/tmp LANG=C.UTF-8 "$@"
 `
 
-// run starts a program of an OTP release on the host.
-func (h *Host) run(otp, dir, program string, args ...string) *process {
+// run starts a program of an OTP release on the host. Variables of its environment
+// may stand before it.
+func (h *Host) run(otp, dir string, command ...string) *process {
 	t := h.network.t
 	t.Helper()
 	p := &process{t: t, log: newLog(), ended: make(chan struct{})}
-	enterArgs := append([]string{"-c", enter, "enter", rootfs(t, otp), dir, h.network.hostsFile(), program}, args...)
+	enterArgs := append([]string{"-c", enter, "enter", rootfs(t, otp), dir, h.network.hostsFile()}, command...)
 	p.cmd = exec.Command("sh", enterArgs...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.WaitDelay = 5 * time.Second
@@ -268,7 +309,7 @@ func (h *Host) run(otp, dir, program string, args ...string) *process {
 		}
 	}()
 	if err := <-started; err != nil {
-		t.Fatalf("start %s: %v", program, err)
+		t.Fatalf("start %s: %v", command, err)
 	}
 	t.Cleanup(p.Kill)
 	return p

@@ -1,0 +1,114 @@
+package beam
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Wire says how bad the way to a host is. The zero value is a good wire.
+type Wire struct {
+	// Delay holds up every packet, in each direction.
+	Delay time.Duration
+	// Loss is the probability that a packet to the host gets lost.
+	Loss float64
+}
+
+// Degrade puts the host behind a bad wire. It may be called again with another one.
+//
+// The wire is this process: it carries Ethernet frames between two TAP devices, so
+// that no kernel module for it is needed.
+func (h *Host) Degrade(w Wire) {
+	h.network.t.Helper()
+	if h.wire == nil {
+		h.wire = new(atomic.Pointer[Wire])
+		h.wire.Store(&w)
+		h.rewire()
+	}
+	h.wire.Store(&w)
+}
+
+// rewire replaces the host's link by two TAP devices. The hardware address stays, so
+// that neighbours find the host as before.
+func (h *Host) rewire() {
+	t := h.network.t
+	t.Helper()
+	hardware, err := ip("netns", "exec", h.namespace, "cat", "/sys/class/net/eth0/address")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustIP(t, "-n", h.namespace, "link", "delete", "eth0") // and its other end with it
+	outer, err := newTAP(h.network.bridge, h.link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, err := newTAP(h.namespace, "eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		outer.Close()
+		inner.Close()
+	})
+	mustIP(t, "-n", h.namespace, "link", "set", "eth0", "address", strings.TrimSpace(hardware))
+	h.plugIn()
+	go h.carry(outer, inner, func() float64 { return h.wire.Load().Loss })
+	go h.carry(inner, outer, func() float64 { return 0 })
+}
+
+// newTAP makes a TAP device in a network namespace.
+func newTAP(namespace, name string) (tap *os.File, err error) {
+	err = inNamespace(namespace, func() error {
+		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("open /dev/net/tun, which a bad wire needs (modprobe tun): %w", err)
+		}
+		request, err := unix.NewIfreq(name)
+		if err != nil {
+			return err
+		}
+		request.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI)
+		if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
+			unix.Close(fd)
+			return fmt.Errorf("make TAP device %s: %w", name, err)
+		}
+		tap = os.NewFile(uintptr(fd), name)
+		return nil
+	})
+	return tap, err
+}
+
+// carry takes frames from one end of the wire to the other until either is closed.
+func (h *Host) carry(from, to *os.File, loss func() float64) {
+	type parcel struct {
+		due   time.Time
+		frame []byte
+	}
+	parcels := make(chan parcel, 1<<14) // more than that is lost, as on any wire
+	defer close(parcels)
+	go func() {
+		for p := range parcels {
+			time.Sleep(time.Until(p.due)) // that is what the wire is for
+			_, _ = to.Write(p.frame)
+		}
+	}()
+	buffer := make([]byte, 1<<16)
+	for {
+		n, err := from.Read(buffer)
+		if err != nil {
+			return
+		}
+		if rand.Float64() < loss() {
+			continue
+		}
+		select {
+		case parcels <- parcel{time.Now().Add(h.wire.Load().Delay), append([]byte(nil), buffer[:n]...)}:
+		default:
+		}
+	}
+}

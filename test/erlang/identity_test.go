@@ -1,0 +1,65 @@
+//go:build erlang
+
+package erlang
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/erldist"
+	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
+)
+
+// What the manager puts into a pod makes members of nodes: the TLS options file, one
+// file with key and certificate, and flags in ERL_ZFLAGS, against an image that
+// sets a cookie of its own.
+func TestInjectedIdentity(t *testing.T) {
+	for _, discovery := range []string{"EPMD", "FixedPort"} {
+		t.Run(discovery, func(t *testing.T) {
+			onEachRelease(t, func(t *testing.T, otp string) { testInjectedIdentity(t, otp, discovery) })
+		})
+	}
+}
+
+func testInjectedIdentity(t *testing.T, otp, discovery string) {
+	c := newCluster(t)
+	ports, fixed := "-kernel inet_dist_listen_min 9100 inet_dist_listen_max 9109", uint16(0)
+	if discovery == "FixedPort" {
+		ports, fixed = "-start_epmd false -erl_epmd_port 9100", 9100
+	}
+	var nodes []*beam.Node
+	for _, label := range []string{"chat-0", "chat-1"} {
+		host := c.Host(label)
+		identity := c.ca.Issue(host.Name)
+		name := "chat@" + host.Name
+		flags := fmt.Sprintf("-name %[1]s -proto_dist inet_tls -ssl_dist_optfile %[2]s -nocookie -setcookie %[1]s %[3]s %[4]s",
+			name, certs.OptionsFile, cookie, ports)
+		nodes = append(nodes, host.Start(beam.Options{
+			OTP: otp, Bare: true, Cookie: cookie, FixedPort: fixed,
+			Env: []string{"ERL_FLAGS=-setcookie baked_into_the_image", "ERL_ZFLAGS=" + flags},
+			Files: map[string][]byte{
+				"tls/" + certs.CombinedKey:         slices.Concat(identity.KeyPEM, identity.CertPEM),
+				"distribution/" + certs.TrustKey:   slices.Concat(c.foreign.PEM, c.ca.PEM), // amid a rotation
+				"distribution/" + certs.OptionsKey: []byte(certs.Options()),
+			},
+		}))
+	}
+	for i, node := range nodes {
+		conn := mustDial(t, c.dialer(node), node.Name)
+		if got := mustCall(t, conn, "net_kernel", "connect_node", erldist.Atom(nodes[1-i].Name)); got != erldist.Term(erldist.Atom("true")) {
+			t.Errorf("connect_node on %s gives %v\n%s", node.Name, got, node.Log())
+		}
+		if diff := cmp.Diff(erldist.Term(erldist.AtomList(nodes[1-i].Name)), mustCall(t, conn, "erlang", "nodes")); diff != "" {
+			t.Errorf("nodes() of %s (-want +got):\n%s", node.Name, diff)
+		}
+
+		stranger := c.dialer(node)
+		stranger.TLS = erldist.ClientTLS(c.ca.Pool(), beam.NewCA(t, "stranger").Issue("probe."+beam.Domain).TLS)
+		_, err := stranger.Dial(deadline(t), node.Name)
+		wantAlert(t, err, 48)
+	}
+}
