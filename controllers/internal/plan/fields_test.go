@@ -1,0 +1,159 @@
+package plan_test
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen/seentest"
+)
+
+// A change is another value for one field of the spec.
+type change struct {
+	// from prepares a spec in which the field matters; nil when it always does.
+	from func(*v1alpha1.ErlangClusterSpec)
+	to   func(*v1alpha1.ErlangClusterSpec)
+}
+
+// changes has one for every field of ours. A new field needs one here.
+var changes = map[string]change{
+	"replicas":  {to: func(s *v1alpha1.ErlangClusterSpec) { s.Replicas = ptr.To[int32](2) }},
+	"container": {to: func(s *v1alpha1.ErlangClusterSpec) { s.Container = "proxy" }},
+	"template": {to: func(s *v1alpha1.ErlangClusterSpec) {
+		s.Template.Spec.TerminationGracePeriodSeconds = ptr.To[int64](7)
+	}},
+	"volumeClaimTemplates": {to: func(s *v1alpha1.ErlangClusterSpec) {
+		claim := corev1.PersistentVolumeClaim{}
+		claim.Name = "mnesia"
+		s.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{claim}
+	}},
+	"persistentVolumeClaimRetentionPolicy": {to: func(s *v1alpha1.ErlangClusterSpec) {
+		s.PersistentVolumeClaimRetentionPolicy = &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{WhenDeleted: "Delete"}
+	}},
+	"distribution.nodeBasename": {to: func(s *v1alpha1.ErlangClusterSpec) { s.Distribution.NodeBasename = "talk" }},
+	"distribution.discovery":    {to: func(s *v1alpha1.ErlangClusterSpec) { s.Distribution.Discovery = v1alpha1.DiscoveryFixedPort }},
+	"distribution.ports.min":    {to: func(s *v1alpha1.ErlangClusterSpec) { s.Distribution.Ports.Min = 9099 }},
+	"distribution.ports.max":    {to: func(s *v1alpha1.ErlangClusterSpec) { s.Distribution.Ports.Max = 9110 }},
+	"cookie.secretKeyRef.name": {
+		to: func(s *v1alpha1.ErlangClusterSpec) {
+			s.Cookie.SecretKeyRef = &v1alpha1.SecretKeyReference{Name: "legacy", Key: "cookie"}
+		}},
+	"cookie.secretKeyRef.key": {
+		from: func(s *v1alpha1.ErlangClusterSpec) {
+			s.Cookie.SecretKeyRef = &v1alpha1.SecretKeyReference{Name: "legacy", Key: "cookie"}
+		},
+		// The observer reads that key; the plan names it when it is not there.
+		to: func(s *v1alpha1.ErlangClusterSpec) { s.Cookie.SecretKeyRef.Key = "erlang.cookie" }},
+	"tls.issuerRef.name":          {from: corporate, to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.IssuerRef.Name = "other" }},
+	"tls.issuerRef.kind":          {from: corporate, to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.IssuerRef.Kind = "Issuer" }},
+	"tls.issuerRef.group":         {from: corporate, to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.IssuerRef.Group = "example.com" }},
+	"tls.certificate.duration":    {to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.Certificate.Duration = "721h" }},
+	"tls.certificate.renewBefore": {to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.Certificate.RenewBefore = "241h" }},
+	"tls.ca.duration":             {to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.CA.Duration = "9000h" }},
+	"networkPolicy":               {to: func(s *v1alpha1.ErlangClusterSpec) { s.NetworkPolicy = v1alpha1.NetworkPolicyUnmanaged }},
+}
+
+func corporate(s *v1alpha1.ErlangClusterSpec) {
+	s.TLS.IssuerRef = &v1alpha1.IssuerReference{Name: "corp", Kind: "ClusterIssuer", Group: "cert-manager.io"}
+}
+
+// Whatever a user may write must make a difference.
+func TestNoFieldOfTheSpecIsDead(t *testing.T) {
+	fields := leafs(reflect.TypeFor[v1alpha1.ErlangClusterSpec](), "")
+	for _, field := range fields {
+		t.Run(field, func(t *testing.T) {
+			change, ok := changes[field]
+			if !ok {
+				t.Fatalf("no change is known for spec.%s: add one", field)
+			}
+			state := load(t, "testdata/credentials-there")
+			state.Cluster.Spec.Template.Spec.Containers = append(state.Cluster.Spec.Template.Spec.Containers,
+				corev1.Container{Name: "proxy", Image: "example.com/proxy:3"})
+			if change.from != nil {
+				change.from(&state.Cluster.Spec)
+			}
+			before := planOf(t, state.Cluster.Spec)
+			change.to(&state.Cluster.Spec)
+			if planOf(t, state.Cluster.Spec) == before {
+				t.Errorf("spec.%s changes nothing in the plan", field)
+			}
+		})
+	}
+	for field := range changes {
+		if !slices.Contains(fields, field) {
+			t.Errorf("spec.%s does not exist any more", field)
+		}
+	}
+}
+
+// planOf is the plan of a spec in a cluster whose credentials are there.
+func planOf(t *testing.T, spec v1alpha1.ErlangClusterSpec) string {
+	t.Helper()
+	state := load(t, "testdata/credentials-there")
+	cluster := state.Cluster.DeepCopy()
+	cluster.Spec = spec
+	situation := situationOf(t, "testdata/credentials-there")
+	whole := render(t, plan.Make(situation.Seen(cluster), operator, freshCookie))
+	// A cookie that is there stays, whatever the spec says.
+	situation.Cookie, situation.UserCookie = "", &seentest.UserCookie{}
+	return whole + render(t, plan.Make(situation.Seen(cluster), operator, freshCookie))
+}
+
+// leafs are the paths of the fields of ours, as in JSON; Kubernetes' own types are
+// leafs.
+func leafs(kind reflect.Type, path string) []string {
+	if kind.Kind() == reflect.Pointer {
+		kind = kind.Elem()
+	}
+	if kind.Kind() != reflect.Struct || !strings.HasSuffix(kind.PkgPath(), "/api/v1alpha1") {
+		return []string{strings.TrimPrefix(path, ".")}
+	}
+	var all []string
+	for i := range kind.NumField() {
+		field := kind.Field(i)
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		all = append(all, leafs(field.Type, path+"."+name)...)
+	}
+	return all
+}
+
+// What the user writes into the template arrives in the StatefulSet unchanged,
+// field by field, beside what is added.
+func TestTemplateArrivesWhole(t *testing.T) {
+	for _, dir := range []string{"testdata/user-template", "testdata/credentials-there"} {
+		state := load(t, dir)
+		var got corev1.PodTemplateSpec
+		convert(t, statefulSet(plan.Make(state, operator, freshCookie)).Spec.Template, &got)
+		want := state.Cluster.Spec.Template
+
+		delete(got.Labels, plan.LabelComponent)
+		delete(got.Labels, plan.LabelCluster)
+		delete(want.Labels, plan.LabelCluster) // reserved: ours wins
+		ours := func(name string) bool { return strings.HasPrefix(name, "erlang-operator-") }
+		got.Spec.ReadinessGates = slices.DeleteFunc(got.Spec.ReadinessGates, func(g corev1.PodReadinessGate) bool {
+			return g.ConditionType == v1alpha1.ReadinessGate
+		})
+		got.Spec.Volumes = slices.DeleteFunc(got.Spec.Volumes, func(v corev1.Volume) bool { return ours(v.Name) })
+		added := []string{"ERLANG_OPERATOR_POD", "ERLANG_NODE", "ERLANG_COOKIE", "ERL_ZFLAGS"}
+		for i := range got.Spec.Containers {
+			if name := got.Spec.Containers[i].Name; name != "chat" {
+				continue
+			}
+			for _, container := range []*corev1.Container{&got.Spec.Containers[i], &want.Spec.Containers[i]} {
+				container.VolumeMounts = slices.DeleteFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool { return ours(m.Name) })
+				container.Env = slices.DeleteFunc(container.Env, func(e corev1.EnvVar) bool { return slices.Contains(added, e.Name) })
+			}
+		}
+		if diff := cmp.Diff(toYAML(t, want), strings.ReplaceAll(toYAML(t, got), "metadata:\n  labels: {}\n", "")); diff != "" {
+			t.Errorf("%s: the user's template (-want +got):\n%s", dir, diff)
+		}
+	}
+}

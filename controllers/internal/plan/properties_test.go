@@ -1,0 +1,396 @@
+package plan_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	applyapps "k8s.io/client-go/applyconfigurations/apps/v1"
+	"pgregory.net/rapid"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen/seentest"
+)
+
+// drawState makes a cluster in any situation, sensible or not.
+func drawState(t *rapid.T) seen.State {
+	return drawSituation(t).Seen(drawCluster(t))
+}
+
+func drawCluster(t *rapid.T) *v1alpha1.ErlangCluster {
+	cluster := seentest.MustCluster(`
+metadata: {name: chat, namespace: shop}
+spec:
+  template:
+    spec:
+      containers:
+      - {name: chat, image: "example.com/chat:1"}
+      - {name: proxy, image: "example.com/proxy:3"}
+`)
+	spec := &cluster.Spec
+	replicas := rapid.Int32Range(0, 4).Draw(t, "replicas")
+	spec.Replicas = &replicas
+	spec.Container = rapid.SampledFrom([]string{"", "chat", "proxy"}).Draw(t, "container")
+	spec.NetworkPolicy = rapid.SampledFrom([]v1alpha1.NetworkPolicyManagement{
+		v1alpha1.NetworkPolicyManaged, v1alpha1.NetworkPolicyUnmanaged}).Draw(t, "networkPolicy")
+	spec.Distribution.Discovery = rapid.SampledFrom([]v1alpha1.Discovery{
+		v1alpha1.DiscoveryEPMD, v1alpha1.DiscoveryFixedPort}).Draw(t, "discovery")
+	if rapid.Bool().Draw(t, "own cookie") {
+		spec.Cookie.SecretKeyRef = &v1alpha1.SecretKeyReference{Name: "legacy", Key: "cookie"}
+	}
+	if rapid.Bool().Draw(t, "issuerRef") {
+		spec.TLS.IssuerRef = &v1alpha1.IssuerReference{Name: "corp", Kind: "ClusterIssuer", Group: "cert-manager.io"}
+	}
+	if rapid.Bool().Draw(t, "conflict") {
+		spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "ERL_FLAGS", Value: "-sname chat"}}
+	}
+	return cluster
+}
+
+func drawSituation(t *rapid.T) seentest.Situation {
+	authority := rapid.SampledFrom([]string{"blue", "green"})
+	pod := rapid.SampledFrom([]string{"chat-0", "chat-1", "chat-2", "chat-3", "chat-7"})
+	situation := seentest.Situation{
+		AdmissionPolicyMissing: rapid.Bool().Draw(t, "admission policy missing"),
+		CA:                     rapid.SampledFrom([]string{"", "blue", "green"}).Draw(t, "CA"),
+		Trust:                  rapid.SliceOfDistinct(authority, rapid.ID).Draw(t, "trust"),
+		Cookie:                 rapid.SampledFrom([]string{"", "TheCookieOfTheCluster"}).Draw(t, "cookie"),
+		Unowned:                rapid.Bool().Draw(t, "unowned"),
+		Others: rapid.SliceOfDistinct(rapid.SampledFrom([]string{"NetworkPolicy/chat-distribution", "PodDisruptionBudget/chat",
+			"Issuer/chat-ca", "Secret/chat-9-tls", "Deployment/chat-probe", "Service/chat-nodes"}), rapid.ID).Draw(t, "others"),
+	}
+	for _, to := range rapid.SliceOfDistinct(rapid.OneOf(pod, rapid.Just("chat-probe")), rapid.ID).Draw(t, "issued") {
+		situation.Issued = append(situation.Issued, seentest.Issued{
+			To: to, By: authority.Draw(t, "by"), WithCA: rapid.Bool().Draw(t, "with its CA")})
+	}
+	if rapid.Bool().Draw(t, "a StatefulSet") {
+		situation.StatefulSet = &seentest.StatefulSet{Replicas: rapid.Int32Range(0, 4).Draw(t, "its replicas")}
+	}
+	for _, name := range rapid.SliceOfDistinct(pod, rapid.ID).Draw(t, "pods") {
+		situation.Pods = append(situation.Pods, seentest.Pod{Name: name,
+			Leaving: rapid.Bool().Draw(t, "leaving"), WithoutIdentity: rapid.Bool().Draw(t, "without identity")})
+	}
+	if rapid.Bool().Draw(t, "the user's cookie is there") {
+		value := rapid.SampledFrom([]string{"TheCookieOfTheUser", "TheCookieOfTheCluster", "bad\n"}).Draw(t, "the user's cookie")
+		situation.UserCookie = &seentest.UserCookie{Value: &value}
+	}
+	if rapid.Bool().Draw(t, "the issuer is there") {
+		situation.Issuer = &seentest.Issuer{Refuses: rapid.SampledFrom([]string{"", "no"}).Draw(t, "it refuses")}
+	}
+	return situation
+}
+
+// copied is a state that shares nothing with the original.
+func copied(s seen.State) seen.State {
+	c := s
+	c.Cluster = s.Cluster.DeepCopy()
+	c.Owned = nil
+	for _, object := range s.Owned {
+		c.Owned = append(c.Owned, object.DeepCopyObject().(seen.Object))
+	}
+	if s.StatefulSet != nil {
+		c.StatefulSet = s.StatefulSet.DeepCopy()
+	}
+	c.Pods = nil
+	for _, pod := range s.Pods {
+		c.Pods = append(c.Pods, *pod.DeepCopy())
+	}
+	c.Certificates, c.Secrets = maps.Clone(s.Certificates), maps.Clone(s.Secrets)
+	for name := range c.Certificates {
+		c.Certificates[name] = c.Certificates[name].DeepCopy()
+	}
+	for name := range c.Secrets {
+		c.Secrets[name] = c.Secrets[name].DeepCopy()
+	}
+	if s.Distribution != nil {
+		c.Distribution = s.Distribution.DeepCopy()
+	}
+	if s.UserCookie != nil {
+		cookie := *s.UserCookie
+		c.UserCookie = &cookie
+	}
+	return c
+}
+
+func TestPlanIsAFunctionOfWhatIsSeen(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		state := drawState(t)
+		again := copied(state)
+		// In whatever order the caches list.
+		again.Pods = rapid.Permutation(again.Pods).Draw(t, "order of pods")
+		again.Owned = rapid.Permutation(again.Owned).Draw(t, "order of owned")
+		one, other := plan.Make(state, operator, freshCookie), plan.Make(again, operator, freshCookie)
+		if diff := cmp.Diff(render(t, one), render(t, other)); diff != "" {
+			t.Fatalf("two plans of the same (-one +other):\n%s", diff)
+		}
+	})
+}
+
+func TestPlanLeavesItsInputAlone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		state := drawState(t)
+		before := copied(state)
+		plan.Make(state, operator, freshCookie)
+		for what, pair := range map[string][2]any{
+			"cluster":      {before.Cluster, state.Cluster},
+			"owned":        {before.Owned, state.Owned},
+			"pods":         {before.Pods, state.Pods},
+			"certificates": {before.Certificates, state.Certificates},
+			"secrets":      {before.Secrets, state.Secrets},
+			"distribution": {before.Distribution, state.Distribution},
+			"statefulSet":  {before.StatefulSet, state.StatefulSet},
+			"userCookie":   {before.UserCookie, state.UserCookie},
+		} {
+			if !equality.Semantic.DeepEqual(pair[0], pair[1]) {
+				t.Fatalf("making the plan changed %s (-before +after):\n%s", what, cmp.Diff(pair[0], pair[1]))
+			}
+		}
+	})
+}
+
+// What is not the cluster's, or lacks its label, would be invisible to the caches,
+// and stay when the cluster goes.
+func TestEveryObjectIsOursAndWellNamed(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		state := drawState(t)
+		p := plan.Make(state, operator, freshCookie)
+		seenKeys := map[string]bool{}
+		for _, object := range objects(t, p) {
+			key := object.Kind + "/" + object.Name
+			if seenKeys[key] {
+				t.Fatalf("%s is in the plan twice", key)
+			}
+			seenKeys[key] = true
+			if !metav1.IsControlledBy(&object, state.Cluster) {
+				t.Fatalf("%s is not controlled by the cluster: %+v", key, object.OwnerReferences)
+			}
+			if object.Labels[plan.LabelCluster] != state.Cluster.Name {
+				t.Fatalf("%s lacks the label %s: %v", key, plan.LabelCluster, object.Labels)
+			}
+			for name, value := range object.Labels {
+				if problems := slices.Concat(validation.IsQualifiedName(name), validation.IsValidLabelValue(value)); len(problems) > 0 {
+					t.Fatalf("%s: label %s=%s: %v", key, name, value, problems)
+				}
+			}
+			if object.Namespace != state.Cluster.Namespace {
+				t.Fatalf("%s is in namespace %q", key, object.Namespace)
+			}
+			if problems := validation.IsDNS1123Subdomain(object.Name); len(problems) > 0 {
+				t.Fatalf("%s: %v", key, problems)
+			}
+		}
+		for _, object := range p.Delete {
+			kind := object.GetObjectKind().GroupVersionKind().Kind
+			if seenKeys[kind+"/"+object.GetName()] {
+				t.Fatalf("%s/%s is both wanted and deleted", kind, object.GetName())
+			}
+			if kind == "" {
+				continue // a pod, which its StatefulSet owns
+			}
+			if !metav1.IsControlledBy(object, state.Cluster) {
+				t.Fatalf("%s/%s would be deleted, and is not ours", kind, object.GetName())
+			}
+		}
+	})
+}
+
+// Nodes run with the cookie that is there, whatever becomes of the user's Secret.
+func TestCookieThatIsThereStays(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		state := drawState(t)
+		p := plan.Make(state, operator, freshCookie)
+		if len(p.Create) > 1 {
+			t.Fatalf("%d Secrets are created", len(p.Create))
+		}
+		if state.Cookie() != nil {
+			if len(p.Create) > 0 {
+				t.Fatal("there is a cookie, and another one is created")
+			}
+			for _, object := range objects(t, p) {
+				if object.Kind == "Secret" && object.Name == state.Names.CookieSecret() {
+					t.Fatal("there is a cookie, and it is applied over")
+				}
+			}
+			for _, object := range p.Delete {
+				if object.GetName() == state.Names.CookieSecret() {
+					t.Fatal("the cookie is deleted")
+				}
+			}
+		}
+		for _, secret := range p.Create {
+			cookie := secret.Data[certs.CookieKey]
+			if err := certs.CheckCookie(cookie); err != nil {
+				t.Fatalf("a cookie is created that will not do: %v", err)
+			}
+			own := state.Cluster.Spec.Cookie.SecretKeyRef != nil
+			if own != bytes.Equal(cookie, []byte("TheCookieOfTheUser")) && !bytes.Equal(cookie, []byte("TheCookieOfTheCluster")) {
+				t.Fatalf("own cookie: %t, but another one is created", own)
+			}
+		}
+	})
+}
+
+// The cookie, and what a Secret holds, is told to nobody.
+func TestPlanKeepsTheCookieToItself(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := plan.Make(drawState(t), operator, freshCookie)
+		p.Create = nil
+		text := render(t, p)
+		for _, cookie := range []string{freshCookie, "TheCookieOfTheUser", "TheCookieOfTheCluster"} {
+			if bytes.Contains([]byte(text), []byte(cookie)) {
+				t.Fatalf("the plan has a cookie outside of its Secret:\n%s", text)
+			}
+		}
+	})
+}
+
+// Labels and annotations of an ErlangCluster, and all that is not its spec, are
+// nothing to its pods; nor is the image of the operator.
+func TestPodTemplateIsAFunctionOfTheSpec(t *testing.T) {
+	base := load(t, "testdata/converged")
+	want := podTemplate(t, base, operator)
+	rapid.Check(t, func(t *rapid.T) {
+		state := copied(base)
+		state.Cluster.Labels = rapid.MapOf(rapid.String(), rapid.String()).Draw(t, "labels")
+		state.Cluster.Annotations = rapid.MapOf(rapid.String(), rapid.String()).Draw(t, "annotations")
+		state.Cluster.Generation = rapid.Int64().Draw(t, "generation")
+		state.Cluster.ResourceVersion = rapid.String().Draw(t, "resourceVersion")
+		state.Cluster.Status.ObservedGeneration = rapid.Int64().Draw(t, "observedGeneration")
+		replicas := rapid.Int32Range(0, 3).Draw(t, "replicas")
+		state.Cluster.Spec.Replicas = &replicas
+		state.Cluster.Spec.TLS = seentest.MustCluster("metadata: {name: chat}\nspec: {template: {}, tls: {certificate: {duration: 100h, renewBefore: 1h}}}").Spec.TLS
+		upgraded := operator
+		upgraded.Image = rapid.String().Draw(t, "image")
+		if diff := cmp.Diff(want, podTemplate(t, state, upgraded)); diff != "" {
+			t.Fatalf("pods would be restarted (-before +after):\n%s", diff)
+		}
+	})
+}
+
+// Where a certificate is missing, no node starts and none that runs is stopped.
+func TestMembersStartOnlyWithTheirCertificate(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		state := drawState(t)
+		set := statefulSet(plan.Make(state, operator, freshCookie))
+		if set == nil {
+			return
+		}
+		running := int32(0)
+		if state.StatefulSet != nil {
+			running = *state.StatefulSet.Spec.Replicas
+		}
+		replicas := *set.Spec.Replicas
+		if replicas > state.Replicas() {
+			t.Fatalf("%d nodes, and %d are asked for", replicas, state.Replicas())
+		}
+		if replicas < min(running, state.Replicas()) {
+			t.Fatalf("%d nodes of %d that run: some are stopped for want of a certificate", replicas, running)
+		}
+		for ordinal := running; ordinal < replicas; ordinal++ {
+			pod := state.Names.Pod(ordinal)
+			if leaf, ok := state.Leaf(pod); !ok || leaf.Judge(state.Names.Host(pod), state.Trust(), state.Now) != nil {
+				t.Fatalf("%s is started without a good certificate", pod)
+			}
+		}
+	})
+}
+
+// A trust bundle that loses a CA in use would split the cluster at the next
+// handshake.
+func TestTrustNeverLosesACAInUse(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		state := drawState(t)
+		for _, configuration := range plan.Make(state, operator, freshCookie).Apply {
+			if *configuration.GetKind() != "ConfigMap" {
+				continue
+			}
+			var applied corev1.ConfigMap
+			convert(t, configuration, &applied)
+			trust, err := certs.ParseTrust([]byte(applied.Data[certs.TrustKey]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, pod := range append(state.Names.Pods(state.Replicas()), state.Names.Probe()) {
+				leaf, ok := state.Leaf(pod)
+				if !ok {
+					continue
+				}
+				host := state.Names.Host(pod)
+				if pod == state.Names.Probe() {
+					host = state.Names.ProbeHost()
+				}
+				if leaf.Judge(host, state.Trust(), state.Now) == nil && leaf.Judge(host, trust, state.Now) != nil {
+					t.Fatalf("%s was trusted, and is not any more", pod)
+				}
+			}
+		}
+	})
+}
+
+func podTemplate(t failer, s seen.State, operator plan.Operator) string {
+	t.Helper()
+	set := statefulSet(plan.Make(s, operator, freshCookie))
+	if set == nil {
+		t.Fatalf("the plan has no StatefulSet")
+	}
+	return toYAML(t, set.Spec.Template)
+}
+
+func statefulSet(p plan.Plan) *applyapps.StatefulSetApplyConfiguration {
+	for _, configuration := range p.Apply {
+		if set, ok := configuration.(*applyapps.StatefulSetApplyConfiguration); ok {
+			return set
+		}
+	}
+	return nil
+}
+
+// objects are the metadata of all that a plan creates or applies.
+func objects(t failer, p plan.Plan) []metav1.PartialObjectMetadata {
+	t.Helper()
+	var all []metav1.PartialObjectMetadata
+	add := func(object any) {
+		var head metav1.PartialObjectMetadata
+		convert(t, object, &head)
+		all = append(all, head)
+	}
+	for _, secret := range p.Create {
+		add(secret)
+	}
+	for _, configuration := range p.Apply {
+		add(configuration)
+	}
+	return all
+}
+
+func convert(t failer, from, to any) {
+	t.Helper()
+	text, err := json.Marshal(from)
+	if err == nil {
+		err = json.Unmarshal(text, to)
+	}
+	if err != nil {
+		t.Fatalf("convert %T to %T: %v", from, to, err)
+	}
+}
+
+// render is a plan as text, for comparison.
+func render(t failer, p plan.Plan) string {
+	t.Helper()
+	names := make([]string, 0, len(p.Delete))
+	for _, object := range p.Delete {
+		names = append(names, fmt.Sprintf("%s/%s", object.GetObjectKind().GroupVersionKind().Kind, object.GetName()))
+	}
+	return toYAML(t, map[string]any{"create": p.Create, "apply": p.Apply, "delete": names, "holds": p.Holds, "problems": p.Problems})
+}

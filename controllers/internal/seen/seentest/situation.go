@@ -1,0 +1,277 @@
+// Package seentest makes what a reconciler may see, for tests: a few words about a
+// situation become the objects that are there in it.
+package seentest
+
+import (
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/certstest"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+)
+
+// Now is when everything is seen: a day after the certificates were issued.
+var Now = certstest.Start.Add(24 * time.Hour)
+
+// A Situation is what there is beside the ErlangCluster itself. The zero value is
+// that of a cluster that was made a moment ago.
+type Situation struct {
+	// AdmissionPolicyMissing from the Kubernetes cluster.
+	AdmissionPolicyMissing bool `json:"admissionPolicyMissing,omitempty"`
+	// CA that cert-manager has made, by its common name.
+	CA string `json:"ca,omitempty"`
+	// Trust bundle of the nodes: common names of CAs.
+	Trust []string `json:"trust,omitempty"`
+	// Cookie in the cluster's own Secret.
+	Cookie string `json:"cookie,omitempty"`
+	// Issued certificates.
+	Issued []Issued `json:"issued,omitempty"`
+	// Requested are the owners of Certificates that are not issued yet.
+	Requested []string `json:"requested,omitempty"`
+	// Unowned: the Secrets of cert-manager do not have the owner reference yet.
+	Unowned bool `json:"unowned,omitempty"`
+	// StatefulSet that is there.
+	StatefulSet *StatefulSet `json:"statefulSet,omitempty"`
+	// Pods of nodes.
+	Pods []Pod `json:"pods,omitempty"`
+	// Others that the cluster owns, as Kind/name.
+	Others []string `json:"others,omitempty"`
+	// UserCookie is what cookie.secretKeyRef names, if it is there.
+	UserCookie *UserCookie `json:"userCookie,omitempty"`
+	// Issuer is what tls.issuerRef names, if it is there.
+	Issuer *Issuer `json:"issuer,omitempty"`
+}
+
+// Issued is a certificate that is there.
+type Issued struct {
+	// To is the pod, or the probe.
+	To string `json:"to"`
+	// By is the common name of the CA.
+	By string `json:"by"`
+	// WithCA says that the issuer sends its CA along.
+	WithCA bool `json:"withCA,omitempty"`
+	// NotAfter, unless the usual.
+	NotAfter *metav1.Time `json:"notAfter,omitempty"`
+}
+
+// StatefulSet that is there.
+type StatefulSet struct {
+	Replicas int32 `json:"replicas"`
+}
+
+// Pod of a node.
+type Pod struct {
+	Name string `json:"name"`
+	// Phase; Running unless set.
+	Phase corev1.PodPhase `json:"phase,omitempty"`
+	// Leaving: it is being deleted.
+	Leaving bool `json:"leaving,omitempty"`
+	// WithoutIdentity: the admission policy has missed it.
+	WithoutIdentity bool `json:"withoutIdentity,omitempty"`
+}
+
+// UserCookie is a Secret of the user's.
+type UserCookie struct {
+	// Value under the key that is asked for; nil when there is no such key.
+	Value *string `json:"value,omitempty"`
+}
+
+// Issuer is an issuer of the user's.
+type Issuer struct {
+	// Refuses is what it says when it is not ready.
+	Refuses string `json:"refuses,omitempty"`
+}
+
+// Seen is the cluster in this situation.
+func (s Situation) Seen(cluster *v1alpha1.ErlangCluster) seen.State {
+	state := seen.State{
+		Cluster:                cluster,
+		Names:                  certs.NamesOf(cluster, certs.DefaultDomain),
+		Now:                    Now,
+		Certificates:           map[string]*certmanager.Certificate{},
+		Secrets:                map[string]*corev1.Secret{},
+		AdmissionPolicyInForce: !s.AdmissionPolicyMissing,
+	}
+	s.addCredentials(&state)
+	s.addPods(&state)
+	for _, other := range s.Others {
+		kind, name, _ := strings.Cut(other, "/")
+		own(&state, empty(kind), kind, name)
+	}
+	if cluster.Spec.Cookie.SecretKeyRef != nil {
+		state.UserCookie = &seen.UserCookie{Found: s.UserCookie != nil}
+		if s.UserCookie != nil && s.UserCookie.Value != nil {
+			state.UserCookie.KeyFound, state.UserCookie.Value = true, []byte(*s.UserCookie.Value)
+		}
+	}
+	if ref := cluster.Spec.TLS.IssuerRef; ref != nil && ref.Group == certmanager.SchemeGroupVersion.Group {
+		state.Issuer = &seen.Issuer{Found: s.Issuer != nil}
+		if s.Issuer != nil {
+			state.Issuer.Refuses = s.Issuer.Refuses
+		}
+	}
+	return state
+}
+
+func (s Situation) addCredentials(state *seen.State) {
+	names := state.Names
+	if s.Cookie != "" {
+		secret := &corev1.Secret{Data: map[string][]byte{certs.CookieKey: []byte(s.Cookie)}}
+		own(state, secret, "Secret", names.CookieSecret())
+		state.Secrets[secret.Name] = secret
+	}
+	if s.CA != "" {
+		ca := certstest.NewAuthority(s.CA).Certificate
+		s.addCertificate(state, names.CA(), certstest.PEM(ca), nil)
+	}
+	for _, issued := range s.Issued {
+		host := names.Host(issued.To)
+		if issued.To == names.Probe() {
+			host = names.ProbeHost()
+		}
+		ca := certstest.NewAuthority(issued.By)
+		leaf := ca.Issue(host, issued.edit)
+		var caCrt []byte
+		if issued.WithCA {
+			caCrt = certstest.PEM(ca.Certificate)
+		}
+		s.addCertificate(state, names.Certificate(issued.To), certstest.PEM(leaf), caCrt)
+	}
+	for _, owner := range s.Requested {
+		certificate := &certmanager.Certificate{}
+		own(state, certificate, "Certificate", names.Certificate(owner))
+		state.Certificates[certificate.Name] = certificate
+	}
+	if len(s.Trust) > 0 {
+		trust := certs.Trust{}
+		for _, ca := range s.Trust {
+			trust = trust.With(certstest.NewAuthority(ca).Certificate)
+		}
+		state.Distribution = &corev1.ConfigMap{Data: map[string]string{
+			certs.TrustKey: trust.PEM(), certs.OptionsKey: certs.Options(),
+		}}
+		own(state, state.Distribution, "ConfigMap", names.Distribution())
+	}
+}
+
+// addCertificate adds a Certificate, and the Secret that cert-manager made for it.
+func (s Situation) addCertificate(state *seen.State, name string, tlsCrt, caCrt []byte) {
+	certificate := &certmanager.Certificate{Status: certmanager.CertificateStatus{
+		Conditions: []certmanager.CertificateCondition{{
+			Type: certmanager.CertificateConditionReady, Status: certmanagermeta.ConditionTrue, Reason: "Ready",
+		}},
+	}}
+	own(state, certificate, "Certificate", name)
+	state.Certificates[name] = certificate
+
+	secret := &corev1.Secret{Data: map[string][]byte{corev1.TLSCertKey: tlsCrt}}
+	if caCrt != nil {
+		secret.Data["ca.crt"] = caCrt
+	}
+	own(state, secret, "Secret", name)
+	secret.Annotations = map[string]string{certmanager.CertificateNameKey: name}
+	if s.Unowned {
+		secret.OwnerReferences = nil
+		state.Owned = slices.DeleteFunc(state.Owned, func(o seen.Object) bool { return o == seen.Object(secret) })
+	}
+	state.Secrets[name] = secret
+}
+
+func (s Situation) addPods(state *seen.State) {
+	if s.StatefulSet != nil {
+		set := &appsv1.StatefulSet{Spec: appsv1.StatefulSetSpec{Replicas: &s.StatefulSet.Replicas}}
+		own(state, set, "StatefulSet", state.Names.StatefulSet())
+		state.StatefulSet = set
+	}
+	for _, pod := range s.Pods {
+		state.Pods = append(state.Pods, pod.object(state))
+	}
+}
+
+func (p Pod) object(state *seen.State) corev1.Pod {
+	object := corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Name: p.Name, Namespace: state.Names.Namespace,
+		UID: types.UID("uid-of-pod-" + p.Name), ResourceVersion: "7",
+		CreationTimestamp: metav1.NewTime(certstest.Start.Add(time.Hour)),
+	}}
+	secret := state.Names.Certificate(p.Name)
+	if p.WithoutIdentity {
+		secret = "erlang-operator-admission-policy-missing"
+	}
+	object.Spec.Volumes = []corev1.Volume{{Name: "erlang-operator-tls", VolumeSource: corev1.VolumeSource{
+		Secret: &corev1.SecretVolumeSource{SecretName: secret},
+	}}}
+	object.Status.Phase = p.Phase
+	if p.Phase == "" {
+		object.Status.Phase = corev1.PodRunning
+	}
+	if p.Leaving {
+		object.DeletionTimestamp = &metav1.Time{Time: Now}
+	}
+	return object
+}
+
+func (i Issued) edit(certificate *x509.Certificate) {
+	if i.NotAfter != nil {
+		certificate.NotAfter = i.NotAfter.Time
+	}
+}
+
+// own makes an object the cluster's, as the API server would show it.
+func own(state *seen.State, object seen.Object, kind, name string) {
+	object.GetObjectKind().SetGroupVersionKind(gvkOf(kind))
+	object.SetName(name)
+	object.SetNamespace(state.Names.Namespace)
+	object.SetUID(types.UID("uid-of-" + strings.ToLower(kind) + "-" + name))
+	object.SetResourceVersion("7")
+	object.SetOwnerReferences([]metav1.OwnerReference{
+		*metav1.NewControllerRef(state.Cluster, v1alpha1.SchemeGroupVersion.WithKind("ErlangCluster")),
+	})
+	state.Owned = append(state.Owned, object)
+}
+
+func empty(kind string) seen.Object {
+	object, err := scheme.New(gvkOf(kind))
+	if err != nil {
+		panic(fmt.Sprintf("a situation with a %s: %v", kind, err))
+	}
+	return object.(seen.Object)
+}
+
+// gvkOf finds the group and version of a kind.
+func gvkOf(kind string) schema.GroupVersionKind {
+	for gvk := range scheme.AllKnownTypes() {
+		if gvk.Kind == kind && gvk.Version == "v1" {
+			return gvk
+		}
+	}
+	panic(fmt.Sprintf("a situation with a %s, which is no kind of ours", kind))
+}
+
+var scheme = func() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		appsv1.AddToScheme, corev1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme, certmanager.AddToScheme,
+	} {
+		if err := add(scheme); err != nil {
+			panic(err)
+		}
+	}
+	return scheme
+}()
