@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"time"
 )
 
@@ -59,7 +60,7 @@ func (c *cluster) startAPIServer(ctx context.Context) error {
 		"--service-account-issuer=https://kubernetes.default.svc." + clusterDomain,
 		"--service-account-key-file=" + c.keyFile("service-account"),
 		"--service-account-signing-key-file=" + c.keyFile("service-account"),
-		"--service-cluster-ip-range=" + serviceRange.String(),
+		"--service-cluster-ip-range=" + joined(c.families, func(f family) netip.Prefix { return f.services }),
 		"--allow-privileged=true",
 	}}
 	return c.ensureServing(ctx, d, c.url(apiServerPort, "/readyz"), admin)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -20,6 +21,7 @@ import (
 const (
 	clusterMark = "ERLANG_OPERATOR_CLUSTER" // the checkout
 	daemonMark  = "ERLANG_OPERATOR_DAEMON"  // the daemon's name
+	startMark   = "ERLANG_OPERATOR_START"   // what it was started with
 )
 
 // A daemon is a program that runs as long as the cluster does.
@@ -31,13 +33,27 @@ type daemon struct {
 	within int
 }
 
-// ensure starts the daemon unless it runs already with the same arguments.
+// fingerprint stands for all that a start of the daemon depends on: arguments,
+// the program's version, and the content of its configuration.
+func (d daemon) fingerprint() string {
+	program, err := filepath.EvalSymlinks(d.args[0])
+	all := fmt.Sprintln(program, err, d.args)
+	for _, arg := range d.args {
+		if file, ok := strings.CutPrefix(arg, "--config="); ok {
+			content, err := os.ReadFile(file)
+			all += fmt.Sprintln(string(content), err)
+		}
+	}
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(all)))
+}
+
+// ensure starts the daemon, unless it runs already as it would be started.
 func (c *cluster) ensure(ctx context.Context, d daemon) error {
 	if running := c.find(d.name, d.args[0]); running != nil {
-		if slices.Equal(running.args(), d.args) {
+		if running.mark(startMark) == d.fingerprint() {
 			return nil
 		}
-		say("        %s runs with other arguments: restarting it", d.name)
+		say("        %s was started from another version or with other settings: restarting it", d.name)
 		if err := kill(ctx, func() processList { return matching(running.is) }); err != nil {
 			return err
 		}
@@ -62,6 +78,7 @@ func (c *cluster) start(d daemon) error {
 		"PATH=" + c.binDir() + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		clusterMark + "=" + c.checkout,
 		daemonMark + "=" + d.name,
+		startMark + "=" + d.fingerprint(),
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -181,11 +198,6 @@ func (p process) mark(name string) string {
 func (p process) program() string {
 	exe, _ := os.Readlink(p.file("exe"))
 	return filepath.Base(strings.TrimSuffix(exe, " (deleted)"))
-}
-
-func (p process) args() []string {
-	cmdline, _ := os.ReadFile(p.file("cmdline"))
-	return strings.Split(strings.TrimSuffix(string(cmdline), "\x00"), "\x00")
 }
 
 // isBelow says whether the process is below a cgroup, as the processes of

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,20 +42,43 @@ func TestADaemonIsFoundByItsMark(t *testing.T) {
 	}
 }
 
-func TestADaemonWithOtherArgumentsIsRestarted(t *testing.T) {
-	c := here(t)
-	d := daemon{name: "sleeper", args: []string{"sleep", "1000"}}
-	if err := c.ensure(t.Context(), d); err != nil {
-		t.Fatal(err)
+func TestADaemonIsRestartedWhenItsStartHasChanged(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(t *testing.T, d *daemon)
+	}{
+		{"other arguments", func(_ *testing.T, d *daemon) { d.args[2] = "sleep 2000 & wait" }},
+		{"other configuration", func(t *testing.T, d *daemon) {
+			file, _ := strings.CutPrefix(d.args[len(d.args)-1], "--config=")
+			if err := os.WriteFile(file, []byte("new"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"other version", func(t *testing.T, d *daemon) {
+			program := filepath.Join(t.TempDir(), "sh")
+			copyShell(t, program)
+			if err := link(program, d.args[0]); err != nil {
+				t.Fatal(err)
+			}
+		}},
 	}
-	first := awaitRunning(t, c, d)
-	d.args = []string{"sleep", "2000"}
-	if err := c.ensure(t.Context(), d); err != nil {
-		t.Fatal(err)
-	}
-	second := awaitRunning(t, c, d)
-	if first.isAlive() || second.pid == first.pid {
-		t.Errorf("%v, with the old arguments, still runs", first)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := here(t)
+			d := waiter(t)
+			if err := c.ensure(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+			first := awaitRunning(t, c, d)
+			test.change(t, &d)
+			if err := c.ensure(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+			second := awaitRunning(t, c, d)
+			if first.isAlive() || second.pid == first.pid {
+				t.Errorf("%v still runs as it was", first)
+			}
+		})
 	}
 }
 
@@ -123,10 +145,37 @@ func TestWaitingEndsAtItsDeadline(t *testing.T) {
 	}
 }
 
+// waiter is a daemon that waits, with a program and a configuration of its
+// own.
+func waiter(t *testing.T) daemon {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "v1"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	version, program, config := filepath.Join(dir, "v1", "sh"), filepath.Join(dir, "sh"), filepath.Join(dir, "config")
+	copyShell(t, version)
+	if err := errors.Join(link(version, program), os.WriteFile(config, []byte("old"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	return daemon{name: "waiter", args: []string{program, "-c", "sleep 1000 & wait", "--config=" + config}}
+}
+
+func copyShell(t *testing.T, to string) {
+	t.Helper()
+	content, err := os.ReadFile("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, content, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func awaitRunning(t *testing.T, c *cluster, d daemon) process {
 	t.Helper()
 	err := await(t.Context(), d.name, 10*time.Second, "", func(context.Context) error {
-		if p := c.find(d.name, d.args[0]); p == nil || !slices.Equal(p.args(), d.args) {
+		if p := c.find(d.name, d.args[0]); p == nil || p.mark(startMark) != d.fingerprint() {
 			return errors.New("not yet")
 		}
 		return nil

@@ -16,7 +16,7 @@ func (c *cluster) checkHost(ctx context.Context) error {
 		checkRoot(),
 		c.checkPlaces(),
 		checkNoOtherKubelet(),
-		checkAddressesAreFree(ctx),
+		c.checkAddressesAreFree(ctx),
 		checkCgroups(),
 		c.checkBridgedTraffic(ctx),
 	)

@@ -2,25 +2,11 @@ package main
 
 import (
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 
 	"github.com/erlang-operator/erlang-operator/hack/cache"
-)
-
-// The addresses of the cluster. They lie in corners of RFC 1918 that home
-// routers, VPNs and container engines do not use by default;
-// checkAddressesAreFree says so when a host uses them all the same.
-var (
-	nodeRange    = netip.MustParsePrefix("10.197.0.0/24")
-	podRange     = netip.MustParsePrefix("10.198.0.0/16")
-	serviceRange = netip.MustParsePrefix("10.96.0.0/16")
-
-	controlPlaneAddress = netip.MustParseAddr("10.197.0.1")
-	apiServerService    = netip.MustParseAddr("10.96.0.1")
-	dnsService          = netip.MustParseAddr("10.96.0.10")
 )
 
 const (
@@ -39,6 +25,7 @@ const machineDir = "/run/erlang-operator-cluster"
 type cluster struct {
 	checkout string
 	cache    string
+	families []family
 	nodes    []node
 	// started tells of each daemon that this process has started whether it
 	// has ended.
@@ -57,6 +44,9 @@ func locate() (*cluster, error) {
 		return nil, err
 	}
 	c := &cluster{checkout: checkout, cache: cacheRoot, started: map[string]func() error{}}
+	if c.families, err = wantedFamilies(); err != nil {
+		return nil, err
+	}
 	count, err := c.nodeCount()
 	if err != nil {
 		return nil, err

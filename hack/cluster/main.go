@@ -21,6 +21,7 @@ const usage = `Runs Kubernetes on this machine.
   cluster build [PROGRAM...]       build programs without starting anything, and print their directory
 
 NODES                   number of nodes (default 1)
+IPV6                    1 for pods and Services with IPv6 addresses as well
 ERLANG_OPERATOR_CACHE   where built programs and images are kept
 `
 

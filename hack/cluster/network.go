@@ -21,10 +21,28 @@ func (c *cluster) ensureBridge(ctx context.Context) error {
 			return fmt.Errorf("%w; the kernel needs the bridge module", err)
 		}
 	}
-	return each(ctx,
-		fmt.Sprintf("ip address replace %s/%d dev %s", controlPlaneAddress, nodeRange.Bits(), bridge),
-		fmt.Sprintf("ip link set %s up", bridge),
-	)
+	commands := []string{fmt.Sprintf("ip link set %s up", bridge)}
+	for _, f := range c.families {
+		commands = append(commands, fmt.Sprintf("ip address replace %s/%d dev %s%s", f.controlPlane(), f.nodes.Bits(), bridge, f.atOnce()))
+	}
+	return each(ctx, commands...)
+}
+
+// atOnce says that nobody else can have an address, so that it need not wait
+// for others to object.
+func (f family) atOnce() string {
+	if f.nodes.Addr().Is4() {
+		return ""
+	}
+	return " nodad"
+}
+
+// forwarding is the setting that makes a router of a node.
+func (f family) forwarding() string {
+	if f.nodes.Addr().Is4() {
+		return "net.ipv4.ip_forward=1"
+	}
+	return "net.ipv6.conf.all.forwarding=1"
 }
 
 func hasLink(name string) bool {
@@ -43,27 +61,35 @@ func (n node) ensureLink(ctx context.Context, pid int) error {
 		}
 	}
 	inside := strings.Join(enter(pid), " ") + " "
-	return each(ctx,
+	commands := []string{
 		fmt.Sprintf("ip link set %s master %s up", n.link, bridge),
-		inside+"ip link set lo up",
-		fmt.Sprintf(inside+"ip address replace %s/%d dev eth0", n.address, nodeRange.Bits()),
-		inside+"ip link set eth0 up",
-		fmt.Sprintf(inside+"ip route replace %s via %s", serviceRange, controlPlaneAddress),
-		inside+"sysctl -q -w net.ipv4.ip_forward=1",
-	)
+		inside + "ip link set lo up",
+		inside + "ip link set eth0 up",
+	}
+	for _, f := range n.families {
+		commands = append(commands,
+			fmt.Sprintf(inside+"ip address replace %s/%d dev eth0%s", f.node(n.number), f.nodes.Bits(), f.atOnce()),
+			fmt.Sprintf(inside+"ip route replace %s via %s", f.services, f.controlPlane()),
+			inside+"sysctl -q -w "+f.forwarding(),
+		)
+	}
+	return each(ctx, commands...)
 }
 
 // ensureRoutes lets the host reach every pod, and each node the pods of the
 // others. Services are reached from the host through the first node, which
 // translates as it does for its own.
 func (c *cluster) ensureRoutes(ctx context.Context) error {
-	commands := []string{fmt.Sprintf("ip route replace %s via %s dev %s", serviceRange, c.nodes[0].address, bridge)}
-	for _, to := range c.nodes {
-		route := fmt.Sprintf("ip route replace %s via %s", to.pods, to.address)
-		commands = append(commands, route)
-		for _, from := range c.nodes {
-			if from != to {
-				commands = append(commands, strings.Join(enter(from.holder()), " ")+" "+route)
+	var commands []string
+	for _, f := range c.families {
+		commands = append(commands, fmt.Sprintf("ip route replace %s via %s dev %s", f.services, f.node(1), bridge))
+		for _, to := range c.nodes {
+			route := fmt.Sprintf("ip route replace %s via %s", f.podsOf(to.number), f.node(to.number))
+			commands = append(commands, route)
+			for _, from := range c.nodes {
+				if from.number != to.number {
+					commands = append(commands, strings.Join(enter(from.holder()), " ")+" "+route)
+				}
 			}
 		}
 	}
@@ -72,29 +98,35 @@ func (c *cluster) ensureRoutes(ctx context.Context) error {
 
 // checkAddressesAreFree finds routes of the host, other than those made here,
 // that overlap with the cluster's ranges.
-func checkAddressesAreFree(ctx context.Context) error {
-	text, err := output(ctx, "ip", "-json", "-4", "route", "show", "table", "all")
-	if err != nil {
-		return err
-	}
+func (c *cluster) checkAddressesAreFree(ctx context.Context) error {
 	var routes []route
-	if err := json.Unmarshal([]byte(text), &routes); err != nil {
-		return fmt.Errorf("read the host's routes: %w", err)
+	for _, version := range []string{"-4", "-6"} {
+		text, err := output(ctx, "ip", "-json", version, "route", "show", "table", "all")
+		if err != nil {
+			return err
+		}
+		var some []route
+		if err := json.Unmarshal([]byte(text), &some); err != nil {
+			return fmt.Errorf("read the host's routes: %w", err)
+		}
+		routes = append(routes, some...)
 	}
-	return overlapping(routes)
+	return overlapping(routes, c.families)
 }
 
 type route struct{ Dst, Dev string }
 
-func overlapping(routes []route) error {
+func overlapping(routes []route, families []family) error {
 	for _, r := range routes {
 		prefix, ok := r.prefix()
 		if !ok || r.Dev == bridge {
 			continue
 		}
-		for _, ours := range []netip.Prefix{nodeRange, podRange, serviceRange} {
-			if prefix.Overlaps(ours) {
-				return fmt.Errorf("the host routes %s to %s, and the cluster needs %s: remove that route, or change the ranges in hack/cluster/layout.go", r.Dst, r.Dev, ours)
+		for _, f := range families {
+			for _, ours := range []netip.Prefix{f.nodes, f.pods, f.services} {
+				if prefix.Overlaps(ours) {
+					return fmt.Errorf("the host routes %s to %s, and the cluster needs %s: remove that route, or change the ranges in hack/cluster/addresses.go", r.Dst, r.Dev, ours)
+				}
 			}
 		}
 	}

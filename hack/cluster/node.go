@@ -18,31 +18,25 @@ import (
 // containerd, kubelet and kube-proxy run.
 type node struct {
 	*cluster
-	name    string
-	dir     string
-	link    string // the host's end of its link
-	address netip.Addr
-	pods    netip.Prefix
+	number int
+	name   string
+	dir    string
+	link   string // the host's end of its link
 }
 
 func newNode(c *cluster, number int) node {
 	name := fmt.Sprintf("worker-%d", number)
 	return node{
 		cluster: c,
+		number:  number,
 		name:    name,
 		dir:     c.path(name),
 		link:    fmt.Sprintf(linkPrefix+"-w%d", number),
-		address: numbered(nodeRange, 3, 10+number),
-		pods:    netip.PrefixFrom(numbered(podRange, 2, number), 24),
 	}
 }
 
-// numbered is the address of a range with one of its bytes set.
-func numbered(within netip.Prefix, index, value int) netip.Addr {
-	bytes := within.Addr().As4()
-	bytes[index] = byte(value)
-	return netip.AddrFrom4(bytes)
-}
+// address is the node's own, of the family that Kubernetes knows it by.
+func (n node) address() netip.Addr { return ipv4.node(n.number) }
 
 // unshareScript becomes the process that holds a node's namespaces. The node's
 // own /run is empty and in memory, its /var is a directory of the checkout's;
@@ -147,9 +141,9 @@ func (n node) startKubelet(ctx context.Context) error {
 		"--config="+config,
 		"--kubeconfig="+n.kubeconfigOf(n.identity()),
 		"--hostname-override="+n.name,
-		"--node-ip="+n.address.String(),
+		"--node-ip="+joined(n.families, func(f family) netip.Addr { return f.node(n.number) }),
 	)
-	return n.ensureServing(ctx, d, fmt.Sprintf("https://%s:10250/healthz", n.address), admin)
+	return n.ensureServing(ctx, d, fmt.Sprintf("https://%s:10250/healthz", n.address()), admin)
 }
 
 func (n node) startProxy(ctx context.Context) error {
@@ -184,6 +178,15 @@ func (n node) ctr(ctx context.Context, args ...string) (string, error) {
 	return n.inside(ctx, append([]string{n.bin("ctr"), "--namespace=k8s.io"}, args...)...)
 }
 
+// pods are the ranges of the node's pods.
+func (n node) pods() []netip.Prefix {
+	var ranges []netip.Prefix
+	for _, f := range n.families {
+		ranges = append(ranges, f.podsOf(n.number))
+	}
+	return ranges
+}
+
 //go:embed templates
 var templates embed.FS
 
@@ -196,10 +199,10 @@ func (n node) writeConfig(name string) (string, error) {
 	var text bytes.Buffer
 	err = t.Execute(&text, map[string]any{
 		"Name":            n.name,
-		"Address":         n.address,
+		"Address":         n.address(),
 		"Cgroup":          n.cgroup(),
-		"Pods":            n.pods,
-		"PodRange":        podRange,
+		"Pods":            n.pods(),
+		"ClusterCIDR":     joined(n.families, func(f family) netip.Prefix { return f.pods }),
 		"DNS":             dnsService,
 		"Domain":          clusterDomain,
 		"CA":              n.certFile(kubernetesCA),

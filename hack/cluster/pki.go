@@ -60,7 +60,7 @@ func (n node) identity() identity {
 		commonName:   "system:node:" + n.name,
 		organization: "system:nodes",
 		hosts:        []string{n.name},
-		addresses:    []netip.Addr{n.address},
+		addresses:    []netip.Addr{n.address()},
 	}
 }
 
