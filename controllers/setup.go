@@ -15,11 +15,11 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
@@ -98,8 +98,19 @@ const (
 
 // SetupWithManager starts watching.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	// The manager's own cache sees labelled Secrets only. This one sees all of them,
+	// without their contents.
+	secrets, err := cache.New(mgr.GetConfig(), cache.Options{
+		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), DefaultTransform: cache.TransformStripManagedFields(),
+	})
+	if err != nil {
+		return fmt.Errorf("make the cache of Secrets: %w", err)
+	}
+	if err := mgr.Add(secrets); err != nil {
+		return err
+	}
 	r.observer = &observe.Observer{
-		Cached: r.Client, Live: mgr.GetAPIReader(), Domain: r.Operator.Domain, Clock: clock.RealClock{},
+		Cached: r.Client, Secrets: secrets, Live: mgr.GetAPIReader(), Domain: r.Operator.Domain, Clock: clock.RealClock{},
 	}
 	r.applier = &apply.Applier{Client: r.Client, Live: mgr.GetAPIReader()}
 
@@ -133,7 +144,8 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		controller.Watches(kind, handler.EnqueueRequestsFromMapFunc(byLabel))
 	}
 	return controller.
-		Watches(observe.SecretMetadata(), handler.EnqueueRequestsFromMapFunc(r.referrers(cookieSecretField)), builder.OnlyMetadata).
+		WatchesRawSource(source.Kind[client.Object](secrets, observe.SecretMetadata(),
+			handler.TypedEnqueueRequestsFromMapFunc(r.referrers(cookieSecretField)))).
 		Watches(&certmanager.Issuer{}, handler.EnqueueRequestsFromMapFunc(r.referrers(issuerField))).
 		Watches(&certmanager.ClusterIssuer{}, handler.EnqueueRequestsFromMapFunc(r.referrers(issuerField))).
 		Watches(&admissionv1.MutatingAdmissionPolicy{}, handler.EnqueueRequestsFromMapFunc(r.everybody)).

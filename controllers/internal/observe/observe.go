@@ -38,6 +38,8 @@ const AdmissionPolicy = "erlang-operator-member-identity"
 type Observer struct {
 	// Cached reads what is watched.
 	Cached client.Client
+	// Secrets reads the metadata of all Secrets.
+	Secrets client.Reader
 	// Live reads the Secrets of users, whose contents no cache of ours may hold.
 	Live client.Reader
 	// Domain of the Kubernetes cluster's DNS.
@@ -175,7 +177,7 @@ func (o *Observer) userCookie(ctx context.Context, state *seen.State) error {
 	state.UserCookie = &seen.UserCookie{}
 	key := types.NamespacedName{Namespace: state.Names.Namespace, Name: ref.Name}
 	head := SecretMetadata()
-	if err := o.Cached.Get(ctx, key, head); err != nil {
+	if err := o.Secrets.Get(ctx, key, head); err != nil {
 		return ignoreNotFound(err, "look for Secret %s", key)
 	}
 	data, err := o.secretData(ctx, key, head)
