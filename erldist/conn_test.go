@@ -366,3 +366,29 @@ func TestSeveralAddresses(t *testing.T) {
 		t.Errorf("an address of the other family gives %v", err)
 	}
 }
+
+// However many addresses a host has, connecting takes one stage's time.
+func TestSeveralSilentAddresses(t *testing.T) {
+	const limit = 80 * time.Millisecond
+	tried := 0
+	d := Dialer{
+		Port:     9100,
+		Timeouts: map[Stage]time.Duration{StageConnectDistribution: limit},
+		Resolve: func(context.Context, string) ([]string, error) {
+			return []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"}, nil
+		},
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			tried++
+			<-ctx.Done()
+			return nil, ctx.Err()
+		},
+	}
+	start := time.Now()
+	_, err := d.Dial(testContext(t), testNode)
+	if took := time.Since(start); took < limit || took > limit+100*time.Millisecond {
+		t.Errorf("took %s with a limit of %s", took, limit)
+	}
+	if !errors.Is(err, context.DeadlineExceeded) || tried != 4 {
+		t.Errorf("got %v after %d addresses, want 4", err, tried)
+	}
+}

@@ -164,10 +164,7 @@ func (a *attempt) run(ctx context.Context, stage Stage, address string, received
 		a.trace.StageStart(stage, address)
 	}
 	start := time.Now()
-	limited, cancel := ctx, context.CancelFunc(func() {})
-	if limit := a.dialer.Timeouts[stage]; limit > 0 {
-		limited, cancel = context.WithTimeout(ctx, limit)
-	}
+	limited, cancel := a.limit(ctx, stage)
 	err := step(limited)
 	took := time.Since(start)
 	if err != nil {
@@ -181,6 +178,14 @@ func (a *attempt) run(ctx context.Context, stage Stage, address string, received
 		a.trace.StageDone(StageReport{Stage: stage, Address: address, Start: start, Duration: took, Err: err})
 	}
 	return err
+}
+
+// limit ends a context when the stage's time is over.
+func (a *attempt) limit(ctx context.Context, stage Stage) (context.Context, context.CancelFunc) {
+	if limit := a.dialer.Timeouts[stage]; limit > 0 {
+		return context.WithTimeout(ctx, limit)
+	}
+	return ctx, func() {}
 }
 
 // failure gives an error its stage and a shape that callers can classify.
@@ -228,10 +233,13 @@ func (d *Dialer) resolve(ctx context.Context, host string) ([]string, error) {
 	return fitting, nil
 }
 
-// connect tries the addresses in turn and returns the first error if none works.
+// connect tries the addresses in turn and returns the first error if none works. They
+// share the time of one stage.
 func (a *attempt) connect(ctx context.Context, stage Stage, addresses []string, port uint16) (conn *countingConn, address string, err error) {
-	for _, ip := range addresses {
-		c, e := a.connectTo(ctx, stage, net.JoinHostPort(ip, strconv.Itoa(int(port))))
+	ctx, cancel := a.limit(ctx, stage)
+	defer cancel()
+	for i, ip := range addresses {
+		c, e := a.connectWithin(ctx, len(addresses)-i, stage, net.JoinHostPort(ip, strconv.Itoa(int(port))))
 		if e == nil {
 			return c, ip, nil
 		}
@@ -243,6 +251,16 @@ func (a *attempt) connect(ctx context.Context, stage Stage, addresses []string, 
 		}
 	}
 	return nil, "", err
+}
+
+// connectWithin leaves time for the other addresses that are still to be tried.
+func (a *attempt) connectWithin(ctx context.Context, candidates int, stage Stage, address string) (*countingConn, error) {
+	if end, ok := ctx.Deadline(); ok && candidates > 1 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/time.Duration(candidates))
+		defer cancel()
+	}
+	return a.connectTo(ctx, stage, address)
 }
 
 func (a *attempt) connectTo(ctx context.Context, stage Stage, address string) (*countingConn, error) {

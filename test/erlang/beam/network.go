@@ -34,7 +34,8 @@ type Network struct {
 type Host struct {
 	// Name is the host's full name, the right half of the names of its nodes.
 	Name string
-	// Address and Address6 are its IPv4 and its IPv6 address.
+	// Address and Address6 are its IPv4 and its IPv6 address. The name resolves to
+	// the first, see Network.SetName.
 	Address, Address6 string
 
 	network   *Network
@@ -118,7 +119,7 @@ func (n *Network) Host(label string) *Host {
 	n.addNamespace(h.namespace)
 	mustIP(n.t, "-n", n.bridge, "link", "add", h.link, "type", "veth", "peer", "name", "eth0", "netns", h.namespace)
 	h.plugIn()
-	n.SetName(h.Name, h.Address, h.Address6)
+	n.SetName(h.Name, h.Address)
 	return h
 }
 
@@ -193,9 +194,9 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 	return dialFrom(n.bridge)(ctx, network, address)
 }
 
-// Dialer returns a Dialer on the bridge for IPv4, without cookie and TLS.
+// Dialer returns a Dialer on the bridge, without cookie and TLS.
 func (n *Network) Dialer() *erldist.Dialer {
-	return &erldist.Dialer{Network: "tcp4", Host: "probe." + Domain, Resolve: n.Resolve, DialContext: n.DialContext}
+	return &erldist.Dialer{Host: "probe." + Domain, Resolve: n.Resolve, DialContext: n.DialContext}
 }
 
 // Blackhole makes everything that the host would send vanish, so that whoever

@@ -36,7 +36,8 @@ type Options struct {
 	// it registers with the host's EPMD, see Host.EPMD, and listens on a port from
 	// 9100 to 9109.
 	FixedPort uint16
-	// IPv6 makes distribution run over IPv6.
+	// IPv6 makes distribution run over IPv6, and the host's name resolve to its
+	// IPv6 address.
 	IPv6 bool
 	// Files are written before the node starts, see Node.WriteFile.
 	Files map[string][]byte
@@ -121,6 +122,9 @@ func (h *Host) Launch(options Options) *Node {
 	if options.ShortName {
 		label, _, _ := strings.Cut(h.Name, ".")
 		n.Name = options.Name + "@" + label
+	}
+	if options.IPv6 {
+		h.network.SetName(h.Name, h.Address6)
 	}
 	if options.TLS != nil {
 		n.writeTLS()
@@ -207,9 +211,6 @@ func (n *Node) Dialer() *erldist.Dialer {
 	d := n.Host.network.Dialer()
 	d.Cookie = erldist.NewCookie(n.options.Cookie)
 	d.Port = n.options.FixedPort
-	if n.options.IPv6 {
-		d.Network = "tcp6"
-	}
 	return d
 }
 
