@@ -17,7 +17,8 @@ func expected(cluster *v1alpha1.ErlangCluster, names certs.Names, previous *v1al
 	distribution := cluster.Spec.Distribution
 	members := make([]sweep.Member, 0, replicas)
 	for _, pod := range names.Pods(replicas) {
-		member := sweep.Member{Target: verify.Target{Node: names.Node(pod)}}
+		// Nodes run inet_tls, which is IPv4.
+		member := sweep.Member{Target: verify.Target{Node: names.Node(pod), Network: "tcp4"}}
 		if distribution.Discovery == v1alpha1.DiscoveryFixedPort {
 			member.FixedPort = uint16(distribution.Ports.Min)
 		} else {

@@ -209,7 +209,7 @@ func TestExpected(t *testing.T) {
 		"one by default": {
 			distribution: v1alpha1.DistributionSpec{Discovery: v1alpha1.DiscoveryEPMD, Ports: v1alpha1.PortRange{Min: 9100, Max: 9109}},
 			want: []sweep.Member{{Target: verify.Target{
-				Node: "chat@chat-0.chat-nodes.default.svc.cluster.local", Ports: verify.PortRange{Min: 9100, Max: 9109},
+				Node: "chat@chat-0.chat-nodes.default.svc.cluster.local", Network: "tcp4", Ports: verify.PortRange{Min: 9100, Max: 9109},
 			}}},
 		},
 		"none": {replicas: new(int32), want: []sweep.Member{}},
@@ -217,7 +217,9 @@ func TestExpected(t *testing.T) {
 			distribution: v1alpha1.DistributionSpec{
 				NodeBasename: "node", Discovery: v1alpha1.DiscoveryFixedPort, Ports: v1alpha1.PortRange{Min: 4370, Max: 9109},
 			},
-			want: []sweep.Member{{Target: verify.Target{Node: "node@chat-0.chat-nodes.default.svc.cluster.local", FixedPort: 4370}}},
+			want: []sweep.Member{{Target: verify.Target{
+				Node: "node@chat-0.chat-nodes.default.svc.cluster.local", Network: "tcp4", FixedPort: 4370,
+			}}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -113,8 +113,17 @@ func (p *pass) close() {
 	}
 }
 
+// verify takes a second try where time ran out: some lost packets, or a machine that
+// was busy for a moment, are no verdict on a node.
 func (p *pass) verify(ctx context.Context, i int) {
-	p.outcomes[i].Verdict, p.sessions[i] = p.verifier.Verify(ctx, p.members[i].Target)
+	for range 2 {
+		p.outcomes[i].Verdict, p.sessions[i] = p.verifier.Verify(ctx, p.members[i].Target)
+		switch p.outcomes[i].Reason {
+		case v1alpha1.ReasonConnectionTimedOut, v1alpha1.ReasonHandshakeTimedOut:
+		default:
+			return
+		}
+	}
 }
 
 // look asks every verified node whom it is linked to. One that does not answer any

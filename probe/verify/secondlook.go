@@ -55,6 +55,7 @@ func (v *Verifier) namesAt(ctx context.Context, target Target) []string {
 	_, host, _ := erldist.SplitNodeName(target.Node)
 	dialer := v.stranger()
 	dialer.EPMDPort = target.EPMDPort
+	dialer.Network = target.Network
 	lines, err := dialer.Names(ctx, host)
 	if err != nil {
 		return nil

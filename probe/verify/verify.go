@@ -20,6 +20,9 @@ type Target struct {
 	Ports PortRange
 	// EPMDPort is the port of epmd. 0 means 4369.
 	EPMDPort uint16
+	// Network is tcp4 for a node that runs inet_tls, tcp6 for inet6_tls. Empty means
+	// whatever address its host has.
+	Network string
 }
 
 // PortRange is a range of TCP ports, both ends included.
@@ -117,6 +120,7 @@ func (v *Verifier) dialer(target Target, seen *observation) *erldist.Dialer {
 	d.Cookie = v.Credentials.Cookie
 	d.Port = target.FixedPort
 	d.EPMDPort = target.EPMDPort
+	d.Network = target.Network
 	d.Timeouts = map[erldist.Stage]time.Duration{
 		erldist.StageResolve:             v.Limits.Resolve,
 		erldist.StageConnect:             v.Limits.Connect,

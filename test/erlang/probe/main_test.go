@@ -81,7 +81,7 @@ func (c *cluster) start(otp string, ordinal int) *beam.Node {
 }
 
 func target(node *beam.Node) verify.Target {
-	return verify.Target{Node: node.Name, FixedPort: port}
+	return verify.Target{Node: node.Name, FixedPort: port, Network: "tcp4"}
 }
 
 // sweep takes one pass over some nodes.
