@@ -3,11 +3,14 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
@@ -196,8 +199,12 @@ func (v view) again(expiry time.Time, expiryKnown bool) time.Duration {
 	return next
 }
 
-// changed compares the manager's part of a status with another.
+// changed compares the manager's part of a status with another. The API server has
+// an order of its own for conditions.
 func changed(had, has v1alpha1.ErlangClusterStatus) bool {
 	had.Mesh, has.Mesh = nil, nil
+	byType := func(a, b metav1.Condition) int { return cmp.Compare(a.Type, b.Type) }
+	had.Conditions = slices.SortedFunc(slices.Values(had.Conditions), byType)
+	has.Conditions = slices.SortedFunc(slices.Values(has.Conditions), byType)
 	return !equality.Semantic.DeepEqual(had, has)
 }

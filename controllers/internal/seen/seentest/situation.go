@@ -26,8 +26,9 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
 )
 
-// Now is when everything is seen: a day after the certificates were issued.
-var Now = certstest.Start.Add(24 * time.Hour)
+// Now is when everything is seen: a day and a half after the certificates were
+// issued.
+var Now = certstest.Start.Add(36 * time.Hour)
 
 // A Situation is what there is beside the ErlangCluster itself. The zero value is
 // that of a cluster that was made a moment ago.

@@ -1,0 +1,480 @@
+package report_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs/certstest"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/report"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen/seentest"
+)
+
+const text = `
+metadata: {name: chat, namespace: shop}
+spec:
+  replicas: 3
+  template: {spec: {containers: [{name: chat, image: "example.com/chat:1"}]}}
+`
+
+// A scene is a cluster, its plan, and what came of it.
+type scene struct {
+	seen.State
+	plan    plan.Plan
+	outcome report.Outcome
+}
+
+// whole is a cluster of so many nodes in which all is well.
+func whole(replicas int32) *scene {
+	cluster := seentest.MustCluster(text)
+	cluster.Spec.Replicas = &replicas
+	situation := seentest.Situation{
+		CA: "blue", Trust: []string{"blue"}, Cookie: "TheCookieOfTheCluster",
+		Issued:      []seentest.Issued{{To: "chat-probe", By: "blue"}},
+		StatefulSet: &seentest.StatefulSet{Replicas: replicas},
+	}
+	mesh := &v1alpha1.MeshStatus{
+		ObservedGeneration: cluster.Generation, HeartbeatTime: metav1.NewTime(seentest.Now.Add(-time.Minute)),
+		Components: 1, Links: replicas * (replicas - 1) / 2,
+	}
+	for ordinal := range replicas {
+		pod := fmt.Sprintf("chat-%d", ordinal)
+		situation.Issued = append(situation.Issued, seentest.Issued{To: pod, By: "blue"})
+		situation.Pods = append(situation.Pods, seentest.Pod{Name: pod})
+		mesh.Nodes = append(mesh.Nodes, v1alpha1.NodeStatus{
+			Pod: pod, Node: "chat@" + pod, Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified, Message: "Verified.",
+			OTPRelease: "27", Incarnation: 42, StartedAt: ptr.To(metav1.NewTime(seentest.Now.Add(-time.Hour))),
+			Links: replicas - 1, CertificateNotAfter: ptr.To(metav1.NewTime(certstest.End)),
+			Refusals: &v1alpha1.RefusalStatus{Incarnation: 42},
+		})
+	}
+	cluster.Status.Mesh = mesh
+	return &scene{State: situation.Seen(cluster)}
+}
+
+func (s *scene) node(ordinal int) *v1alpha1.NodeStatus { return &s.Cluster.Status.Mesh.Nodes[ordinal] }
+
+// describe reports, and holds what is reported against the rules.
+func (s *scene) describe(t failer) report.Report {
+	t.Helper()
+	told := report.Describe(s.State, s.plan, s.outcome)
+	checkDiscipline(t, s.Cluster, told.Status)
+	return told
+}
+
+func TestConditions(t *testing.T) {
+	failed := func(s *scene, ordinal int, stage v1alpha1.Stage, reason, message string) {
+		node := s.node(ordinal)
+		node.Stage, node.Reason, node.Message = stage, reason, message
+	}
+	waiting := func(pod *corev1.Pod, reason, message string) {
+		pod.Status.Phase = corev1.PodPending
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "chat",
+			State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}}}
+	}
+	conditionOf := func(s *scene, name string, condition certmanager.CertificateCondition) {
+		delete(s.Secrets, name)
+		s.Certificates[name] = &certmanager.Certificate{Status: certmanager.CertificateStatus{
+			Conditions: []certmanager.CertificateCondition{condition}}}
+	}
+	tests := map[string]struct {
+		replicas int32
+		edit     func(*scene)
+		ready    string // status and reason
+		reason   string // of Reconciling or Stalled
+		says     []string
+	}{
+		"all is well":           {edit: func(*scene) {}, ready: "True MeshVerified", says: []string{"All 3 nodes"}},
+		"one node":              {replicas: 1, edit: func(*scene) {}, ready: "True MeshVerified"},
+		"scaled to zero":        {replicas: -1, edit: func(*scene) {}, ready: "True ScaledToZero"},
+		"the probe never spoke": {edit: func(s *scene) { s.Cluster.Status.Mesh = nil }, ready: "False ProbeNotReporting", reason: "Reconciling ProbeNotReporting", says: []string{"kubectl logs deployment/chat-probe"}},
+		"the probe fell silent": {edit: func(s *scene) { s.Now = s.Now.Add(3 * time.Minute) }, ready: "False ProbeNotReporting", says: []string{"silent", "3m0s"}},
+		"a breath before that":  {edit: func(s *scene) { s.Now = s.Now.Add(2 * time.Minute) }, ready: "True MeshVerified"},
+		"the probe looks at an older spec": {
+			edit: func(s *scene) { s.Cluster.Generation = 2 }, ready: "True MeshVerified", reason: "Reconciling Progressing"},
+		"a cookie differs": {
+			edit: func(s *scene) {
+				failed(s, 1, v1alpha1.StageHandshake, v1alpha1.ReasonCookieMismatch, "It has another cookie. Restart it")
+			},
+			ready: "False CookieMismatch", says: []string{"Pod chat-1, stage Handshake: It has another cookie. Restart it."}},
+		"two nodes fail": {
+			edit: func(s *scene) {
+				failed(s, 1, v1alpha1.StageConnect, v1alpha1.ReasonConnectionRefused, "Nobody listens.")
+				failed(s, 2, v1alpha1.StageTLS, v1alpha1.ReasonCertificateExpired, "It expired.")
+			},
+			ready: "False ConnectionRefused", says: []string{"Pod chat-1", "Also: chat-2 (CertificateExpired)."}},
+		"a node was not looked at yet": {
+			edit:  func(s *scene) { s.Cluster.Status.Mesh.Nodes = s.Cluster.Status.Mesh.Nodes[:2] },
+			ready: "False Progressing", reason: "Reconciling Progressing", says: []string{"chat-2"}},
+		"two parts": {
+			edit: func(s *scene) {
+				s.Cluster.Status.Mesh.Components, s.Cluster.Status.Mesh.Links = 2, 1
+				s.node(2).MissingLinks = []string{"chat-0", "chat-1"}
+			},
+			ready: "False Partitioned", says: []string{"2 parts", "chat-2 is not linked to chat-0, chat-1"}},
+		"a link is missing": {
+			edit: func(s *scene) {
+				s.Cluster.Status.Mesh.Links = 2
+				s.node(0).MissingLinks, s.node(1).MissingLinks = []string{"chat-1"}, []string{"chat-0"}
+			},
+			ready: "False LinkMissing", says: []string{"2 of 3 links", "chat-0 is not linked to chat-1; chat-1 is not linked to chat-0"}},
+		"the refusals were not tried": {
+			edit: func(s *scene) { s.node(1).Refusals = nil }, ready: "False AwaitingProof", reason: "Reconciling AwaitingProof", says: []string{"chat-1"}},
+		"the refusals are of before a restart": {
+			edit: func(s *scene) { s.node(1).Incarnation = 43 }, ready: "False AwaitingProof", reason: "Reconciling AwaitingProof", says: []string{"chat-1"}},
+		"a node lets anybody in": {
+			edit: func(s *scene) {
+				s.node(2).Refusals.Accepted = []v1alpha1.RefusalTrial{v1alpha1.TrialPlaintext, v1alpha1.TrialNoCertificate}
+			},
+			ready: "False MutualTLSNotEnforced", says: []string{"chat-2", "Plaintext, NoCertificate"}},
+		"no cookie yet":       {edit: func(s *scene) { delete(s.Secrets, "chat-cookie") }, ready: "False Progressing", reason: "Reconciling Progressing"},
+		"no trust bundle yet": {edit: func(s *scene) { s.Distribution = nil }, ready: "False CertificatesPending", reason: "Reconciling CertificatesPending"},
+		"a certificate was not asked for yet": {
+			edit:  func(s *scene) { delete(s.Secrets, "chat-1-tls"); delete(s.Certificates, "chat-1-tls") },
+			ready: "False CertificatesPending", reason: "Reconciling CertificatesPending", says: []string{"chat-1-tls"}},
+		"a certificate is being issued": {
+			edit: func(s *scene) {
+				conditionOf(s, "chat-1-tls", certmanager.CertificateCondition{Type: certmanager.CertificateConditionIssuing, Status: certmanagermeta.ConditionTrue, Message: "Issuing certificate as Secret does not exist"})
+			},
+			ready: "False CertificatesPending", reason: "Reconciling CertificatesPending", says: []string{"chat-1-tls: Issuing certificate as Secret does not exist."}},
+		"a certificate was refused": {
+			edit: func(s *scene) {
+				conditionOf(s, "chat-1-tls", certmanager.CertificateCondition{Type: certmanager.CertificateConditionIssuing, Status: certmanagermeta.ConditionFalse, Reason: "Failed", Message: "not allowed here"})
+			},
+			ready: "False CertificateRefused", says: []string{"chat-1-tls", "not allowed here", "kubectl describe certificate chat-1-tls"}},
+		"a certificate expired": {
+			edit: func(s *scene) {
+				s.Now = certstest.End.Add(time.Hour)
+				s.Cluster.Status.Mesh.HeartbeatTime = metav1.NewTime(s.Now)
+			},
+			ready: "False CertificateExpired", says: []string{"Secret chat-0-tls expired at 2026-01-31"}},
+		"the trust bundle lost the CA": {
+			edit: func(s *scene) {
+				s.Distribution = seentest.Situation{Trust: []string{"green"}}.Seen(s.Cluster).Distribution
+			},
+			ready: "False CertificateUntrusted", says: []string{"chat-0-tls"}},
+		"a pod is missing": {
+			edit: func(s *scene) { s.Pods = s.Pods[:2] }, ready: "False PodsPending", reason: "Reconciling PodsPending", says: []string{"chat-2", "kubectl describe statefulset chat"}},
+		"a pod is leaving": {
+			edit:  func(s *scene) { s.Pods[1].DeletionTimestamp = &metav1.Time{Time: s.Now} },
+			ready: "False PodsPending", reason: "Reconciling PodsPending", says: []string{"chat-1 is being replaced"}},
+		"a pod finds no place": {
+			edit: func(s *scene) {
+				s.Pods[1].Status.Phase = corev1.PodPending
+				s.Pods[1].Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/1 nodes are available"}}
+			},
+			ready: "False PodsPending", reason: "Reconciling PodsPending", says: []string{"chat-1 is Pending: 0/1 nodes are available."}},
+		"an image is missing": {
+			edit: func(s *scene) { waiting(&s.Pods[1], "ImagePullBackOff", `Back-off pulling image "x"`) }, ready: "False PodFailing",
+			says: []string{"chat-1", "container chat: ImagePullBackOff", "kubectl describe pod chat-1"}},
+		"a node keeps crashing": {
+			edit: func(s *scene) { waiting(&s.Pods[1], "CrashLoopBackOff", "") }, ready: "False PodFailing", says: []string{"container chat: CrashLoopBackOff. See"}},
+		"a pod is being made": {
+			edit: func(s *scene) { waiting(&s.Pods[1], "ContainerCreating", "") }, ready: "False PodsPending", reason: "Reconciling PodsPending"},
+		"pods run an older template": {
+			edit: func(s *scene) {
+				s.StatefulSet.Status = appsv1.StatefulSetStatus{CurrentRevision: "a", UpdateRevision: "b", UpdatedReplicas: 1}
+			},
+			ready: "True MeshVerified", reason: "Reconciling RollingOut", says: []string{"1 of 3 pods"}},
+		"the StatefulSet was not looked at": {
+			edit: func(s *scene) { s.StatefulSet.Generation = 2 }, ready: "True MeshVerified", reason: "Reconciling RollingOut"},
+		"pods too many": {
+			edit: func(s *scene) { s.Pods = append(s.Pods, whole(4).Pods[3]) }, ready: "True MeshVerified", reason: "Reconciling ScalingDown", says: []string{"1 pods are leaving"}},
+		"the plan holds something back": {
+			edit:  func(s *scene) { s.plan.Holds = []plan.Hold{{Reason: "CertificatesPending", Message: "waiting for it"}} },
+			ready: "True MeshVerified", reason: "Reconciling CertificatesPending", says: []string{"waiting for it."}},
+		"somebody has to mend something": {
+			edit: func(s *scene) {
+				s.plan.Problems = []plan.Problem{{Reason: "IssuerNotFound", Message: "one thing"}, {Reason: "Rejected", Message: "another"}}
+				s.plan.Holds = []plan.Hold{{Reason: "CertificatesPending", Message: "waiting for it"}}
+			},
+			ready: "False IssuerNotFound", reason: "Stalled IssuerNotFound", says: []string{"one thing. another."}},
+		"the API server refuses": {
+			edit:  func(s *scene) { s.outcome = report.Outcome{Err: errors.New("spec.x: Invalid value"), Refused: true} },
+			ready: "False Rejected", reason: "Stalled Rejected", says: []string{"spec.x: Invalid value"}},
+		"a name is taken": {
+			edit: func(s *scene) {
+				s.outcome = report.Outcome{Err: errors.New(`Service "chat-nodes" exists`), Refused: true, Foreign: true}
+			},
+			ready: "False NameConflict", reason: "Stalled NameConflict", says: []string{`Service "chat-nodes" exists`, "Delete or rename"}},
+		"the API server is away": {
+			edit:  func(s *scene) { s.outcome = report.Outcome{Err: errors.New("connection refused")} },
+			ready: "True MeshVerified", reason: "Reconciling Progressing", says: []string{"connection refused"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			replicas := test.replicas
+			switch replicas {
+			case 0:
+				replicas = 3
+			case -1:
+				replicas = 0
+			}
+			s := whole(replicas)
+			test.edit(s)
+			conditions := s.describe(t).Status.Conditions
+			ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
+			if got := fmt.Sprintf("%s %s", ready.Status, ready.Reason); got != test.ready {
+				t.Errorf("Ready is %s (%s), want %s", got, ready.Message, test.ready)
+			}
+			got, message := "", ""
+			for _, condition := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled} {
+				if c := meta.FindStatusCondition(conditions, condition); c != nil {
+					got, message = c.Type+" "+c.Reason, c.Message
+				}
+			}
+			if got != test.reason {
+				t.Errorf("%q (%s), want %q", got, message, test.reason)
+			}
+			for _, says := range test.says {
+				if !strings.Contains(ready.Message+message, says) {
+					t.Errorf("neither Ready (%s) nor %s (%s) says %q", ready.Message, got, message, says)
+				}
+			}
+		})
+	}
+}
+
+func TestSharedIssuerWarns(t *testing.T) {
+	s := whole(3)
+	s.Cluster.Spec.TLS.IssuerRef = &v1alpha1.IssuerReference{Name: "corp", Kind: "ClusterIssuer", Group: "cert-manager.io"}
+	told := s.describe(t)
+	if !meta.IsStatusConditionTrue(told.Status.Conditions, v1alpha1.ConditionSharedIssuer) {
+		t.Error("no warning of the shared issuer")
+	}
+	if !meta.IsStatusConditionTrue(told.Status.Conditions, v1alpha1.ConditionReady) {
+		t.Error("a warning keeps the cluster from being ready")
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	s := whole(3)
+	s.node(1).Reason = v1alpha1.ReasonCookieMismatch
+	s.Cluster.Status.Mesh.Links = 1
+	status := s.describe(t).Status
+	want := v1alpha1.ErlangClusterStatus{
+		ObservedGeneration: 1, Replicas: 3, Nodes: "2/3", Links: "1/3", CertificatesExpire: "28d",
+		Selector: "erlang-operator.dev/cluster=chat,erlang-operator.dev/component=node",
+	}
+	status.Conditions = nil
+	if diff := cmp.Diff(want, status); diff != "" {
+		t.Errorf("status (-want +got):\n%s", diff)
+	}
+}
+
+func TestNumbersOfAMeshThatWasLarger(t *testing.T) {
+	s := whole(5)
+	s.Cluster.Spec.Replicas = ptr.To[int32](2)
+	if status := s.describe(t).Status; status.Nodes != "2/2" || status.Links != "1/1" {
+		t.Errorf("nodes %s, links %s, want 2/2 and 1/1", status.Nodes, status.Links)
+	}
+}
+
+func TestExpiryIsOfTheFirstThatExpires(t *testing.T) {
+	s := whole(3)
+	s.node(1).CertificateNotAfter = ptr.To(metav1.NewTime(seentest.Now.Add(5 * time.Hour)))
+	if got := s.describe(t).Status.CertificatesExpire; got != "5h" {
+		t.Errorf("certificates expire in %q, want 5h", got)
+	}
+	s.node(1).CertificateNotAfter = nil // not seen served: what is stored counts
+	if got := s.describe(t).Status.CertificatesExpire; got != "28d" {
+		t.Errorf("certificates expire in %q, want 28d", got)
+	}
+}
+
+// The time of a condition is when its status changed, not its message.
+func TestTransitionTimes(t *testing.T) {
+	s := whole(3)
+	first := s.describe(t).Status
+	later := func(minutes int) {
+		s.Now = seentest.Now.Add(time.Duration(minutes) * time.Minute)
+		s.Cluster.Status.Mesh.HeartbeatTime = metav1.NewTime(s.Now)
+	}
+	adopt := func(status v1alpha1.ErlangClusterStatus) {
+		status.Mesh = s.Cluster.Status.Mesh
+		s.Cluster.Status = status
+	}
+	since := func(status v1alpha1.ErlangClusterStatus, condition string) time.Time {
+		return meta.FindStatusCondition(status.Conditions, condition).LastTransitionTime.Time
+	}
+
+	adopt(first)
+	later(1)
+	if told := s.describe(t); told.Changed || len(told.Events) > 0 {
+		t.Errorf("nothing has changed, but the report has: %s", cmp.Diff(first, told.Status))
+	}
+
+	s.node(1).Reason, s.node(1).Message = v1alpha1.ReasonCookieMismatch, "It differs."
+	later(2)
+	second := s.describe(t).Status
+	if got := since(second, v1alpha1.ConditionReady); !got.Equal(s.Now) {
+		t.Errorf("Ready changed at %s, want now, %s", got, s.Now)
+	}
+	if got := since(second, v1alpha1.ConditionNodesReady); !got.Equal(seentest.Now) {
+		t.Errorf("NodesReady changed at %s, and did not", got)
+	}
+
+	adopt(second)
+	s.node(1).Reason = v1alpha1.ReasonConnectionRefused
+	later(3)
+	told := s.describe(t)
+	if !told.Changed {
+		t.Error("another reason is no change")
+	}
+	if got := since(told.Status, v1alpha1.ConditionReady); !got.Equal(seentest.Now.Add(2 * time.Minute)) {
+		t.Errorf("Ready is False since %s; only the reason changed", got)
+	}
+}
+
+// Conditions come back from the API server in an order of its own.
+func TestOrderOfConditionsIsNoChange(t *testing.T) {
+	s := whole(3)
+	status := s.describe(t).Status
+	for i, j := 0, len(status.Conditions)-1; i < j; i, j = i+1, j-1 {
+		status.Conditions[i], status.Conditions[j] = status.Conditions[j], status.Conditions[i]
+	}
+	status.Mesh = s.Cluster.Status.Mesh
+	s.Cluster.Status = status
+	if s.describe(t).Changed {
+		t.Error("the order of conditions counts as a change")
+	}
+}
+
+func TestEvents(t *testing.T) {
+	s := whole(3)
+	expect := func(want ...string) {
+		t.Helper()
+		told := s.describe(t)
+		var got []string
+		for _, event := range told.Events {
+			got = append(got, event.Type+" "+event.Reason)
+			if event.Message == "" {
+				t.Errorf("event %s says nothing", event.Reason)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+		mesh := s.Cluster.Status.Mesh
+		s.Cluster.Status = told.Status
+		s.Cluster.Status.Mesh = mesh
+	}
+	pods := s.Pods
+	s.Pods = nil
+	expect("Normal PodsPending")
+	expect()
+	s.Pods = pods
+	expect("Normal MeshVerified")
+	s.node(1).Reason = v1alpha1.ReasonCookieMismatch
+	expect("Warning CookieMismatch")
+	s.node(1).Message = "Said in other words."
+	expect()
+	s.node(1).Reason = v1alpha1.ReasonVerified
+	expect("Normal MeshVerified")
+	s.plan.Problems = []plan.Problem{{Reason: v1alpha1.ReasonIssuerNotFound, Message: "none"}}
+	s.Cluster.Spec.TLS.IssuerRef = &v1alpha1.IssuerReference{Name: "corp", Kind: "Issuer", Group: "cert-manager.io"}
+	expect("Warning IssuerNotFound", "Warning IssuerRefSet")
+}
+
+func TestJoined(t *testing.T) {
+	tests := map[string]struct {
+		edit func(*scene)
+		want []string
+	}{
+		"all of them":          {func(*scene) {}, []string{"chat-0", "chat-1", "chat-2"}},
+		"not who is not there": {func(s *scene) { s.Pods = s.Pods[:2] }, []string{"chat-0", "chat-1"}},
+		"not who fails":        {func(s *scene) { s.node(1).Reason = v1alpha1.ReasonCookieMismatch }, []string{"chat-0", "chat-2"}},
+		"not who is alone":     {func(s *scene) { s.node(1).MissingLinks = []string{"chat-0"} }, []string{"chat-0", "chat-2"}},
+		"though a peer fails": {func(s *scene) {
+			s.node(0).Reason = v1alpha1.ReasonConnectionRefused
+			s.node(1).MissingLinks = []string{"chat-0"}
+		}, []string{"chat-1", "chat-2"}},
+		"not who was told": {func(s *scene) {
+			s.Pods[1].Status.Conditions = []corev1.PodCondition{{Type: v1alpha1.ReadinessGate, Status: corev1.ConditionTrue}}
+		}, []string{"chat-0", "chat-2"}},
+		"not who is younger than the verdict": {func(s *scene) { s.Pods[1].CreationTimestamp = metav1.NewTime(seentest.Now) }, []string{"chat-0", "chat-2"}},
+		"not who may be":                      {func(s *scene) { s.node(1).StartedAt = nil }, []string{"chat-0", "chat-2"}},
+		"nobody without a verdict":            {func(s *scene) { s.Cluster.Status.Mesh = nil }, nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := whole(3)
+			test.edit(s)
+			var got []string
+			for _, pod := range s.describe(t).Joined {
+				got = append(got, pod.Name)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("joined (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A status must stay readable, and below what etcd takes, when all of it is bad.
+func TestAHundredFailuresStayBounded(t *testing.T) {
+	s := whole(100)
+	for i := range s.Cluster.Status.Mesh.Nodes {
+		node := s.node(i)
+		node.Stage, node.Reason, node.Message = v1alpha1.StageTLS, v1alpha1.ReasonClientCertificateRejected, strings.Repeat("ü", 512)
+	}
+	s.describe(t) // checks the length of each message
+
+	partitioned := whole(100)
+	partitioned.Cluster.Status.Mesh.Components = 100
+	for i := range partitioned.Cluster.Status.Mesh.Nodes {
+		partitioned.node(i).MissingLinks = []string{"chat-1", "chat-2", "chat-3", "chat-4", "chat-5", "chat-6", "chat-7", "chat-8"}
+	}
+	partitioned.describe(t)
+
+	refused := whole(3)
+	refused.outcome = report.Outcome{Err: errors.New(strings.Repeat("x", 100_000)), Refused: true}
+	refused.describe(t)
+	for range 100 {
+		refused.plan.Problems = append(refused.plan.Problems, plan.Problem{Reason: v1alpha1.ReasonRejected, Message: strings.Repeat("y", 100)})
+	}
+	refused.describe(t)
+	failing := whole(3)
+	failing.outcome = report.Outcome{Err: errors.New(strings.Repeat("x", 100_000))}
+	failing.describe(t)
+	held := whole(3)
+	held.plan.Holds = []plan.Hold{{Reason: v1alpha1.ReasonProgressing, Message: strings.Repeat("z", 1000)}}
+	held.describe(t)
+}
+
+func TestAgain(t *testing.T) {
+	tests := map[string]struct {
+		edit func(*scene)
+		want time.Duration
+	}{
+		// The heartbeat of a minute ago may be followed by two minutes of silence.
+		"when the probe has been silent too long": {func(*scene) {}, 2*time.Minute + time.Second},
+		"never for what has no end":               {func(s *scene) { s.Cluster.Status.Mesh = nil; s.Secrets = nil }, 0},
+		"when the time left reads otherwise": {func(s *scene) {
+			s.node(1).CertificateNotAfter = ptr.To(metav1.NewTime(seentest.Now.Add(3*time.Hour + time.Minute)))
+		}, time.Minute + time.Second},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := whole(3)
+			test.edit(s)
+			if got := s.describe(t).Again; got != test.want {
+				t.Errorf("again in %s, want %s", got, test.want)
+			}
+		})
+	}
+}
