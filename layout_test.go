@@ -1,0 +1,178 @@
+// The rooms of this repository, and what each may know of. CONTRIBUTING.md says
+// why.
+package layout
+
+import (
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/erlang-operator/erlang-operator/"
+
+// A room is a package and those below it, except what is a room of its own.
+type room struct {
+	path string
+	// knows are the rooms that it may depend on, directly or not.
+	knows []string
+	// pure rooms reach nothing: no client, context, clock, randomness, file or network.
+	pure bool
+	// foreign, if not nil, are all that it may import from other modules.
+	foreign []string
+}
+
+var rooms = []room{
+	{path: "api", foreign: []string{"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/applyconfigurations/", "sigs.k8s.io/structured-merge-diff/"}},
+	{path: "certs", knows: []string{"api"}, pure: true},
+	{path: "certs/certstest"},
+	{path: "erldist", foreign: []string{}},
+	{path: "probe", knows: []string{"api", "certs", "erldist"}},
+	{path: "controllers", knows: []string{"api", "certs",
+		"controllers/internal/seen", "controllers/internal/observe", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/report"}},
+	{path: "controllers/internal/seen", knows: []string{"api", "certs"}, pure: true},
+	{path: "controllers/internal/seen/seentest", knows: []string{"api", "certs", "certs/certstest", "controllers/internal/seen"}},
+	{path: "controllers/internal/plan", knows: []string{"api", "certs", "controllers/internal/seen"}, pure: true},
+	{path: "controllers/internal/report", knows: []string{"api", "certs", "controllers/internal/seen", "controllers/internal/plan"}, pure: true},
+	{path: "controllers/internal/observe", knows: []string{"api", "certs", "controllers/internal/seen", "controllers/internal/plan"}},
+	{path: "controllers/internal/apply", knows: []string{"api", "certs", "controllers/internal/seen", "controllers/internal/plan"}},
+	{path: "cmd/erlang-operator", knows: []string{"api", "certs", "erldist", "probe", "controllers",
+		"controllers/internal/seen", "controllers/internal/observe", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/report"}},
+	{path: "cmd/kubectl-erlang", knows: []string{"api", "certs", "erldist", "probe"}},
+}
+
+// reaching are packages that reach out of a program, or into what is not given.
+var reaching = []string{
+	"context", "os", "os/", "net", "net/", "io/fs", "log", "log/", "crypto/rand", "math/rand", "math/rand/", "syscall",
+	"k8s.io/client-go/kubernetes", "k8s.io/client-go/rest", "k8s.io/client-go/dynamic", "k8s.io/client-go/tools/",
+	"k8s.io/utils/clock", "sigs.k8s.io/controller-runtime/", "github.com/cert-manager/cert-manager/pkg/client/clientset/",
+}
+
+// pkg is what `go list` says of a package.
+type pkg struct {
+	ImportPath string
+	Dir        string
+	GoFiles    []string
+	Imports    []string
+	Deps       []string
+	Standard   bool
+}
+
+func TestRoomsKnowWhatTheyMay(t *testing.T) {
+	packages := list(t)
+	standard := map[string]bool{}
+	for _, p := range packages {
+		standard[p.ImportPath] = p.Standard
+	}
+	visited := map[string]bool{}
+	for _, p := range packages {
+		path, ours := strings.CutPrefix(p.ImportPath, module)
+		if !ours {
+			continue
+		}
+		r, ok := roomOf(path)
+		if !ok {
+			t.Errorf("%s is in no room: it needs a place in this table, and a reason", path)
+			continue
+		}
+		visited[r.path] = true
+		for _, dependency := range p.Deps {
+			other, ours := strings.CutPrefix(dependency, module)
+			if !ours {
+				continue
+			}
+			if of, _ := roomOf(other); of.path != r.path && !slices.Contains(r.knows, of.path) {
+				t.Errorf("%s depends on %s, of which %s may not know", path, other, r.path)
+			}
+		}
+		for _, imported := range p.Imports {
+			if strings.HasPrefix(imported, module) {
+				continue
+			}
+			if r.pure && begins(imported, reaching) {
+				t.Errorf("%s imports %s, and must be pure", path, imported)
+			}
+			if r.foreign != nil && !standard[imported] && !begins(imported, r.foreign) {
+				t.Errorf("%s imports %s, and may import only %v", path, imported, r.foreign)
+			}
+		}
+		if r.pure {
+			checkNoClock(t, p)
+		}
+	}
+	for _, path := range []string{"api", "certs", "erldist", "controllers/internal/plan", "controllers/internal/report"} {
+		if !visited[path] {
+			t.Errorf("`go list` shows no package in %s: this test has looked at nothing", path)
+		}
+	}
+}
+
+// checkNoClock finds a look at the clock, which no import betrays.
+func checkNoClock(t *testing.T, p pkg) {
+	for _, name := range p.GoFiles {
+		files := token.NewFileSet()
+		file, err := parser.ParseFile(files, filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(node ast.Node) bool {
+			selector, ok := node.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if of, ok := selector.X.(*ast.Ident); ok && of.Name == "time" &&
+				slices.Contains([]string{"Now", "Since", "Until", "Sleep", "After", "NewTimer", "NewTicker", "Tick"}, selector.Sel.Name) {
+				t.Errorf("%s: time.%s: time comes in as an argument", files.Position(selector.Pos()), selector.Sel.Name)
+			}
+			return true
+		})
+	}
+}
+
+// roomOf finds the innermost room of a package.
+func roomOf(path string) (room, bool) {
+	var found room
+	for _, r := range rooms {
+		if (path == r.path || strings.HasPrefix(path, r.path+"/")) && len(r.path) > len(found.path) {
+			found = r
+		}
+	}
+	return found, found.path != ""
+}
+
+// begins says that a path is, or lies below, one of the prefixes.
+func begins(path string, prefixes []string) bool {
+	return slices.ContainsFunc(prefixes, func(prefix string) bool {
+		return path == prefix || strings.HasSuffix(prefix, "/") && strings.HasPrefix(path, prefix)
+	})
+}
+
+func list(t *testing.T) []pkg {
+	t.Helper()
+	command := exec.Command("go", "list", "-deps", "-json=ImportPath,Dir,GoFiles,Imports,Deps,Standard", "./...")
+	output, err := command.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("list the packages: %v\n%s", err, exit.Stderr)
+		}
+		t.Fatalf("list the packages: %v", err)
+	}
+	var packages []pkg
+	for decoder := json.NewDecoder(strings.NewReader(string(output))); ; {
+		var p pkg
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatalf("read what `go list` says: %v", err)
+		}
+		packages = append(packages, p)
+	}
+}
