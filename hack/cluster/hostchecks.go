@@ -13,7 +13,6 @@ import (
 // checkHost names what the machine lacks before anything is changed on it.
 func (c *cluster) checkHost(ctx context.Context) error {
 	return errors.Join(
-		checkRoot(),
 		c.checkPlaces(),
 		checkNoOtherKubelet(),
 		c.checkAddressesAreFree(ctx),
@@ -24,7 +23,7 @@ func (c *cluster) checkHost(ctx context.Context) error {
 
 func checkRoot() error {
 	if os.Geteuid() != 0 {
-		return errors.New("namespaces, links and cgroups need root: run this as root")
+		return errors.New("namespaces, links, cgroups and others' processes need root: run this as root")
 	}
 	return nil
 }

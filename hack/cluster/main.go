@@ -56,6 +56,11 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if command != "build" {
+		if err := checkRoot(); err != nil {
+			return err
+		}
+	}
 	switch command {
 	case "up":
 		return c.up(ctx)
