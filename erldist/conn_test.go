@@ -281,7 +281,9 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 		if err := conn.Ping(testContext(t)); err != nil {
 			t.Fatal(err)
 		}
-		conn.Close()
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
 		<-n.finished
 	}
 	deadline := time.Now().Add(5 * time.Second)
@@ -308,7 +310,7 @@ func TestStagesAreTraced(t *testing.T) {
 		Status: func(s string) { got = append(got, "status "+s) },
 		Named:  func(p Peer) { named = p },
 	})
-	conn, err := n.dialContext(t, ctx, &Dialer{})
+	conn, err := n.dialContext(ctx, t, &Dialer{})
 	if err != nil {
 		t.Fatal(err)
 	}

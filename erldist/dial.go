@@ -168,10 +168,11 @@ func (a *attempt) run(ctx context.Context, stage Stage, address string, received
 	err := step(limited)
 	took := time.Since(start)
 	if err != nil {
-		err = a.failure(limited, stage, address, took, err)
+		failed := a.failure(limited, stage, address, took, err)
 		if received != nil {
-			err.(*StageError).Received = received()
+			failed.Received = received()
 		}
+		err = failed
 	}
 	cancel()
 	if a.trace.StageDone != nil {
@@ -189,7 +190,7 @@ func (a *attempt) limit(ctx context.Context, stage Stage) (context.Context, cont
 }
 
 // failure gives an error its stage and a shape that callers can classify.
-func (a *attempt) failure(ctx context.Context, stage Stage, address string, took time.Duration, err error) error {
+func (a *attempt) failure(ctx context.Context, stage Stage, address string, took time.Duration, err error) *StageError {
 	if n, ok := alertNumber(err); ok {
 		err = &AlertError{Number: n}
 		if stage == StageHandshake {

@@ -162,14 +162,9 @@ func (d *Dialer) Names(ctx context.Context, host string) ([]RegisteredName, erro
 	if err != nil {
 		return nil, err
 	}
-	conn, _, err := a.connect(ctx, StageConnect, addresses, d.epmdPort())
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
 	var names []RegisteredName
-	err = a.talk(ctx, StageLookup, conn, func() (err error) {
-		names, err = askNames(conn)
+	_, err = a.askEPMD(ctx, addresses, func(epmd io.ReadWriter) (err error) {
+		names, err = askNames(epmd)
 		return err
 	})
 	return names, err
@@ -178,19 +173,26 @@ func (d *Dialer) Names(ctx context.Context, host string) ([]RegisteredName, erro
 // lookup returns the registration and the address whose EPMD gave it, where the
 // node is then to be found.
 func (a *attempt) lookup(ctx context.Context, addresses []string, name string) (reg Registration, address string, err error) {
-	conn, address, err := a.connect(ctx, StageConnect, addresses, a.dialer.epmdPort())
-	if err != nil {
-		return reg, "", err
-	}
-	defer conn.Close()
-	err = a.talk(ctx, StageLookup, conn, func() error {
-		reg, err = askPort(conn, name)
+	address, err = a.askEPMD(ctx, addresses, func(epmd io.ReadWriter) (err error) {
+		reg, err = askPort(epmd, name)
 		return err
 	})
 	if err == nil && a.trace.Registered != nil {
 		a.trace.Registered(reg)
 	}
 	return reg, address, err
+}
+
+// askEPMD puts a question to EPMD on a connection of its own, as EPMD wants it, and
+// returns the address that answered.
+func (a *attempt) askEPMD(ctx context.Context, addresses []string, question func(io.ReadWriter) error) (address string, err error) {
+	conn, address, err := a.connect(ctx, StageConnect, addresses, a.dialer.epmdPort())
+	if err != nil {
+		return "", err
+	}
+	err = a.talk(ctx, StageLookup, conn, func() error { return question(conn) })
+	_ = conn.Close() // EPMD has closed it
+	return address, err
 }
 
 // SplitNodeName splits "name@host".

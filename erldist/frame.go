@@ -49,7 +49,7 @@ func readFrame(r *bufio.Reader, size, limit int) ([]byte, error) {
 // caught here, since its first bytes make a large number.
 func oversized(r *bufio.Reader, header []byte, length uint32, limit int) error {
 	more, _ := r.Peek(min(r.Buffered(), MaxExcerpt))
-	start := append(header, more...)
+	start := slices.Concat(header, more)
 	if start[0] == tlsAlertRecord && start[1] == tlsMajorVersion {
 		return ErrSpeaksTLS
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/md5"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -67,10 +68,10 @@ func namedStatus(name string, creation uint32) []byte {
 // dial starts the node and connects to it.
 func (n *node) dial(t *testing.T, d *Dialer) (*Conn, error) {
 	t.Helper()
-	return n.dialContext(t, testContext(t), d)
+	return n.dialContext(testContext(t), t, d)
 }
 
-func (n *node) dialContext(t *testing.T, ctx context.Context, d *Dialer) (*Conn, error) {
+func (n *node) dialContext(ctx context.Context, t *testing.T, d *Dialer) (*Conn, error) {
 	t.Helper()
 	address := listen(t, func(conn net.Conn) {
 		defer close(n.finished)
@@ -81,7 +82,7 @@ func (n *node) dialContext(t *testing.T, ctx context.Context, d *Dialer) (*Conn,
 	}
 	conn, err := d.DialAddress(ctx, testNode, address)
 	if err == nil {
-		t.Cleanup(func() { conn.Close() })
+		t.Cleanup(func() { _ = conn.Close() })
 	}
 	return conn, err
 }
@@ -100,15 +101,18 @@ func listen(t *testing.T, serve func(net.Conn)) (address string) {
 		if err != nil {
 			return
 		}
-		defer conn.Close()
+		defer closing(conn)
 		serve(conn)
 	}()
 	t.Cleanup(func() {
-		listener.Close()
+		_ = listener.Close()
 		<-done
 	})
 	return listener.Addr().String()
 }
+
+// closing closes a connection that the other side may have closed already.
+func closing(c io.Closer) { _ = c.Close() }
 
 func testContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -121,7 +125,7 @@ func (n *node) play(conn net.Conn) {
 	if n.tls != nil {
 		n.header = 4
 		conn = tls.Server(conn, n.tls)
-		defer conn.Close()
+		defer closing(conn)
 	}
 	n.conn, n.out = conn, n.wrap(conn)
 	var sent bytes.Buffer
@@ -259,7 +263,7 @@ func session(t testing.TB, capture []byte) (handshake, frames [][]byte) {
 	}
 	for {
 		frame, err := readFrame(r, frameHeader, DefaultMaxFrame)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return handshake, frames
 		}
 		if err != nil {

@@ -154,7 +154,7 @@ func TestAlertBehindFailedWrite(t *testing.T) {
 	n := ca.secureNode("chat-0.example.org")
 	deaf := new(atomic.Bool)
 	ctx := WithTrace(testContext(t), &Trace{StageDone: func(r StageReport) { deaf.Store(r.Stage == StageTLS) }})
-	_, err := n.dialContext(t, ctx, &Dialer{
+	_, err := n.dialContext(ctx, t, &Dialer{
 		TLS: ClientTLS(ca.pool(), tls.Certificate{}),
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(ctx, network, address)
@@ -187,7 +187,7 @@ func TestOtherServiceOverTLS(t *testing.T) {
 	address := listen(t, func(conn net.Conn) {
 		secured := tls.Server(conn, ca.secureNode("chat-0.example.org").tls)
 		_, _ = io.WriteString(secured, "HTTP/1.1 400 Bad Request\r\n\r\n")
-		secured.Close()
+		_ = secured.Close()
 	})
 	d := Dialer{TLS: ClientTLS(ca.pool(), ca.issue("probe"))}
 	_, err := d.DialAddress(testContext(t), testNode, address)

@@ -32,7 +32,7 @@ func BenchmarkVerify(b *testing.B) {
 				if err != nil {
 					return err
 				}
-				defer raw.Close()
+				defer func() { _ = raw.Close() }()
 				config := dialer.TLS.Clone()
 				config.ServerName = host.Name
 				conn := tls.Client(raw, config)
@@ -46,7 +46,7 @@ func BenchmarkVerify(b *testing.B) {
 				if err != nil {
 					return err
 				}
-				defer conn.Close()
+				defer func() { _ = conn.Close() }()
 				_, err = conn.CallAll(b.Context(),
 					erldist.MFA{Module: "erlang", Function: "nodes"},
 					erldist.MFA{Module: "erlang", Function: "system_info", Args: []erldist.Term{erldist.Atom("otp_release")}},

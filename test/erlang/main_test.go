@@ -63,7 +63,7 @@ func mustDial(t *testing.T, d *erldist.Dialer, node string) *erldist.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
+	t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
 

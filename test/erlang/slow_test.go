@@ -36,7 +36,7 @@ func TestBadWire(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer conn.Close()
+			defer func() { _ = conn.Close() }()
 			if err := conn.Ping(ctx); err != nil {
 				t.Fatal(err)
 			}

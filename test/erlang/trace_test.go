@@ -52,7 +52,7 @@ func probe(t *testing.T, dialer *erldist.Dialer, node *beam.Node) census {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	ask := func(function, argument string) erldist.MFA {
 		return erldist.MFA{Module: "erlang", Function: function, Args: []erldist.Term{erldist.Atom(argument)}}
 	}

@@ -59,7 +59,7 @@ func verify(t *testing.T, dialer *erldist.Dialer, node *beam.Node, otp string, s
 	if err != nil {
 		t.Fatalf("%v\n%s", err, node.Log())
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if diff := cmp.Diff(stages, taken); diff != "" {
 		t.Errorf("stages (-want +got):\n%s", diff)
 	}

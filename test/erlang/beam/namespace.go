@@ -97,7 +97,7 @@ func lockRun(dir string) (*os.File, error) {
 		return nil, err
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
 	return f, nil
@@ -115,7 +115,7 @@ func removeDeadRuns() error {
 			continue // alive
 		}
 		err = removeRun(dir)
-		lock.Close()
+		_ = lock.Close()
 		if err != nil {
 			return err
 		}
@@ -196,7 +196,7 @@ func enterNamespace(name string) error {
 	if err != nil {
 		return err
 	}
-	defer target.Close()
+	defer func() { _ = target.Close() }()
 	if err := unix.Setns(int(target.Fd()), unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("enter network namespace %s: %w", name, err)
 	}

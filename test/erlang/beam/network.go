@@ -244,6 +244,6 @@ func (h *Host) Listen(port uint16) net.Listener {
 	if err != nil {
 		h.network.t.Fatal(err)
 	}
-	h.network.t.Cleanup(func() { listener.Close() })
+	h.network.t.Cleanup(func() { _ = listener.Close() })
 	return listener
 }

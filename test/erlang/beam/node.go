@@ -132,8 +132,7 @@ func (h *Host) Launch(options Options) *Node {
 	for name, content := range options.Files {
 		n.WriteFile(name, content)
 	}
-	command := append(options.Env, "erl") // env(1) comes before it
-	n.process = h.run(options.OTP, dir, append(command, n.arguments()...)...)
+	n.process = h.run(options.OTP, dir, slices.Concat(options.Env, []string{"erl"}, n.arguments())...)
 	return n
 }
 

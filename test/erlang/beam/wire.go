@@ -52,8 +52,8 @@ func (h *Host) rewire() {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		outer.Close()
-		inner.Close()
+		_ = outer.Close()
+		_ = inner.Close()
 	})
 	mustIP(t, "-n", h.namespace, "link", "set", "eth0", "address", strings.TrimSpace(hardware))
 	h.plugIn()
@@ -74,7 +74,7 @@ func newTAP(namespace, name string) (tap *os.File, err error) {
 		}
 		request.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI)
 		if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
-			unix.Close(fd)
+			_ = unix.Close(fd)
 			return fmt.Errorf("make TAP device %s: %w", name, err)
 		}
 		tap = os.NewFile(uintptr(fd), name)
