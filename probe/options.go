@@ -22,7 +22,7 @@ type Options struct {
 	// SettledInterval is the time between two sweeps while all is well.
 	// Default: 10 s.
 	SettledInterval time.Duration
-	// UnsettledInterval is the time between two sweeps while something is wrong.
+	// UnsettledInterval is the most time between two sweeps while something is wrong.
 	// Default: 5 s.
 	UnsettledInterval time.Duration
 	// HeartbeatInterval is after how long a report that did not change is confirmed.

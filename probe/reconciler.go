@@ -21,6 +21,7 @@ type reconciler struct {
 	options     Options
 	now         func() time.Time
 	last        written
+	changed     time.Time // when a report last said something new
 }
 
 // written is what was reported last. The cache may not have heard of it yet.
@@ -61,7 +62,13 @@ func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 	}
 
 	mesh := report(previous, result, names, cluster.Generation, r.now())
-	tell(log, previous, mesh, result)
+	for _, edge := range result.Made {
+		log.Info("linked", "from", edge.From, "to", edge.To)
+	}
+	if !same(previous, mesh) {
+		r.changed = r.now()
+		tell(log, previous, mesh, result)
+	}
 	if err := r.publish(ctx, cluster, previous, mesh); err != nil {
 		return ctrl.Result{}, err
 	}
@@ -93,24 +100,27 @@ func (r *reconciler) publish(ctx context.Context, cluster *v1alpha1.ErlangCluste
 	return nil
 }
 
-// interval is the time to the next sweep: soon, while anything is wrong.
+// interval is the time to the next sweep: the longer something has been wrong, the
+// longer, within bounds; what changed just now will likely change again.
 func (r *reconciler) interval(result sweep.Result, mesh *v1alpha1.MeshStatus) time.Duration {
-	if !result.Mesh.Whole() {
-		return r.options.UnsettledInterval
+	if settled(result, mesh) {
+		return r.options.SettledInterval
 	}
-	for _, node := range mesh.Nodes {
-		if node.Reason != v1alpha1.ReasonVerified || node.Refusals == nil || node.Refusals.Incarnation != node.Incarnation {
-			return r.options.UnsettledInterval
-		}
-	}
-	return r.options.SettledInterval
+	return min(max(r.now().Sub(r.changed), time.Second), r.options.UnsettledInterval)
 }
 
-// tell logs what changed since the last report.
-func tell(log logr.Logger, previous, mesh *v1alpha1.MeshStatus, result sweep.Result) {
-	for _, edge := range result.Made {
-		log.Info("linked", "from", edge.From, "to", edge.To)
+// settled says that there is nothing more to wish for.
+func settled(result sweep.Result, mesh *v1alpha1.MeshStatus) bool {
+	for _, node := range mesh.Nodes {
+		if node.Reason != v1alpha1.ReasonVerified || node.Refusals == nil || node.Refusals.Incarnation != node.Incarnation {
+			return false
+		}
 	}
+	return result.Mesh.Whole()
+}
+
+// tell logs what is new since the last report.
+func tell(log logr.Logger, previous, mesh *v1alpha1.MeshStatus, result sweep.Result) {
 	for i, node := range mesh.Nodes {
 		if before := nodeOf(previous, node.Pod); before == nil || before.Reason != node.Reason || before.Message != node.Message {
 			log.Info("verdict", "node", node.Node, "stage", node.Stage, "reason", node.Reason, "message", node.Message)
