@@ -51,6 +51,7 @@ func TestEveryPortIsOpenOrClosed(t *testing.T) {
 	for name, distribution := range map[string]v1alpha1.DistributionSpec{
 		"the default":      {Discovery: v1alpha1.DiscoveryEPMD, Ports: v1alpha1.PortRange{Min: 9100, Max: 9109}},
 		"the last ports":   {Discovery: v1alpha1.DiscoveryEPMD, Ports: v1alpha1.PortRange{Min: 65000, Max: 65535}},
+		"all but the last": {Discovery: v1alpha1.DiscoveryEPMD, Ports: v1alpha1.PortRange{Min: 65000, Max: 65534}},
 		"right below epmd": {Discovery: v1alpha1.DiscoveryEPMD, Ports: v1alpha1.PortRange{Min: 4000, Max: 4368}},
 		"right above epmd": {Discovery: v1alpha1.DiscoveryEPMD, Ports: v1alpha1.PortRange{Min: 4370, Max: 4400}},
 		"the last port":    {Discovery: v1alpha1.DiscoveryFixedPort, Ports: v1alpha1.PortRange{Min: 65535, Max: 65535}},
