@@ -26,7 +26,7 @@ func Of(expected []string, views map[string][]string) Mesh {
 		view, viewed := views[node]
 		m.viewed[i] = viewed
 		for _, peer := range view {
-			if j, member := index[peer]; member && j != i {
+			if j, member := index[peer]; member {
 				m.reports[i][j] = true
 			}
 		}

@@ -80,6 +80,25 @@ func TestMesh(t *testing.T) {
 				Next:    []mesh.Edge{{From: "a", To: "c"}},
 			},
 		},
+		"a missing link within a part that failed is not tried again": {
+			expected: []string{"a", "b", "c"},
+			views:    map[string][]string{"a": {"b"}, "b": {"a", "c"}, "c": {"b"}},
+			tried:    []mesh.Edge{{From: "c", To: "a"}},
+			want: judgement{
+				Links: 2, Components: [][]string{{"a", "b", "c"}},
+				Missing: map[string][]string{"a": {"c"}, "c": {"a"}},
+			},
+		},
+		"parts are joined where one end believes that they are": {
+			expected: []string{"a", "b", "c"},
+			views:    map[string][]string{"a": {"b"}, "b": {"a", "c"}, "c": {}},
+			want: judgement{
+				Links: 1, Components: [][]string{{"a", "b"}, {"c"}},
+				Missing:    map[string][]string{"a": {"c"}, "c": {"a", "b"}},
+				Asymmetric: []mesh.Edge{{From: "c", To: "b"}},
+				Next:       []mesh.Edge{{From: "c", To: "b"}},
+			},
+		},
 		"a link that one end reports is made from the other": {
 			expected: []string{"a", "b"},
 			views:    map[string][]string{"a": {"b"}, "b": {}},
