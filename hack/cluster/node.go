@@ -40,10 +40,11 @@ func (n node) address() netip.Addr { return ipv4.node(n.number) }
 
 // unshareScript becomes the process that holds a node's namespaces. The node's
 // own /run is empty and in memory, its /var is a directory of the checkout's;
-// whatever its daemons mount is seen by them alone.
+// whatever its daemons mount is seen by them alone. Without -n, mount would
+// begin with a note in the host's /run.
 const unshareScript = `set -e
 hostname "$1"
-mount -t tmpfs -o mode=755 run /run
+mount -n -t tmpfs -o mode=755 run /run
 mount --bind "$2" /var
 exec sleep infinity`
 
