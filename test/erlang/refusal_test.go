@@ -277,6 +277,33 @@ func TestTroubledNodes(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		},
+	}, {
+		name: "TLS 1.2 only",
+		change: func(_ *cluster, _ *beam.Host, o *beam.Options) {
+			o.TLS.OptionsFile = strings.ReplaceAll(beam.DefaultOptionsFile, "tlsv1.3", "tlsv1.2")
+		},
+		check: func(t *testing.T, err error) { wantAlert(t, err, 70) },
+	}, {
+		name: "allows other hosts only",
+		change: func(_ *cluster, _ *beam.Host, o *beam.Options) {
+			o.Args = []string{"-eval", "net_kernel:allow(['pay@pay-0." + beam.Domain + "'])."}
+		},
+		check: func(t *testing.T, err error) {
+			wantStage(t, err, erldist.StageHandshake)
+			if !errors.Is(err, io.EOF) {
+				t.Errorf("got %v", err)
+			}
+		},
+	}, {
+		name: "allows our host, which is enough for a dynamic name",
+		change: func(_ *cluster, _ *beam.Host, o *beam.Options) {
+			o.Args = []string{"-eval", "net_kernel:allow(['pay@probe." + beam.Domain + "'])."}
+		},
+		check: func(t *testing.T, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+		},
 	}}
 	onEachRelease(t, func(t *testing.T, otp string) {
 		for _, trial := range trials {
@@ -314,6 +341,44 @@ func wantHangup(t *testing.T, err error) {
 	if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) || received != 0 {
 		t.Errorf("got %v after %d bytes", err, received)
 	}
+}
+
+// -proto_dist given twice means plaintext, without a word, up to OTP 26; later releases
+// take the first.
+func TestProtoDistGivenTwice(t *testing.T) {
+	onEachRelease(t, func(t *testing.T, otp string) {
+		c := newCluster(t)
+		host := c.Host("chat-0")
+		node := host.Start(beam.Options{OTP: otp, Cookie: cookie, FixedPort: 9100, TLS: c.nodeTLS(host),
+			Args: []string{"-proto_dist", "inet_tls", "-kernel", "net_setuptime", "1"}})
+		if otp != "25" {
+			mustDial(t, c.dialer(node), node.Name)
+			return
+		}
+		_, err := c.dialer(node).Dial(deadline(t), node.Name)
+		if received := wantStage(t, err, erldist.StageTLS); received != 0 {
+			t.Errorf("got %v after %d bytes", err, received)
+		}
+		mustDial(t, node.Dialer(), node.Name) // in plaintext
+	})
+}
+
+// Without certificates, net_kernel:allow/1 speaks in the handshake.
+func TestNotAllowed(t *testing.T) {
+	onEachRelease(t, func(t *testing.T, otp string) {
+		host := newCluster(t).Host("chat-0")
+		node := host.Start(beam.Options{OTP: otp, Cookie: cookie, FixedPort: 9100,
+			Args: []string{"-eval", "net_kernel:allow(['pay@pay-0." + beam.Domain + "'])."}})
+		_, err := node.Dialer().Dial(deadline(t), node.Name)
+		wantStage(t, err, erldist.StageHandshake)
+		var refused *erldist.StatusError
+		if !errors.As(err, &refused) || refused.Status != "not_allowed" {
+			t.Errorf("got %v", err)
+		}
+		if err := node.WaitLog("Connection attempt from disallowed node", 10*time.Second); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // A host that drops what is sent to it.

@@ -33,7 +33,7 @@ func onEachRelease(t *testing.T, test func(t *testing.T, otp string)) {
 }
 
 // deadline is far above what anything here takes.
-func deadline(t *testing.T) context.Context {
+func deadline(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
@@ -43,12 +43,12 @@ func deadline(t *testing.T) context.Context {
 // its bridge.
 type cluster struct {
 	*beam.Network
-	t           *testing.T
+	t           testing.TB
 	ca, foreign *beam.CA
 	verifier    *verify.Verifier
 }
 
-func newCluster(t *testing.T) *cluster {
+func newCluster(t testing.TB) *cluster {
 	ca := beam.NewCA(t, "cluster")
 	c := &cluster{Network: beam.NewNetwork(t), t: t, ca: ca, foreign: beam.NewCA(t, "foreign")}
 	c.verifier = &verify.Verifier{
