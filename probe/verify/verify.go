@@ -52,6 +52,9 @@ func DefaultLimits() Limits {
 	}
 }
 
+// maxAnswer is far above what the names of some hundred nodes take.
+const maxAnswer = 1 << 20
+
 // A Verifier verifies nodes with the credentials of their cluster. It may be used
 // by several goroutines at once.
 type Verifier struct {
@@ -121,6 +124,7 @@ func (v *Verifier) dialer(target Target, seen *observation) *erldist.Dialer {
 	d.Port = target.FixedPort
 	d.EPMDPort = target.EPMDPort
 	d.Network = target.Network
+	d.MaxFrame = maxAnswer
 	d.Timeouts = map[erldist.Stage]time.Duration{
 		erldist.StageResolve:             v.Limits.Resolve,
 		erldist.StageConnect:             v.Limits.Connect,
