@@ -1,0 +1,132 @@
+package envtest
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A manager is the operator's program at work, as the ServiceAccount that
+// config/rbac gives it.
+type manager struct {
+	command *exec.Cmd
+	log     string
+	ended   chan error
+}
+
+var managers atomic.Int32
+
+// startManager runs the manager until the test ends.
+func startManager(t *testing.T) *manager {
+	t.Helper()
+	kubeconfig, err := kubeconfigOf(managerAccount, "system:serviceaccounts", "system:serviceaccounts:erlang-operator-system")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &manager{log: filepath.Join(scratch, fmt.Sprintf("manager-%d.log", managers.Add(1))), ended: make(chan error, 1)}
+	file, err := os.Create(m.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	m.command = exec.Command(operatorProgram, "manager", "--probe-image=example.com/erlang-operator:test",
+		"--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0")
+	m.command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	m.command.Stdout, m.command.Stderr = file, file
+	m.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := m.command.Start(); err != nil {
+		t.Fatalf("start the manager: %v", err)
+	}
+	go func() { m.ended <- m.command.Wait() }()
+	t.Cleanup(func() {
+		m.stop(t)
+		if t.Failed() {
+			t.Logf("the manager's log:\n%s", tail(m.log, 60))
+		}
+	})
+	return m
+}
+
+// stop ends the manager as Kubernetes does.
+func (m *manager) stop(t *testing.T) {
+	t.Helper()
+	if m.ended == nil {
+		return
+	}
+	_ = m.command.Process.Signal(syscall.SIGTERM)
+	select {
+	case err := <-m.ended:
+		if err != nil {
+			t.Errorf("the manager ended badly: %v\n%s", err, tail(m.log, 20))
+		}
+	case <-time.After(30 * time.Second):
+		_ = m.command.Process.Kill()
+		t.Errorf("the manager did not end within 30 s of SIGTERM")
+	}
+	m.ended = nil
+}
+
+// kill ends the manager in the middle of whatever it does.
+func (m *manager) kill(t *testing.T) {
+	t.Helper()
+	_ = m.command.Process.Kill()
+	<-m.ended
+	m.ended = nil
+}
+
+func tail(file string, lines int) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	all := strings.Split(string(text), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// A request is one line of the API server's audit log.
+type request struct {
+	Verb       string
+	RequestURI string
+	User       struct{ Username string }
+	ObjectRef  struct{ Resource, Namespace, Name, Subresource string }
+	// StageTimestamp is when it was answered.
+	StageTimestamp time.Time
+	ResponseStatus struct{ Code int }
+}
+
+func (r request) String() string {
+	return fmt.Sprintf("%s %s (%d)", r.Verb, r.RequestURI, r.ResponseStatus.Code)
+}
+
+// requestsOf reads what a user asked of the API server since a time, watches
+// aside.
+func requestsOf(t *testing.T, user string, since time.Time) []request {
+	t.Helper()
+	file, err := os.Open(auditLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var requests []request
+	for lines := bufio.NewReader(file); ; {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			return requests
+		}
+		var r request
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatalf("read the audit log: %v", err)
+		}
+		if r.User.Username == user && r.Verb != "watch" && r.StageTimestamp.After(since) {
+			requests = append(requests, r)
+		}
+	}
+}
