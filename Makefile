@@ -27,8 +27,7 @@ help: ## Show this help
 ## See it
 
 .PHONY: demo
-demo: cluster-up load ## Start Kubernetes on this machine, install the operator, and show a Ready cluster
-	$(LOCAL) $(MAKE) --no-print-directory deploy IMG=$$($(MAKE) -s print-operator-image)
+demo: cluster-up cluster-deploy ## Start Kubernetes on this machine, install the operator, and show a Ready cluster
 	$(LOCAL) $(KUBECTL) apply -k config/samples
 	@echo "Waiting for the cluster to be proven"
 	@$(LOCAL) $(KUBECTL) wait --for=condition=Ready erlangcluster --all --timeout=10m || \
@@ -72,13 +71,11 @@ cluster-down: ## Stop it and leave nothing behind
 cluster-load: ## Load ARCHIVE=image.tar into every node
 	$(CLUSTER) load $(abspath $(or $(ARCHIVE),$(error say which: make cluster-load ARCHIVE=image.tar)))
 
-.PHONY: load
-load: ## Build the operator's image and the Erlang images, and load them
-	$(CLUSTER) load $$($(IMAGE) operator) $$($(IMAGE) erlang 25) $$($(IMAGE) erlang 27) $$($(IMAGE) erlang 29)
-
-.PHONY: print-operator-image
-print-operator-image:
-	@tar -xOf $$($(IMAGE) operator 2>/dev/null) index.json | sed -nE 's/.*"io.containerd.image.name": ?"([^"]+)".*/\1/p'
+.PHONY: cluster-deploy
+cluster-deploy: ## Build the images, load them, and install the operator
+	$(CLUSTER) load $$($(IMAGE) erlang 25) $$($(IMAGE) erlang 27) $$($(IMAGE) erlang 29)
+	archive=$$($(IMAGE) operator) && $(CLUSTER) load $$archive && $(LOCAL) $(MAKE) --no-print-directory deploy \
+		IMG=$$(tar -xOf $$archive index.json | sed -nE 's/.*"io.containerd.image.name": ?"([^"]+)".*/\1/p')
 
 ## Install (into what KUBECONFIG names)
 
@@ -111,8 +108,7 @@ test-erlang: ## The protocol and the probe against real nodes of OTP 25, 27 and 
 	go test -C test -tags erlang -count=1 ./erlang/...
 
 .PHONY: test-e2e
-test-e2e: cluster-up load ## The whole of it on the Kubernetes of this machine
-	$(LOCAL) $(MAKE) --no-print-directory deploy IMG=$$($(MAKE) -s print-operator-image)
+test-e2e: cluster-up cluster-deploy ## The whole of it on the Kubernetes of this machine
 	$(LOCAL) PATH=$$($(CLUSTER) build kubectl):$$PATH go test -C test -tags e2e -count=1 -timeout=30m -v ./e2e/...
 
 ## Check

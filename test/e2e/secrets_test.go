@@ -18,7 +18,7 @@ func TestSecrets(t *testing.T) {
 		if want := c.pod(ordinal) + "-tls"; mounted != want {
 			t.Errorf("%s mounts the Secrets %q, want %q", c.pod(ordinal), mounted, want)
 		}
-		keys := must(t, "exec", "-n", c.namespace, c.pod(ordinal), "--", "sh", "-c", "grep -rl 'PRIVATE KEY' /run/erlang-operator | grep -v '/\\.\\.'")
+		keys := must(t, "exec", "-n", c.namespace, c.pod(ordinal), "--", "sh", "-c", "grep -Rl 'PRIVATE KEY' /run/erlang-operator | grep -v '/\\.\\.'")
 		if want := "/run/erlang-operator/tls/tls-combined.pem\n"; keys != want {
 			t.Errorf("%s has keys in %q, want %q", c.pod(ordinal), keys, want)
 		}
