@@ -38,17 +38,7 @@ func (c *Conn) Ping(ctx context.Context) error {
 // Call makes a remote call as rpc:call/4 does, through the process rex. A
 // call that fails on the node gives a *CallError.
 func (c *Conn) Call(ctx context.Context, module, function string, args ...Term) (Term, error) {
-	return c.call(ctx, func(ctx context.Context) (Term, error) {
-		request := Tuple{Atom("call"), Atom(module), Atom(function), List(args), Atom("user")}
-		reply, err := c.genCall(ctx, "rex", request)
-		if err != nil {
-			return nil, err
-		}
-		if t, ok := reply.(Tuple); ok && len(t) == 2 && t[0] == Term(Atom("badrpc")) {
-			return nil, &CallError{Module: module, Function: function, Class: "badrpc", Reason: t[1]}
-		}
-		return reply, nil
-	})
+	return c.call(ctx, func(ctx context.Context) (Term, error) { return c.rex(ctx, module, function, args) })
 }
 
 // CallAll makes several remote calls in one request, in order, by
@@ -59,32 +49,49 @@ func (c *Conn) CallAll(ctx context.Context, calls ...MFA) ([]Term, error) {
 	for i, call := range calls {
 		modules[i], functions[i], args[i] = Atom(call.Module), Atom(call.Function), List(call.Args)
 	}
-	reply, err := c.Call(ctx, "lists", "zipwith3",
-		Export{Module: "erlang", Function: "apply", Arity: 3}, modules, functions, args)
+	apply := Export{Module: "erlang", Function: "apply", Arity: 3}
+	var results []Term
+	_, err := c.call(ctx, func(ctx context.Context) (Term, error) {
+		reply, err := c.rex(ctx, "lists", "zipwith3", List{apply, modules, functions, args})
+		if err != nil {
+			return nil, err
+		}
+		if results = elements(reply); len(results) != len(calls) {
+			return nil, malformed("results", nil, "not a list of %d", len(calls))
+		}
+		return reply, nil
+	})
 	if err != nil {
 		return nil, err
-	}
-	results, ok := elements(reply)
-	if !ok || len(results) != len(calls) {
-		return nil, c.callFailure(ctx, malformed("results", nil, "not a list of %d", len(calls)))
 	}
 	return results, nil
 }
 
+func (c *Conn) rex(ctx context.Context, module, function string, args List) (Term, error) {
+	reply, err := c.genCall(ctx, "rex", Tuple{Atom("call"), Atom(module), Atom(function), args, Atom("user")})
+	if err != nil {
+		return nil, err
+	}
+	if t, ok := reply.(Tuple); ok && len(t) == 2 && t[0] == Term(Atom("badrpc")) {
+		return nil, &CallError{Module: module, Function: function, Class: "badrpc", Reason: t[1]}
+	}
+	return reply, nil
+}
+
 // elements returns the elements of a proper list, also of one that came as a
 // String since its elements happened to be bytes.
-func elements(t Term) ([]Term, bool) {
+func elements(t Term) []Term {
 	switch t := t.(type) {
 	case List:
-		return t, true
+		return t
 	case String:
 		list := make([]Term, len(t))
 		for i := range len(t) {
 			list[i] = Int(t[i])
 		}
-		return list, true
+		return list
 	}
-	return nil, false
+	return nil
 }
 
 // ERPC makes a remote call as erpc:call/4 does, in a process of its own that the
@@ -196,11 +203,6 @@ func (c *Conn) call(ctx context.Context, do func(context.Context) (Term, error))
 		return err
 	})
 	return reply, err
-}
-
-// callFailure is the error of a call whose answer came but makes no sense.
-func (c *Conn) callFailure(_ context.Context, err error) error {
-	return &StageError{Stage: StageCall, Node: c.node, Address: c.RemoteAddr().String(), Received: c.raw.Received(), Err: err}
 }
 
 // withoutExcerpt takes the excerpt out of a MalformedError: after the handshake, a

@@ -142,6 +142,46 @@ func TestFailingCalls(t *testing.T) {
 	}
 }
 
+func TestCallAll(t *testing.T) {
+	calls := []MFA{{Module: "m", Function: "f"}, {Module: "m", Function: "g", Args: []Term{Int(1)}}}
+	for name, test := range map[string]struct {
+		answer Term
+		want   []Term // nil: an error
+	}{
+		"a list":                   {List{Atom("a"), List{}}, []Term{Atom("a"), List{}}},
+		"bytes, sent as a string":  {String("ab"), []Term{Int('a'), Int('b')}},
+		"too few":                  {List{Atom("a")}, nil},
+		"no list":                  {Atom("a"), nil},
+		"badrpc":                   {Tuple{Atom("badrpc"), Atom("nodedown")}, nil},
+		"improper list of results": {&ImproperList{Head: []Term{Int(1)}, Tail: Int(2)}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := make(chan Tuple, 1)
+			conn := connected(t, &Dialer{}, func(n *node) {
+				if self, ref, request, err := n.nextCall(); err == nil {
+					asked <- request
+					n.answer(self, ref, test.answer)
+				}
+			})
+			got, err := conn.CallAll(testContext(t), calls...)
+			if test.want == nil {
+				var failed *StageError
+				if !errors.As(err, &failed) || failed.Stage != StageCall {
+					t.Errorf("got %v, %v", got, err)
+				}
+			} else if diff := cmp.Diff(test.want, got); err != nil || diff != "" {
+				t.Error(err, diff)
+			}
+			want := Tuple{Atom("call"), Atom("lists"), Atom("zipwith3"), List{
+				Export{"erlang", "apply", 3}, AtomList("m", "m"), AtomList("f", "g"), List{List{}, List{Int(1)}},
+			}, Atom("user")}
+			if diff := cmp.Diff(want, <-asked); diff != "" {
+				t.Errorf("request (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // What a node says unasked is passed over.
 func TestUnaskedMessages(t *testing.T) {
 	conn := connected(t, &Dialer{}, func(n *node) {

@@ -16,38 +16,41 @@ import (
 
 // Connect to a node over mutual TLS and ask it for the other members.
 func ExampleDialer_Dial() {
-	roots := x509.NewCertPool()
-	ca, err := os.ReadFile("ca.crt")
-	if err != nil {
-		log.Fatal(err)
-	}
-	roots.AppendCertsFromPEM(ca)
-	certificate, err := tls.LoadX509KeyPair("tls.crt", "tls.key")
-	if err != nil {
-		log.Fatal(err)
-	}
-	cookie, err := os.ReadFile("/etc/chat/cookie")
-	if err != nil {
-		log.Fatal(err)
-	}
-	dialer := erldist.Dialer{
-		Cookie: erldist.NewCookie(strings.TrimSpace(string(cookie))),
-		TLS:    erldist.ClientTLS(roots, certificate),
+	members := func(ctx context.Context, node string) ([]string, error) {
+		ca, err := os.ReadFile("ca.crt")
+		if err != nil {
+			return nil, err
+		}
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(ca)
+		certificate, err := tls.LoadX509KeyPair("tls.crt", "tls.key")
+		if err != nil {
+			return nil, err
+		}
+		cookie, err := os.ReadFile("cookie")
+		if err != nil {
+			return nil, err
+		}
+		dialer := erldist.Dialer{
+			Cookie: erldist.NewCookie(strings.TrimSpace(string(cookie))),
+			TLS:    erldist.ClientTLS(roots, certificate),
+		}
+		conn, err := dialer.Dial(ctx, node)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = conn.Close() }()
+		nodes, err := conn.Call(ctx, "erlang", "nodes")
+		if err != nil {
+			return nil, err
+		}
+		names, _ := erldist.Atoms(nodes)
+		return names, nil
 	}
 
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	conn, err := dialer.Dial(ctx, "chat@chat-0.chat.default.svc.cluster.local")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	result, err := conn.Call(ctx, "erlang", "nodes")
-	if err != nil {
-		log.Fatal(err)
-	}
-	members, _ := erldist.Atoms(result)
-	fmt.Println(members)
+	fmt.Println(members(ctx, "chat@chat-0.chat.default.svc.cluster.local"))
 }
 
 // Tell why a node cannot be reached.

@@ -188,3 +188,19 @@ func TestConnectNode(t *testing.T) {
 		}
 	})
 }
+
+// A call may take longer than a node waits for a sign of life: its ticks are answered
+// meanwhile.
+func TestCallLongerThanTickTime(t *testing.T) {
+	onEachRelease(t, func(t *testing.T, otp string) {
+		c := newCluster(t)
+		host := c.Host("chat-0")
+		node := host.Start(beam.Options{OTP: otp, Cookie: cookie, FixedPort: 9100, TLS: c.nodeTLS(host),
+			Args: []string{"-kernel", "net_ticktime", "2"}})
+		conn := mustDial(t, c.dialer(node), node.Name)
+		mustCall(t, conn, "timer", "sleep", erldist.Int(3500))
+		if err := conn.Ping(deadline(t)); err != nil {
+			t.Error(err)
+		}
+	})
+}

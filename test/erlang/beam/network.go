@@ -34,8 +34,8 @@ type Network struct {
 type Host struct {
 	// Name is the host's full name, the right half of the names of its nodes.
 	Name string
-	// Address and Address6 are its IPv4 and its IPv6 address. The name resolves to
-	// the first, see Network.SetName.
+	// Address and Address6 are its IPv4 and its IPv6 address, which is empty on a
+	// machine without IPv6. The name resolves to the first, see Network.SetName.
 	Address, Address6 string
 
 	network   *Network
@@ -80,7 +80,9 @@ func NewNetwork(t testing.TB) *Network {
 	n.addNamespace(n.bridge)
 	mustIP(t, "-n", n.bridge, "link", "add", "bridge", "type", "bridge")
 	mustIP(t, "-n", n.bridge, "address", "add", "10.77.0.1/24", "dev", "bridge")
-	mustIP(t, "-n", n.bridge, "address", "add", "fd77::1/64", "dev", "bridge", "nodad")
+	if hasIPv6() {
+		mustIP(t, "-n", n.bridge, "address", "add", "fd77::1/64", "dev", "bridge", "nodad")
+	}
 	mustIP(t, "-n", n.bridge, "link", "set", "bridge", "up")
 	n.writeHosts()
 	return n
@@ -108,10 +110,12 @@ func (n *Network) Host(label string) *Host {
 	h := &Host{
 		Name:      label + "." + Domain,
 		Address:   fmt.Sprintf("10.77.0.%d", number+1),
-		Address6:  fmt.Sprintf("fd77::%x", number+1),
 		network:   n,
 		namespace: fmt.Sprintf("%s-%s", n.bridge, label),
 		link:      fmt.Sprintf("host%d", number),
+	}
+	if hasIPv6() {
+		h.Address6 = fmt.Sprintf("fd77::%x", number+1)
 	}
 	n.hosts = append(n.hosts, h)
 	n.mu.Unlock()
@@ -129,9 +133,17 @@ func (h *Host) plugIn() {
 	t.Helper()
 	mustIP(t, "-n", h.network.bridge, "link", "set", h.link, "master", "bridge", "up")
 	mustIP(t, "-n", h.namespace, "address", "add", h.Address+"/24", "dev", "eth0")
-	mustIP(t, "-n", h.namespace, "address", "add", h.Address6+"/64", "dev", "eth0", "nodad")
+	if h.Address6 != "" {
+		mustIP(t, "-n", h.namespace, "address", "add", h.Address6+"/64", "dev", "eth0", "nodad")
+	}
 	mustIP(t, "-n", h.namespace, "link", "set", "eth0", "up")
 	h.acceptAnySource()
+}
+
+// hasIPv6 tells whether the kernel knows IPv6.
+func hasIPv6() bool {
+	_, err := os.Stat("/proc/net/if_inet6")
+	return err == nil
 }
 
 // acceptAnySource turns reverse path filtering off, which a machine may have on:
@@ -205,14 +217,18 @@ func (n *Network) Dialer() *erldist.Dialer {
 func (h *Host) Blackhole() {
 	h.network.t.Helper()
 	mustIP(h.network.t, "-n", h.namespace, "route", "replace", "blackhole", subnet, "metric", "0")
-	mustIP(h.network.t, "-n", h.namespace, "-6", "route", "add", "blackhole", subnet6, "metric", "1")
+	if h.Address6 != "" {
+		mustIP(h.network.t, "-n", h.namespace, "-6", "route", "add", "blackhole", subnet6, "metric", "1")
+	}
 }
 
 // Restore takes a Blackhole back.
 func (h *Host) Restore() {
 	h.network.t.Helper()
 	mustIP(h.network.t, "-n", h.namespace, "route", "replace", subnet, "dev", "eth0", "src", h.Address)
-	mustIP(h.network.t, "-n", h.namespace, "-6", "route", "delete", "blackhole", subnet6)
+	if h.Address6 != "" {
+		mustIP(h.network.t, "-n", h.namespace, "-6", "route", "delete", "blackhole", subnet6)
+	}
 }
 
 // waitForPort waits until something listens on a port of the host.

@@ -123,6 +123,9 @@ func (h *Host) Launch(options Options) *Node {
 		label, _, _ := strings.Cut(h.Name, ".")
 		n.Name = options.Name + "@" + label
 	}
+	if options.IPv6 && h.Address6 == "" {
+		t.Fatal("this machine has no IPv6, which a node was to use")
+	}
 	if options.IPv6 {
 		h.network.SetName(h.Name, h.Address6)
 	}
