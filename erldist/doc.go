@@ -3,10 +3,11 @@
 // mutual TLS, proves the cookie in both directions and makes remote calls.
 //
 // It exists for programs that verify and look after Erlang clusters from
-// outside. The zero cost of being observed is therefore part of its contract: a
-// [Conn] is hidden (it never appears in nodes()) and asks the peer for a
-// dynamic name (DFLAG_NAME_ME), so that it neither collides with a member nor
-// leaves a new atom behind for every connection. It never takes a given name.
+// outside, and leaves no trace in them: a [Conn] is hidden (it never appears in
+// nodes()) and asks the peer for a dynamic name (DFLAG_NAME_ME). Such a name
+// collides with no member's, and the peer gives it out again after the
+// connection has ended: it keeps as many of them as it has had connections of
+// this kind at a time. A name of the caller's choice is not offered.
 //
 //	d := erldist.Dialer{
 //		Cookie: erldist.NewCookie(secret),

@@ -141,13 +141,13 @@ func malformed(message string, received []byte, format string, args ...any) *Mal
 	return &MalformedError{Message: message, Problem: fmt.Sprintf(format, args...), Excerpt: excerpt}
 }
 
-// CallError is a remote call that did not return: rpc's {badrpc, Reason} or the
-// exception that erpc reports.
+// CallError is a remote call that did not return: rpc's {badrpc, Reason}, the
+// exception that erpc reports, or net_kernel's answer to a ping that is not yes.
 type CallError struct {
 	// Module and Function are the call's; the arguments are kept out.
 	Module, Function string
-	// Class is "badrpc" for rex, else erpc's class: "throw", "exit", "error" or
-	// "noconnection".
+	// Class is "badrpc" for Call and CallAll; "throw", "exit" or "error" for ERPC;
+	// "refused" for Ping.
 	Class string
 	// Reason is the whole reason. It often quotes the call's arguments, so it
 	// must not be printed where these may be secret; Error does not.

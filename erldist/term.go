@@ -18,8 +18,8 @@ type Atom string
 // Int is an integer that fits into 64 bits.
 type Int int64
 
-// BigInt is an integer that does not fit into 64 bits. Decoding never gives one
-// that would.
+// BigInt is a [big.Int], for integers that do not fit into 64 bits. Decoding never
+// gives one that would.
 type BigInt big.Int
 
 // Float is a float.
