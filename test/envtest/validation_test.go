@@ -1,0 +1,187 @@
+package envtest
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+)
+
+// merged is the minimal cluster with a JSON merge patch, written as YAML.
+func merged(t *testing.T, base *unstructured.Unstructured, patch string) *unstructured.Unstructured {
+	t.Helper()
+	original, err := json.Marshal(base.Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change, err := yaml.YAMLToJSON([]byte(patch))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := jsonpatch.MergePatch(original, change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := &unstructured.Unstructured{}
+	if err := json.Unmarshal(text, &result.Object); err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+func TestBadSpecsAreRefused(t *testing.T) {
+	namespace := newNamespace(t)
+	tests := map[string]struct{ patch, says string }{
+		"ports reversed":                  {`spec: {distribution: {ports: {min: 9200, max: 9100}}}`, "distribution.ports.min must not be greater than distribution.ports.max"},
+		"a port too low":                  {`spec: {distribution: {ports: {min: 80}}}`, "spec.distribution.ports.min"},
+		"a port too high":                 {`spec: {distribution: {ports: {max: 70000}}}`, "spec.distribution.ports.max"},
+		"epmd's port among them":          {`spec: {distribution: {ports: {min: 4000, max: 5000}}}`, "must not include 4369, the port of epmd"},
+		"an unknown discovery":            {`spec: {distribution: {discovery: DNS}}`, "spec.distribution.discovery"},
+		"a basename with an @":            {`spec: {distribution: {nodeBasename: chat@home}}`, "spec.distribution.nodeBasename"},
+		"a basename too long":             {`spec: {distribution: {nodeBasename: ` + strings.Repeat("b", 41) + `}}`, "spec.distribution.nodeBasename"},
+		"a name too long":                 {`metadata: {name: ` + strings.Repeat("c", 41) + `}`, "metadata.name must be a DNS label of at most 40 characters"},
+		"a name with a dot":               {`metadata: {name: chat.eu}`, "has no dot"},
+		"a name that begins with a digit": {`metadata: {name: 3chat}`, "begins with a letter"},
+		"no container of that name":       {`spec: {container: proxy}`, "container must name one of template.spec.containers"},
+		"no container at all":             {`spec: {template: {spec: {containers: []}}}`, "must have the container that runs the BEAM"},
+		"no pod spec":                     {`spec: {template: {spec: null}}`, "template.spec.containers must have the container that runs the BEAM"},
+		"no template":                     {`spec: {template: null}`, "spec.template"},
+		"the host's network":              {`spec: {template: {spec: {hostNetwork: true}}}`, "template.spec.hostNetwork must not be true"},
+		"a host name":                     {`spec: {template: {spec: {hostname: chat}}}`, "the StatefulSet gives each node its host name"},
+		"a subdomain":                     {`spec: {template: {spec: {subdomain: chat}}}`, "the StatefulSet gives each node its host name"},
+		"the FQDN as host name":           {`spec: {template: {spec: {setHostnameAsFQDN: true}}}`, "the StatefulSet gives each node its host name"},
+		"a restart policy":                {`spec: {template: {spec: {restartPolicy: Never}}}`, "template.spec.restartPolicy must be Always"},
+		"too many nodes":                  {`spec: {replicas: 101}`, "less than or equal to 100"},
+		"less than none":                  {`spec: {replicas: -1}`, "greater than or equal to 0"},
+		"renewal after expiry":            {`spec: {tls: {certificate: {duration: 100h, renewBefore: 100h}}}`, "renewBefore must be shorter than"},
+		"a leaf that outlives its CA":     {`spec: {tls: {certificate: {duration: 200h, renewBefore: 1h}, ca: {duration: 100h}}}`, "a certificate cannot outlive its CA"},
+		"too short a certificate":         {`spec: {tls: {certificate: {duration: 30m, renewBefore: 10m}}}`, "at least 1h"},
+		"renewed too late":                {`spec: {tls: {certificate: {renewBefore: 1m}}}`, "renewBefore at least 5m"},
+		"too short a CA":                  {`spec: {tls: {certificate: {duration: 1h, renewBefore: 10m}, ca: {duration: 30m}}}`, "tls.ca.duration must be at least 1h"},
+		"days":                            {`spec: {tls: {certificate: {duration: 30d}}}`, "spec.tls.certificate.duration"},
+		"a duration beyond all bounds":    {`spec: {tls: {ca: {duration: 9999999999999999h}}}`, "spec.tls"},
+		"a cookie's Secret without name":  {`spec: {cookie: {secretKeyRef: {key: cookie}}}`, "spec.cookie.secretKeyRef.name"},
+		"an issuer without name":          {`spec: {tls: {issuerRef: {kind: Issuer}}}`, "spec.tls.issuerRef.name"},
+		"a policy between the two":        {`spec: {networkPolicy: Maybe}`, "spec.networkPolicy"},
+		"no claims, but a list of them":   {`spec: {volumeClaimTemplates: []}`, "spec.volumeClaimTemplates"},
+		"a field that does not exist":     {`spec: {replica: 3}`, `unknown field "spec.replica"`},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			err := admin.Create(t.Context(), merged(t, object(t, namespace, minimal), test.patch),
+				client.DryRunAll, client.FieldValidation("Strict"))
+			switch {
+			case err == nil:
+				t.Errorf("taken")
+			case !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err):
+				t.Errorf("not refused as invalid: %v", err)
+			case !strings.Contains(err.Error(), test.says):
+				t.Errorf("refused with %q, want it to say %q", err, test.says)
+			}
+		})
+	}
+}
+
+func TestGoodSpecsAreTaken(t *testing.T) {
+	namespace := newNamespace(t)
+	for name, patch := range map[string]string{
+		"the minimal one":         `{}`,
+		"no node":                 `spec: {replicas: 0}`,
+		"as many as there may be": `spec: {replicas: 100}`,
+		"the longest names":       `{metadata: {name: ` + strings.Repeat("c", 40) + `}, spec: {distribution: {nodeBasename: ` + strings.Repeat("B", 40) + `}}}`,
+		"the shortest name":       `metadata: {name: c}`,
+		"ports right below epmd":  `spec: {distribution: {ports: {min: 4300, max: 4368}}}`,
+		"ports right above epmd":  `spec: {distribution: {ports: {min: 4370, max: 4370}}}`,
+		"a fixed port":            `spec: {distribution: {discovery: FixedPort, ports: {min: 9100, max: 9100}}}`,
+		"hostNetwork false":       `spec: {template: {spec: {hostNetwork: false}}}`,
+		"restartPolicy Always":    `spec: {template: {spec: {restartPolicy: Always}}}`,
+		"a container by name":     `spec: {container: chat}`,
+		"durations of two parts":  `spec: {tls: {certificate: {duration: 1h30m, renewBefore: 10m30s}}}`,
+		"an own cookie":           `spec: {cookie: {secretKeyRef: {name: legacy}}}`,
+		"a shared issuer":         `spec: {tls: {issuerRef: {kind: ClusterIssuer, name: corp}}}`,
+		"claims":                  `spec: {volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]}`,
+		"empty structures":        `spec: {distribution: {ports: {}}, cookie: {}, tls: {certificate: {}, ca: {}}}`,
+		"a sidecar":               `spec: {template: {spec: {initContainers: [{name: sidecar, image: x, restartPolicy: Always}]}}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := admin.Create(t.Context(), merged(t, object(t, namespace, minimal), patch),
+				client.DryRunAll, client.FieldValidation("Strict")); err != nil {
+				t.Errorf("refused: %v", err)
+			}
+		})
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	namespace := newNamespace(t)
+	cluster := merged(t, object(t, namespace, minimal), `spec: {replicas: null}`)
+	if err := admin.Create(t.Context(), cluster, client.DryRunAll); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]any{
+		"spec.replicas":                    int64(1),
+		"spec.distribution.discovery":      "EPMD",
+		"spec.distribution.ports.min":      int64(9100),
+		"spec.distribution.ports.max":      int64(9109),
+		"spec.tls.certificate.duration":    "720h",
+		"spec.tls.certificate.renewBefore": "240h",
+		"spec.tls.ca.duration":             "87600h",
+		"spec.networkPolicy":               "Managed",
+		"status.observedGeneration":        int64(-1),
+	} {
+		got, found, err := unstructured.NestedFieldNoCopy(cluster.Object, strings.Split(path, ".")...)
+		if err != nil || !found || got != want {
+			t.Errorf("%s is %v (found: %t, %v), want %v", path, got, found, err, want)
+		}
+	}
+}
+
+// What cannot change is refused however it is changed; what can change is taken.
+func TestUpdates(t *testing.T) {
+	const fixed = `spec: {distribution: {nodeBasename: talk, discovery: FixedPort, ports: {min: 9100, max: 9100}}}`
+	const claims = `spec: {volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]}`
+	tests := map[string]struct{ before, change, says string }{
+		"another basename":         {fixed, `spec: {distribution: {nodeBasename: chat}}`, "distribution.nodeBasename cannot be changed"},
+		"no basename any more":     {fixed, `spec: {distribution: {nodeBasename: null}}`, "distribution.nodeBasename cannot be added or removed"},
+		"a basename now":           {`{}`, `spec: {distribution: {nodeBasename: talk}}`, "distribution.nodeBasename cannot be added or removed"},
+		"no distribution any more": {fixed, `spec: {distribution: null}`, "cannot be"},
+		"another discovery":        {fixed, `spec: {distribution: {discovery: EPMD}}`, "distribution.discovery cannot be changed"},
+		"no discovery any more":    {fixed, `spec: {distribution: {discovery: null}}`, "distribution.discovery cannot be changed"},
+		"another fixed port":       {fixed, `spec: {distribution: {ports: {min: 9099}}}`, "distribution.ports.min cannot be changed"},
+		"no fixed port any more":   {fixed, `spec: {distribution: {ports: null}}`, ""}, // the default is the same port
+		"another claim":            {claims, `spec: {volumeClaimTemplates: [{metadata: {name: other}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]}`, "volumeClaimTemplates cannot be changed"},
+		"a larger claim":           {claims, `spec: {volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 2Gi}}}}]}`, "volumeClaimTemplates cannot be changed"},
+		"no claims any more":       {claims, `spec: {volumeClaimTemplates: null}`, "volumeClaimTemplates cannot be added or removed"},
+		"claims now":               {`{}`, claims, "volumeClaimTemplates cannot be added or removed"},
+		"more nodes":               {fixed, `spec: {replicas: 7}`, ""},
+		"the same claim again":     {claims, claims, ""},
+		"other ports of epmd":      {`{}`, `spec: {distribution: {ports: {min: 9200, max: 9300}}}`, ""},
+		"another template":         {fixed, `spec: {template: {spec: {containers: [{name: chat, image: x}]}}}`, ""},
+		"an issuer now":            {`{}`, `spec: {tls: {issuerRef: {name: corp}}}`, ""},
+		"other durations":          {`{}`, `spec: {tls: {certificate: {duration: 100h, renewBefore: 10h}}}`, ""},
+		"another policy":           {`{}`, `spec: {networkPolicy: Unmanaged}`, ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			cluster := merged(t, object(t, newNamespace(t), minimal), test.before)
+			create(t, cluster)
+			// As a user applies it: from his file, so that what he left out is gone.
+			changed := merged(t, merged(t, object(t, cluster.GetNamespace(), minimal), test.before), test.change)
+			changed.SetResourceVersion(cluster.GetResourceVersion())
+			err := admin.Update(t.Context(), changed, client.DryRunAll)
+			switch {
+			case test.says == "" && err != nil:
+				t.Errorf("refused: %v", err)
+			case test.says != "" && err == nil:
+				t.Errorf("taken")
+			case test.says != "" && (!apierrors.IsInvalid(err) || !strings.Contains(err.Error(), test.says)):
+				t.Errorf("refused with %q, want it to say %q", err, test.says)
+			}
+		})
+	}
+}
