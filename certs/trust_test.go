@@ -2,6 +2,7 @@ package certs_test
 
 import (
 	"crypto/x509"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,7 +28,7 @@ func TestTrustIsASet(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		shuffled := rapid.Permutation(all).Draw(t, "order")
-		repeated := append(shuffled, rapid.SliceOf(rapid.SampledFrom(all)).Draw(t, "repeated")...)
+		repeated := slices.Concat(shuffled, rapid.SliceOf(rapid.SampledFrom(all)).Draw(t, "repeated"))
 		cut := rapid.IntRange(0, len(repeated)).Draw(t, "cut")
 		for what, got := range map[string]string{
 			"With":  certs.Trust{}.With(repeated...).PEM(),

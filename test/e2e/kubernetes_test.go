@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"os/exec"
@@ -69,10 +70,12 @@ func eventually(t *testing.T, within time.Duration, what string, look func() err
 }
 
 // namespace makes a namespace for one test, and removes it afterwards. When the
-// test has failed, it first shows what there was.
+// test has failed, it first shows what there was. No name comes twice, so an
+// interrupted run is in nobody's way.
 func namespace(t *testing.T) string {
 	t.Helper()
-	name := "e2e-" + strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(strings.TrimPrefix(t.Name(), "Test")))
+	test := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(strings.TrimPrefix(t.Name(), "Test")))
+	name := fmt.Sprintf("e2e-%s-%s", test, strings.ToLower(rand.Text()[:5]))
 	if _, err := kubectl(t.Context(), "", "create", "namespace", name); err != nil {
 		t.Fatal(err)
 	}

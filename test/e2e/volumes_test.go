@@ -65,5 +65,6 @@ spec:
 `, name)); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { mustClean(t, "delete", "persistentvolume", name, "--ignore-not-found", "--timeout=60s") })
+	// The claim holds it until the namespace goes, and that goes last.
+	t.Cleanup(func() { mustClean(t, "delete", "persistentvolume", name, "--wait=false") })
 }

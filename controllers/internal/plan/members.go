@@ -67,7 +67,7 @@ func members(p *Plan, s seen.State, _ Operator) {
 	p.apply(owned(applyapps.StatefulSet(s.Names.StatefulSet(), s.Names.Namespace), s).WithSpec(spec))
 
 	for i := range s.Pods {
-		if lacksIdentity(s, &s.Pods[i]) && s.Pods[i].DeletionTimestamp == nil {
+		if lacksIdentity(&s.Pods[i]) && s.Pods[i].DeletionTimestamp == nil {
 			p.Delete = append(p.Delete, &s.Pods[i])
 		}
 	}
@@ -93,7 +93,7 @@ func startable(s seen.State) int32 {
 
 // lacksIdentity says that a pod slipped past the admission policy, and waits for a
 // Secret that will never be there.
-func lacksIdentity(s seen.State, pod *corev1.Pod) bool {
+func lacksIdentity(pod *corev1.Pod) bool {
 	for _, volume := range pod.Spec.Volumes {
 		if volume.Name == tlsVolume && volume.Secret != nil {
 			return volume.Secret.SecretName == placeholderSecret
