@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/erldist"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
 
@@ -36,6 +37,10 @@ func (r credentialsReader) read(ctx context.Context, names certs.Names) (verify.
 			return verify.Credentials{}, fmt.Errorf("read %s %s: %w", wanted.kind, wanted.name, err)
 		}
 	}
+	text := cookie.Data[certs.CookieKey]
+	if err := certs.CheckCookie(text); err != nil {
+		return verify.Credentials{}, fmt.Errorf("read the cookie in Secret %s: %w", cookie.Name, err)
+	}
 	return verify.ParseCredentials(
-		cookie.Data[certs.CookieKey], certificate.Data[certs.CombinedKey], []byte(distribution.Data[certs.TrustKey]))
+		erldist.NewCookie(string(text)), certificate.Data[certs.CombinedKey], []byte(distribution.Data[certs.TrustKey]))
 }

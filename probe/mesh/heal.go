@@ -4,7 +4,8 @@ import "slices"
 
 // Edge is a link to be made: From is told to connect to To.
 type Edge struct {
-	From, To string
+	From string `json:"from"`
+	To   string `json:"to"`
 }
 
 // Next is the one link to make now; there is none when nothing can be done.

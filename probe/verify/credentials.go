@@ -3,7 +3,6 @@ package verify
 import (
 	"crypto/tls"
 	"errors"
-	"fmt"
 
 	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/erldist"
@@ -19,12 +18,9 @@ type Credentials struct {
 	Trust certs.Trust
 }
 
-// ParseCredentials reads a cookie, a private key with its certificate chain in one
-// PEM text, and a trust bundle.
-func ParseCredentials(cookie, combined, trust []byte) (Credentials, error) {
-	if err := certs.CheckCookie(cookie); err != nil {
-		return Credentials{}, fmt.Errorf("read the cookie: %w", err)
-	}
+// ParseCredentials reads a private key with its certificate chain in one PEM text, and
+// a trust bundle.
+func ParseCredentials(cookie erldist.Cookie, combined, trust []byte) (Credentials, error) {
 	certificate, err := tls.X509KeyPair(combined, combined)
 	if err != nil {
 		// The cause stays out: it is about a text that holds a key.
@@ -37,7 +33,7 @@ func ParseCredentials(cookie, combined, trust []byte) (Credentials, error) {
 	if trusted.Empty() {
 		return Credentials{}, errors.New("read trust bundle: it holds no CA certificate")
 	}
-	return Credentials{Cookie: erldist.NewCookie(string(cookie)), Certificate: certificate, Trust: trusted}, nil
+	return Credentials{Cookie: cookie, Certificate: certificate, Trust: trusted}, nil
 }
 
 // host is the host that our certificate is for. A node that lets in only certain

@@ -302,6 +302,9 @@ func (o observation) shakingHands(err *erldist.StageError) finding {
 			"is too old: it lacks the distribution flags %[2]s", "run OTP 25 or later", lacking.Missing)
 	case errors.As(err, &status):
 		return o.refused(status.Status)
+	case errors.Is(err, erldist.ErrSpeaksTLS):
+		return o.found(stage, v1alpha1.ReasonHandshakeRejected,
+			"runs distribution over TLS at %[2]s, and we spoke plaintext", "verify it with a certificate, not in plaintext", err.Address)
 	case errors.As(err, &malformed):
 		return o.found(stage, v1alpha1.ReasonNotErlang,
 			"is not what listens at %[2]s: that does not speak Erlang distribution", "see what runs on that port", err.Address)

@@ -169,6 +169,10 @@ func TestDiagnose(t *testing.T) {
 			at: erldist.StageHandshake, err: &erldist.MalformedError{Message: "status"},
 			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonNotErlang,
 		},
+		"TLS where we spoke plaintext": {
+			at: erldist.StageHandshake, err: erldist.ErrSpeaksTLS,
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeRejected, says: "over TLS",
+		},
 		"the handshake hangs": {
 			at: erldist.StageHandshake, err: timeout,
 			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeTimedOut,
@@ -271,23 +275,6 @@ func TestReadView(t *testing.T) {
 		answers[i] = nonsense
 		if view, err := readView(answers); !errors.Is(err, errNonsense) {
 			t.Errorf("%v as answer %d gives %+v, %v", nonsense, i, view, err)
-		}
-	}
-}
-
-// TestCredentialsKeepQuiet: no error about credentials holds a part of them.
-func TestCredentialsKeepQuiet(t *testing.T) {
-	const secret = "S3cret"
-	for name, parts := range map[string][3]string{
-		"cookie with a bad character": {secret + "\x00" + secret, "", ""},
-		"key that is none":            {secret + secret, secret, ""},
-		"trust that is none":          {secret + secret, secret, secret},
-	} {
-		_, err := ParseCredentials([]byte(parts[0]), []byte(parts[1]), []byte(parts[2]))
-		if err == nil {
-			t.Errorf("%s: no error", name)
-		} else if strings.Contains(err.Error(), secret) {
-			t.Errorf("%s: the error %q tells it", name, err)
 		}
 	}
 }

@@ -28,7 +28,7 @@ type Verdict struct {
 	// OTPRelease is the release of OTP that the node runs, such as 27.
 	OTPRelease string `json:"otpRelease,omitempty"`
 	// Uptime of the node's virtual machine.
-	Uptime time.Duration `json:"uptime,omitempty"`
+	Uptime time.Duration `json:"uptimeNanoseconds,omitempty"`
 	// Peers are the nodes that the node says it is linked to.
 	Peers []string `json:"peers,omitempty"`
 }
@@ -42,7 +42,7 @@ func (v Verdict) Verified() bool {
 type Timing struct {
 	Stage    v1alpha1.Stage `json:"stage"`
 	Address  string         `json:"address"`
-	Duration time.Duration  `json:"duration"`
+	Duration time.Duration  `json:"nanoseconds"`
 	// Failed says that the stage did not pass.
 	Failed bool `json:"failed,omitempty"`
 }

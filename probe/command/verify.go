@@ -1,0 +1,182 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/erlang-operator/erlang-operator/erldist"
+	"github.com/erlang-operator/erlang-operator/probe/mesh"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
+)
+
+// ErrNotVerified says that the nodes were spoken to, and not all is well. Every other
+// error says that they could not be.
+var ErrNotVerified = errors.New("not all is well")
+
+// ExitStatus is the exit status for an error of Verify: 0 when all nodes are verified
+// and linked to each other, 1 when not, 2 when they could not be spoken to.
+func ExitStatus(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, ErrNotVerified):
+		return 1
+	default:
+		return 2
+	}
+}
+
+// Verify is the command `verify NODE...`. The verifier says how nodes are found and
+// reached, and within which limits; its credentials come from the command line.
+func Verify(verifier verify.Verifier) *cobra.Command {
+	options := options{verifier: verifier}
+	command := &cobra.Command{
+		Use:   "verify NODE...",
+		Short: "Verify Erlang nodes, stage by stage",
+		Long: `Verify Erlang nodes, stage by stage: from DNS through epmd, TLS and the distribution
+handshake to a remote call. Several nodes are held against each other too: each should be linked
+to each.
+
+Exit status: 0 when all is well, 1 when not, 2 when the nodes could not be spoken to.`,
+		Example: `  erlang-operator verify chat@chat-0.example.com chat@chat-1.example.com \
+      --cookie-file=cookie --cacert=ca.pem --cert=tls.crt --key=tls.key`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(command *cobra.Command, nodes []string) error {
+			return options.run(command.Context(), command.OutOrStdout(), nodes)
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&options.files.Cookie, "cookie-file", "", "file that holds the cookie; a newline at its end does not count")
+	flags.StringVar(&options.files.CA, "cacert", "", "file with the CA certificates to trust, PEM")
+	flags.StringVar(&options.files.Certificate, "cert", "", "file with the certificate to show and its chain, PEM")
+	flags.StringVar(&options.files.Key, "key", "", "file with the certificate's private key, PEM; may be the same file as --cert")
+	flags.BoolVar(&options.plaintext, "plaintext", false, "the nodes do not run distribution over TLS")
+	flags.Uint16Var(&options.port, "port", 0, "distribution port of nodes that run without epmd")
+	flags.Uint16Var(&options.epmdPort, "epmd-port", 4369, "port of epmd")
+	flags.StringVarP(&options.output, "output", "o", "text", "text or json")
+	return command
+}
+
+type options struct {
+	verifier  verify.Verifier
+	files     Files
+	plaintext bool
+	port      uint16
+	epmdPort  uint16
+	output    string
+}
+
+func (o options) run(ctx context.Context, out io.Writer, nodes []string) error {
+	write, ok := writers[o.output]
+	if !ok {
+		return fmt.Errorf("--output is %q; it must be text or json", o.output)
+	}
+	credentials, err := o.files.read(o.plaintext)
+	if err != nil {
+		return err
+	}
+	verifier := o.verifier
+	verifier.Credentials, verifier.Plaintext = credentials, o.plaintext
+	report := Report{Nodes: make([]verify.Verdict, len(nodes))}
+	var group sync.WaitGroup
+	for i, node := range nodes {
+		group.Go(func() {
+			verdict, session := verifier.Verify(ctx, verify.Target{Node: node, FixedPort: o.port, EPMDPort: o.epmdPort})
+			if session != nil {
+				session.Close()
+			}
+			report.Nodes[i] = verdict
+		})
+	}
+	group.Wait()
+	report.judge()
+	if err := write(out, report); err != nil {
+		return err
+	}
+	if !report.Whole {
+		return ErrNotVerified
+	}
+	return nil
+}
+
+// Report is what came of verifying some nodes.
+type Report struct {
+	// Whole says that all nodes are verified, and each is linked to each.
+	Whole bool `json:"whole"`
+	// Nodes are the verdicts, in the order asked for.
+	Nodes []verify.Verdict `json:"nodes"`
+	// Parts are what the nodes fall into: one, of a whole mesh.
+	Parts [][]string `json:"parts"`
+	// Missing are the links that should be and are not: From does not report it.
+	Missing []mesh.Edge `json:"missing,omitempty"`
+}
+
+func (r *Report) judge() {
+	var names []string
+	views := map[string][]string{}
+	for _, verdict := range r.Nodes {
+		names = append(names, verdict.Node)
+		if verdict.Verified() {
+			views[verdict.Node] = verdict.Peers
+		}
+	}
+	m := mesh.Of(names, views)
+	r.Whole = m.Whole() && len(views) == len(names)
+	r.Parts = m.Components()
+	for _, node := range names {
+		for _, peer := range m.Missing(node) {
+			r.Missing = append(r.Missing, mesh.Edge{From: node, To: peer})
+		}
+	}
+}
+
+// Files are where credentials are. The cookie is never taken from the command line,
+// where every process of the machine could read it.
+type Files struct {
+	Cookie, CA, Certificate, Key string
+}
+
+func (f Files) read(plaintext bool) (verify.Credentials, error) {
+	cookie, err := readFile("--cookie-file", f.Cookie)
+	if err != nil {
+		return verify.Credentials{}, err
+	}
+	cookie = strings.TrimRight(cookie, "\r\n")
+	if cookie == "" {
+		return verify.Credentials{}, fmt.Errorf("--cookie-file: %s is empty", f.Cookie)
+	}
+	if plaintext {
+		return verify.Credentials{Cookie: erldist.NewCookie(cookie)}, nil
+	}
+	ca, err := readFile("--cacert", f.CA)
+	if err != nil {
+		return verify.Credentials{}, err
+	}
+	certificate, err := readFile("--cert", f.Certificate)
+	if err != nil {
+		return verify.Credentials{}, err
+	}
+	key, err := readFile("--key", f.Key)
+	if err != nil {
+		return verify.Credentials{}, err
+	}
+	return verify.ParseCredentials(erldist.NewCookie(cookie), []byte(key+"\n"+certificate), []byte(ca))
+}
+
+func readFile(flag, path string) (string, error) {
+	if path == "" {
+		return "", fmt.Errorf("%s is missing (with --plaintext, only --cookie-file is needed)", flag)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", flag, err)
+	}
+	return string(content), nil
+}
