@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/erlang-operator/erlang-operator/probe/mesh"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
 
 // Nodes that one link has joined make the others among themselves. settlingTime is
@@ -21,7 +22,9 @@ const (
 // not.
 var errNotKept = errors.New("the link was made and did not last")
 
-// heal makes the links that are missing: one, and then it looks again.
+// heal makes the links that are missing: one, and then it looks again. A node that can
+// be connected to may still be unable to connect to others, so where one end fails at
+// once, the other end tries.
 func (p *pass) heal(ctx context.Context) {
 	enough := time.Now().Add(p.options.HealingTime)
 	for time.Now().Before(enough) && ctx.Err() == nil {
@@ -29,19 +32,30 @@ func (p *pass) heal(ctx context.Context) {
 		if !ok {
 			return
 		}
-		from := slices.IndexFunc(p.members, func(m Member) bool { return m.Node == edge.From })
-		err := p.sessions[from].Connect(ctx, edge.To)
-		if err == nil && !p.settle(ctx, edge) {
-			err = errNotKept
+		err := p.link(ctx, edge)
+		if errors.Is(err, verify.ErrNotConnected) && time.Now().Before(enough) {
+			err = p.link(ctx, mesh.Edge{From: edge.To, To: edge.From})
 		}
 		if err != nil {
 			p.failed = append(p.failed, edge)
-			p.outcomes[from].Failed = append(p.outcomes[from].Failed, FailedLink{To: edge.To, Err: err})
 			p.look(ctx)
-			continue
 		}
-		p.made = append(p.made, edge)
 	}
+}
+
+// link has one node connect to another.
+func (p *pass) link(ctx context.Context, edge mesh.Edge) error {
+	from := slices.IndexFunc(p.members, func(m Member) bool { return m.Node == edge.From })
+	err := p.sessions[from].Connect(ctx, edge.To)
+	if err == nil && !p.settle(ctx, edge) {
+		err = errNotKept
+	}
+	if err != nil {
+		p.outcomes[from].Failed = append(p.outcomes[from].Failed, FailedLink{To: edge.To, Err: err})
+		return err
+	}
+	p.made = append(p.made, edge)
+	return nil
 }
 
 // settle looks until the part of the mesh that a link belongs to is whole, or has

@@ -40,7 +40,7 @@ func diagnose(err error, seen observation) finding {
 	case erldist.StageResolve:
 		return seen.resolving(failed)
 	case erldist.StageConnect:
-		return seen.connecting(failed, v1alpha1.StageConnect, "epmd", "see that epmd runs beside it (-start_epmd false keeps it from starting) and that no network policy closes its port to us")
+		return seen.connecting(failed, v1alpha1.StageConnect, "epmd", "see that epmd runs beside it (epmd -daemon starts it, -start_epmd false keeps it from starting) and that no network policy closes its port to us")
 	case erldist.StageLookup:
 		return seen.lookingUp(failed)
 	case erldist.StageConnectDistribution:
@@ -131,7 +131,7 @@ func (o observation) lookingUp(err *erldist.StageError) finding {
 	case errors.Is(err, erldist.ErrNotRegistered):
 		return o.found(stage, v1alpha1.ReasonNodeNotRegistered,
 			"is not running under that name: epmd at %[2]s does not know %[3]q%[4]s",
-			"wait until it has started, and else see its log and with which -name it is started",
+			"wait until it has started, and else see its log, and with which -name or -sname it is started",
 			err.Address, name, o.knownNames())
 	case errors.As(err, &another):
 		return o.found(stage, v1alpha1.ReasonNodeNameMismatch,
@@ -196,7 +196,7 @@ func (o observation) securing(err *erldist.StageError) finding {
 	case o.plaintext:
 		return o.found(stage, v1alpha1.ReasonPlaintextDistribution,
 			"runs distribution in plaintext at %[2]s",
-			"start it with -proto_dist inet_tls exactly once (given twice, OTP up to 27.0 silently falls back to plaintext): see ERL_FLAGS, ERL_AFLAGS, ERL_ZFLAGS and vm.args", err.Address)
+			"start it with -proto_dist inet_tls exactly once (given twice, OTP up to 27.0 silently falls back to plaintext): see its command, ERL_FLAGS, ERL_AFLAGS, ERL_ZFLAGS and vm.args", err.Address)
 	case errors.As(err, &unusable):
 		return o.certificate(unusable.fault.Reason, unusable.fault.Detail)
 	case errors.As(err, &alert):

@@ -61,7 +61,7 @@ func (s *scene) serve(on uint16, answer func(net.Conn)) {
 				return
 			}
 			go func() {
-				defer conn.Close()
+				defer func() { _ = conn.Close() }()
 				answer(conn)
 			}()
 		}
@@ -113,7 +113,7 @@ func TestDiagnosis(t *testing.T) {
 			stage: v1alpha1.StageResolve, reason: v1alpha1.ReasonNameResolutionFailed, says: "no DNS record",
 		},
 		"nothing listens": {
-			given: func(s *scene) {},
+			given: func(*scene) {},
 			otps:  []string{"27"},
 			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused,
 		},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/erldist"
+	"github.com/erlang-operator/erlang-operator/probe/mesh"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
@@ -158,6 +159,35 @@ func TestHealBrokenPair(t *testing.T) {
 			t.Errorf("parts are %v", result.Mesh.Components())
 		}
 	})
+}
+
+// TestHealSilentClient: a node whose client options are bad is a good server, logs
+// nothing, and can connect to nobody. The others connect to it, and it is told.
+func TestHealSilentClient(t *testing.T) {
+	for _, otp := range []string{"27", "29"} { // OTP 25 takes that option
+		t.Run("OTP"+otp, func(t *testing.T) {
+			c := newCluster(t)
+			host := c.Host("chat-0")
+			bad := beam.Options{OTP: otp, Cookie: cookie, FixedPort: port, TLS: c.tls(host)}
+			options(`{verify,verify_peer},{versions`, `{verify,verify_peer},{fail_if_no_peer_cert,true},{versions`)(&bad)
+			nodes := []*beam.Node{host.Start(bad), c.start(otp, 1)}
+
+			result := c.sweep(nodes)
+			c.wantReasons(result, "Verified", "Verified")
+			if diff := cmp.Diff([]mesh.Edge{{From: nodes[1].Name, To: nodes[0].Name}}, result.Made); diff != "" {
+				t.Errorf("links made (-want +got):\n%s", diff)
+			}
+			if failed := result.Outcomes[0].Failed; len(failed) != 1 || failed[0].To != nodes[1].Name {
+				t.Errorf("failed links %v", failed)
+			}
+
+			// A third makes links of its own to the two, as global(3kernel) has it do.
+			nodes = append(nodes, c.start(otp, 2))
+			if result := c.sweep(nodes); !result.Mesh.Whole() {
+				t.Errorf("parts are %v", result.Mesh.Components())
+			}
+		})
+	}
 }
 
 // TestHealOnBadWire: lost packets make a sweep slow, not wrong.
