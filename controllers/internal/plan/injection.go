@@ -160,7 +160,7 @@ func Conflicts(spec v1alpha1.ErlangClusterSpec) []Problem {
 func rejectFlags(reject func(string, string, ...any), field string, words []string) {
 	for _, flag := range ownFlags {
 		if slices.Contains(words, flag) {
-			reject(field, "has the flag %s, which the operator sets itself and which must not be there twice. Remove it", flag)
+			reject(field, "has the flag %s, which fights with the flags that the operator gives in ERL_ZFLAGS. Remove it", flag)
 		}
 	}
 }

@@ -264,10 +264,10 @@ func (v view) mesh() finding {
 		return bad(failing[0].Reason, bounded(describe(failing)))
 	case mesh.Components > 1:
 		return bad(v1alpha1.ReasonPartitioned, bounded(fmt.Sprintf(
-			"The nodes fall into %d parts, though each of them is verified: %s. The probe joins them again; if this stays, a node cannot open connections of its own: see its log.", mesh.Components, v.missing())))
+			"The nodes fall into %d parts, though each of them is verified: %s. The probe joins them again. %s", mesh.Components, v.missing(), v.hindrance())))
 	case v.links() < v.expectedLinks():
 		return bad(v1alpha1.ReasonLinkMissing, bounded(fmt.Sprintf(
-			"%d of %d links are established: %s. The probe connects them again; if this stays, a node cannot open connections of its own: see its log.", v.links(), v.expectedLinks(), v.missing())))
+			"%d of %d links are established: %s. The probe connects them again. %s", v.links(), v.expectedLinks(), v.missing(), v.hindrance())))
 	}
 	return good(v1alpha1.ReasonMeshVerified, fmt.Sprintf("%d of %d links are established.", v.links(), v.expectedLinks()))
 }
@@ -299,6 +299,16 @@ func (v view) missing() string {
 		}
 	}
 	return strings.Join(parts, "; ")
+}
+
+// hindrance is what the probe says of the first node that it could not have linked.
+func (v view) hindrance() string {
+	for _, pod := range v.Names.Pods(v.Replicas()) {
+		if node := v.node(pod); node != nil && len(node.MissingLinks) > 0 && node.Message != "" {
+			return sentence(node.Message)
+		}
+	}
+	return "If this stays, a node cannot open connections of its own: see its log."
 }
 
 // mutualTLS: the probe tried what must be refused, and every node refused it.

@@ -56,7 +56,7 @@ func whole(replicas int32) *scene {
 		situation.Issued = append(situation.Issued, seentest.Issued{To: pod, By: "blue"})
 		situation.Pods = append(situation.Pods, seentest.Pod{Name: pod})
 		mesh.Nodes = append(mesh.Nodes, v1alpha1.NodeStatus{
-			Pod: pod, Node: "chat@" + pod, Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified, Message: "Verified.",
+			Pod: pod, Node: "chat@" + pod, Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified,
 			OTPRelease: "27", Incarnation: 42, StartedAt: ptr.To(metav1.NewTime(seentest.Now.Add(-time.Hour))),
 			Links: replicas - 1, CertificateNotAfter: ptr.To(metav1.NewTime(certstest.End)),
 			Refusals: &v1alpha1.RefusalStatus{Incarnation: 42},
@@ -131,7 +131,14 @@ func TestConditions(t *testing.T) {
 				s.Cluster.Status.Mesh.Links = 2
 				s.node(0).MissingLinks, s.node(1).MissingLinks = []string{"chat-1"}, []string{"chat-0"}
 			},
-			ready: "False LinkMissing", says: []string{"2 of 3 links", "chat-0 is not linked to chat-1; chat-1 is not linked to chat-0"}},
+			ready: "False LinkMissing", says: []string{"2 of 3 links", "chat-0 is not linked to chat-1; chat-1 is not linked to chat-0", "If this stays"}},
+		"a link cannot be made": {
+			edit: func(s *scene) {
+				s.Cluster.Status.Mesh.Links = 2
+				s.node(0).MissingLinks, s.node(1).MissingLinks = []string{"chat-1"}, []string{"chat-0"}
+				s.node(1).Message = "chat@chat-1 cannot connect to chat@chat-0; see the logs"
+			},
+			ready: "False LinkMissing", says: []string{"2 of 3 links", "chat@chat-1 cannot connect to chat@chat-0; see the logs."}},
 		"the refusals were not tried": {
 			edit: func(s *scene) { s.node(1).Refusals = nil }, ready: "False AwaitingProof", reason: "Reconciling AwaitingProof", says: []string{"chat-1"}},
 		"the refusals are of before a restart": {
