@@ -1,0 +1,57 @@
+package envtest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+)
+
+// No golden plan may hold what the API server would refuse, or does not know.
+func TestGoldenPlansAreValid(t *testing.T) {
+	if err := admin.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(repository(), "controllers/internal/plan/testdata/*/plan.golden.yaml"))
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d golden files: %v", len(files), err)
+	}
+	tried := map[string]bool{}
+	for _, file := range files {
+		t.Run(filepath.Base(filepath.Dir(file)), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The first document is what is not an object.
+			for _, document := range strings.Split(string(text), "\n---\n")[1:] {
+				if tried[document] {
+					continue
+				}
+				tried[document] = true
+				tryOut(t, document)
+			}
+		})
+	}
+}
+
+func tryOut(t *testing.T, document string) {
+	t.Helper()
+	object := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(document), &object.Object); err != nil {
+		t.Fatal(err)
+	}
+	if object.GetUID() != "" {
+		return // bound to an object that is not here: what cert-manager has made
+	}
+	if err := admin.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(object.DeepCopy()),
+		client.FieldOwner("erlang-operator"), client.ForceOwnership, client.DryRunAll); err != nil {
+		t.Errorf("%s %s: %v", object.GetKind(), object.GetName(), err)
+	}
+}
