@@ -1,0 +1,262 @@
+package verify
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"io"
+	"math/big"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/erldist"
+)
+
+const cookie = "N0tTheRealCookie"
+
+// authority signs certificates.
+type authority struct {
+	t           *testing.T
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T) authority {
+	a := authority{t: t, key: newKey(t), certificate: &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority of " + t.Name()},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}}
+	var err error
+	if a.certificate, err = x509.ParseCertificate(a.sign(a.certificate, a.key)); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func (a authority) sign(template *x509.Certificate, key *ecdsa.PrivateKey) []byte {
+	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return der
+}
+
+// issue signs a certificate that is good for localhost but for the changes.
+func (a authority) issue(changes ...func(*x509.Certificate)) tls.Certificate {
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	for _, change := range changes {
+		change(template)
+	}
+	key := newKey(a.t)
+	der := a.sign(template, key)
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+// server answers connections, until the test ends.
+func server(t *testing.T, answer func(net.Conn)) uint16 {
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = conn.Close() }()
+				answer(conn)
+			}()
+		}
+	}()
+	return netip.MustParseAddrPort(listener.Addr().String()).Port()
+}
+
+func silent(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+
+func says(text string) func(net.Conn) {
+	return func(conn net.Conn) { _, _ = io.WriteString(conn, text) }
+}
+
+// over speaks TLS first.
+func over(config *tls.Config, answer func(net.Conn)) func(net.Conn) {
+	return func(conn net.Conn) {
+		secured := tls.Server(conn, config)
+		if secured.Handshake() == nil {
+			answer(secured)
+		}
+	}
+}
+
+// TestVerify is about all that can stand at a node's address without being one, and
+// about how long a verdict takes. What is a node is tested in test/erlang.
+func TestVerify(t *testing.T) {
+	ours, foreign := newAuthority(t), newAuthority(t)
+	with := func(certificate tls.Certificate) *tls.Config {
+		return &tls.Config{Certificates: []tls.Certificate{certificate}}
+	}
+	stranger := x509.NewCertPool()
+	stranger.AddCert(foreign.certificate)
+
+	for name, tc := range map[string]struct {
+		epmd, node func(net.Conn) // nothing listens where there is none
+		resolve    error
+		stage      v1alpha1.Stage
+		reason     string
+	}{
+		"DNS fails": {
+			resolve: &net.DNSError{IsTimeout: true},
+			stage:   v1alpha1.StageResolve, reason: v1alpha1.ReasonNameResolutionFailed,
+		},
+		"nothing listens": {
+			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused,
+		},
+		"epmd is silent": {
+			epmd:  silent,
+			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonEPMDUnreachable,
+		},
+		"epmd talks nonsense": {
+			epmd:  says("HTTP/1.1 400 Bad Request\r\n"),
+			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonEPMDUnreachable,
+		},
+		"epmd does not know it": {
+			epmd:  says("\x77\x01"),
+			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonNodeNotRegistered,
+		},
+		"epmd gives a port that no peer reaches": {
+			epmd:  says("\x77\x00\x13\x88M\x00\x00\x06\x00\x05\x00\x04chat\x00\x00"),
+			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonPortOutOfRange,
+		},
+		"silence": {
+			node:  silent,
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonHandshakeTimedOut,
+		},
+		"another protocol": {
+			node:  says("220 mail.example\r\n"),
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonNotErlang,
+		},
+		"a hang-up": {
+			node:  func(conn net.Conn) { _, _ = conn.Read(make([]byte, 1<<16)) },
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonHandshakeRejected,
+		},
+		"a reset": {
+			node: func(conn net.Conn) {
+				_, _ = conn.Read(make([]byte, 1<<16))
+				_ = conn.(*net.TCPConn).SetLinger(0)
+			},
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable,
+		},
+		"the certificate of another CA": {
+			node:  over(with(foreign.issue()), silent),
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUntrusted,
+		},
+		"an expired certificate": {
+			node:  over(with(ours.issue(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })), silent),
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateExpired,
+		},
+		"the certificate of another host": {
+			node:  over(with(ours.issue(func(c *x509.Certificate) { c.DNSNames = []string{"elsewhere"} })), silent),
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateNameMismatch,
+		},
+		"a certificate for servers only": {
+			node:  over(with(ours.issue(func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[:1] })), silent),
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable,
+		},
+		"a key of its own": {
+			node:  over(with(tls.Certificate{Certificate: ours.issue().Certificate, PrivateKey: newKey(t)}), silent),
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable,
+		},
+		"TLS 1.2": {
+			node:  over(&tls.Config{Certificates: []tls.Certificate{ours.issue()}, MaxVersion: tls.VersionTLS12}, silent),
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonTLSVersionMismatch,
+		},
+		"trust in another CA": {
+			node: over(&tls.Config{
+				Certificates: []tls.Certificate{ours.issue()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: stranger,
+			}, silent),
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonClientCertificateRejected,
+		},
+		"silence over TLS": {
+			node:  over(with(ours.issue()), silent),
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeTimedOut,
+		},
+		"another protocol over TLS": {
+			node:  over(with(ours.issue()), says("HTTP/1.1 400 Bad Request\r\n\r\n")),
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonNotErlang,
+		},
+		"a hang-up over TLS": {
+			node: over(with(ours.issue()), func(conn net.Conn) {
+				_, _ = conn.Read(make([]byte, 1<<16))
+			}),
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeRejected,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const limit = 500 * time.Millisecond
+			verifier := &Verifier{
+				Credentials: Credentials{
+					Cookie: erldist.NewCookie(cookie), Certificate: ours.issue(), Trust: certs.Trust{}.With(ours.certificate),
+				},
+				Limits: Limits{
+					Resolve: limit, Connect: limit, Lookup: limit, ConnectDistribution: limit,
+					TLS: limit, Handshake: limit, Call: limit, Link: limit,
+				},
+				Resolve: func(context.Context, string) ([]string, error) { return []string{"127.0.0.1"}, tc.resolve },
+			}
+			target := Target{Node: "chat@localhost", FixedPort: 1, Ports: PortRange{9100, 9109}}
+			if tc.epmd != nil {
+				target.FixedPort, target.EPMDPort = 0, server(t, tc.epmd)
+			}
+			if tc.node != nil {
+				target.FixedPort = server(t, tc.node)
+			}
+
+			begun := time.Now()
+			verdict, session := verifier.Verify(t.Context(), target)
+			took := time.Since(begun)
+			if session != nil {
+				t.Error("a session with what is no node")
+			}
+			if verdict.Stage != tc.stage || verdict.Reason != tc.reason {
+				t.Errorf("verdict is %s at %s, want %s at %s: %s", verdict.Reason, verdict.Stage, tc.reason, tc.stage, verdict.Message)
+			}
+			if strings.Contains(verdict.Message, cookie) {
+				t.Errorf("the message %q holds the cookie", verdict.Message)
+			}
+			// Only the last stage takes any time, a second look included.
+			if took > limit+300*time.Millisecond {
+				t.Errorf("the verdict took %s where a stage may take %s: %v", took, limit, verdict.Timings)
+			}
+		})
+	}
+}
