@@ -4,6 +4,9 @@ package certs
 const (
 	// CookieKey in the cookie Secret.
 	CookieKey = "cookie"
+	// PreviousCookieKey in the cookie Secret, while the nodes change to another cookie:
+	// the one that they come from.
+	PreviousCookieKey = "previous"
 	// TrustKey in the distribution ConfigMap: the trust bundle, PEM.
 	TrustKey = "trust.pem"
 	// OptionsKey in the distribution ConfigMap: the text of -ssl_dist_optfile.

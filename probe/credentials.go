@@ -18,8 +18,15 @@ type credentialsReader struct {
 	cookie, certificate, distribution client.Reader
 }
 
+// credentials are what the nodes are held against, and which version of the cookie's
+// Secret that is.
+type credentials struct {
+	verify.Credentials
+	cookieVersion string
+}
+
 // read gives the credentials of now. An error says which of them is missing or bad.
-func (r credentialsReader) read(ctx context.Context, names certs.Names) (verify.Credentials, error) {
+func (r credentialsReader) read(ctx context.Context, names certs.Names) (credentials, error) {
 	var cookie, certificate corev1.Secret
 	var distribution corev1.ConfigMap
 	for _, wanted := range []struct {
@@ -34,13 +41,20 @@ func (r credentialsReader) read(ctx context.Context, names certs.Names) (verify.
 	} {
 		key := client.ObjectKey{Namespace: names.Namespace, Name: wanted.name}
 		if err := wanted.reader.Get(ctx, key, wanted.into); err != nil {
-			return verify.Credentials{}, fmt.Errorf("read %s %s: %w", wanted.kind, wanted.name, err)
+			return credentials{}, fmt.Errorf("read %s %s: %w", wanted.kind, wanted.name, err)
 		}
 	}
 	text := cookie.Data[certs.CookieKey]
 	if err := certs.CheckCookie(text); err != nil {
-		return verify.Credentials{}, fmt.Errorf("read the cookie in Secret %s: %w", cookie.Name, err)
+		return credentials{}, fmt.Errorf("read the cookie in Secret %s: %w", cookie.Name, err)
 	}
-	return verify.ParseCredentials(
+	parsed, err := verify.ParseCredentials(
 		erldist.NewCookie(string(text)), certificate.Data[certs.CombinedKey], []byte(distribution.Data[certs.TrustKey]))
+	if err != nil {
+		return credentials{}, err
+	}
+	if former, changing := cookie.Data[certs.PreviousCookieKey]; changing {
+		parsed.FormerCookie = erldist.NewCookie(string(former))
+	}
+	return credentials{parsed, cookie.ResourceVersion}, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/probe/mesh"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
@@ -21,7 +22,8 @@ type reconciler struct {
 	options     Options
 	now         func() time.Time
 	last        written
-	changed     time.Time // when a report last said something new
+	changed     time.Time   // when a report last said something new
+	failed      []mesh.Edge // links that the last sweep could not make
 }
 
 // written is what was reported last. The cache may not have heard of it yet.
@@ -52,27 +54,29 @@ func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 
 	previous := r.previous(cluster)
 	verifier := &verify.Verifier{
-		Credentials: credentials, Limits: r.options.Limits,
+		Credentials: credentials.Credentials, Limits: r.options.Limits,
 		Resolve: r.options.Resolve, DialContext: r.options.DialContext,
 	}
 	result := sweep.Run(ctx, verifier, expected(cluster, names, previous),
-		sweep.Options{Concurrency: r.options.Concurrency, HealingTime: r.options.HealingTime})
+		sweep.Options{Concurrency: r.options.Concurrency, HealingTime: r.options.HealingTime, Postponed: r.failed})
 	if ctx.Err() != nil {
 		return ctrl.Result{}, ctx.Err() // Stopped in the midst of it: what failed says nothing.
 	}
 
-	mesh := report(previous, result, names, cluster.Generation, r.now())
+	r.failed = result.Failed
+	status := report(previous, result, names, cluster.Generation, r.now())
+	mesh.CookieVersion = credentials.cookieVersion
 	for _, edge := range result.Made {
 		log.Info("linked", "from", edge.From, "to", edge.To)
 	}
-	if !same(previous, mesh) {
+	if !same(previous, status) {
 		r.changed = r.now()
-		tell(log, previous, mesh, result)
+		tell(log, previous, status, result)
 	}
-	if err := r.publish(ctx, cluster, previous, mesh); err != nil {
+	if err := r.publish(ctx, cluster, previous, status); err != nil {
 		return ctrl.Result{}, err
 	}
-	return ctrl.Result{RequeueAfter: r.interval(result, mesh)}, nil
+	return ctrl.Result{RequeueAfter: r.interval(result, status)}, nil
 }
 
 // previous is the report before this one.

@@ -93,9 +93,8 @@ const (
 	ReasonCookieSecretNotFound = "CookieSecretNotFound"
 	// ReasonCookieInvalid: the Secret of cookie.secretKeyRef holds no usable cookie.
 	ReasonCookieInvalid = "CookieInvalid"
-	// ReasonCookieChanged: the Secret of cookie.secretKeyRef no longer holds the cookie
-	// that the cluster runs with.
-	ReasonCookieChanged = "CookieChanged"
+	// ReasonRotatingCookie: the nodes change to another cookie, one by one.
+	ReasonRotatingCookie = "RotatingCookie"
 	// ReasonIssuerNotFound: tls.issuerRef names what is not there.
 	ReasonIssuerNotFound = "IssuerNotFound"
 	// ReasonIssuerNotReady: the issuer says that it cannot sign.

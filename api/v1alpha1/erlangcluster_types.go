@@ -176,14 +176,26 @@ type PortRange struct {
 	Max int32 `json:"max,omitempty"`
 }
 
-// CookieSpec is where the cookie comes from.
+// CookieSpec is where the cookie comes from, and when it is replaced.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.secretKeyRef) && has(self.rotationID))",message="cookie.rotationID is for a generated cookie. With cookie.secretKeyRef, change the Secret to rotate the cookie, and remove cookie.rotationID"
 type CookieSpec struct {
 	// secretKeyRef names a Secret of your own, in the cluster's namespace, that holds
 	// the cookie. It is read, never written. The cookie must be 8 to 255 characters
 	// of [A-Za-z0-9_.=+/-] that do not begin with '-' or '+'. Default: a cookie is
-	// generated once and kept in the Secret <name>-cookie.
+	// generated once and kept in the Secret <name>-cookie. When the cookie in your
+	// Secret changes, the nodes change to it one by one, without a restart.
 	// +optional
 	SecretKeyRef *SecretKeyReference `json:"secretKeyRef,omitempty"`
+
+	// rotationID starts a rotation of the generated cookie whenever it changes: a new
+	// cookie is drawn, and the nodes change to it one by one, without a restart and
+	// without losing a link. Any text will do, such as a date.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9._-]+$`
+	RotationID string `json:"rotationID,omitempty"`
 }
 
 // SecretKeyReference names one key of a Secret in the cluster's namespace.

@@ -56,6 +56,12 @@ type MeshStatus struct {
 	// +required
 	ObservedGeneration int64 `json:"observedGeneration"`
 
+	// cookieVersion is the resource version of the cookie's Secret that the nodes were
+	// held against: a node that is verified runs with the cookie of that version.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	CookieVersion string `json:"cookieVersion,omitempty"`
+
 	// heartbeatTime is when the probe last confirmed all of this. It is written at
 	// most once a minute while nothing else changes.
 	// +required

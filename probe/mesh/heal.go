@@ -20,24 +20,25 @@ type Edge struct {
 //     for global would have the new side connect to that one too;
 //   - no link between the same two parts was tried in vain.
 //
-// Two parts are joined by a single link: the nodes make the others themselves.
-// Links that are missing within a part come last, one by one.
+// Links that are missing within a part come first, one by one: a part should be whole
+// before it becomes larger. Two parts are joined by a single link: the nodes make the
+// others themselves.
 func (m Mesh) Next(tried []Edge) (Edge, bool) {
 	failed := m.indices(tried)
 	parts := m.mendable()
-	for i, home := range parts {
-		for _, other := range parts[i+1:] {
-			if !joinsAny(failed, home, other) {
-				return m.edge(m.closest(home, other)), true
-			}
-		}
-	}
 	for _, part := range parts {
 		for i, a := range part {
 			for _, b := range part[i+1:] {
 				if !m.linked(a, b) && !joinsAny(failed, []int{a}, []int{b}) {
 					return m.edge(a, b), true
 				}
+			}
+		}
+	}
+	for i, home := range parts {
+		for _, other := range parts[i+1:] {
+			if !joinsAny(failed, home, other) {
+				return m.edge(m.closest(home, other)), true
 			}
 		}
 	}

@@ -53,6 +53,30 @@ func (m Mesh) Links() int {
 // Whole says that every node reports every other.
 func (m Mesh) Whole() bool { return m.Links() == len(m.nodes)*(len(m.nodes)-1)/2 }
 
+// WholeAround says that the nodes of the part that a node belongs to all report each
+// other.
+func (m Mesh) WholeAround(node string) bool {
+	for _, part := range m.parts() {
+		for _, a := range part {
+			if m.nodes[a] == node {
+				return m.wholePart(part)
+			}
+		}
+	}
+	return false
+}
+
+func (m Mesh) wholePart(part []int) bool {
+	for i, a := range part {
+		for _, b := range part[:i] {
+			if !m.linked(a, b) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // Linked are the members that a node reports being linked to.
 func (m Mesh) Linked(node string) []string { return m.row(node, true) }
 

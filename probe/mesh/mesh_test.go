@@ -71,12 +71,12 @@ func TestMesh(t *testing.T) {
 				Missing: map[string][]string{"a": {"c"}, "b": {"c"}, "c": {"a", "b"}},
 			},
 		},
-		"missing links within a part come one by one": {
-			expected: []string{"a", "b", "c"},
-			views:    map[string][]string{"a": {"b"}, "b": {"a", "c"}, "c": {"b"}},
+		"missing links within a part come first": {
+			expected: []string{"a", "b", "c", "d"},
+			views:    map[string][]string{"a": {"b"}, "b": {"a", "c"}, "c": {"b"}, "d": {}},
 			want: judgement{
-				Links: 2, Components: [][]string{{"a", "b", "c"}},
-				Missing: map[string][]string{"a": {"c"}, "c": {"a"}},
+				Links: 2, Components: [][]string{{"a", "b", "c"}, {"d"}},
+				Missing: map[string][]string{"a": {"c", "d"}, "b": {"d"}, "c": {"a", "d"}, "d": {"a", "b", "c"}},
 				Next:    []mesh.Edge{{From: "a", To: "c"}},
 			},
 		},
@@ -128,5 +128,16 @@ func TestMesh(t *testing.T) {
 				t.Errorf("judgement (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestWholeAround(t *testing.T) {
+	m := mesh.Of([]string{"a", "b", "c", "d", "e"}, map[string][]string{
+		"a": {"b"}, "b": {"a"}, "c": {"d"}, "d": {"c", "e"}, "e": {"d"},
+	})
+	for node, want := range map[string]bool{"a": true, "b": true, "c": false, "d": false, "e": false, "stranger": false} {
+		if got := m.WholeAround(node); got != want {
+			t.Errorf("whole around %s: %t, want %t", node, got, want)
+		}
 	}
 }

@@ -10,12 +10,12 @@ import (
 	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
 
-// Nodes that one link has joined make the others among themselves. settlingTime is
-// how long they are given for it before anybody else does, and glance the time
-// between two looks.
+// Nodes that one link has joined make the others among themselves. They are given
+// time for it: as long as they go on, up to settlingTime, and standstill after the
+// last link.
 const (
-	settlingTime = 2 * time.Second
-	glance       = 20 * time.Millisecond
+	settlingTime = 10 * time.Second
+	standstill   = 2 * time.Second
 )
 
 // errNotKept: a node said that it is connected, and soon after one of the two was
@@ -28,7 +28,7 @@ var errNotKept = errors.New("the link was made and did not last")
 func (p *pass) heal(ctx context.Context) {
 	enough := time.Now().Add(p.options.HealingTime)
 	for time.Now().Before(enough) && ctx.Err() == nil {
-		edge, ok := p.mesh().Next(p.failed)
+		edge, ok := p.next()
 		if !ok {
 			return
 		}
@@ -41,6 +41,16 @@ func (p *pass) heal(ctx context.Context) {
 			p.look(ctx)
 		}
 	}
+}
+
+// next is the link to make. What failed in the last sweep comes last in this one: it
+// may take long to fail again, and must not keep the rest from being mended.
+func (p *pass) next() (mesh.Edge, bool) {
+	m := p.mesh()
+	if edge, ok := m.Next(slices.Concat(p.failed, p.options.Postponed)); ok {
+		return edge, true
+	}
+	return m.Next(p.failed)
 }
 
 // link has one node connect to another.
@@ -61,39 +71,25 @@ func (p *pass) link(ctx context.Context, edge mesh.Edge) error {
 // settle looks until the part of the mesh that a link belongs to is whole, or has
 // had its time. It says whether both ends report the link.
 func (p *pass) settle(ctx context.Context, edge mesh.Edge) (linked bool) {
-	enough := time.After(settlingTime)
-	for {
+	begun := time.Now()
+	links, progress := -1, begun
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		p.look(ctx)
 		m := p.mesh()
 		linked = slices.Contains(m.Linked(edge.From), edge.To) && slices.Contains(m.Linked(edge.To), edge.From)
-		if linked && wholeAround(m, edge.From) {
+		if linked && m.WholeAround(edge.From) {
 			return true
+		}
+		if m.Links() != links {
+			links, progress = m.Links(), time.Now()
+		}
+		if time.Since(progress) > standstill || time.Since(begun) > settlingTime {
+			return linked
 		}
 		select {
 		case <-ctx.Done():
 			return linked
-		case <-enough:
-			return linked
-		case <-time.After(glance):
+		case <-time.After(pause): // Nothing tells of a link but a look.
 		}
 	}
-}
-
-// wholeAround says that the nodes of the part that a node belongs to are all linked
-// to each other.
-func wholeAround(m mesh.Mesh, node string) bool {
-	for _, part := range m.Components() {
-		if !slices.Contains(part, node) {
-			continue
-		}
-		for _, a := range part {
-			linked := m.Linked(a)
-			for _, b := range part {
-				if a != b && !slices.Contains(linked, b) {
-					return false
-				}
-			}
-		}
-	}
-	return true
 }

@@ -26,6 +26,8 @@ type Options struct {
 	// HealingTime is after how long no further link is begun. What is left is for
 	// the next sweep.
 	HealingTime time.Duration
+	// Postponed are the links that failed in the last sweep.
+	Postponed []mesh.Edge
 }
 
 // Result is what came of a sweep.
@@ -36,6 +38,8 @@ type Result struct {
 	Mesh mesh.Mesh
 	// Made are the links that were made.
 	Made []mesh.Edge
+	// Failed are the links that could not be made from either end.
+	Failed []mesh.Edge
 }
 
 // Outcome is what came of a sweep for one node.
@@ -78,7 +82,7 @@ func Run(ctx context.Context, verifier *verify.Verifier, members []Member, optio
 	p.heal(ctx)
 	p.each(func(i int) { p.tryRefusals(ctx, i) })
 
-	return Result{Outcomes: p.outcomes, Mesh: p.mesh(), Made: p.made}
+	return Result{Outcomes: p.outcomes, Mesh: p.mesh(), Made: p.made, Failed: p.failed}
 }
 
 // pass is a sweep under way. sessions has one for each node that is verified.
@@ -113,17 +117,27 @@ func (p *pass) close() {
 	}
 }
 
-// verify takes a second try where time ran out: some lost packets, or a machine that
-// was busy for a moment, are no verdict on a node.
+// verify takes a second try where time ran out, for some lost packets, or a machine
+// that was busy for a moment, are no verdict on a node; and where the node had the
+// cookie before, and has the one of now by then.
 func (p *pass) verify(ctx context.Context, i int) {
 	for range 2 {
 		p.outcomes[i].Verdict, p.sessions[i] = p.verifier.Verify(ctx, p.members[i].Target)
 		switch p.outcomes[i].Reason {
 		case v1alpha1.ReasonConnectionTimedOut, v1alpha1.ReasonHandshakeTimedOut:
+		case v1alpha1.ReasonCookieMismatch:
+			if !p.changeCookie(ctx, i) {
+				return
+			}
 		default:
 			return
 		}
 	}
+}
+
+// changeCookie says whether a node has just been given the cookie of now.
+func (p *pass) changeCookie(ctx context.Context, i int) bool {
+	return !p.verifier.Credentials.FormerCookie.IsZero() && p.verifier.ChangeCookie(ctx, p.members[i].Target) == nil
 }
 
 // look asks every verified node whom it is linked to. One that does not answer any

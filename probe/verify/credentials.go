@@ -12,6 +12,8 @@ import (
 type Credentials struct {
 	// Cookie of the cluster.
 	Cookie erldist.Cookie
+	// FormerCookie is the one that the nodes change from; zero when they do not.
+	FormerCookie erldist.Cookie
 	// Certificate that we show.
 	Certificate tls.Certificate
 	// Trust that the nodes' certificates are held against.

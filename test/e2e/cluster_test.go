@@ -122,9 +122,20 @@ func (c cluster) node(ordinal int) string {
 }
 
 // eval evaluates an Erlang expression in a member, from a hidden node in its pod
-// that shows the pod's own certificate. The cookie is the pod's, unless another is
-// given.
+// that shows the pod's own certificate. The cookie is the one that the pod started
+// with, unless another is given.
 func (c cluster) eval(ordinal int, expression string, cookie ...string) string {
+	c.t.Helper()
+	out := c.tryEval(ordinal, expression, cookie...)
+	value, found := strings.CutPrefix(out, "{value,")
+	if !found {
+		c.t.Fatalf("%s in %s: %s", expression, c.pod(ordinal), out)
+	}
+	return value[:strings.LastIndex(value, ",")]
+}
+
+// tryEval is eval that gives whatever comes back.
+func (c cluster) tryEval(ordinal int, expression string, cookie ...string) string {
 	c.t.Helper()
 	value := "$ERLANG_COOKIE"
 	if len(cookie) > 0 {
@@ -139,11 +150,7 @@ func (c cluster) eval(ordinal int, expression string, cookie ...string) string {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	value, found := strings.CutPrefix(out, "{value,")
-	if !found {
-		c.t.Fatalf("%s in %s: %s", expression, c.pod(ordinal), out)
-	}
-	return value[:strings.LastIndex(value, ",")]
+	return out
 }
 
 // epmdless are the flags that a node needs besides, to find a member that has no

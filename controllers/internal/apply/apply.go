@@ -53,6 +53,11 @@ func (a *Applier) Do(ctx context.Context, p plan.Plan, state seen.State) error {
 			return err
 		}
 	}
+	for _, secret := range p.Replace {
+		if err := a.Client.Update(ctx, secret.DeepCopy()); err != nil {
+			return fmt.Errorf("replace %s %s: %w", secret.Kind, secret.Name, err)
+		}
+	}
 	versions := map[string]string{}
 	for _, object := range state.Owned {
 		versions[key(object.GetObjectKind().GroupVersionKind().Kind, object.GetName())] = object.GetResourceVersion()

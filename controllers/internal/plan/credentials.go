@@ -16,30 +16,78 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
 )
 
-// cookie creates the cookie once: the user's, else a fresh one. A cookie that is
-// there stays, whatever else has changed: nodes run with it.
+// rotationAnnotation of the cookie Secret is the cookie.rotationID that its cookie was
+// drawn for.
+const rotationAnnotation = v1alpha1.Group + "/rotation-id"
+
+// cookie creates the cookie once, the user's or else a fresh one, and replaces it
+// when that is asked for. Nodes run with it, so nothing else ever changes it: while
+// they go over to another one the Secret holds both, and the probe takes each node
+// from the one to the other. Nodes that start have the new one already.
 func cookie(p *Plan, s seen.State, fresh string) {
 	imported, problem := importedCookie(s)
 	if problem != nil {
 		p.Problems = append(p.Problems, *problem)
-	}
-	_, exists := s.Secrets[s.Names.CookieSecret()]
-	if exists || problem != nil {
 		return
 	}
-	value := []byte(fresh)
+	wanted := []byte(fresh)
 	if imported != nil {
-		value = imported
+		wanted = imported
 	}
-	p.Create = append(p.Create, &corev1.Secret{
+	secret := s.Secrets[s.Names.CookieSecret()]
+	if secret == nil {
+		p.Create = append(p.Create, cookieSecret(s, map[string][]byte{certs.CookieKey: wanted}))
+		return
+	}
+	pod, unproven := s.Unproven()
+	switch {
+	case s.RotatingCookie() && unproven:
+		p.hold(v1alpha1.ReasonRotatingCookie, fmt.Sprintf("the nodes change to another cookie: waiting until %s is verified with it", pod))
+	case s.RotatingCookie():
+		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, map[string][]byte{certs.CookieKey: s.Cookie()})))
+	case !cookieOutdated(s, imported):
+	case unproven && s.StatefulSet != nil:
+		// Never on top of another trouble: two cookies at a time are what the probe can
+		// bring together.
+		p.hold(v1alpha1.ReasonRotatingCookie, fmt.Sprintf("another cookie is asked for: waiting until %s is verified with the one before it", pod))
+	default:
+		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, map[string][]byte{
+			certs.CookieKey: wanted, certs.PreviousCookieKey: s.Cookie()})))
+	}
+}
+
+// cookieOutdated says that another cookie is asked for than the nodes run with.
+func cookieOutdated(s seen.State, imported []byte) bool {
+	if imported != nil {
+		return !bytes.Equal(imported, s.Cookie())
+	}
+	id := s.Cluster.Spec.Cookie.RotationID
+	return id != "" && id != s.Secrets[s.Names.CookieSecret()].Annotations[rotationAnnotation]
+}
+
+func cookieSecret(s seen.State, data map[string][]byte) *corev1.Secret {
+	secret := &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		ObjectMeta: metav1.ObjectMeta{
 			Name: s.Names.CookieSecret(), Namespace: s.Names.Namespace,
 			Labels:          Labels(s.Names.Cluster),
 			OwnerReferences: []metav1.OwnerReference{OwnerReference(s.Cluster)},
 		},
-		Data: map[string][]byte{certs.CookieKey: value},
-	})
+		Data: data,
+	}
+	if id := s.Cluster.Spec.Cookie.RotationID; id != "" {
+		secret.Annotations = map[string]string{rotationAnnotation: id}
+	}
+	return secret
+}
+
+// replacing binds a Secret to the very version of the one that was seen.
+func replacing(there, by *corev1.Secret) *corev1.Secret {
+	by.UID, by.ResourceVersion = there.UID, there.ResourceVersion
+	if by.Annotations == nil {
+		by.Annotations = there.Annotations
+	}
+	return by
 }
 
 // importedCookie is the cookie of the user's Secret, or why there is none to use.
@@ -62,10 +110,6 @@ func importedCookie(s seen.State) ([]byte, *Problem) {
 	case certs.CheckCookie(s.UserCookie.Value) != nil:
 		return nil, &Problem{v1alpha1.ReasonCookieInvalid, fmt.Sprintf(
 			"%s, key %q, holds no usable cookie: %v", where, ref.Key, certs.CheckCookie(s.UserCookie.Value))}
-	case running != nil && !bytes.Equal(running, s.UserCookie.Value):
-		return nil, &Problem{v1alpha1.ReasonCookieChanged, fmt.Sprintf(
-			"%s, key %q, differs from the cookie that the nodes run with, and they keep theirs. Put the old cookie back, or, to take the new one with all nodes down, scale to 0, delete the Secret %s and scale up again",
-			where, ref.Key, s.Names.CookieSecret())}
 	}
 	return s.UserCookie.Value, nil
 }

@@ -129,6 +129,9 @@ func written(t *testing.T, p plan.Plan) string {
 	for _, secret := range p.Create {
 		documents = append(documents, "# created once\n"+toYAML(t, secret))
 	}
+	for _, secret := range p.Replace {
+		documents = append(documents, "# replaced\n"+toYAML(t, secret))
+	}
 	for _, configuration := range p.Apply {
 		documents = append(documents, toYAML(t, configuration))
 	}

@@ -24,8 +24,10 @@ type Operator struct {
 
 // A Plan is all that one pass intends to do.
 type Plan struct {
-	// Create is made when it is not there, and never overwritten: the cookie.
+	// Create is made when it is not there, and left as it is when it is: the cookie.
 	Create []*corev1.Secret
+	// Replace what is still what was seen: a cookie, when another one is asked for.
+	Replace []*corev1.Secret
 	// Apply, in order of dependency.
 	Apply []Configuration
 	// Delete what is ours and no longer wanted, if it is still what was seen.

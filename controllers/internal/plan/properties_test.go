@@ -46,6 +46,9 @@ spec:
 		v1alpha1.NetworkPolicyManaged, v1alpha1.NetworkPolicyUnmanaged}).Draw(t, "networkPolicy")
 	spec.Distribution.Discovery = rapid.SampledFrom([]v1alpha1.Discovery{
 		v1alpha1.DiscoveryEPMD, v1alpha1.DiscoveryFixedPort}).Draw(t, "discovery")
+	if rapid.Bool().Draw(t, "rotation asked for") {
+		spec.Cookie.RotationID = "2"
+	}
 	if rapid.Bool().Draw(t, "own cookie") {
 		spec.Cookie.SecretKeyRef = &v1alpha1.SecretKeyReference{Name: "legacy", Key: "cookie"}
 	}
@@ -65,6 +68,8 @@ func drawSituation(t *rapid.T) seentest.Situation {
 		AdmissionPolicyMissing: rapid.Bool().Draw(t, "admission policy missing"),
 		CA:                     rapid.SampledFrom([]string{"", "blue", "green"}).Draw(t, "CA"),
 		Trust:                  rapid.SliceOfDistinct(authority, rapid.ID).Draw(t, "trust"),
+		PreviousCookie:         rapid.SampledFrom([]string{"", "TheCookieBefore"}).Draw(t, "previous cookie"),
+		RotationID:             rapid.SampledFrom([]string{"", "1"}).Draw(t, "rotation of the cookie"),
 		Cookie:                 rapid.SampledFrom([]string{"", "TheCookieOfTheCluster"}).Draw(t, "cookie"),
 		Unowned:                rapid.Bool().Draw(t, "unowned"),
 		Others: rapid.SliceOfDistinct(rapid.SampledFrom([]string{"NetworkPolicy/chat-distribution", "PodDisruptionBudget/chat",
@@ -73,6 +78,9 @@ func drawSituation(t *rapid.T) seentest.Situation {
 	for _, to := range rapid.SliceOfDistinct(rapid.OneOf(pod, rapid.Just("chat-probe")), rapid.ID).Draw(t, "issued") {
 		situation.Issued = append(situation.Issued, seentest.Issued{
 			To: to, By: authority.Draw(t, "by"), WithCA: rapid.Bool().Draw(t, "with its CA")})
+	}
+	if situation.Cookie != "" {
+		situation.Verified = rapid.SliceOfDistinct(pod, rapid.ID).Draw(t, "verified")
 	}
 	if rapid.Bool().Draw(t, "a StatefulSet") {
 		situation.StatefulSet = &seentest.StatefulSet{Replicas: rapid.Int32Range(0, 4).Draw(t, "its replicas")}
@@ -205,7 +213,8 @@ func TestEveryObjectIsOursAndWellNamed(t *testing.T) {
 	})
 }
 
-// Nodes run with the cookie that is there, whatever becomes of the user's Secret.
+// Nodes run with the cookie that is there, whatever becomes of the user's Secret: it
+// is never lost, but when every node is known to run with the one after it.
 func TestCookieThatIsThereStays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		state := drawState(t)
@@ -226,6 +235,22 @@ func TestCookieThatIsThereStays(t *testing.T) {
 				if object.GetName() == state.Names.CookieSecret() {
 					t.Fatal("the cookie is deleted")
 				}
+			}
+		}
+		for _, secret := range p.Replace {
+			cookie, previous := string(secret.Data[certs.CookieKey]), string(secret.Data[certs.PreviousCookieKey])
+			if secret.ResourceVersion == "" {
+				t.Fatal("a cookie is replaced, whatever it has become")
+			}
+			pod, unproven := state.Unproven()
+			if unproven && state.StatefulSet != nil {
+				t.Fatalf("a cookie is replaced, and %s is not known to run with it", pod)
+			}
+			switch string(state.Cookie()) {
+			case cookie: // the one before it goes
+			case previous: // another one comes, beside it
+			default:
+				t.Fatal("the cookie that nodes run with is gone")
 			}
 		}
 		for _, secret := range p.Create {

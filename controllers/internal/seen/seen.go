@@ -3,6 +3,7 @@
 package seen
 
 import (
+	"slices"
 	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -90,6 +91,30 @@ func (s State) Cookie() []byte {
 		return secret.Data[certs.CookieKey]
 	}
 	return nil
+}
+
+// RotatingCookie says that some node may still run with the cookie before this one.
+func (s State) RotatingCookie() bool {
+	secret := s.Secrets[s.Names.CookieSecret()]
+	return secret != nil && secret.Data[certs.PreviousCookieKey] != nil
+}
+
+// Unproven is the first of the expected pods whose node the probe has not verified
+// with the cookie as it is now; false when there is none.
+func (s State) Unproven() (pod string, found bool) {
+	secret, mesh := s.Secrets[s.Names.CookieSecret()], s.Cluster.Status.Mesh
+	for _, pod := range s.Names.Pods(s.Replicas()) {
+		if secret == nil || mesh == nil || mesh.CookieVersion != secret.ResourceVersion {
+			return pod, true
+		}
+		verified := func(node v1alpha1.NodeStatus) bool {
+			return node.Pod == pod && node.Reason == v1alpha1.ReasonVerified
+		}
+		if !slices.ContainsFunc(mesh.Nodes, verified) {
+			return pod, true
+		}
+	}
+	return "", false
 }
 
 // Trust is the trust bundle that the nodes have; empty when there is none, or it

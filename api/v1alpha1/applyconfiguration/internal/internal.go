@@ -44,6 +44,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.erlang-operator.erlang-operator.api.v1alpha1.CookieSpec
   map:
     fields:
+    - name: rotationID
+      type:
+        scalar: string
     - name: secretKeyRef
       type:
         namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.SecretKeyReference
@@ -186,6 +189,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: components
       type:
         scalar: numeric
+    - name: cookieVersion
+      type:
+        scalar: string
     - name: heartbeatTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time

@@ -41,6 +41,12 @@ type Situation struct {
 	Trust []string `json:"trust,omitempty"`
 	// Cookie in the cluster's own Secret.
 	Cookie string `json:"cookie,omitempty"`
+	// PreviousCookie in that Secret: the nodes are changing from it.
+	PreviousCookie string `json:"previousCookie,omitempty"`
+	// RotationID that the cookie was drawn for.
+	RotationID string `json:"rotationID,omitempty"`
+	// Verified are the pods whose nodes the probe has verified with the cookie as it is.
+	Verified []string `json:"verified,omitempty"`
 	// Issued certificates.
 	Issued []Issued `json:"issued,omitempty"`
 	// Requested are the owners of Certificates that are not issued yet.
@@ -134,8 +140,21 @@ func (s Situation) addCredentials(state *seen.State) {
 	names := state.Names
 	if s.Cookie != "" {
 		secret := &corev1.Secret{Data: map[string][]byte{certs.CookieKey: []byte(s.Cookie)}}
+		if s.PreviousCookie != "" {
+			secret.Data[certs.PreviousCookieKey] = []byte(s.PreviousCookie)
+		}
 		own(state, secret, "Secret", names.CookieSecret())
+		if s.RotationID != "" {
+			secret.Annotations = map[string]string{v1alpha1.Group + "/rotation-id": s.RotationID}
+		}
 		state.Secrets[secret.Name] = secret
+	}
+	if len(s.Verified) > 0 {
+		mesh := &v1alpha1.MeshStatus{CookieVersion: state.Secrets[names.CookieSecret()].ResourceVersion}
+		for _, pod := range s.Verified {
+			mesh.Nodes = append(mesh.Nodes, v1alpha1.NodeStatus{Pod: pod, Reason: v1alpha1.ReasonVerified})
+		}
+		state.Cluster.Status.Mesh = mesh
 	}
 	if s.CA != "" {
 		ca := certstest.NewAuthority(s.CA).Certificate

@@ -5,13 +5,18 @@ package v1alpha1
 // CookieSpecApplyConfiguration represents a declarative configuration of the CookieSpec type for use
 // with apply.
 //
-// CookieSpec is where the cookie comes from.
+// CookieSpec is where the cookie comes from, and when it is replaced.
 type CookieSpecApplyConfiguration struct {
 	// secretKeyRef names a Secret of your own, in the cluster's namespace, that holds
 	// the cookie. It is read, never written. The cookie must be 8 to 255 characters
 	// of [A-Za-z0-9_.=+/-] that do not begin with '-' or '+'. Default: a cookie is
-	// generated once and kept in the Secret <name>-cookie.
+	// generated once and kept in the Secret <name>-cookie. When the cookie in your
+	// Secret changes, the nodes change to it one by one, without a restart.
 	SecretKeyRef *SecretKeyReferenceApplyConfiguration `json:"secretKeyRef,omitempty"`
+	// rotationID starts a rotation of the generated cookie whenever it changes: a new
+	// cookie is drawn, and the nodes change to it one by one, without a restart and
+	// without losing a link. Any text will do, such as a date.
+	RotationID *string `json:"rotationID,omitempty"`
 }
 
 // CookieSpecApplyConfiguration constructs a declarative configuration of the CookieSpec type for use with
@@ -25,5 +30,13 @@ func CookieSpec() *CookieSpecApplyConfiguration {
 // If called multiple times, the SecretKeyRef field is set to the value of the last call.
 func (b *CookieSpecApplyConfiguration) WithSecretKeyRef(value *SecretKeyReferenceApplyConfiguration) *CookieSpecApplyConfiguration {
 	b.SecretKeyRef = value
+	return b
+}
+
+// WithRotationID sets the RotationID field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RotationID field is set to the value of the last call.
+func (b *CookieSpecApplyConfiguration) WithRotationID(value string) *CookieSpecApplyConfiguration {
+	b.RotationID = &value
 	return b
 }

@@ -14,6 +14,9 @@ type MeshStatusApplyConfiguration struct {
 	// observedGeneration is the generation of the spec that the probe held the mesh
 	// against.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
+	// cookieVersion is the resource version of the cookie's Secret that the nodes were
+	// held against: a node that is verified runs with the cookie of that version.
+	CookieVersion *string `json:"cookieVersion,omitempty"`
 	// heartbeatTime is when the probe last confirmed all of this. It is written at
 	// most once a minute while nothing else changes.
 	HeartbeatTime *v1.Time `json:"heartbeatTime,omitempty"`
@@ -36,6 +39,14 @@ func MeshStatus() *MeshStatusApplyConfiguration {
 // If called multiple times, the ObservedGeneration field is set to the value of the last call.
 func (b *MeshStatusApplyConfiguration) WithObservedGeneration(value int64) *MeshStatusApplyConfiguration {
 	b.ObservedGeneration = &value
+	return b
+}
+
+// WithCookieVersion sets the CookieVersion field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the CookieVersion field is set to the value of the last call.
+func (b *MeshStatusApplyConfiguration) WithCookieVersion(value string) *MeshStatusApplyConfiguration {
+	b.CookieVersion = &value
 	return b
 }
 
