@@ -65,7 +65,7 @@ func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 
 	r.failed = result.Failed
 	status := report(previous, result, names, cluster.Generation, r.now())
-	mesh.CookieVersion = credentials.cookieVersion
+	status.CookieVersion = credentials.cookieVersion
 	for _, edge := range result.Made {
 		log.Info("linked", "from", edge.From, "to", edge.To)
 	}
