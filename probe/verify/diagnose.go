@@ -167,7 +167,7 @@ func (o observation) connectingDistribution(err *erldist.StageError) finding {
 	if errors.As(err, &outOfRange) {
 		return o.found(v1alpha1.StageLookup, v1alpha1.ReasonPortOutOfRange,
 			"listens on port %[2]d, outside of %[3]d to %[4]d, where its peers cannot reach it",
-			"give it -kernel inet_dist_listen_min %[3]d inet_dist_listen_max %[4]d, and see what else sets them first: its sys.config, vm.args or ERL_FLAGS",
+			"give it -kernel inet_dist_listen_min %[3]d inet_dist_listen_max %[4]d, and see what else sets them first: its command, vm.args, ERL_AFLAGS or ERL_FLAGS",
 			outOfRange.port, o.target.Ports.Min, o.target.Ports.Max)
 	}
 	remedy := "see in its log whether it runs and listens there, and that no network policy closes the port to us"
