@@ -8,7 +8,7 @@ SHELL := /bin/bash -o pipefail
 IMG ?= erlang-operator/erlang-operator:dev
 
 TOOL       := go tool -modfile=$(CURDIR)/hack/tools/go.mod
-LINT       := go tool -modfile=$(CURDIR)/hack/lint/go.mod golangci-lint
+LINT       := go tool -modfile=$(CURDIR)/hack/lint/go.mod golangci-lint run --build-tags=erlang,e2e
 CLUSTER    := go run -C hack ./cluster
 IMAGE      := go run -C hack ./image
 LOCAL      := KUBECONFIG=$(CURDIR)/.cluster/kubeconfig
@@ -119,4 +119,4 @@ verify: ## Generated files, formatting, lint, and docs that match the code
 
 .PHONY: lint
 lint: ## Lint the Go code
-	$(LINT) run ./...
+	for module in $(MODULES); do (cd $$module && $(LINT) ./...) || exit 1; done

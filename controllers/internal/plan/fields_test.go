@@ -52,7 +52,7 @@ var changes = map[string]change{
 		},
 		// The observer reads that key; the plan names it when it is not there.
 		to: func(s *v1alpha1.ErlangClusterSpec) { s.Cookie.SecretKeyRef.Key = "erlang.cookie" }},
-	"cookie.rotationID": {to: func(s *v1alpha1.ErlangClusterSpec) { s.Cookie.RotationID = "2026-11" }},
+	"cookie.rotationID":           {to: func(s *v1alpha1.ErlangClusterSpec) { s.Cookie.RotationID = "2026-11" }},
 	"tls.issuerRef.name":          {from: corporate, to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.IssuerRef.Name = "other" }},
 	"tls.issuerRef.kind":          {from: corporate, to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.IssuerRef.Kind = "Issuer" }},
 	"tls.issuerRef.group":         {from: corporate, to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.IssuerRef.Group = "example.com" }},
