@@ -121,6 +121,7 @@ func TestFailingCalls(t *testing.T) {
 		"secret reason":       {answer(Tuple{Atom("badrpc"), Atom(testCookie)}), badrpc},
 		"hang up":             {func(n *node) { _, _, _, _ = n.nextCall() }, func(err error) bool { return errors.Is(err, io.EOF) }},
 		"half a frame":        {raw("\x00\x00\x00\x08p\x83h"), func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }},
+		"only a length":       {raw("\x00\x00\x00\x08"), func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }},
 		"half a length":       {raw("\x00\x00"), func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }},
 		"gigabytes":           {raw("\xff\xff\xff\xff" + testCookie), malformed},
 		"other type":          {raw("\x00\x00\x00\x01x"), malformed},
@@ -198,6 +199,40 @@ func TestUnaskedMessages(t *testing.T) {
 	})
 	if got, err := conn.Call(testContext(t), "m", "f"); err != nil || got != Term(Atom("fresh")) {
 		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+// A second reply to the same call finds nobody waiting, and holds nobody up.
+func TestRepeatedReplies(t *testing.T) {
+	conn := connected(t, &Dialer{}, func(n *node) {
+		for {
+			self, ref, _, err := n.nextCall()
+			if err != nil {
+				return
+			}
+			for range 3 {
+				n.answer(self, ref, Atom("done"))
+			}
+		}
+	})
+	for range 10 {
+		if _, err := conn.Call(testContext(t), "m", "f"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A reply counts although the connection ends right after it.
+func TestLastWords(t *testing.T) {
+	for range 50 {
+		conn := connected(t, &Dialer{}, func(n *node) {
+			if self, ref, _, err := n.nextCall(); err == nil {
+				n.answer(self, ref, Atom("farewell"))
+			}
+		})
+		if _, err := conn.Call(testContext(t), "m", "f"); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -41,6 +41,15 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
+// MANDATORY_25_DIGEST says all that OTP 25 made mandatory.
+func TestHandshakeWithDigestOfFlags(t *testing.T) {
+	n := newNode()
+	n.flags = FlagMandatory25Digest
+	if _, err := n.dial(t, &Dialer{}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRefusedHandshake(t *testing.T) {
 	is := func(want error) func(error) bool {
 		return func(err error) bool { return errors.Is(err, want) }
@@ -120,6 +129,9 @@ func TestRefusedHandshake(t *testing.T) {
 			var failed *StageError
 			if !errors.As(err, &failed) || failed.Stage != StageHandshake || !test.want(err) {
 				t.Errorf("got %T %v", errors.Unwrap(err), err)
+			}
+			if received := n.said.Len(); n.hangUp != "" && !n.reset && failed.Received != int64(received) {
+				t.Errorf("%d bytes received, %d were sent", failed.Received, received)
 			}
 			if (name == "other name" || name == "old node") && n.reply != nil {
 				t.Error("a peer that is not the wanted node got our proof of the cookie")

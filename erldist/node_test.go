@@ -41,7 +41,7 @@ type node struct {
 	out    io.Writer
 
 	reply    []byte // message 4, if it came
-	sent     []byte // what the client sent
+	said     bytes.Buffer
 	finished chan struct{}
 }
 
@@ -127,10 +127,8 @@ func (n *node) play(conn net.Conn) {
 		conn = tls.Server(conn, n.tls)
 		defer closing(conn)
 	}
-	n.conn, n.out = conn, n.wrap(conn)
-	var sent bytes.Buffer
-	defer func() { n.sent = sent.Bytes() }()
-	n.in = bufio.NewReader(io.TeeReader(conn, &sent))
+	n.conn, n.out = conn, n.wrap(io.MultiWriter(conn, &n.said))
+	n.in = bufio.NewReader(conn)
 
 	if _, err := readFrame(n.in, n.header, maxHandshakeFrame); err != nil || n.hangsUp("status") {
 		return

@@ -25,11 +25,11 @@ type authority struct {
 	key         *ecdsa.PrivateKey
 }
 
-func newAuthority(t *testing.T) *authority {
+func newAuthority(t *testing.T, name string) *authority {
 	t.Helper()
 	a := &authority{t: t}
 	a.certificate, a.key = a.sign(&x509.Certificate{
-		Subject: pkix.Name{CommonName: "authority"}, KeyUsage: x509.KeyUsageCertSign,
+		Subject: pkix.Name{CommonName: name}, KeyUsage: x509.KeyUsageCertSign,
 		BasicConstraintsValid: true, IsCA: true,
 	})
 	return a
@@ -84,7 +84,7 @@ func (a *authority) secureNode(host string) *node {
 }
 
 func TestHandshakeOverTLS(t *testing.T) {
-	ca := newAuthority(t)
+	ca := newAuthority(t, "ours")
 	for name, wrap := range map[string]func(io.Writer) io.Writer{
 		"at once":      func(w io.Writer) io.Writer { return w },
 		"byte by byte": func(w io.Writer) io.Writer { return slowly{w} },
@@ -107,7 +107,7 @@ func TestHandshakeOverTLS(t *testing.T) {
 }
 
 func TestTLSFailures(t *testing.T) {
-	ca, foreign := newAuthority(t), newAuthority(t)
+	ca, foreign := newAuthority(t, "ours"), newAuthority(t, "foreign")
 	alert := func(number uint8) func(error) bool {
 		return func(err error) bool {
 			var a *AlertError
@@ -116,6 +116,7 @@ func TestTLSFailures(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		host   string
+		old    bool // a node without TLS 1.3
 		client *tls.Config
 		want   func(error) bool
 	}{
@@ -128,6 +129,9 @@ func TestTLSFailures(t *testing.T) {
 			client: ClientTLS(foreign.pool(), ca.issue("probe")),
 			want:   func(err error) bool { return errors.As(err, new(x509.UnknownAuthorityError)) },
 		},
+		"node without TLS 1.3": {
+			old: true, client: ClientTLS(ca.pool(), ca.issue("probe")), want: alert(70),
+		},
 		"node with another name": {
 			host: "chat-1.example.org", client: ClientTLS(ca.pool(), ca.issue("probe")),
 			want: func(err error) bool { return errors.As(err, new(x509.HostnameError)) },
@@ -138,7 +142,11 @@ func TestTLSFailures(t *testing.T) {
 			if host == "" {
 				host = "chat-0.example.org"
 			}
-			_, err := ca.secureNode(host).dial(t, &Dialer{TLS: test.client})
+			n := ca.secureNode(host)
+			if test.old {
+				n.tls.MinVersion, n.tls.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+			}
+			_, err := n.dial(t, &Dialer{TLS: test.client})
 			var failed *StageError
 			if !errors.As(err, &failed) || failed.Stage != StageTLS || !test.want(err) {
 				t.Errorf("got %v", err)
@@ -150,7 +158,7 @@ func TestTLSFailures(t *testing.T) {
 // A node that refuses our certificate may have closed the connection before we send our
 // name. The alert, not the failure to send, is the reason.
 func TestAlertBehindFailedWrite(t *testing.T) {
-	ca := newAuthority(t)
+	ca := newAuthority(t, "ours")
 	n := ca.secureNode("chat-0.example.org")
 	deaf := new(atomic.Bool)
 	ctx := WithTrace(testContext(t), &Trace{StageDone: func(r StageReport) { deaf.Store(r.Stage == StageTLS) }})
@@ -183,7 +191,7 @@ func (c *deafConn) Write(p []byte) (int, error) {
 
 // A TLS server that is not Erlang.
 func TestOtherServiceOverTLS(t *testing.T) {
-	ca := newAuthority(t)
+	ca := newAuthority(t, "ours")
 	address := listen(t, func(conn net.Conn) {
 		secured := tls.Server(conn, ca.secureNode("chat-0.example.org").tls)
 		_, _ = io.WriteString(secured, "HTTP/1.1 400 Bad Request\r\n\r\n")
