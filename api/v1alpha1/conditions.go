@@ -26,6 +26,10 @@ const (
 	ConditionSharedIssuer = "SharedIssuer"
 )
 
+// RunbookURL and a reason in lower case is the section of the troubleshooting guide
+// that tells of it.
+const RunbookURL = "https://github.com/erlang-operator/erlang-operator/blob/main/docs/troubleshooting.md#"
+
 // ReadinessGate is the pod condition that the manager sets once, when a node has
 // joined the mesh. Rollouts wait for it.
 const ReadinessGate = "erlang-operator.dev/joined"
@@ -120,6 +124,12 @@ const (
 	ReasonAdmissionPolicyMissing = "AdmissionPolicyMissing"
 	// ReasonRefusalsProven: every node refused what it must refuse.
 	ReasonRefusalsProven = "RefusalsProven"
+	// ReasonRollingOut: pods are replaced by ones of the latest template.
+	ReasonRollingOut = "RollingOut"
+	// ReasonScalingDown: pods are leaving.
+	ReasonScalingDown = "ScalingDown"
+	// ReasonIssuerRefSet: tls.issuerRef is set.
+	ReasonIssuerRefSet = "IssuerRefSet"
 	// ReasonAwaitingProof: the refusals have not been tried on every node yet.
 	ReasonAwaitingProof = "AwaitingProof"
 )

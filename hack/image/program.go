@@ -111,8 +111,8 @@ func (p program) image(inputs string, files func(*tree) error) image {
 
 // name is the program's name in its image.
 func (p program) name() string {
-	name := p.reference[strings.LastIndex(p.reference, "/")+1:]
-	return name[:strings.Index(name, ":")]
+	name, _, _ := strings.Cut(p.reference[strings.LastIndex(p.reference, "/")+1:], ":")
+	return name
 }
 
 // buildInto builds the program and puts it into the tree.

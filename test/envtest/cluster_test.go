@@ -93,7 +93,8 @@ func get[T client.Object](t *testing.T, object T) T {
 func eventually(t *testing.T, what string, so func(ctx context.Context) error) {
 	t.Helper()
 	const patience = 60 * time.Second
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	// Cleaning up waits too, when the test's own context has ended.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 	defer cancel()
 	for {
 		err := so(ctx)
@@ -109,8 +110,8 @@ func eventually(t *testing.T, what string, so func(ctx context.Context) error) {
 }
 
 // awaitCondition waits until a condition of the cluster has a status and a reason,
-// and returns it. Whatever is seen on the way must keep the rules of kstatus.
-func awaitCondition(t *testing.T, namespace, condition string, status metav1.ConditionStatus, reason string) metav1.Condition {
+// and says these words, and returns it.
+func awaitCondition(t *testing.T, namespace, condition string, status metav1.ConditionStatus, reason string, says ...string) metav1.Condition {
 	t.Helper()
 	var found metav1.Condition
 	eventually(t, fmt.Sprintf("condition %s=%s, %s", condition, status, reason), func(ctx context.Context) error {
@@ -124,6 +125,11 @@ func awaitCondition(t *testing.T, namespace, condition string, status metav1.Con
 		}
 		if c.Status != status || c.Reason != reason || c.ObservedGeneration != cluster.Generation {
 			return fmt.Errorf("there are %s", summary(cluster))
+		}
+		for _, words := range says {
+			if !strings.Contains(c.Message, words) {
+				return fmt.Errorf("it does not say %q; there are %s", words, summary(cluster))
+			}
 		}
 		found = *c
 		return nil

@@ -7,9 +7,11 @@ import (
 	"maps"
 	"slices"
 
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
+	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
@@ -143,14 +145,22 @@ func checkIssuer(p *Plan, s seen.State, ref v1alpha1.IssuerReference) {
 }
 
 // ownership takes the Secrets that cert-manager made for our Certificates: it sets
-// no owner on them unless told to by a flag, and they would outlive the cluster.
+// no owner on them unless told to by a flag, and they would outlive the cluster. The
+// Certificate is an owner too. So garbage collection takes the Secret after it, and
+// cert-manager, which makes a Secret again as long as the Certificate is there,
+// leaves none behind.
 func ownership(p *Plan, s seen.State, _ Operator) {
 	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
-		secret := s.Secrets[name]
-		if _, ours := s.Certificates[name]; !ours || metav1.IsControlledBy(secret, s.Cluster) {
+		secret, certificate := s.Secrets[name], s.Certificates[name]
+		if certificate == nil || certificate.DeletionTimestamp != nil {
 			continue
 		}
-		p.apply(owned(applycore.Secret(name, s.Names.Namespace).WithUID(secret.UID), s))
+		p.apply(owned(applycore.Secret(name, s.Names.Namespace).WithUID(secret.UID), s).
+			WithOwnerReferences(applymeta.OwnerReference().
+				WithAPIVersion(certmanager.SchemeGroupVersion.String()).
+				WithKind(certmanager.CertificateKind).
+				WithName(name).
+				WithUID(certificate.UID)))
 	}
 }
 

@@ -143,7 +143,7 @@ func TestTemplateArrivesWhole(t *testing.T) {
 			return g.ConditionType == v1alpha1.ReadinessGate
 		})
 		got.Spec.Volumes = slices.DeleteFunc(got.Spec.Volumes, func(v corev1.Volume) bool { return ours(v.Name) })
-		added := []string{"ERLANG_OPERATOR_POD", "ERLANG_NODE", "ERLANG_COOKIE", "ERL_ZFLAGS"}
+		added := []string{"ERLANG_OPERATOR_POD", "ERLANG_NODE", "ERLANG_COOKIE", "ERL_ZFLAGS", "RELEASE_DISTRIBUTION"}
 		for i := range got.Spec.Containers {
 			if name := got.Spec.Containers[i].Name; name != "chat" {
 				continue

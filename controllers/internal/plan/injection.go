@@ -29,6 +29,9 @@ const (
 	// envFlags is the variable that OTP appends to the command line last (erl(1)).
 	// Images set ERL_FLAGS and ERL_AFLAGS themselves.
 	envFlags = "ERL_ZFLAGS"
+	// envRelease tells the start script of an Elixir release to leave distribution to
+	// ERL_ZFLAGS: by itself it gives -sname, which beats -name.
+	envRelease = "RELEASE_DISTRIBUTION"
 )
 
 // inject adds to a pod template what distribution over TLS needs.
@@ -78,6 +81,9 @@ func environment(users []corev1.EnvVar, s seen.State) []corev1.EnvVar {
 	if at := slices.IndexFunc(theirs, func(v corev1.EnvVar) bool { return v.Name == envFlags }); at >= 0 {
 		flags += " " + theirs[at].Value
 		theirs = slices.Delete(theirs, at, at+1)
+	}
+	if !slices.ContainsFunc(theirs, func(v corev1.EnvVar) bool { return v.Name == envRelease }) {
+		theirs = append(theirs, corev1.EnvVar{Name: envRelease, Value: "none"})
 	}
 	return append([]corev1.EnvVar{
 		{Name: envPod, ValueFrom: &corev1.EnvVarSource{

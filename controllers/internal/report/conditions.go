@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
@@ -12,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
 )
 
 // A finding is a condition without its type and its times.
@@ -24,15 +26,17 @@ type finding struct {
 }
 
 func good(reason, message string) finding {
-	return finding{status: metav1.ConditionTrue, reason: reason, message: message}
+	return finding{status: metav1.ConditionTrue, reason: reason, message: bounded(message, 0)}
 }
 
+// bad says where the guide tells more, too.
 func bad(reason, message string) finding {
-	return finding{status: metav1.ConditionFalse, reason: reason, message: message}
+	runbook := " " + v1alpha1.RunbookURL + strings.ToLower(reason)
+	return finding{status: metav1.ConditionFalse, reason: reason, message: bounded(message, len(runbook)) + runbook}
 }
 
 func underway(reason, message string) finding {
-	return finding{status: metav1.ConditionFalse, reason: reason, message: message, underway: true}
+	return finding{status: metav1.ConditionFalse, reason: reason, message: bounded(message, 0), underway: true}
 }
 
 // conditions are all the conditions of the cluster. Ready is derived: it is the
@@ -50,7 +54,7 @@ func (v view) conditions() []metav1.Condition {
 	ready := v.whole()
 	stalled, isStalled := v.stalled()
 	if isStalled {
-		ready = bad(stalled.reason, stalled.message)
+		ready = stalled
 	} else {
 		for _, dependent := range dependents {
 			if dependent.status != metav1.ConditionTrue {
@@ -75,7 +79,7 @@ func (v view) conditions() []metav1.Condition {
 		set(v1alpha1.ConditionReconciling, good(progress.reason, progress.message))
 	}
 	if ref := v.Cluster.Spec.TLS.IssuerRef; ref != nil {
-		set(v1alpha1.ConditionSharedIssuer, good("IssuerRefSet", fmt.Sprintf(
+		set(v1alpha1.ConditionSharedIssuer, good(v1alpha1.ReasonIssuerRefSet, fmt.Sprintf(
 			"OTP checks the chain of a connecting node, not its name: whoever has a certificate of %s %q, and the cookie, can be a member. Let this issuer serve this cluster alone, or remove tls.issuerRef to have a private CA",
 			ref.Kind, ref.Name)))
 	}
@@ -109,7 +113,7 @@ func (v view) stalled() (finding, bool) {
 		for _, problem := range v.plan.Problems {
 			messages = append(messages, problem.Message+".")
 		}
-		return bad(v.plan.Problems[0].Reason, bounded(strings.Join(messages, " "))), true
+		return bad(v.plan.Problems[0].Reason, strings.Join(messages, " ")), true
 	}
 	if !v.outcome.Refused {
 		return finding{}, false
@@ -118,24 +122,24 @@ func (v view) stalled() (finding, bool) {
 	if v.outcome.Foreign {
 		reason, remedy = v1alpha1.ReasonNameConflict, "Delete or rename that object, or give this ErlangCluster another name"
 	}
-	return bad(reason, bounded(fmt.Sprintf("The API server did not take what the spec asks for: %v. %s.", v.outcome.Err, remedy))), true
+	return bad(reason, fmt.Sprintf("The API server did not take what the spec asks for: %v. %s.", v.outcome.Err, remedy)), true
 }
 
 // reconciling is what is still on its way.
 func (v view) reconciling(ready finding) (finding, bool) {
 	switch {
 	case v.outcome.Err != nil:
-		return underway(v1alpha1.ReasonProgressing, bounded(fmt.Sprintf("The last pass failed and is tried again: %v.", v.outcome.Err))), true
+		return underway(v1alpha1.ReasonProgressing, fmt.Sprintf("The last pass failed and is tried again: %v.", v.outcome.Err)), true
 	case len(v.plan.Holds) > 0:
 		hold := v.plan.Holds[0]
 		return underway(hold.Reason, sentence(hold.Message)), true
 	case ready.underway:
 		return ready, true
 	case v.StatefulSet != nil && v.rollingOut():
-		return underway("RollingOut", fmt.Sprintf("%d of %d pods run the latest template.",
+		return underway(v1alpha1.ReasonRollingOut, fmt.Sprintf("%d of %d pods run the latest template.",
 			v.StatefulSet.Status.UpdatedReplicas, v.Replicas())), true
 	case int32(len(v.Pods)) > v.Replicas():
-		return underway("ScalingDown", fmt.Sprintf("%d pods are leaving.", int32(len(v.Pods))-v.Replicas())), true
+		return underway(v1alpha1.ReasonScalingDown, fmt.Sprintf("%d pods are leaving.", int32(len(v.Pods))-v.Replicas())), true
 	case v.Replicas() > 0 && v.Cluster.Status.Mesh != nil && v.Cluster.Status.Mesh.ObservedGeneration != v.Cluster.Generation:
 		return underway(v1alpha1.ReasonProgressing, "The probe has not held the mesh against the latest spec yet."), true
 	}
@@ -167,8 +171,8 @@ func (v view) credentials() finding {
 			return underway(v1alpha1.ReasonCertificatesPending, "The trust bundle has not been made yet.")
 		}
 		if fault := leaf.Judge(host, v.Trust(), v.Now); fault != nil {
-			return bad(fault.Reason, bounded(fmt.Sprintf(
-				"The certificate in Secret %s %s. See `kubectl describe certificate %s`.", name, fault.Detail, name)))
+			return bad(fault.Reason, fmt.Sprintf(
+				"The certificate in Secret %s %s. See `kubectl describe certificate %s`.", name, fault.Detail, name))
 		}
 	}
 	return good(v1alpha1.ReasonCertificatesIssued, "The cookie, the trust bundle and every certificate are there.")
@@ -183,14 +187,14 @@ func (v view) notIssued(name string) finding {
 	said := ""
 	for _, condition := range certificate.Status.Conditions {
 		if condition.Type == certmanager.CertificateConditionIssuing && condition.Status == certmanagermeta.ConditionFalse && condition.Reason == "Failed" {
-			return bad(v1alpha1.ReasonCertificateRefused, bounded(fmt.Sprintf(
-				"cert-manager could not have certificate %s issued: %s. See `kubectl describe certificate %s`.", name, condition.Message, name)))
+			return bad(v1alpha1.ReasonCertificateRefused, fmt.Sprintf(
+				"cert-manager could not have certificate %s issued: %s. See `kubectl describe certificate %s`.", name, condition.Message, name))
 		}
 		if condition.Message != "" {
 			said = ": " + condition.Message
 		}
 	}
-	return underway(v1alpha1.ReasonCertificatesPending, bounded(fmt.Sprintf("Waiting for cert-manager to issue certificate %s%s", name, sentence(said))))
+	return underway(v1alpha1.ReasonCertificatesPending, fmt.Sprintf("Waiting for cert-manager to issue certificate %s%s", name, sentence(said)))
 }
 
 // nodes: every expected pod is there and runs.
@@ -199,15 +203,15 @@ func (v view) nodes() finding {
 		pod := v.Pod(name)
 		switch {
 		case pod == nil:
-			return underway(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is not there yet. See `kubectl describe statefulset %s`.", name, v.Names.StatefulSet()))
+			return underway(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is not there yet. %s", name, v.advice(v.StatefulSet != nil, "statefulset", v.Names.StatefulSet())))
 		case pod.DeletionTimestamp != nil:
 			return underway(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is being replaced.", name))
 		}
 		if reason, failing := failure(pod); failing {
-			return bad(v1alpha1.ReasonPodFailing, bounded(fmt.Sprintf("Pod %s cannot run: %s. See `kubectl describe pod %s` and `kubectl logs %s`.", name, reason, name, name)))
+			return bad(v1alpha1.ReasonPodFailing, fmt.Sprintf("Pod %s cannot run: %s. See `kubectl describe pod %s` and `kubectl logs %s`.", name, reason, name, name))
 		}
 		if pod.Status.Phase != corev1.PodRunning {
-			return underway(v1alpha1.ReasonPodsPending, bounded(fmt.Sprintf("Pod %s is %s%s.", name, pod.Status.Phase, unscheduled(pod))))
+			return underway(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is %s%s.", name, pod.Status.Phase, unscheduled(pod)))
 		}
 	}
 	return good(v1alpha1.ReasonPodsRunning, fmt.Sprintf("All %d pods run.", v.Replicas()))
@@ -216,6 +220,9 @@ func (v view) nodes() finding {
 // failure is why a pod's container does not run, if waiting will not mend it.
 func failure(pod *corev1.Pod) (string, bool) {
 	for _, container := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		if ended := container.State.Terminated; ended != nil && ended.ExitCode != 0 {
+			return fmt.Sprintf("container %s: %s, exit code %d", container.Name, ended.Reason, ended.ExitCode), true
+		}
 		waiting := container.State.Waiting
 		if waiting == nil {
 			continue
@@ -245,9 +252,9 @@ func (v view) mesh() finding {
 	case v.Replicas() == 0:
 		return good(v1alpha1.ReasonScaledToZero, "No node is asked for.")
 	case mesh == nil:
-		return underway(v1alpha1.ReasonProbeNotReporting, v.probeAdvice("The probe has not reported yet"))
+		return underway(v1alpha1.ReasonProbeNotReporting, "The probe has not reported yet. "+v.probeAdvice())
 	case v.Now.Sub(mesh.HeartbeatTime.Time) > HeartbeatTimeout:
-		return bad(v1alpha1.ReasonProbeNotReporting, v.probeAdvice(fmt.Sprintf("The probe has been silent for more than %s, so nothing is proven any more", HeartbeatTimeout)))
+		return bad(v1alpha1.ReasonProbeNotReporting, fmt.Sprintf("The probe has been silent for more than %s, so nothing is proven any more. %s", HeartbeatTimeout, v.probeAdvice()))
 	}
 	pods := v.Names.Pods(v.Replicas())
 	var failing []*v1alpha1.NodeStatus
@@ -260,20 +267,47 @@ func (v view) mesh() finding {
 		}
 	}
 	switch {
+	case len(failing) > 0 && v.starting(failing):
+		return underway(failing[0].Reason, describe(failing))
 	case len(failing) > 0:
-		return bad(failing[0].Reason, bounded(describe(failing)))
+		return bad(failing[0].Reason, describe(failing))
 	case mesh.Components > 1:
-		return bad(v1alpha1.ReasonPartitioned, bounded(fmt.Sprintf(
-			"The nodes fall into %d parts, though each of them is verified: %s. The probe joins them again. %s", mesh.Components, v.missing(), v.hindrance())))
+		return bad(v1alpha1.ReasonPartitioned, fmt.Sprintf(
+			"The nodes fall into %d parts, though each of them is verified: %s. The probe joins them again. %s", mesh.Components, v.missing(), v.hindrance()))
 	case v.links() < v.expectedLinks():
-		return bad(v1alpha1.ReasonLinkMissing, bounded(fmt.Sprintf(
-			"%d of %d links are established: %s. The probe connects them again. %s", v.links(), v.expectedLinks(), v.missing(), v.hindrance())))
+		return bad(v1alpha1.ReasonLinkMissing, fmt.Sprintf(
+			"%d of %d links are established: %s. The probe connects them again. %s", v.links(), v.expectedLinks(), v.missing(), v.hindrance()))
 	}
 	return good(v1alpha1.ReasonMeshVerified, fmt.Sprintf("%d of %d links are established.", v.links(), v.expectedLinks()))
 }
 
-func (v view) probeAdvice(what string) string {
-	return fmt.Sprintf("%s. See `kubectl describe deployment %s` and `kubectl logs deployment/%s`.", what, v.Names.Probe(), v.Names.Probe())
+// startingTime is how long a new pod may take until its node answers before anybody
+// is told of trouble.
+const startingTime = 2 * time.Minute
+
+// starting says that the nodes that fail have never joined, and are too young to
+// be blamed.
+func (v view) starting(failing []*v1alpha1.NodeStatus) bool {
+	return !slices.ContainsFunc(failing, func(node *v1alpha1.NodeStatus) bool {
+		pod := v.Pod(node.Pod)
+		return pod == nil || told(pod) || v.Now.Sub(pod.CreationTimestamp.Time) > startingTime
+	})
+}
+
+func (v view) probeAdvice() string {
+	there := slices.ContainsFunc(v.Owned, func(object seen.Object) bool {
+		return object.GetObjectKind().GroupVersionKind().Kind == "Deployment" && object.GetName() == v.Names.Probe()
+	})
+	return v.advice(there, "deployment", v.Names.Probe())
+}
+
+// advice is where to look for what should come of an object: at it, or, if that is
+// held back, at what holds it.
+func (v view) advice(there bool, kind, name string) string {
+	if !there && len(v.plan.Holds) > 0 {
+		return strings.ToUpper(v.plan.Holds[0].Message[:1]) + sentence(v.plan.Holds[0].Message[1:])
+	}
+	return fmt.Sprintf("See `kubectl describe %[1]s %[2]s`, and `kubectl logs %[1]s/%[2]s` if it runs.", kind, name)
 }
 
 // describe tells the first failure whole, and of the others how many and which.
@@ -341,9 +375,10 @@ func sentence(text string) string {
 	return strings.TrimRight(text, ". ") + "."
 }
 
-// bounded keeps a message within what people read, and a status within its size.
-func bounded(message string) string {
-	const most = 1024
+// bounded keeps a message within what people read, and a status within its size, with
+// room for so much more.
+func bounded(message string, room int) string {
+	most := 1024 - room
 	if len(message) <= most {
 		return message
 	}
