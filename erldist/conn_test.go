@@ -265,6 +265,9 @@ func TestCancelledCall(t *testing.T) {
 	if _, err := conn.Call(ctx, "m", "f"); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
+	if left := conn.waiting(); left != 0 {
+		t.Errorf("%d abandoned calls are still waited for", left)
+	}
 	close(release)
 	if got, err := conn.Call(testContext(t), "m", "f", Int(300)); err != nil || !cmp.Equal(got, Term(List{Int(300)})) {
 		t.Errorf("got %v, %v", got, err)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -124,8 +125,12 @@ func TestRefusedHandshake(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := newNode()
 			test.change(n)
-			_, err := n.dial(t, &Dialer{})
+			var closed atomic.Bool
+			_, err := n.dial(t, &Dialer{DialContext: dialWatched(&closed)})
 			<-n.finished
+			if !closed.Load() {
+				t.Error("the connection is left open")
+			}
 			var failed *StageError
 			if !errors.As(err, &failed) || failed.Stage != StageHandshake || !test.want(err) {
 				t.Errorf("got %T %v", errors.Unwrap(err), err)
@@ -220,6 +225,14 @@ func TestOtherProtocols(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// Our host's name is cut to what a node takes.
+func TestLongHost(t *testing.T) {
+	message := nameMessage(strings.Repeat("x", 70000))
+	if len(message) > maxHandshakeFrame || !bytes.HasSuffix(message, []byte("xxx")) {
+		t.Errorf("a name message of %d bytes", len(message))
 	}
 }
 

@@ -146,13 +146,35 @@ func TestTLSFailures(t *testing.T) {
 			if test.old {
 				n.tls.MinVersion, n.tls.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 			}
-			_, err := n.dial(t, &Dialer{TLS: test.client})
+			var closed atomic.Bool
+			_, err := n.dial(t, &Dialer{TLS: test.client, DialContext: dialWatched(&closed)})
+			if !closed.Load() {
+				t.Error("the connection is left open")
+			}
 			var failed *StageError
 			if !errors.As(err, &failed) || failed.Stage != StageTLS || !test.want(err) {
 				t.Errorf("got %v", err)
 			}
 		})
 	}
+}
+
+// dialWatched dials connections that say when they are closed.
+func dialWatched(closed *atomic.Bool) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		return &watchedConn{conn, closed}, err
+	}
+}
+
+type watchedConn struct {
+	net.Conn
+	closed *atomic.Bool
+}
+
+func (c *watchedConn) Close() error {
+	c.closed.Store(true)
+	return c.Conn.Close()
 }
 
 // A node that refuses our certificate may have closed the connection before we send our
