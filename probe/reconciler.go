@@ -116,7 +116,7 @@ func (r *reconciler) interval(result sweep.Result, mesh *v1alpha1.MeshStatus) ti
 // settled says that there is nothing more to wish for.
 func settled(result sweep.Result, mesh *v1alpha1.MeshStatus) bool {
 	for _, node := range mesh.Nodes {
-		if node.Reason != v1alpha1.ReasonVerified || node.Refusals == nil || node.Refusals.Incarnation != node.Incarnation {
+		if !node.Verified() || node.Refusals == nil || node.Refusals.Incarnation != node.Incarnation {
 			return false
 		}
 	}

@@ -81,7 +81,6 @@ func keepIncarnation(node, previous *v1alpha1.NodeStatus, outcome sweep.Outcome,
 // amend says of a verified node what else is wrong with it. One that is slow is
 // verified all the same.
 func amend(node *v1alpha1.NodeStatus, outcome sweep.Outcome) {
-	node.Reason = v1alpha1.ReasonVerified
 	if node.Refusals != nil && len(node.Refusals.Accepted) > 0 {
 		node.Stage, node.Reason = v1alpha1.StageTLS, v1alpha1.ReasonMutualTLSNotEnforced
 		node.Message = verify.LetIn(outcome.Node, node.Refusals.Accepted)

@@ -148,6 +148,16 @@ type NodeStatus struct {
 	Refusals *RefusalStatus `json:"refusals,omitempty"`
 }
 
+// Verified says that every stage passed: slowly, perhaps, or at a node that others
+// pass too who should not.
+func (n NodeStatus) Verified() bool {
+	switch n.Reason {
+	case ReasonVerified, ReasonSlowHandshake, ReasonMutualTLSNotEnforced:
+		return true
+	}
+	return false
+}
+
 // RefusalStatus is what came of trying what must fail: no certificate, a
 // certificate of a foreign CA, plaintext, a wrong cookie. It is tried once per
 // incarnation of a node.

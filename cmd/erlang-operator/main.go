@@ -1,7 +1,9 @@
-// The operator: `manager` makes ErlangClusters true, `probe` proves one of them.
+// The operator: `manager` makes ErlangClusters true, `probe` proves one of them, and
+// `verify` proves any Erlang nodes, in Kubernetes or not.
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -9,6 +11,9 @@ import (
 	"go.uber.org/zap/zapcore"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/erlang-operator/erlang-operator/probe/command"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
 
 func main() {
@@ -21,9 +26,10 @@ func main() {
 			ctrl.SetLogger(zap.New(zap.UseDevMode(false), func(o *zap.Options) { o.TimeEncoder = zapcore.RFC3339TimeEncoder }))
 		},
 	}
-	root.AddCommand(managerCommand(), probeCommand())
-	if err := root.ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
+	root.AddCommand(managerCommand(), probeCommand(), command.Verify(verify.Verifier{Limits: verify.DefaultLimits()}))
+	err := root.ExecuteContext(ctrl.SetupSignalHandler())
+	if err != nil && !errors.Is(err, command.ErrNotVerified) { // that one has been told, node by node
 		fmt.Fprintln(os.Stderr, "erlang-operator:", err)
-		os.Exit(1)
 	}
+	os.Exit(command.ExitStatus(err))
 }

@@ -24,8 +24,10 @@ func main() {
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := controllers.Run(ctx, options); err != nil && !errors.Is(ctx.Err(), context.Canceled) {
+	err := controllers.Run(ctx, options)
+	stopped := errors.Is(ctx.Err(), context.Canceled)
+	stop()
+	if err != nil && !stopped {
 		fmt.Fprintln(os.Stderr, "cert-manager-controller:", err)
 		os.Exit(1)
 	}

@@ -262,7 +262,7 @@ func (v view) mesh() finding {
 		switch node := v.node(pod); {
 		case node == nil:
 			return underway(v1alpha1.ReasonProgressing, fmt.Sprintf("The probe has not verified pod %s yet.", pod))
-		case node.Reason != v1alpha1.ReasonVerified:
+		case !node.Verified():
 			failing = append(failing, node)
 		}
 	}
@@ -274,6 +274,9 @@ func (v view) mesh() finding {
 	case mesh.Components > 1:
 		return bad(v1alpha1.ReasonPartitioned, fmt.Sprintf(
 			"The nodes fall into %d parts, though each of them is verified: %s. The probe joins them again. %s", mesh.Components, v.missing(), v.hindrance()))
+	case v.links() < v.expectedLinks() && v.oneSided() != "":
+		return bad(v1alpha1.ReasonAsymmetricLink, fmt.Sprintf(
+			"%d of %d links are established: %s. One end believes in a link that the other does not have. The probe connects them again. %s", v.links(), v.expectedLinks(), v.oneSided(), v.hindrance()))
 	case v.links() < v.expectedLinks():
 		return bad(v1alpha1.ReasonLinkMissing, fmt.Sprintf(
 			"%d of %d links are established: %s. The probe connects them again. %s", v.links(), v.expectedLinks(), v.missing(), v.hindrance()))
@@ -334,6 +337,27 @@ func (v view) missing() string {
 	}
 	return strings.Join(parts, "; ")
 }
+
+// oneSided names a link of which one end only reports it; empty when there is none.
+func (v view) oneSided() string {
+	for _, pod := range v.Names.Pods(v.Replicas()) {
+		node := v.node(pod)
+		if node == nil {
+			continue
+		}
+		for _, other := range node.MissingLinks {
+			peer := v.node(other)
+			if peer != nil && !slices.Contains(peer.MissingLinks, pod) && len(peer.MissingLinks) < maxMissingLinks {
+				return fmt.Sprintf("%s is linked to %s, and not the other way round", other, pod)
+			}
+		}
+	}
+	return ""
+}
+
+// maxMissingLinks is how many a node's status names at most: a full list proves
+// nothing of the links that are not in it.
+const maxMissingLinks = 8
 
 // hindrance is what the probe says of the first node that it could not have linked.
 func (v view) hindrance() string {

@@ -102,7 +102,7 @@ func (v view) node(pod string) *v1alpha1.NodeStatus {
 func (v view) verified() int32 {
 	count := int32(0)
 	for _, pod := range v.Names.Pods(v.Replicas()) {
-		if node := v.node(pod); node != nil && node.Reason == v1alpha1.ReasonVerified {
+		if node := v.node(pod); node != nil && node.Verified() {
 			count++
 		}
 	}
@@ -148,12 +148,12 @@ func (v view) joined() []*corev1.Pod {
 	var pods []*corev1.Pod
 	for _, name := range v.Names.Pods(v.Replicas()) {
 		pod, node := v.Pod(name), v.node(name)
-		if pod == nil || node == nil || told(pod) || node.Reason != v1alpha1.ReasonVerified || v.predates(node, pod) {
+		if pod == nil || node == nil || told(pod) || !node.Verified() || v.predates(node, pod) {
 			continue
 		}
 		alone := false
 		for _, other := range node.MissingLinks {
-			if peer := v.node(other); peer != nil && peer.Reason == v1alpha1.ReasonVerified {
+			if peer := v.node(other); peer != nil && peer.Verified() {
 				alone = true
 			}
 		}

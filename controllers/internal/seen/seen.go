@@ -108,7 +108,7 @@ func (s State) Unproven() (pod string, found bool) {
 			return pod, true
 		}
 		verified := func(node v1alpha1.NodeStatus) bool {
-			return node.Pod == pod && node.Reason == v1alpha1.ReasonVerified
+			return node.Pod == pod && node.Verified()
 		}
 		if !slices.ContainsFunc(mesh.Nodes, verified) {
 			return pod, true
