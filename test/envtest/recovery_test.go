@@ -1,0 +1,346 @@
+package envtest
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kstatus "sigs.k8s.io/cli-utils/pkg/kstatus/status"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+)
+
+// awaitStalled waits until the cluster waits for a person, and checks that it tells
+// him what to do, and that everybody reads it so.
+func awaitStalled(t *testing.T, namespace, reason string, says ...string) {
+	t.Helper()
+	awaitCondition(t, namespace, v1alpha1.ConditionStalled, metav1.ConditionTrue, reason, says...)
+	awaitCondition(t, namespace, v1alpha1.ConditionReady, metav1.ConditionFalse, reason, says...)
+	expectStatus(t, namespace, kstatus.FailedStatus, "somebody has to mend it")
+}
+
+// awaitRecovery waits until the credentials are there and nobody is waited for.
+func awaitRecovery(t *testing.T, namespace string) {
+	t.Helper()
+	awaitCondition(t, namespace, v1alpha1.ConditionCredentialsReady, metav1.ConditionTrue, v1alpha1.ReasonCertificatesIssued)
+	eventually(t, "Stalled goes", func(context.Context) error {
+		if cluster := get(t, clusterIn(namespace)); meta.FindStatusCondition(cluster.Status.Conditions, v1alpha1.ConditionStalled) != nil {
+			return fmt.Errorf("there are %s", summary(cluster))
+		}
+		return nil
+	})
+	awaitStatefulSet(t, namespace, 3)
+	expectStatus(t, namespace, kstatus.InProgressStatus, "its pods are not there yet")
+}
+
+func TestOwnCookieThatIsNotThere(t *testing.T) {
+	namespace := newNamespace(t)
+	startManager(t)
+	create(t, merged(t, object(t, namespace, minimal), `spec: {cookie: {secretKeyRef: {name: legacy}}}`))
+	awaitStalled(t, namespace, v1alpha1.ReasonCookieSecretNotFound, "cookie.secretKeyRef", namespace+"/legacy", "Create it")
+
+	// As `echo` and a hasty hand make it: first under another key, then with a newline.
+	const cookie = "TheCookieOfTheUser"
+	secret := &corev1.Secret{ObjectMeta: named(namespace, "legacy"), StringData: map[string]string{"erlang.cookie": cookie}}
+	create(t, secret)
+	awaitStalled(t, namespace, v1alpha1.ReasonCookieInvalid, `no key "cookie"`)
+	secret.StringData = map[string]string{"cookie": cookie + "\n"}
+	if err := admin.Update(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+	awaitStalled(t, namespace, v1alpha1.ReasonCookieInvalid, "newline")
+	secret.StringData = map[string]string{"cookie": cookie}
+	if err := admin.Update(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+	awaitRecovery(t, namespace)
+	if got := cookieOf(t, namespace); got != cookie {
+		t.Errorf("the nodes' cookie has %d characters, want the user's of %d", len(got), len(cookie))
+	}
+	if now := get(t, secret); now.Annotations != nil || len(now.OwnerReferences) > 0 || len(now.Labels) > 0 {
+		t.Errorf("the user's Secret was written to: %+v", now.ObjectMeta)
+	}
+
+	expectNoWordOf(t, namespace, cookie)
+}
+
+func cookieOf(t *testing.T, namespace string) string {
+	t.Helper()
+	return string(get(t, &corev1.Secret{ObjectMeta: named(namespace, "chat-cookie")}).Data["cookie"])
+}
+
+// expectNoWordOf: a secret is in no log, event, status or ConfigMap.
+func expectNoWordOf(t *testing.T, namespace, secret string) {
+	t.Helper()
+	if log := tail(fmt.Sprintf("%s/manager-%d.log", scratch, managers.Load()), 1<<20); strings.Contains(log, secret) || !strings.Contains(log, "Reported") {
+		t.Error("the manager's log has the cookie, or is not its log")
+	}
+	for _, list := range []client.ObjectList{&corev1.EventList{}, &corev1.ConfigMapList{}, &v1alpha1.ErlangClusterList{}, &appsv1.StatefulSetList{}} {
+		if err := admin.List(t.Context(), list, client.InNamespace(namespace)); err != nil {
+			t.Fatal(err)
+		}
+		if meta.LenList(list) == 0 {
+			t.Errorf("there is no %T to look at", list)
+		}
+		text, err := json.Marshal(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if encoded := base64.StdEncoding.EncodeToString([]byte(secret)); strings.Contains(string(text), secret) || strings.Contains(string(text), encoded) {
+			t.Errorf("%T has the cookie", list)
+		}
+	}
+}
+
+func TestIssuerThatIsNotThere(t *testing.T) {
+	namespace := newNamespace(t)
+	startManager(t)
+	create(t, merged(t, object(t, namespace, minimal), `spec: {tls: {issuerRef: {name: corp}}}`))
+	awaitStalled(t, namespace, v1alpha1.ReasonIssuerNotFound, "tls.issuerRef", `"corp"`, "Create it")
+
+	// An issuer that is there and cannot sign, since its CA is not there yet.
+	create(t, &certmanagerv1.Issuer{ObjectMeta: named(namespace, "corp"), Spec: certmanagerv1.IssuerSpec{
+		IssuerConfig: certmanagerv1.IssuerConfig{CA: &certmanagerv1.CAIssuer{SecretName: "corp"}}}})
+	awaitStalled(t, namespace, v1alpha1.ReasonIssuerNotReady, `"corp" is not ready`, "secret")
+
+	create(t, &certmanagerv1.Issuer{ObjectMeta: named(namespace, "root"), Spec: certmanagerv1.IssuerSpec{
+		IssuerConfig: certmanagerv1.IssuerConfig{SelfSigned: &certmanagerv1.SelfSignedIssuer{}}}})
+	create(t, &certmanagerv1.Certificate{ObjectMeta: named(namespace, "corp"), Spec: certmanagerv1.CertificateSpec{
+		IsCA: true, CommonName: "corp", SecretName: "corp", IssuerRef: certmanagermeta.IssuerReference{Name: "root"}}})
+	awaitRecovery(t, namespace)
+	if shared := awaitCondition(t, namespace, v1alpha1.ConditionSharedIssuer, metav1.ConditionTrue, "IssuerRefSet"); !strings.Contains(shared.Message, `"corp"`) {
+		t.Errorf("the warning of a shared issuer does not name it: %s", shared.Message)
+	}
+}
+
+// What is there and somebody else's stays as it is, and is named.
+func TestForeignObjectsAreLeftAlone(t *testing.T) {
+	foreign := map[string]struct {
+		object client.Object
+		says   string
+	}{
+		"a Secret":    {&corev1.Secret{StringData: map[string]string{"cookie": "NotOurs1"}}, `Secret "chat-cookie"`},
+		"a Service":   {&corev1.Service{Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}}, `Service "chat-nodes"`},
+		"a ConfigMap": {&corev1.ConfigMap{Data: map[string]string{"of": "somebody"}}, `ConfigMap "chat-distribution"`},
+	}
+	names := map[string]string{"a Secret": "chat-cookie", "a Service": "chat-nodes", "a ConfigMap": "chat-distribution"}
+	startManager(t)
+	for name, test := range foreign {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // nothing tells that a foreign object is gone: half a minute each
+			namespace := newNamespace(t)
+			test.object.SetNamespace(namespace)
+			test.object.SetName(names[name])
+			create(t, test.object)
+			before := get(t, test.object).DeepCopyObject().(client.Object)
+			create(t, object(t, namespace, minimal))
+			awaitStalled(t, namespace, v1alpha1.ReasonNameConflict, test.says, "does not belong to this ErlangCluster", "rename")
+			if diff := cmp.Diff(before, get(t, test.object)); diff != "" {
+				t.Errorf("it was changed (-before +after):\n%s", diff)
+			}
+			if err := admin.Delete(t.Context(), test.object); err != nil {
+				t.Fatal(err)
+			}
+			awaitRecovery(t, namespace)
+		})
+	}
+}
+
+// What the API server alone can judge comes back as a condition, and correcting it
+// is enough.
+func TestTemplateThatTheAPIServerRefuses(t *testing.T) {
+	namespace := newNamespace(t)
+	startManager(t)
+	create(t, merged(t, object(t, namespace, minimal),
+		`spec: {template: {spec: {containers: [{name: chat, image: x, volumeMounts: [{name: nothing, mountPath: /data}]}]}}}`))
+	awaitStalled(t, namespace, v1alpha1.ReasonRejected, "volumeMounts[0].name", "nothing")
+	apply(t, object(t, namespace, minimal))
+	awaitRecovery(t, namespace)
+}
+
+func TestTemplateThatFightsTheOperator(t *testing.T) {
+	namespace := newNamespace(t)
+	startManager(t)
+	create(t, merged(t, object(t, namespace, minimal),
+		`spec: {template: {spec: {containers: [{name: chat, image: x, env: [{name: ERL_FLAGS, value: "-setcookie oops"}]}]}}}`))
+	awaitStalled(t, namespace, v1alpha1.ReasonRejected, "template.spec.containers[chat].env[ERL_FLAGS]", "-setcookie", "Remove it")
+	apply(t, object(t, namespace, minimal))
+	awaitRecovery(t, namespace)
+}
+
+// apply puts another spec in place, as a user edits his file and applies it.
+func apply(t *testing.T, changed client.Object) {
+	t.Helper()
+	current := get(t, clusterIn(changed.GetNamespace()))
+	changed.SetResourceVersion(current.ResourceVersion)
+	if err := admin.Update(t.Context(), changed); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAdmissionPolicyThatIsNotThere(t *testing.T) {
+	for _, gone := range []client.Object{
+		&admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: "erlang-operator-member-identity"}},
+		&admissionv1.MutatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "erlang-operator-member-identity"}},
+	} {
+		t.Run(fmt.Sprintf("%T", gone), func(t *testing.T) {
+			namespace := newNamespace(t)
+			if err := admin.Delete(t.Context(), gone); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { installPolicy(t) })
+			startManager(t)
+			create(t, object(t, namespace, minimal))
+			awaitStalled(t, namespace, v1alpha1.ReasonAdmissionPolicyMissing, "erlang-operator-member-identity", "Install the operator again")
+			installPolicy(t)
+			awaitRecovery(t, namespace)
+			startPods(t, awaitStatefulSet(t, namespace, 3), 0, 1)
+		})
+	}
+}
+
+// A pod that the policy missed cannot start, ever: it is made again.
+func TestPodWithoutIdentityIsMadeAgain(t *testing.T) {
+	namespace := newNamespace(t)
+	startManager(t)
+	create(t, object(t, namespace, minimal))
+	set := awaitStatefulSet(t, namespace, 3)
+	// As a Secret's name is when no policy has changed it.
+	pod := &corev1.Pod{ObjectMeta: *set.Spec.Template.ObjectMeta.DeepCopy(), Spec: *set.Spec.Template.Spec.DeepCopy()}
+	pod.Namespace, pod.Name = namespace, "chat-0"
+	placeholder := pod.Spec.Volumes[0].Secret.SecretName
+	if pod.Spec.Volumes[0].Name != "erlang-operator-tls" {
+		t.Fatalf("the first volume is %s", pod.Spec.Volumes[0].Name)
+	}
+	withoutPolicy(t, func() {
+		if err := admin.Create(t.Context(), pod); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got := pod.Spec.Volumes[0].Secret.SecretName; got != placeholder {
+		t.Fatalf("the pod mounts %s although there is no policy", got)
+	}
+	eventually(t, "the pod is deleted", func(ctx context.Context) error {
+		now := &corev1.Pod{}
+		if err := admin.Get(ctx, client.ObjectKeyFromObject(pod), now); client.IgnoreNotFound(err) != nil {
+			return err
+		} else if err == nil && now.UID == pod.UID && now.DeletionTimestamp == nil {
+			return fmt.Errorf("it is there")
+		}
+		return nil
+	})
+}
+
+// withoutPolicy does something while the admission policy is away, and lets it come
+// back.
+func withoutPolicy(t *testing.T, do func()) {
+	t.Helper()
+	binding := &admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: "erlang-operator-member-identity"}}
+	if err := admin.Delete(t.Context(), binding); err != nil {
+		t.Fatal(err)
+	}
+	defer installPolicy(t)
+	awaitPolicy(t, "erlang-operator-admission-policy-missing")
+	do()
+}
+
+// installPolicy makes the admission policy, and waits until the API server heeds it.
+func installPolicy(t *testing.T) {
+	t.Helper()
+	if err := applyFile(context.Background(), "config/admission/member_identity.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	awaitPolicy(t, "trial-tls")
+}
+
+// awaitPolicy waits until a pod called trial would mount that Secret.
+func awaitPolicy(t *testing.T, want string) {
+	t.Helper()
+	eventually(t, "the admission policy takes or loses effect", func(ctx context.Context) error {
+		trial := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "trial", Labels: map[string]string{
+				"erlang-operator.dev/component": "node", "erlang-operator.dev/cluster": "trial"}},
+			Spec: corev1.PodSpec{
+				Containers: []corev1.Container{{Name: "trial", Image: "trial"}},
+				Volumes: []corev1.Volume{{Name: "erlang-operator-tls", VolumeSource: corev1.VolumeSource{
+					Secret: &corev1.SecretVolumeSource{SecretName: "erlang-operator-admission-policy-missing"}}}},
+			},
+		}
+		if err := admin.Create(ctx, trial, client.DryRunAll); err != nil {
+			return err
+		}
+		if got := trial.Spec.Volumes[0].Secret.SecretName; got != want {
+			return fmt.Errorf("a pod mounts %s", got)
+		}
+		return nil
+	})
+}
+
+// Whatever of a cluster is deleted comes back as it was.
+func TestDeletedObjectsComeBack(t *testing.T) {
+	namespace := newNamespace(t)
+	startManager(t)
+	create(t, object(t, namespace, minimal))
+	awaitRecovery(t, namespace)
+	settle(t)
+	restored := 0
+	// Secrets before Certificates: a Certificate that is made again cannot ask for a
+	// new certificate while the requests of its forerunner are there, and nobody
+	// collects garbage here.
+	for _, list := range append([]client.ObjectList{&corev1.SecretList{}}, ownedLists()...) {
+		if err := admin.List(t.Context(), list, client.InNamespace(namespace), client.HasLabels{"erlang-operator.dev/cluster"}); err != nil {
+			t.Fatal(err)
+		}
+		items, err := meta.ExtractList(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range items {
+			lost := item.(client.Object)
+			t.Run(fmt.Sprintf("%T %s", lost, lost.GetName()), func(t *testing.T) {
+				restored++
+				if err := admin.Delete(t.Context(), lost); err != nil {
+					t.Fatal(err)
+				}
+				awaitAnother(t, lost)
+			})
+		}
+	}
+	if restored < 15 {
+		t.Errorf("only %d objects were deleted", restored)
+	}
+	awaitRecovery(t, namespace)
+}
+
+// awaitAnother waits until an object of the same name is there, which the cluster
+// controls.
+func awaitAnother(t *testing.T, lost client.Object) {
+	t.Helper()
+	uid := lost.GetUID()
+	cluster := get(t, clusterIn(lost.GetNamespace()))
+	eventually(t, lost.GetName()+" comes back", func(ctx context.Context) error {
+		now := lost.DeepCopyObject().(client.Object)
+		if err := admin.Get(ctx, client.ObjectKeyFromObject(lost), now); err != nil {
+			return err
+		}
+		if now.GetUID() == uid {
+			return fmt.Errorf("the lost one is still there")
+		}
+		if !metav1.IsControlledBy(now, cluster) {
+			return fmt.Errorf("the cluster does not control it: %v", now.GetOwnerReferences())
+		}
+		return nil
+	})
+}
