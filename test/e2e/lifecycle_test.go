@@ -79,6 +79,41 @@ func TestDelete(t *testing.T) {
 	}
 }
 
+// Several clusters that go at once leave no key behind: cert-manager would make a
+// Secret again as long as its Certificate is there.
+func TestDeleteMany(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t)
+	var clusters []cluster
+	for i := range 4 {
+		c := cluster{t, ns, fmt.Sprintf("chat%d", i)}
+		if err := apply(t, manifest(ns, c.name, 2, "27")); err != nil {
+			t.Fatal(err)
+		}
+		clusters = append(clusters, c)
+	}
+	for _, c := range clusters {
+		c.awaitWhole(2)
+	}
+	must(t, "delete", "erlangclusters", "--all", "-n", ns, "--timeout=60s")
+	settled := time.Time{}
+	eventually(t, 2*time.Minute, "nothing is left, and nothing comes back", func() error {
+		for _, c := range clusters {
+			if left := c.names(ownedKinds); len(left) > 0 {
+				settled = time.Time{}
+				return fmt.Errorf("left: %v", left)
+			}
+		}
+		if settled.IsZero() {
+			settled = time.Now()
+		}
+		if gone := time.Since(settled); gone < 10*time.Second {
+			return fmt.Errorf("gone for %s only", gone)
+		}
+		return nil
+	})
+}
+
 // A pod that dies comes back into the mesh by itself, with the same name.
 func TestMemberDies(t *testing.T) {
 	t.Parallel()

@@ -98,7 +98,7 @@ func TestLifeOfACluster(t *testing.T) {
 func staysQuiet(t *testing.T, namespace string, probe *probe, pods []*corev1.Pod) {
 	settle(t)
 	before := versions(t, namespace)
-	since := time.Now()
+	listening := listenTo(t, managerAccount)
 	beat := time.NewTicker(7 * time.Second)
 	defer beat.Stop()
 	for over := time.After(30 * time.Second); ; {
@@ -110,7 +110,7 @@ func staysQuiet(t *testing.T, namespace string, probe *probe, pods []*corev1.Pod
 		}
 		break
 	}
-	for _, r := range requestsOf(t, managerAccount, since) {
+	for _, r := range listening.heard(t) {
 		t.Errorf("the manager asked: %s", r)
 	}
 	for object, version := range versions(t, namespace) {
@@ -124,9 +124,14 @@ func staysQuiet(t *testing.T, namespace string, probe *probe, pods []*corev1.Pod
 func settle(t *testing.T) {
 	t.Helper()
 	const while = 3 * time.Second
+	listening, quiet := listenTo(t, managerAccount), time.Now()
 	eventually(t, "the manager settles", func(context.Context) error {
-		if requests := requestsOf(t, managerAccount, time.Now().Add(-while)); len(requests) > 0 {
+		if requests := listening.heard(t); len(requests) > 0 {
+			quiet = time.Now()
 			return fmt.Errorf("it asked: %s", requests[len(requests)-1])
+		}
+		if time.Since(quiet) < while {
+			return fmt.Errorf("it asked %s ago", time.Since(quiet))
 		}
 		return nil
 	})

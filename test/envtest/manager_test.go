@@ -3,7 +3,9 @@ package envtest
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -97,8 +99,6 @@ type request struct {
 	RequestURI string
 	User       struct{ Username string }
 	ObjectRef  struct{ Resource, Namespace, Name, Subresource string }
-	// StageTimestamp is when it was answered.
-	StageTimestamp time.Time
 	ResponseStatus struct{ Code int }
 }
 
@@ -106,26 +106,45 @@ func (r request) String() string {
 	return fmt.Sprintf("%s %s (%d)", r.Verb, r.RequestURI, r.ResponseStatus.Code)
 }
 
-// requestsOf reads what a user asked of the API server since a time, watches
-// aside.
-func requestsOf(t *testing.T, user string, since time.Time) []request {
+// A listener reads what a user asks of the API server from now on, watches aside.
+type listener struct {
+	user  string
+	file  *os.File
+	lines *bufio.Reader
+	rest  []byte // of a line that is still being written
+}
+
+func listenTo(t *testing.T, user string) *listener {
 	t.Helper()
 	file, err := os.Open(auditLog)
+	if err == nil {
+		_, err = file.Seek(0, io.SeekEnd)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
+	t.Cleanup(func() { _ = file.Close() })
+	return &listener{user: user, file: file, lines: bufio.NewReader(file)}
+}
+
+// heard is what was asked since the last time.
+func (l *listener) heard(t *testing.T) []request {
+	t.Helper()
 	var requests []request
-	for lines := bufio.NewReader(file); ; {
-		line, err := lines.ReadBytes('\n')
-		if err != nil {
+	for {
+		line, err := l.lines.ReadBytes('\n')
+		l.rest = append(l.rest, line...)
+		if errors.Is(err, io.EOF) {
 			return requests
-		}
-		var r request
-		if err := json.Unmarshal(line, &r); err != nil {
+		} else if err != nil {
 			t.Fatalf("read the audit log: %v", err)
 		}
-		if r.User.Username == user && r.Verb != "watch" && r.StageTimestamp.After(since) {
+		var r request
+		if err := json.Unmarshal(l.rest, &r); err != nil {
+			t.Fatalf("read the audit log: %v", err)
+		}
+		l.rest = nil
+		if r.User.Username == l.user && r.Verb != "watch" {
 			requests = append(requests, r)
 		}
 	}
