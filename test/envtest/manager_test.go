@@ -95,10 +95,10 @@ func tail(file string, lines int) string {
 
 // A request is one line of the API server's audit log.
 type request struct {
-	Verb       string
-	RequestURI string
-	User       struct{ Username string }
-	ObjectRef  struct{ Resource, Namespace, Name, Subresource string }
+	Verb           string
+	RequestURI     string
+	User           struct{ Username string }
+	ObjectRef      struct{ Resource, Namespace, Name, Subresource string }
 	ResponseStatus struct{ Code int }
 }
 
