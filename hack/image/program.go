@@ -211,7 +211,7 @@ func removeOthers(keep, pattern string) error {
 		if strings.HasPrefix(path, keep) {
 			continue
 		}
-		if err := os.Remove(path); err != nil {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
