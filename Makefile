@@ -109,7 +109,7 @@ test-erlang: ## The protocol and the probe against real nodes of OTP 25, 27 and 
 
 .PHONY: test-e2e
 test-e2e: cluster-up cluster-deploy ## The whole of it on the Kubernetes of this machine
-	$(LOCAL) PATH=$$($(CLUSTER) build kubectl):$$PATH go test -C test -tags e2e -count=1 -timeout=30m -v ./e2e/...
+	$(LOCAL) PATH=$$($(CLUSTER) build kubectl):$$PATH go test -C test -tags e2e -count=1 -parallel=4 -timeout=30m -v ./e2e/...
 
 REPEAT   ?= 20
 FUZZTIME ?= 10m
@@ -121,7 +121,7 @@ soak: cluster-up cluster-deploy ## What takes hours: tests in a row (REPEAT=20),
 	go test -C test -tags erlang -count=$(REPEAT) -timeout=6h ./erlang/...
 	for package in ./erldist ./certs; do \
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$package || exit 1; \
 		done; \
 	done
 
