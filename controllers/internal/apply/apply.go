@@ -78,17 +78,18 @@ func (a *Applier) Do(ctx context.Context, p plan.Plan, state seen.State) error {
 
 // create makes an object once. If it is there already and ours, it stays as it is.
 func (a *Applier) create(ctx context.Context, object client.Object) error {
-	kind, owner := object.GetObjectKind().GroupVersionKind().Kind, metav1.GetControllerOf(object)
+	// The client may fill in the object, and drop its kind.
+	gvk, owner := object.GetObjectKind().GroupVersionKind(), metav1.GetControllerOf(object)
 	err := a.Client.Create(ctx, object)
 	if !apierrors.IsAlreadyExists(err) {
-		return wrap(err, "create %s %s", kind, object.GetName())
+		return wrap(err, "create %s %s", gvk.Kind, object.GetName())
 	}
-	there, err := a.look(ctx, object.GetObjectKind().GroupVersionKind(), client.ObjectKeyFromObject(object))
+	there, err := a.look(ctx, gvk, client.ObjectKeyFromObject(object))
 	if err != nil {
 		return err
 	}
 	if controller := metav1.GetControllerOf(there); controller == nil || controller.UID != owner.UID {
-		return Conflict{kind, object.GetName()}
+		return Conflict{gvk.Kind, object.GetName()}
 	}
 	return nil
 }

@@ -1,0 +1,347 @@
+package apply_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	applycore "k8s.io/client-go/applyconfigurations/core/v1"
+	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/apply"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen/seentest"
+)
+
+// A world is an API server's memory, and what was asked of it.
+type world struct {
+	client.Client
+	asked []string
+	// refuse, if set, fails requests.
+	refuse func(request string) error
+}
+
+func newWorld(there ...client.Object) *world {
+	w := &world{}
+	ask := func(verb string, object any, name string) error {
+		request := fmt.Sprintf("%s %T %s", verb, object, name)
+		w.asked = append(w.asked, request)
+		if w.refuse != nil {
+			return w.refuse(request)
+		}
+		return nil
+	}
+	w.Client = fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(there...).WithGlobalResourceVersionCounter().
+		WithInterceptorFuncs(interceptor.Funcs{
+			Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+				if err := ask("get", object, key.Name); err != nil {
+					return err
+				}
+				return c.Get(ctx, key, object, options...)
+			},
+			Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
+				if err := ask("create", object, object.GetName()); err != nil {
+					return err
+				}
+				return c.Create(ctx, object, options...)
+			},
+			Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
+				if err := ask("delete", object, object.GetName()); err != nil {
+					return err
+				}
+				return c.Delete(ctx, object, options...)
+			},
+			Apply: func(ctx context.Context, c client.WithWatch, configuration runtime.ApplyConfiguration, options ...client.ApplyOption) error {
+				if err := ask("apply", configuration, *configuration.(plan.Configuration).GetName()); err != nil {
+					return err
+				}
+				return c.Apply(ctx, configuration, append(options, client.FieldOwner("erlang-operator"))...)
+			},
+		}).Build()
+	return w
+}
+
+// take is what was asked since the last time.
+func (w *world) take() []string {
+	asked := w.asked
+	w.asked = nil
+	return asked
+}
+
+func (w *world) applier() *apply.Applier { return &apply.Applier{Client: w, Live: w} }
+
+// state is a cluster that owns these objects as they are.
+func (w *world) state(t *testing.T, owned ...client.Object) seen.State {
+	t.Helper()
+	state := seentest.Situation{}.Seen(cluster())
+	for _, object := range owned {
+		if err := w.Client.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
+			t.Fatal(err)
+		}
+		object.GetObjectKind().SetGroupVersionKind(gvkOf(object))
+		state.Owned = append(state.Owned, object.(seen.Object))
+	}
+	w.take()
+	return state
+}
+
+func gvkOf(object runtime.Object) schema.GroupVersionKind {
+	kinds, _, err := clientgoscheme.Scheme.ObjectKinds(object)
+	if err != nil {
+		panic(err)
+	}
+	return kinds[0]
+}
+
+func cluster() *v1alpha1.ErlangCluster {
+	return seentest.MustCluster("metadata: {name: chat, namespace: shop}\nspec: {template: {spec: {containers: [{name: chat, image: x}]}}}")
+}
+
+func cookie() *corev1.Secret {
+	return &corev1.Secret{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "chat-cookie",
+			OwnerReferences: []metav1.OwnerReference{plan.OwnerReference(cluster())}},
+		Data: map[string][]byte{"cookie": []byte("one")},
+	}
+}
+
+func configMap(value string) *applycore.ConfigMapApplyConfiguration {
+	owner := plan.OwnerReference(cluster())
+	return applycore.ConfigMap("chat-distribution", "shop").WithData(map[string]string{"key": value}).
+		WithOwnerReferences(applymeta.OwnerReference().WithAPIVersion(owner.APIVersion).WithKind(owner.Kind).
+			WithName(owner.Name).WithUID(owner.UID).WithController(true))
+}
+
+func theConfigMap() *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "chat-distribution"}}
+}
+
+func TestCreateNeverOverwrites(t *testing.T) {
+	p := plan.Plan{Create: []*corev1.Secret{cookie()}}
+	w := newWorld()
+	if err := w.applier().Do(t.Context(), p, w.state(t)); err != nil {
+		t.Fatal(err)
+	}
+	// A cache that is behind says that there is none, and another one is drawn.
+	p.Create[0].Data["cookie"] = []byte("two")
+	if err := w.applier().Do(t.Context(), p, w.state(t)); err != nil {
+		t.Fatalf("one of ours is there, which is as good: %v", err)
+	}
+	there := cookie()
+	if err := w.Get(t.Context(), client.ObjectKeyFromObject(there), there); err != nil || string(there.Data["cookie"]) != "one" {
+		t.Errorf("the cookie is %q (%v), want the first", there.Data["cookie"], err)
+	}
+}
+
+func TestForeignObjectsStay(t *testing.T) {
+	other := plan.OwnerReference(cluster())
+	other.UID = "of-a-cluster-of-the-same-name-that-is-gone"
+	for name, owners := range map[string][]metav1.OwnerReference{
+		"nobody's":                  nil,
+		"of an earlier namesake":    {other},
+		"owned but not controlled":  {{APIVersion: "erlang-operator.dev/v1alpha1", Kind: "ErlangCluster", Name: "chat", UID: cluster().UID}},
+		"controlled by another one": {{APIVersion: "apps/v1", Kind: "Deployment", Name: "x", UID: "x", Controller: new(bool)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			secret, config := cookie(), theConfigMap()
+			secret.OwnerReferences, config.OwnerReferences = owners, owners
+			secret.Data["cookie"], config.Data = []byte("foreign"), map[string]string{"key": "foreign"}
+			for what, p := range map[string]plan.Plan{
+				"create": {Create: []*corev1.Secret{cookie()}},
+				"apply":  {Apply: []plan.Configuration{configMap("ours")}},
+			} {
+				w := newWorld(secret.DeepCopy(), config.DeepCopy())
+				err := w.applier().Do(t.Context(), p, w.state(t))
+				if !apply.Foreign(err) || !apply.Refused(err) {
+					t.Errorf("%s: error %v, want a Conflict, which is a refusal", what, err)
+				}
+				for _, request := range w.take() {
+					if what == "apply" && request[:3] != "get" {
+						t.Errorf("asked %s", request)
+					}
+				}
+				for _, want := range []client.Object{secret, config} {
+					got := want.DeepCopyObject().(client.Object)
+					if err := w.Get(t.Context(), client.ObjectKeyFromObject(want), got); err != nil {
+						t.Fatal(err)
+					}
+					got.SetResourceVersion("")
+					got.GetObjectKind().SetGroupVersionKind(want.GetObjectKind().GroupVersionKind())
+					if diff := cmp.Diff(want, got); diff != "" {
+						t.Errorf("%s changed it (-before +after):\n%s", what, diff)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Applying again what is there already is not asked of the API server.
+func TestWhatWasAppliedIsRemembered(t *testing.T) {
+	w := newWorld()
+	a := w.applier()
+	do := func(value string, owned ...client.Object) []string {
+		t.Helper()
+		state := w.state(t, owned...)
+		if err := a.Do(t.Context(), plan.Plan{Apply: []plan.Configuration{configMap(value)}}, state); err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(w.take(), func(request string) bool { return request[:3] == "get" })
+	}
+	const applied = "apply *v1.ConfigMapApplyConfiguration chat-distribution"
+	expect := func(what string, got []string, want ...string) {
+		t.Helper()
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: asked %v, want %v", what, got, want)
+		}
+	}
+	expect("at first", do("one"), applied)
+	expect("again", do("one", theConfigMap()))
+	expect("and again", do("one", theConfigMap()))
+	expect("something else", do("two", theConfigMap()), applied)
+	expect("the first again", do("one", theConfigMap()), applied)
+	expect("and again", do("one", theConfigMap()))
+
+	tampered := theConfigMap()
+	if err := w.Get(t.Context(), client.ObjectKeyFromObject(tampered), tampered); err != nil {
+		t.Fatal(err)
+	}
+	tampered.Data["key"] = "somebody's"
+	if err := w.Update(t.Context(), tampered); err != nil {
+		t.Fatal(err)
+	}
+	expect("after somebody changed it", do("one", theConfigMap()), applied)
+	expect("mended", do("one", theConfigMap()))
+	if err := w.Client.Delete(t.Context(), theConfigMap()); err != nil {
+		t.Fatal(err)
+	}
+	expect("after somebody deleted it", do("one"), applied)
+	fresh := &apply.Applier{Client: w, Live: w}
+	a = fresh
+	expect("a manager that has just started", do("one", theConfigMap()), applied)
+}
+
+func TestFailedApplyIsNotRemembered(t *testing.T) {
+	w := newWorld()
+	a := w.applier()
+	p := func() plan.Plan { return plan.Plan{Apply: []plan.Configuration{configMap("one")}} }
+	if err := a.Do(t.Context(), p(), w.state(t)); err != nil {
+		t.Fatal(err)
+	}
+	state := w.state(t, theConfigMap())
+	state.Owned[0].SetResourceVersion("of another day")
+	w.refuse = func(string) error { return errors.New("away") }
+	if err := a.Do(t.Context(), p(), state); err == nil {
+		t.Fatal("no error")
+	}
+	w.refuse = nil
+	w.take()
+	if err := a.Do(t.Context(), p(), state); err != nil {
+		t.Fatal(err)
+	}
+	if asked := w.take(); len(asked) != 1 {
+		t.Errorf("asked %v, want one apply", asked)
+	}
+}
+
+// What is deleted is what was seen: not its successor of the same name, and not
+// what has changed since.
+func TestDeleteIsBoundToWhatWasSeen(t *testing.T) {
+	w := newWorld(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "chat-distribution", UID: "first"}})
+	state := w.state(t, theConfigMap())
+	stale := plan.Plan{Delete: state.Owned}
+
+	var preconditions []metav1.Preconditions
+	recorder := interceptor.NewClient(w.Client.(client.WithWatch), interceptor.Funcs{
+		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
+			preconditions = append(preconditions, *(&client.DeleteOptions{}).ApplyOptions(options).AsDeleteOptions().Preconditions)
+			return c.Delete(ctx, object, options...)
+		},
+	})
+	a := &apply.Applier{Client: recorder, Live: w}
+
+	changed := theConfigMap()
+	if err := w.Get(t.Context(), client.ObjectKeyFromObject(changed), changed); err != nil {
+		t.Fatal(err)
+	}
+	changed.Data = map[string]string{"in": "use again"}
+	if err := w.Update(t.Context(), changed); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Do(t.Context(), stale, state); !apierrors.IsConflict(err) {
+		t.Errorf("error %v, want a conflict: the object has changed since it was seen", err)
+	}
+	if err := w.Get(t.Context(), client.ObjectKeyFromObject(changed), theConfigMap()); err != nil {
+		t.Errorf("it is gone: %v", err)
+	}
+	if len(preconditions) != 1 || preconditions[0].UID == nil || *preconditions[0].UID != types.UID("first") ||
+		preconditions[0].ResourceVersion == nil || *preconditions[0].ResourceVersion != stale.Delete[0].GetResourceVersion() {
+		t.Errorf("preconditions %+v, want UID and version of what was seen", preconditions)
+	}
+
+	state = w.state(t, theConfigMap())
+	if err := a.Do(t.Context(), plan.Plan{Delete: state.Owned}, state); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Do(t.Context(), plan.Plan{Delete: state.Owned}, state); err != nil {
+		t.Errorf("what is gone already is as good as deleted: %v", err)
+	}
+}
+
+// What comes later may rest on what failed.
+func TestFirstFailureEndsIt(t *testing.T) {
+	w := newWorld()
+	w.refuse = func(request string) error {
+		if request[:5] == "apply" {
+			return errors.New("away")
+		}
+		return nil
+	}
+	state := w.state(t)
+	other := configMap("x").WithName("another")
+	err := w.applier().Do(t.Context(), plan.Plan{Create: []*corev1.Secret{cookie()}, Apply: []plan.Configuration{configMap("x"), other}}, state)
+	if err == nil || apply.Refused(err) {
+		t.Errorf("error %v, want one that passes", err)
+	}
+	want := []string{"create *v1.Secret chat-cookie", "get *v1.PartialObjectMetadata chat-distribution", "apply *v1.ConfigMapApplyConfiguration chat-distribution"}
+	if asked := w.take(); !slices.Equal(asked, want) {
+		t.Errorf("asked %v, want %v", asked, want)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	configMaps := schema.GroupResource{Resource: "configmaps"}
+	for name, test := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"invalid":          {apierrors.NewInvalid(schema.GroupKind{Kind: "StatefulSet"}, "chat", nil), true},
+		"forbidden":        {apierrors.NewForbidden(configMaps, "x", errors.New("no")), true},
+		"somebody else's":  {apply.Conflict{Kind: "Service", Name: "chat-nodes"}, true},
+		"wrapped":          {fmt.Errorf("apply: %w", apierrors.NewInvalid(schema.GroupKind{Kind: "StatefulSet"}, "chat", nil)), true},
+		"changed meantime": {apierrors.NewConflict(configMaps, "x", errors.New("no")), false},
+		"overloaded":       {apierrors.NewTooManyRequests("later", 1), false},
+		"timed out":        {context.DeadlineExceeded, false},
+		"nothing":          {nil, false},
+	} {
+		if got := apply.Refused(test.err); got != test.want {
+			t.Errorf("%s: refused %t, want %t", name, got, test.want)
+		}
+	}
+}
