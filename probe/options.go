@@ -25,6 +25,10 @@ type Options struct {
 	// UnsettledInterval is the most time between two sweeps while something is wrong.
 	// Default: 5 s.
 	UnsettledInterval time.Duration
+	// PatientInterval is the time between two sweeps once what is wrong has stayed the
+	// same for a minute, and each try costs a node a line in its log. Whoever mends it
+	// sees so after this time at the latest. Default: 15 s.
+	PatientInterval time.Duration
 	// HeartbeatInterval is after how long a report that did not change is confirmed.
 	// Default: 1 minute.
 	HeartbeatInterval time.Duration
@@ -54,6 +58,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.Domain = cmp.Or(o.Domain, certs.DefaultDomain)
 	o.SettledInterval = cmp.Or(o.SettledInterval, 10*time.Second)
 	o.UnsettledInterval = cmp.Or(o.UnsettledInterval, 5*time.Second)
+	o.PatientInterval = cmp.Or(o.PatientInterval, 15*time.Second)
 	o.HeartbeatInterval = cmp.Or(o.HeartbeatInterval, time.Minute)
 	o.HealingTime = cmp.Or(o.HealingTime, 5*time.Second)
 	o.Concurrency = cmp.Or(o.Concurrency, 16)

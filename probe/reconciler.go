@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -104,13 +105,29 @@ func (r *reconciler) publish(ctx context.Context, cluster *v1alpha1.ErlangCluste
 	return nil
 }
 
+// patience is how long a trouble may last before it is looked at less often.
+const patience = time.Minute
+
 // interval is the time to the next sweep: the longer something has been wrong, the
 // longer, within bounds; what changed just now will likely change again.
 func (r *reconciler) interval(result sweep.Result, mesh *v1alpha1.MeshStatus) time.Duration {
-	if settled(result, mesh) {
+	unchanged := r.now().Sub(r.changed)
+	switch {
+	case settled(result, mesh):
 		return r.options.SettledInterval
+	case unchanged > patience && logged(result):
+		return r.options.PatientInterval
+	default:
+		return min(max(unchanged, time.Second), r.options.UnsettledInterval)
 	}
-	return min(max(r.now().Sub(r.changed), time.Second), r.options.UnsettledInterval)
+}
+
+// logged says that a sweep with this result leaves a line in the log of a node: of
+// one that breaks a handshake off, or that cannot connect to another.
+func logged(result sweep.Result) bool {
+	return len(result.Failed) > 0 || slices.ContainsFunc(result.Outcomes, func(o sweep.Outcome) bool {
+		return !o.Verified() && (o.Stage == v1alpha1.StageTLS || o.Stage == v1alpha1.StageHandshake)
+	})
 }
 
 // settled says that there is nothing more to wish for.

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/probe/mesh"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
 )
 
@@ -24,24 +25,41 @@ func TestInterval(t *testing.T) {
 	for i := range apart {
 		apart[i].Refusals, apart[i].Peers = &sweep.Refusals{Incarnation: apart[i].Incarnation}, nil
 	}
+	failing := func(stage v1alpha1.Stage, reason string) []sweep.Outcome {
+		outcomes := goodCluster(2)
+		outcomes[1].Stage, outcomes[1].Reason = stage, reason
+		return outcomes
+	}
+	mismatch := failing(v1alpha1.StageHandshake, v1alpha1.ReasonCookieMismatch)
+	untrusted := failing(v1alpha1.StageTLS, v1alpha1.ReasonCertificateUntrusted)
+	gone := failing(v1alpha1.StageConnectDistribution, v1alpha1.ReasonConnectionRefused)
 	for name, tc := range map[string]struct {
 		result  []sweep.Outcome
+		failed  bool          // to make a link
 		changed time.Duration // ago
 		want    time.Duration
 	}{
-		"all is well":                 {result: proven, changed: time.Hour, want: 10 * time.Second},
-		"all has just become well":    {result: proven, changed: 0, want: 10 * time.Second},
-		"refusals are not proven":     {result: unproven, changed: time.Hour, want: 5 * time.Second},
-		"links are missing":           {result: apart, changed: time.Hour, want: 5 * time.Second},
-		"links have just gone":        {result: apart, changed: 0, want: time.Second},
-		"links went a little ago":     {result: apart, changed: 3 * time.Second, want: 3 * time.Second},
-		"the clock was set backwards": {result: apart, changed: -time.Hour, want: time.Second},
+		"all is well":                           {result: proven, changed: time.Hour, want: 10 * time.Second},
+		"all has just become well":              {result: proven, changed: 0, want: 10 * time.Second},
+		"refusals are not proven":               {result: unproven, changed: time.Hour, want: 5 * time.Second},
+		"links are missing":                     {result: apart, changed: time.Hour, want: 5 * time.Second},
+		"a cookie is wrong":                     {result: mismatch, changed: 10 * time.Second, want: 5 * time.Second},
+		"a cookie has been wrong for long":      {result: mismatch, changed: 2 * time.Minute, want: 15 * time.Second},
+		"a certificate has been wrong for long": {result: untrusted, changed: 2 * time.Minute, want: 15 * time.Second},
+		"a node has been gone for long":         {result: gone, changed: 2 * time.Minute, want: 5 * time.Second},
+		"a link has failed for long":            {result: apart, failed: true, changed: 2 * time.Minute, want: 15 * time.Second},
+		"links have just gone":                  {result: apart, changed: 0, want: time.Second},
+		"links went a little ago":               {result: apart, changed: 3 * time.Second, want: 3 * time.Second},
+		"the clock was set backwards":           {result: apart, changed: -time.Hour, want: time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newReconciler(nil, options)
 			r.now = func() time.Time { return noon }
 			r.changed = noon.Add(-tc.changed)
 			result := resultOf(tc.result...)
+			if tc.failed {
+				result.Failed = []mesh.Edge{{From: result.Outcomes[0].Node, To: result.Outcomes[1].Node}}
+			}
 			if got := r.interval(result, report(nil, result, names, 1, noon)); got != tc.want {
 				t.Errorf("the next sweep is in %s, want %s", got, tc.want)
 			}

@@ -324,6 +324,14 @@ func (p *process) Kill() {
 	<-p.ended
 }
 
+// Freeze stops the process where it stands: what it listens on still accepts
+// connections, and nobody answers.
+func (p *process) Freeze() {
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // Ended is closed when the process has ended.
 func (p *process) Ended() <-chan struct{} { return p.ended }
 
