@@ -1,0 +1,146 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/utils/ptr"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen/seentest"
+)
+
+func chat(replicas int32) *v1alpha1.ErlangCluster {
+	cluster := seentest.MustCluster("metadata: {name: chat, namespace: shop}\nspec: {template: {spec: {containers: [{name: chat, image: x}]}}}")
+	cluster.Spec.Replicas = &replicas
+	return cluster
+}
+
+// journeys are ways from one spec to another.
+var journeys = map[string]struct {
+	from *v1alpha1.ErlangCluster
+	to   func(*v1alpha1.ErlangClusterSpec)
+}{
+	"creation":   {from: chat(2)},
+	"scale up":   {from: chat(1), to: func(s *v1alpha1.ErlangClusterSpec) { s.Replicas = ptr.To[int32](2) }},
+	"scale down": {from: chat(2), to: func(s *v1alpha1.ErlangClusterSpec) { s.Replicas = ptr.To[int32](1) }},
+	"another policy and cookie": {from: chat(1), to: func(s *v1alpha1.ErlangClusterSpec) {
+		s.NetworkPolicy = v1alpha1.NetworkPolicyUnmanaged
+		s.Cookie.RotationID = "2"
+	}},
+}
+
+// begin makes a world at the start of a journey.
+func begin(t *testing.T, name string) *world {
+	t.Helper()
+	journey := journeys[name]
+	w := newWorld(journey.from.DeepCopy())
+	if journey.to != nil {
+		travel(t, w)
+		w.edit(journey.to)
+		w.writes = 0
+	}
+	return w
+}
+
+// travel lets a manager that has just started bring a world to rest.
+func travel(t *testing.T, w *world) {
+	t.Helper()
+	if err := w.converge(w.manager(w.present)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What a spec comes to does not depend on the way: it is Ready, and everything is
+// as if the cluster had been made so.
+func TestJourneysEndWhereAFreshClusterDoes(t *testing.T) {
+	for name, journey := range journeys {
+		t.Run(name, func(t *testing.T) {
+			w := begin(t, name)
+			travel(t, w)
+			if status := w.cluster().Status; !meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReady) ||
+				meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReconciling) != nil {
+				t.Errorf("not ready: %+v", status.Conditions)
+			}
+			target := journey.from.DeepCopy()
+			if journey.to != nil {
+				journey.to(&target.Spec)
+			}
+			fresh := newWorld(target)
+			travel(t, fresh)
+			if diff := cmp.Diff(fresh.description(), w.description()); diff != "" {
+				t.Errorf("(-fresh +travelled):\n%s", diff)
+			}
+		})
+	}
+}
+
+// The manager dies after each of its writes, or does not learn that the write was
+// done. The next one, or itself, brings it all to the same end.
+func TestFaultAtEveryWrite(t *testing.T) {
+	for name := range journeys {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			start := begin(t, name)
+			undisturbed := start.copied()
+			travel(t, undisturbed)
+			want, writes := undisturbed.description(), undisturbed.writes
+			if writes < 4 {
+				t.Fatalf("%d writes are no journey", writes)
+			}
+			for write := 1; write <= writes; write++ {
+				for what, fault := range map[string]error{"crash": errCrashed, "lost answer": context.DeadlineExceeded} {
+					t.Run(fmt.Sprintf("%s at %d", what, write), func(t *testing.T) {
+						w := start.copied()
+						cookie := ""
+						w.fault = func(at int) error {
+							if at != write {
+								return nil
+							}
+							cookie = w.cookie()
+							return fault
+						}
+						err := w.converge(w.manager(w.present))
+						if crashed := errors.Is(err, errCrashed); crashed != (what == "crash") || !crashed && err != nil {
+							t.Fatalf("after a %s: %v", what, err)
+						}
+						w.fault = nil
+						travel(t, w)
+						if diff := cmp.Diff(want, w.description()); diff != "" {
+							t.Errorf("(-undisturbed +disturbed):\n%s", diff)
+						}
+						if cookie != "" && w.cookie() != cookie && w.cluster().Spec.Cookie.RotationID == "" {
+							t.Error("the cookie changed")
+						}
+					})
+				}
+			}
+		})
+	}
+}
+
+// A second look at what is well asks nothing of the API server.
+func TestConvergedCostsNothing(t *testing.T) {
+	w := begin(t, "creation")
+	manager := w.manager(w.present)
+	if err := w.converge(manager); err != nil {
+		t.Fatal(err)
+	}
+	before := w.writes
+	for range 3 {
+		result, err := manager.Reconcile(t.Context(), w.cluster())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result.RequeueAfter <= 0 {
+			t.Error("the probe's silence would go unnoticed")
+		}
+	}
+	if w.writes != before {
+		t.Errorf("%d writes", w.writes-before)
+	}
+}

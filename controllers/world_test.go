@@ -1,0 +1,387 @@
+package controllers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/client-go/tools/events"
+	testclock "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/certstest"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/apply"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/observe"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen/seentest"
+)
+
+// A world is an API server's memory and those who act on it beside the manager:
+// cert-manager, the StatefulSet controller, the probe. The real ones are tested in
+// test/envtest and test/e2e; these here can be stopped between any two requests.
+type world struct {
+	present client.WithWatch
+	// writes of the manager so far.
+	writes int
+	// fault, if set, is what comes to each write after it was done. With errCrashed the
+	// manager dies.
+	fault func(write int) error
+	dead  bool
+	uids  int
+}
+
+// errCrashed is what a dead manager's requests come to.
+var errCrashed = errors.New("the manager has crashed")
+
+// testScheme knows the kinds that matter, and no more: the fake client goes through
+// all of them at each apply.
+var testScheme = func() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		admissionv1.AddToScheme, appsv1.AddToScheme, corev1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme,
+		rbacv1.AddToScheme, certmanager.AddToScheme, v1alpha1.AddToScheme,
+	} {
+		must(add(scheme))
+	}
+	return scheme
+}()
+
+// fakeClient is an API server's memory with these objects.
+func fakeClient(objects ...client.Object) client.WithWatch {
+	return fake.NewClientBuilder().WithScheme(testScheme).WithGlobalResourceVersionCounter().
+		WithStatusSubresource(&v1alpha1.ErlangCluster{}).
+		WithTypeConverters(managedfields.NewDeducedTypeConverter()).
+		WithObjects(objects...).Build()
+}
+
+func init() { log.SetLogger(logr.Discard()) }
+
+func newWorld(cluster *v1alpha1.ErlangCluster) *world {
+	return &world{present: fakeClient(
+		cluster,
+		&admissionv1.MutatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: observe.AdmissionPolicy}},
+		&admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: observe.AdmissionPolicy}},
+	)}
+}
+
+// manager is one that has just started and reads what is cached from there.
+func (w *world) manager(cached client.Client) *Reconciler {
+	w.dead = false
+	split := splitClient{Client: w.throughFaults(), cached: cached}
+	return &Reconciler{
+		Client:   split,
+		Recorder: events.NewFakeRecorder(1000),
+		Operator: Settings{Image: "example.com/erlang-operator:v1", Domain: certs.DefaultDomain},
+		observer: &observe.Observer{Cached: split, Secrets: cached, Live: w.present, Domain: certs.DefaultDomain,
+			Clock: testclock.NewFakePassiveClock(seentest.Now)},
+		applier: &apply.Applier{Client: split, Live: w.present},
+	}
+}
+
+// splitClient writes to the present and reads from a cache, which may be behind.
+type splitClient struct {
+	client.Client
+	cached client.Client
+}
+
+func (c splitClient) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	return c.cached.Get(ctx, key, object, options...)
+}
+
+func (c splitClient) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	return c.cached.List(ctx, list, options...)
+}
+
+// throughFaults is the manager's way to the API server.
+func (w *world) throughFaults() client.Client {
+	write := func(do func() error) error {
+		if w.dead {
+			return errCrashed
+		}
+		w.writes++
+		number := w.writes
+		err := do()
+		if w.fault != nil {
+			if fault := w.fault(number); fault != nil {
+				w.dead = errors.Is(fault, errCrashed)
+				return fault
+			}
+		}
+		return err
+	}
+	owner := client.FieldOwner(FieldOwner)
+	return interceptor.NewClient(w.present, interceptor.Funcs{
+		Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
+			return write(func() error { object.SetUID(w.uid()); return c.Create(ctx, object, options...) })
+		},
+		Update: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.UpdateOption) error {
+			return write(func() error { return c.Update(ctx, object, options...) })
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
+			return write(func() error {
+				// The fake heeds the version of the preconditions alone.
+				there := object.DeepCopyObject().(client.Object)
+				if err := c.Get(ctx, client.ObjectKeyFromObject(object), there); err != nil {
+					return err
+				}
+				if want := (&client.DeleteOptions{}).ApplyOptions(options).Preconditions; want == nil || want.UID == nil || *want.UID != there.GetUID() {
+					return apierrors.NewConflict(certmanager.Resource("any"), object.GetName(), errors.New("another one"))
+				}
+				return c.Delete(ctx, object, options...)
+			})
+		},
+		Apply: func(ctx context.Context, c client.WithWatch, configuration runtime.ApplyConfiguration, options ...client.ApplyOption) error {
+			return write(func() error { return c.Apply(ctx, configuration, append(options, owner)...) })
+		},
+		SubResourceApply: func(ctx context.Context, c client.Client, name string, configuration runtime.ApplyConfiguration, options ...client.SubResourceApplyOption) error {
+			return write(func() error {
+				return c.SubResource(name).Apply(ctx, configuration, append(options, owner)...)
+			})
+		},
+	})
+}
+
+func (w *world) uid() types.UID {
+	w.uids++
+	return types.UID(fmt.Sprintf("uid-%d", w.uids))
+}
+
+// cluster as it is now.
+func (w *world) cluster() *v1alpha1.ErlangCluster {
+	cluster := &v1alpha1.ErlangCluster{}
+	must(w.present.Get(context.Background(), types.NamespacedName{Namespace: "shop", Name: "chat"}, cluster))
+	return cluster
+}
+
+// edit changes the spec, as a user does.
+func (w *world) edit(change func(*v1alpha1.ErlangClusterSpec)) {
+	cluster := w.cluster()
+	change(&cluster.Spec)
+	cluster.Generation++
+	must(w.present.Update(context.Background(), cluster))
+}
+
+// converge lets a manager, and the others, work until none has anything more to do.
+// A pass that fails is tried again, unless the manager has died of it.
+func (w *world) converge(manager *Reconciler) error {
+	var err error
+	for range 40 {
+		before := w.writes
+		_, err = manager.Reconcile(context.Background(), w.cluster())
+		if w.dead {
+			return errCrashed
+		}
+		if !w.others() && w.writes == before && err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("it does not come to rest: %w", err)
+}
+
+// copied is another world in which everything is as it is in this one.
+func (w *world) copied() *world {
+	return &world{present: fakeClient(w.objects()...), uids: w.uids}
+}
+
+// others do what the rest of the world would; true when there was something to do.
+func (w *world) others() bool {
+	acted := false
+	for _, act := range []func() bool{w.certManager, w.statefulSetController, w.probe} {
+		acted = act() || acted
+	}
+	return acted
+}
+
+// certManager issues each Certificate, once its CA is there.
+func (w *world) certManager() (acted bool) {
+	ctx := context.Background()
+	var certificates certmanager.CertificateList
+	must(w.present.List(ctx, &certificates))
+	for _, certificate := range certificates.Items {
+		key := types.NamespacedName{Namespace: certificate.Namespace, Name: certificate.Spec.SecretName}
+		if err := w.present.Get(ctx, key, &corev1.Secret{}); !apierrors.IsNotFound(err) {
+			must(err)
+			continue
+		}
+		authority := certstest.NewAuthority("ca")
+		data := map[string][]byte{corev1.TLSCertKey: certstest.PEM(authority.Certificate)}
+		if !certificate.Spec.IsCA {
+			ca := types.NamespacedName{Namespace: certificate.Namespace, Name: certificate.Spec.IssuerRef.Name}
+			if err := w.present.Get(ctx, ca, &corev1.Secret{}); apierrors.IsNotFound(err) {
+				continue
+			}
+			data[corev1.TLSCertKey] = certstest.PEM(authority.Issue(certificate.Spec.DNSNames[0]))
+		}
+		must(w.present.Create(ctx, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: key.Namespace, Name: key.Name, UID: w.uid(), Labels: certificate.Spec.SecretTemplate.Labels,
+				Annotations: map[string]string{certmanager.CertificateNameKey: certificate.Name},
+			},
+			Data: data,
+		}))
+		acted = true
+	}
+	return acted
+}
+
+// statefulSetController makes and removes pods, and the admission policy gives each
+// its Secret.
+func (w *world) statefulSetController() (acted bool) {
+	ctx := context.Background()
+	var sets appsv1.StatefulSetList
+	must(w.present.List(ctx, &sets))
+	for _, set := range sets.Items {
+		var pods corev1.PodList
+		must(w.present.List(ctx, &pods, client.MatchingLabels(set.Spec.Selector.MatchLabels)))
+		there := map[string]bool{}
+		for _, pod := range pods.Items {
+			there[pod.Name] = true
+		}
+		for ordinal := range *set.Spec.Replicas {
+			name := fmt.Sprintf("%s-%d", set.Name, ordinal)
+			if there[name] {
+				delete(there, name)
+				continue
+			}
+			pod := &corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: name, UID: w.uid(),
+					Labels: set.Spec.Template.Labels, CreationTimestamp: metav1.NewTime(certstest.Start)},
+				Spec:   *set.Spec.Template.Spec.DeepCopy(),
+				Status: corev1.PodStatus{Phase: corev1.PodRunning},
+			}
+			for i := range pod.Spec.Volumes {
+				if secret := pod.Spec.Volumes[i].Secret; secret != nil {
+					secret.SecretName = name + "-tls"
+				}
+			}
+			must(w.present.Create(ctx, pod))
+			acted = true
+		}
+		for name := range there {
+			must(w.present.Delete(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: name}}))
+			acted = true
+		}
+	}
+	return acted
+}
+
+// probe finds every pod well, and all of them linked.
+func (w *world) probe() bool {
+	ctx := context.Background()
+	cluster := w.cluster()
+	var pods corev1.PodList
+	must(w.present.List(ctx, &pods))
+	var cookie corev1.Secret
+	if err := w.present.Get(ctx, types.NamespacedName{Namespace: "shop", Name: "chat-cookie"}, &cookie); err != nil || len(pods.Items) == 0 {
+		return false
+	}
+	count := int32(len(pods.Items))
+	mesh := &v1alpha1.MeshStatus{
+		ObservedGeneration: cluster.Generation, HeartbeatTime: metav1.NewTime(seentest.Now.Truncate(time.Second)),
+		CookieVersion: cookie.ResourceVersion, Components: 1, Links: count * (count - 1) / 2,
+	}
+	for _, pod := range pods.Items {
+		mesh.Nodes = append(mesh.Nodes, v1alpha1.NodeStatus{
+			Pod: pod.Name, Node: "chat@" + pod.Name, Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified,
+			Incarnation: 1, StartedAt: &pod.CreationTimestamp, Links: count - 1, Refusals: &v1alpha1.RefusalStatus{Incarnation: 1},
+		})
+	}
+	slices.SortFunc(mesh.Nodes, func(a, b v1alpha1.NodeStatus) int { return strings.Compare(a.Pod, b.Pod) })
+	if was, _ := json.Marshal(cluster.Status.Mesh); cluster.Status.Mesh != nil {
+		if is, _ := json.Marshal(mesh); string(was) == string(is) {
+			return false
+		}
+	}
+	cluster.Status.Mesh = mesh
+	must(w.present.Status().Update(ctx, cluster))
+	return true
+}
+
+// objects are all that there are.
+func (w *world) objects() []client.Object {
+	lists := []client.ObjectList{&v1alpha1.ErlangClusterList{}, &corev1.PodList{}, &certmanager.ClusterIssuerList{},
+		&admissionv1.MutatingAdmissionPolicyList{}, &admissionv1.MutatingAdmissionPolicyBindingList{}}
+	for _, kind := range observe.OwnedKinds() {
+		gvks, _, err := testScheme.ObjectKinds(kind)
+		must(err)
+		list, err := testScheme.New(gvks[0].GroupVersion().WithKind(gvks[0].Kind + "List"))
+		must(err)
+		lists = append(lists, list.(client.ObjectList))
+	}
+	var all []client.Object
+	for _, list := range lists {
+		must(w.present.List(context.Background(), list))
+		items, err := meta.ExtractList(list)
+		must(err)
+		for _, item := range items {
+			all = append(all, item.(client.Object))
+		}
+	}
+	return all
+}
+
+// description is all that there is, but for what differs from run to run.
+func (w *world) description() map[string]string {
+	all := map[string]string{}
+	for _, object := range w.objects() {
+		object = object.DeepCopyObject().(client.Object)
+		object.SetResourceVersion("")
+		object.SetUID("")
+		object.SetManagedFields(nil)
+		switch object := object.(type) {
+		case *corev1.Secret:
+			if _, ok := object.Data[certs.CookieKey]; ok {
+				object.Data = nil
+			}
+		case *v1alpha1.ErlangCluster:
+			object.Generation, object.Status.ObservedGeneration = 0, 0
+			object.Status.Mesh = nil
+			for i := range object.Status.Conditions {
+				object.Status.Conditions[i].ObservedGeneration = 0
+			}
+		}
+		text, err := json.MarshalIndent(object, "", " ")
+		must(err)
+		all[fmt.Sprintf("%T %s", object, object.GetName())] = string(text)
+	}
+	return all
+}
+
+// cookie that the cluster has; empty when it has none.
+func (w *world) cookie() string {
+	var secret corev1.Secret
+	err := w.present.Get(context.Background(), types.NamespacedName{Namespace: "shop", Name: "chat-cookie"}, &secret)
+	must(client.IgnoreNotFound(err))
+	return string(secret.Data[certs.CookieKey])
+}
+
+func names(of map[string]string) []string { return slices.Sorted(maps.Keys(of)) }
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
