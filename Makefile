@@ -111,17 +111,26 @@ test-erlang: ## The protocol and the probe against real nodes of OTP 25, 27 and 
 test-e2e: cluster-up cluster-deploy ## The whole of it on the Kubernetes of this machine
 	$(LOCAL) PATH=$$($(CLUSTER) build kubectl):$$PATH go test -C test -tags e2e -count=1 -parallel=4 -timeout=30m -v ./e2e/...
 
+.PHONY: bench
+bench: ## What a verification costs, held against what is promised: its ratio to a bare TLS handshake, a sweep
+	for release in 25 27 29; do $(IMAGE) rootfs $$release || exit 1; done
+	go test -C test -tags erlang -run '^$$' -bench . -benchtime 300x ./erlang/probe
+
 REPEAT   ?= 20
 FUZZTIME ?= 10m
 
+# A fuzzer whose time is up may say "context deadline exceeded" and fail for that
+# alone: what it found is an input that it wrote.
 .PHONY: soak
 soak: cluster-up cluster-deploy ## What takes hours: tests in a row (REPEAT=20), fuzzing (FUZZTIME=10m a target)
 	$(LOCAL) PATH=$$($(CLUSTER) build kubectl):$$PATH go test -C test -tags e2e -count=$(REPEAT) -timeout=6h \
 		-run 'TestMesh|TestCookieMismatch|TestScale|TestManagerKilled|TestMemberDies|Rotation' ./e2e/...
 	go test -C test -tags erlang -count=$(REPEAT) -timeout=6h ./erlang/...
+	go test -C test -tags erlang -count=1 -timeout=6h -p 1 -run 'Trace' -bench . -benchtime 100x ./erlang ./erlang/probe -soak
 	for package in ./erldist ./certs; do \
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$package || exit 1; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$package || \
+				[ -z "$$(git status --porcelain $$package/testdata/fuzz)" ] || exit 1; \
 		done; \
 	done
 

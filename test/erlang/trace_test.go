@@ -3,7 +3,6 @@
 package erlang
 
 import (
-	"flag"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -11,8 +10,6 @@ import (
 	"github.com/erlang-operator/erlang-operator/erldist"
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
-
-var probes = flag.Int("probes", 300, "how many `probes` must not leave a trace")
 
 // Probes leave nothing behind in a node: no name, no atom, no process, no
 // word in its log.
@@ -24,7 +21,8 @@ func TestLeavesNoTrace(t *testing.T) {
 		dialer := c.dialer(node)
 		warmUp(t, dialer, node)
 		before, log := probe(t, dialer, node), node.Log()
-		for range *probes {
+		probes := beam.Times(300, 10_000)
+		for range probes {
 			probe(t, dialer, node)
 		}
 		after := probe(t, dialer, node)
@@ -32,7 +30,7 @@ func TestLeavesNoTrace(t *testing.T) {
 			after = probe(t, dialer, node)
 		}
 		if diff := cmp.Diff(before, after); diff != "" {
-			t.Errorf("%d probes change what the node says (-before +after):\n%s", *probes, diff)
+			t.Errorf("%d probes change what the node says (-before +after):\n%s", probes, diff)
 		}
 		if node.Log() != log {
 			t.Errorf("the node has logged: %s", node.Log()[len(log):])

@@ -94,17 +94,25 @@ const upMark = "beam: the node is up"
 func (h *Host) Start(options Options) *Node {
 	h.network.t.Helper()
 	n := h.Launch(options)
-	timeout := options.BootTimeout
+	n.AwaitUp()
+	return n
+}
+
+// AwaitUp waits until the node is up.
+func (n *Node) AwaitUp() {
+	t := n.Host.network.t
+	t.Helper()
+	timeout := n.options.BootTimeout
 	if timeout == 0 {
 		timeout = time.Minute
 	}
 	if err := n.WaitLog(upMark, timeout); err != nil {
-		h.network.t.Fatalf("start %s on OTP %s: %v\n%s", n.Name, options.OTP, err, n.Log())
+		t.Fatalf("start %s on OTP %s: %v\n%s", n.Name, n.options.OTP, err, n.Log())
 	}
-	return n
 }
 
-// Launch starts a node without waiting, for nodes that are not to come up.
+// Launch starts a node without waiting, for nodes that are not to come up, or not
+// alone.
 func (h *Host) Launch(options Options) *Node {
 	t := h.network.t
 	t.Helper()
@@ -330,6 +338,20 @@ func (p *process) Freeze() {
 	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// CPU is how much processor time the process has taken, to some ten milliseconds.
+func (p *process) CPU() time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	_, fields, _ := strings.Cut(string(stat), ") ") // see proc_pid_stat(5)
+	var ticks [2]int64
+	if _, err := fmt.Sscan(strings.Join(strings.Fields(fields)[11:13], " "), &ticks[0], &ticks[1]); err != nil {
+		p.t.Fatal(err)
+	}
+	return time.Duration(ticks[0]+ticks[1]) * (time.Second / 100) // USER_HZ
 }
 
 // Ended is closed when the process has ended.

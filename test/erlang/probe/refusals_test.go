@@ -3,7 +3,6 @@
 package probe
 
 import (
-	"flag"
 	"fmt"
 	"strings"
 	"testing"
@@ -81,11 +80,9 @@ func TestRefusalsWithoutAnEnd(t *testing.T) {
 	}
 }
 
-// verdicts is how often TestNoTrace verifies a node.
-var verdicts = flag.Int("verdicts", 200, "verdicts in TestNoTrace")
-
 // TestNoTrace: to be verified leaves nothing in a node, and nothing in its log.
 func TestNoTrace(t *testing.T) {
+	verdicts := beam.Times(200, 10_000)
 	onEachRelease(t, func(t *testing.T, otp string) {
 		s := newScene(t, otp)
 		node := s.node()
@@ -118,13 +115,13 @@ func TestNoTrace(t *testing.T) {
 		verifyOften(20)
 		s.settled(observer)
 		atoms, processes, log := count("atom_count"), count("process_count"), len(node.Log())
-		verifyOften(*verdicts)
+		verifyOften(verdicts)
 		s.settled(observer)
 		if got := count("atom_count"); got != atoms {
-			t.Errorf("%d verdicts made the atoms %v of %v", *verdicts, got, atoms)
+			t.Errorf("%d verdicts made the atoms %v of %v", verdicts, got, atoms)
 		}
 		if got := count("process_count"); got != processes {
-			t.Errorf("%d verdicts made the processes %v of %v", *verdicts, got, processes)
+			t.Errorf("%d verdicts made the processes %v of %v", verdicts, got, processes)
 		}
 		if said := node.Log()[log:]; said != "" {
 			t.Errorf("the node logs %q", said)
