@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -167,7 +168,19 @@ func (f Files) read(plaintext bool) (verify.Credentials, error) {
 	if err != nil {
 		return verify.Credentials{}, err
 	}
-	return verify.ParseCredentials(erldist.NewCookie(cookie), []byte(key+"\n"+certificate), []byte(ca))
+	combined := append(withoutCertificates([]byte(key)), certificate...)
+	return verify.ParseCredentials(erldist.NewCookie(cookie), combined, []byte(ca))
+}
+
+// withoutCertificates is for a file that holds a private key and its certificate: in
+// the chain that we show, a certificate must not be there twice.
+func withoutCertificates(text []byte) (rest []byte) {
+	for block, text := pem.Decode(text); block != nil; block, text = pem.Decode(text) {
+		if block.Type != "CERTIFICATE" {
+			rest = append(rest, pem.EncodeToMemory(block)...)
+		}
+	}
+	return rest
 }
 
 func readFile(flag, path string) (string, error) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/erlang-operator/erlang-operator/erldist"
 	"github.com/erlang-operator/erlang-operator/probe/command"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
@@ -41,6 +42,24 @@ func TestCommand(t *testing.T) {
 	if out := c.command(0, append(files, names...)...); !strings.Contains(out, "One mesh: each of the 2 nodes") {
 		t.Errorf("no mesh in\n%s", out)
 	}
+
+	// One file for key and certificate, as in a pod.
+	if out := c.command(0, append(c.inOneFile(files), names...)...); !strings.Contains(out, "One mesh") {
+		t.Errorf("no mesh in\n%s", out)
+	}
+
+	c.call(c.dial(nodes[1], cookie), "erlang", "set_cookie", erldist.Atom("An0therCookie"))
+	out = c.command(1, append(files, names...)...)
+	for _, line := range []string{
+		names[1] + ": CookieMismatch at stage Handshake\n",
+		"  Handshake            failed ",
+		"  " + names[1] + " runs with another cookie than the cluster's: ",
+	} {
+		if !strings.Contains(out, line) {
+			t.Errorf("%q is not in\n%s", line, out)
+		}
+	}
+	c.call(c.dial(nodes[1], "An0therCookie"), "erlang", "set_cookie", erldist.Atom(cookie))
 
 	var report command.Report
 	out = c.command(1, slices.Concat(c.files("An0therCookie"), []string{"-o", "json"}, names)...)
@@ -98,6 +117,26 @@ func (c *cluster) files(cookie string) []string {
 	return flags
 }
 
+// inOneFile puts key and certificate in one file, the key first.
+func (c *cluster) inOneFile(files []string) []string {
+	c.t.Helper()
+	_, certificate, _ := strings.Cut(files[2], "=")
+	_, key, _ := strings.Cut(files[3], "=")
+	var both []byte
+	for _, path := range []string{key, certificate} {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		both = append(both, content...)
+	}
+	path := filepath.Join(c.t.TempDir(), "combined.pem")
+	if err := os.WriteFile(path, both, 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	return []string{files[0], files[1], "--cert=" + path, "--key=" + path}
+}
+
 // command runs the command, and wants an exit status.
 func (c *cluster) command(status int, arguments ...string) string {
 	c.t.Helper()
@@ -118,5 +157,6 @@ func (c *cluster) command(status int, arguments ...string) string {
 		c.wantNoSecret(err.Error())
 	}
 	c.wantNoSecret(out.String())
+	c.t.Logf("exit status %d\n%s", status, out.String())
 	return out.String()
 }
