@@ -18,9 +18,10 @@ import (
 
 // encodings are the ways in which a secret might end up in a text.
 func encodings(secret []byte) []string {
+	decimals := strings.Trim(fmt.Sprintf("%d", secret), "[]")
 	return []string{
 		string(secret), hex.EncodeToString(secret), fmt.Sprintf("%X", secret), fmt.Sprintf("%q", secret),
-		strings.Trim(fmt.Sprint(secret), "[]"), strings.ReplaceAll(strings.Trim(fmt.Sprint(secret), "[]"), " ", ","),
+		decimals, strings.ReplaceAll(decimals, " ", ","),
 		strings.TrimRight(base64.StdEncoding.EncodeToString(secret), "="), strings.TrimRight(base64.URLEncoding.EncodeToString(secret), "="),
 	}
 }
