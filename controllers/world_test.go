@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/tools/events"
 	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -154,14 +155,63 @@ func (w *world) throughFaults() client.Client {
 			})
 		},
 		Apply: func(ctx context.Context, c client.WithWatch, configuration runtime.ApplyConfiguration, options ...client.ApplyOption) error {
-			return write(func() error { return c.Apply(ctx, configuration, append(options, owner)...) })
+			return write(func() error {
+				if err := w.heedUID(configuration); err != nil {
+					return err
+				}
+				err := c.Apply(ctx, configuration, append(options, owner)...)
+				if err == nil {
+					w.giveUID(configuration)
+				}
+				return err
+			})
 		},
 		SubResourceApply: func(ctx context.Context, c client.Client, name string, configuration runtime.ApplyConfiguration, options ...client.SubResourceApplyOption) error {
 			return write(func() error {
+				if err := w.heedUID(configuration); err != nil {
+					return err
+				}
 				return c.SubResource(name).Apply(ctx, configuration, append(options, owner)...)
 			})
 		},
 	})
+}
+
+// heedUID refuses to apply to another object than that of the configuration's UID,
+// as the API server does, and the fake does not. (See test/envtest.)
+func (w *world) heedUID(configuration runtime.ApplyConfiguration) error {
+	wanted, there := headOf(configuration), headOf(configuration)
+	err := w.present.Get(context.Background(), client.ObjectKeyFromObject(wanted), there)
+	must(client.IgnoreNotFound(err))
+	if err == nil && wanted.UID != "" && wanted.UID != there.UID {
+		return apierrors.NewInvalid(wanted.GroupVersionKind().GroupKind(), wanted.Name,
+			field.ErrorList{field.Invalid(field.NewPath("metadata", "uid"), wanted.UID, "field is immutable")})
+	}
+	return nil
+}
+
+// giveUID gives what was made by applying a UID, as the API server does, and tells
+// the manager of the version that this makes.
+func (w *world) giveUID(configuration runtime.ApplyConfiguration) {
+	head := headOf(configuration)
+	if head.UID != "" {
+		return
+	}
+	object, err := testScheme.New(head.GroupVersionKind())
+	must(err)
+	made := object.(client.Object)
+	must(w.present.Get(context.Background(), client.ObjectKeyFromObject(head), made))
+	made.SetUID(w.uid())
+	must(w.present.Update(context.Background(), made))
+	reflect.ValueOf(configuration).MethodByName("WithResourceVersion").Call([]reflect.Value{reflect.ValueOf(made.GetResourceVersion())})
+}
+
+func headOf(configuration runtime.ApplyConfiguration) *metav1.PartialObjectMetadata {
+	text, err := json.Marshal(configuration)
+	must(err)
+	head := &metav1.PartialObjectMetadata{}
+	must(json.Unmarshal(text, head))
+	return head
 }
 
 func (w *world) uid() types.UID {
@@ -351,6 +401,13 @@ func (w *world) description() map[string]string {
 		object.SetResourceVersion("")
 		object.SetUID("")
 		object.SetManagedFields(nil)
+		owners := object.GetOwnerReferences()
+		for i := range owners {
+			if owners[i].Kind == certmanager.CertificateKind {
+				owners[i].UID = ""
+			}
+		}
+		object.SetOwnerReferences(owners)
 		switch object := object.(type) {
 		case *corev1.Secret:
 			if _, ok := object.Data[certs.CookieKey]; ok {
@@ -377,8 +434,6 @@ func (w *world) cookie() string {
 	must(client.IgnoreNotFound(err))
 	return string(secret.Data[certs.CookieKey])
 }
-
-func names(of map[string]string) []string { return slices.Sorted(maps.Keys(of)) }
 
 func must(err error) {
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 
@@ -58,13 +59,13 @@ func (a *Applier) Do(ctx context.Context, p plan.Plan, state seen.State) error {
 			return fmt.Errorf("replace %s %s: %w", secret.Kind, secret.Name, err)
 		}
 	}
-	versions := map[string]string{}
+	owned := map[string]seen.Object{}
 	for _, object := range state.Owned {
-		versions[key(object.GetObjectKind().GroupVersionKind().Kind, object.GetName())] = object.GetResourceVersion()
+		owned[key(object.GetObjectKind().GroupVersionKind().Kind, object.GetName())] = object
 	}
 	for _, configuration := range p.Apply {
-		version := versions[key(*configuration.GetKind(), *configuration.GetName())]
-		if err := a.apply(ctx, state, configuration, version); err != nil {
+		there := owned[key(*configuration.GetKind(), *configuration.GetName())]
+		if err := a.apply(ctx, state, configuration, there); err != nil {
 			return fmt.Errorf("apply %s %s: %w", *configuration.GetKind(), *configuration.GetName(), err)
 		}
 	}
@@ -96,7 +97,7 @@ func (a *Applier) create(ctx context.Context, object client.Object) error {
 
 // apply makes an object as configured, unless that is what it is. An object that
 // is not among ours is looked for first: a forced apply would take it over.
-func (a *Applier) apply(ctx context.Context, state seen.State, configuration plan.Configuration, version string) error {
+func (a *Applier) apply(ctx context.Context, state seen.State, configuration plan.Configuration, there seen.Object) error {
 	kind, name := *configuration.GetKind(), *configuration.GetName()
 	text, err := json.Marshal(configuration)
 	if err != nil {
@@ -104,10 +105,13 @@ func (a *Applier) apply(ctx context.Context, state seen.State, configuration pla
 	}
 	digest := sha256.Sum256(text)
 	memory := key(state.Names.Namespace, string(state.Cluster.UID), kind, name)
-	if last, ok := a.written.Load(memory); ok && version != "" && last.(writing) == (writing{version, digest}) {
-		return nil
-	}
-	if version == "" && !adopts(text) {
+	switch {
+	case there != nil:
+		if last, ok := a.written.Load(memory); ok && last.(writing) == (writing{there.GetResourceVersion(), digest}) {
+			return nil
+		}
+		bind(configuration, there.GetUID())
+	case !adopts(text):
 		if err := a.refuseForeign(ctx, state, configuration); err != nil {
 			return err
 		}
@@ -117,6 +121,15 @@ func (a *Applier) apply(ctx context.Context, state seen.State, configuration pla
 	}
 	a.written.Store(memory, writing{made(configuration), digest})
 	return nil
+}
+
+// bind restricts a configuration to the very object that was seen. A cache may be
+// so far behind that the cluster, and all that it owned, has gone since, and a
+// namesake of it has come: the API server refuses then, where it would otherwise
+// make the namesake's objects those of a cluster that is gone, and collect them.
+func bind(configuration plan.Configuration, uid types.UID) {
+	// Every typed apply configuration has this method, each with a type of its own.
+	reflect.ValueOf(configuration).MethodByName("WithUID").Call([]reflect.Value{reflect.ValueOf(uid)})
 }
 
 // adopts says that a configuration is bound to the very object that was seen.
@@ -171,7 +184,14 @@ func (a *Applier) delete(ctx context.Context, object seen.Object) error {
 
 // Refused tells errors that somebody has to mend from those that pass.
 func Refused(err error) bool {
-	return Foreign(err) || apierrors.IsInvalid(err) || apierrors.IsForbidden(err)
+	return Foreign(err) || apierrors.IsInvalid(err) && !outdated(err) || apierrors.IsForbidden(err)
+}
+
+// outdated says that the object is not the one that was seen. The next pass sees
+// another.
+func outdated(err error) bool {
+	cause, ok := apierrors.StatusCause(err, metav1.CauseTypeFieldValueInvalid)
+	return ok && cause.Field == "metadata.uid"
 }
 
 // Foreign says that an object of somebody else's is in the way.

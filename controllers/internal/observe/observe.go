@@ -122,13 +122,13 @@ func (o *Observer) owned(ctx context.Context, state *seen.State) error {
 }
 
 func (o *Observer) keep(state *seen.State, object seen.Object) error {
+	gvk, err := apiutil.GVKForObject(object, o.Cached.Scheme())
+	if err != nil {
+		return fmt.Errorf("kind of %T: %w", object, err)
+	}
+	object.GetObjectKind().SetGroupVersionKind(gvk)
 	controlled := metav1.IsControlledBy(object, state.Cluster)
 	if controlled {
-		gvk, err := apiutil.GVKForObject(object, o.Cached.Scheme())
-		if err != nil {
-			return fmt.Errorf("kind of %T: %w", object, err)
-		}
-		object.GetObjectKind().SetGroupVersionKind(gvk)
 		state.Owned = append(state.Owned, object)
 	}
 	switch object := object.(type) {

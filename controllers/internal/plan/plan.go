@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -150,7 +151,7 @@ func prune(p *Plan, s seen.State) {
 	for _, configuration := range p.Apply {
 		wanted[*configuration.GetKind()+"/"+*configuration.GetName()] = true
 	}
-	for _, object := range s.Owned {
+	for _, object := range append(slices.Clone(s.Owned), ownerless(s)...) {
 		kind, name := object.GetObjectKind().GroupVersionKind().Kind, object.GetName()
 		if wanted[kind+"/"+name] || object.GetDeletionTimestamp() != nil {
 			continue
@@ -178,6 +179,19 @@ func prune(p *Plan, s seen.State) {
 			cmp.Compare(a.GetObjectKind().GroupVersionKind().Kind, b.GetObjectKind().GroupVersionKind().Kind),
 			cmp.Compare(a.GetName(), b.GetName()))
 	})
+}
+
+// ownerless are the Secrets that cert-manager made for Certificates of the cluster,
+// and that the cluster did not become the owner of. When such a Certificate goes,
+// nobody else takes its Secret, and the key in it.
+func ownerless(s seen.State) []seen.Object {
+	var secrets []seen.Object
+	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
+		if secret := s.Secrets[name]; metav1.GetControllerOf(secret) == nil {
+			secrets = append(secrets, secret)
+		}
+	}
+	return secrets
 }
 
 // hasPod says that the pod whose certificate has that name is still there.

@@ -1,0 +1,29 @@
+package envtest
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	applycore "k8s.io/client-go/applyconfigurations/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// The manager binds what it applies to the very object that it has seen. This is
+// how the API server answers when that has gone, or another one is there.
+func TestApplyHeedsTheUID(t *testing.T) {
+	namespace := newNamespace(t)
+	apply := func() error {
+		return admin.Apply(t.Context(), applycore.ConfigMap("one", namespace).WithUID("of-another-day"), client.FieldOwner("test"), client.ForceOwnership)
+	}
+	if err := apply(); !apierrors.IsConflict(err) {
+		t.Errorf("nothing is there: %v, want a conflict", err)
+	}
+	create(t, &corev1.ConfigMap{ObjectMeta: named(namespace, "one")})
+	err := apply()
+	cause, ok := apierrors.StatusCause(err, metav1.CauseTypeFieldValueInvalid)
+	if !apierrors.IsInvalid(err) || !ok || cause.Field != "metadata.uid" {
+		t.Errorf("another one is there: %v, want that metadata.uid is invalid", err)
+	}
+}
