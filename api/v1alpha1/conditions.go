@@ -99,6 +99,12 @@ const (
 	ReasonCookieInvalid = "CookieInvalid"
 	// ReasonRotatingCookie: the nodes change to another cookie, one by one.
 	ReasonRotatingCookie = "RotatingCookie"
+	// ReasonRotatingCA: the nodes go over to the certificates of another CA, step by
+	// step.
+	ReasonRotatingCA = "RotatingCA"
+	// ReasonCertificateNotServed: a node still serves another certificate than the one
+	// that is stored for it.
+	ReasonCertificateNotServed = "CertificateNotServed"
 	// ReasonIssuerNotFound: tls.issuerRef names what is not there.
 	ReasonIssuerNotFound = "IssuerNotFound"
 	// ReasonIssuerNotReady: the issuer says that it cannot sign.

@@ -61,7 +61,7 @@ func (a Authority) Below(name string) Authority {
 // change.
 func (a Authority) Issue(host string, edits ...func(*x509.Certificate)) *x509.Certificate {
 	template := &x509.Certificate{
-		SerialNumber: serialOf(host),
+		SerialNumber: serialOf(a.Certificate.Subject.CommonName + " issues " + host),
 		Subject:      pkix.Name{CommonName: "node"},
 		DNSNames:     []string{host},
 		NotBefore:    Start,

@@ -259,7 +259,7 @@ func (v view) mesh() finding {
 	pods := v.Names.Pods(v.Replicas())
 	var failing []*v1alpha1.NodeStatus
 	for _, pod := range pods {
-		switch node := v.node(pod); {
+		switch node := v.Node(pod); {
 		case node == nil:
 			return underway(v1alpha1.ReasonProgressing, fmt.Sprintf("The probe has not verified pod %s yet.", pod))
 		case !node.Verified():
@@ -331,7 +331,7 @@ func describe(failing []*v1alpha1.NodeStatus) string {
 func (v view) missing() string {
 	var parts []string
 	for _, pod := range v.Names.Pods(v.Replicas()) {
-		if node := v.node(pod); node != nil && len(node.MissingLinks) > 0 {
+		if node := v.Node(pod); node != nil && len(node.MissingLinks) > 0 {
 			parts = append(parts, fmt.Sprintf("%s is not linked to %s", pod, strings.Join(node.MissingLinks, ", ")))
 		}
 	}
@@ -341,12 +341,12 @@ func (v view) missing() string {
 // oneSided names a link of which one end only reports it; empty when there is none.
 func (v view) oneSided() string {
 	for _, pod := range v.Names.Pods(v.Replicas()) {
-		node := v.node(pod)
+		node := v.Node(pod)
 		if node == nil {
 			continue
 		}
 		for _, other := range node.MissingLinks {
-			peer := v.node(other)
+			peer := v.Node(other)
 			if peer != nil && !slices.Contains(peer.MissingLinks, pod) && len(peer.MissingLinks) < maxMissingLinks {
 				return fmt.Sprintf("%s is linked to %s, and not the other way round", other, pod)
 			}
@@ -362,7 +362,7 @@ const maxMissingLinks = 8
 // hindrance is what the probe says of the first node that it could not have linked.
 func (v view) hindrance() string {
 	for _, pod := range v.Names.Pods(v.Replicas()) {
-		if node := v.node(pod); node != nil && len(node.MissingLinks) > 0 && node.Message != "" {
+		if node := v.Node(pod); node != nil && len(node.MissingLinks) > 0 && node.Message != "" {
 			return sentence(node.Message)
 		}
 	}
@@ -372,7 +372,7 @@ func (v view) hindrance() string {
 // mutualTLS: the probe tried what must be refused, and every node refused it.
 func (v view) mutualTLS() finding {
 	for _, pod := range v.Names.Pods(v.Replicas()) {
-		node := v.node(pod)
+		node := v.Node(pod)
 		switch {
 		case node == nil || node.Refusals == nil || node.Refusals.Incarnation != node.Incarnation:
 			return finding{status: metav1.ConditionUnknown, reason: v1alpha1.ReasonAwaitingProof, underway: true,

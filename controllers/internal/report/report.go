@@ -84,25 +84,11 @@ type view struct {
 	outcome Outcome
 }
 
-// node is the probe's verdict on the node in a pod, or nil when it has none.
-func (v view) node(pod string) *v1alpha1.NodeStatus {
-	if v.Cluster.Status.Mesh == nil {
-		return nil
-	}
-	nodes := v.Cluster.Status.Mesh.Nodes
-	for i := range nodes {
-		if nodes[i].Pod == pod {
-			return &nodes[i]
-		}
-	}
-	return nil
-}
-
 // verified counts the expected nodes that passed every stage.
 func (v view) verified() int32 {
 	count := int32(0)
 	for _, pod := range v.Names.Pods(v.Replicas()) {
-		if node := v.node(pod); node != nil && node.Verified() {
+		if node := v.Node(pod); node != nil && node.Verified() {
 			count++
 		}
 	}
@@ -128,7 +114,7 @@ func (v view) links() int32 {
 func (v view) firstExpiry() (first time.Time, known bool) {
 	for _, pod := range v.Names.Pods(v.Replicas()) {
 		expiry := time.Time{}
-		if node := v.node(pod); node != nil && node.CertificateNotAfter != nil {
+		if node := v.Node(pod); node != nil && node.CertificateNotAfter != nil {
 			expiry = node.CertificateNotAfter.Time
 		} else if leaf, ok := v.Leaf(pod); ok {
 			expiry = leaf.Certificate.NotAfter
@@ -147,13 +133,13 @@ func (v view) firstExpiry() (first time.Time, known bool) {
 func (v view) joined() []*corev1.Pod {
 	var pods []*corev1.Pod
 	for _, name := range v.Names.Pods(v.Replicas()) {
-		pod, node := v.Pod(name), v.node(name)
+		pod, node := v.Pod(name), v.Node(name)
 		if pod == nil || node == nil || told(pod) || !node.Verified() || v.predates(node, pod) {
 			continue
 		}
 		alone := false
 		for _, other := range node.MissingLinks {
-			if peer := v.node(other); peer != nil && peer.Verified() {
+			if peer := v.Node(other); peer != nil && peer.Verified() {
 				alone = true
 			}
 		}
