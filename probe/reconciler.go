@@ -53,6 +53,10 @@ func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 		return ctrl.Result{RequeueAfter: r.options.UnsettledInterval}, nil
 	}
 
+	if credentials.canaryError != nil {
+		log.Info("no canary", "cause", credentials.canaryError.Error())
+	}
+
 	previous := r.previous(cluster)
 	verifier := &verify.Verifier{
 		Credentials: credentials.Credentials, Limits: r.options.Limits,
@@ -137,6 +141,11 @@ func settled(result sweep.Result, mesh *v1alpha1.MeshStatus) bool {
 			return false
 		}
 	}
+	for _, outcome := range result.Outcomes {
+		if outcome.Outdated || outcome.Canary != nil {
+			return false // The CA changes: there is more to see.
+		}
+	}
 	return result.Mesh.Whole()
 }
 
@@ -151,6 +160,9 @@ func tell(log logr.Logger, previous, mesh *v1alpha1.MeshStatus, result sweep.Res
 		}
 		if err := result.Outcomes[i].TrialError; err != nil {
 			log.Info("refusals not proven", "node", node.Node, "cause", err.Error())
+		}
+		if err := result.Outcomes[i].CertificatesError; err != nil {
+			log.Info("certificates not tried", "node", node.Node, "cause", err.Error())
 		}
 	}
 }

@@ -127,6 +127,7 @@ func (v view) stalled() (finding, bool) {
 
 // reconciling is what is still on its way.
 func (v view) reconciling(ready finding) (finding, bool) {
+	stale, isStale := v.notServed()
 	switch {
 	case v.outcome.Err != nil:
 		return underway(v1alpha1.ReasonProgressing, fmt.Sprintf("The last pass failed and is tried again: %v.", v.outcome.Err)), true
@@ -135,6 +136,8 @@ func (v view) reconciling(ready finding) (finding, bool) {
 		return underway(hold.Reason, sentence(hold.Message)), true
 	case ready.underway:
 		return ready, true
+	case isStale && stale.underway:
+		return stale, true
 	case v.StatefulSet != nil && v.rollingOut():
 		return underway(v1alpha1.ReasonRollingOut, fmt.Sprintf("%d of %d pods run the latest template.",
 			v.StatefulSet.Status.UpdatedReplicas, v.Replicas())), true
@@ -266,11 +269,14 @@ func (v view) mesh() finding {
 			failing = append(failing, node)
 		}
 	}
+	stale, isStale := v.notServed()
 	switch {
 	case len(failing) > 0 && v.starting(failing):
 		return underway(failing[0].Reason, describe(failing))
 	case len(failing) > 0:
 		return bad(failing[0].Reason, describe(failing))
+	case isStale && !stale.underway:
+		return stale
 	case mesh.Components > 1:
 		return bad(v1alpha1.ReasonPartitioned, fmt.Sprintf(
 			"The nodes fall into %d parts, though each of them is verified: %s. The probe joins them again. %s", mesh.Components, v.missing(), v.hindrance()))

@@ -56,6 +56,7 @@ type Outcome struct {
 // Describe says how a cluster is, after a plan was made and carried out.
 func Describe(s seen.State, p plan.Plan, outcome Outcome) Report {
 	v := view{State: s, plan: p, outcome: outcome}
+	v.members = v.stored()
 	status := v1alpha1.ErlangClusterStatus{
 		ObservedGeneration: s.Cluster.Generation,
 		Conditions:         v.conditions(),
@@ -63,6 +64,7 @@ func Describe(s seen.State, p plan.Plan, outcome Outcome) Report {
 		Selector:           labels.SelectorFromSet(plan.Selector(s.Names.Cluster, plan.ComponentNode)).String(),
 		Nodes:              fmt.Sprintf("%d/%d", v.verified(), s.Replicas()),
 		Links:              fmt.Sprintf("%d/%d", v.links(), v.expectedLinks()),
+		Members:            v.members,
 	}
 	expiry, known := v.firstExpiry()
 	if known {
@@ -82,6 +84,7 @@ type view struct {
 	seen.State
 	plan    plan.Plan
 	outcome Outcome
+	members []v1alpha1.MemberStatus
 }
 
 // verified counts the expected nodes that passed every stage.
@@ -178,6 +181,11 @@ func (v view) again(expiry time.Time, expiryKnown bool) time.Duration {
 	}
 	if mesh := v.Cluster.Status.Mesh; mesh != nil {
 		sooner(mesh.HeartbeatTime.Add(HeartbeatTimeout).Sub(v.Now) + time.Second)
+	}
+	for _, member := range v.members {
+		if v.unserved(member) {
+			sooner(member.StoredSince.Add(servingTimeout).Sub(v.Now) + time.Second)
+		}
 	}
 	if expiryKnown {
 		sooner(untilReadsOtherwise(expiry.Sub(v.Now)))
