@@ -126,8 +126,11 @@ func TestSecretsOfAClusterAreApart(t *testing.T) {
 			all[name] = what
 		}
 		add(names.CookieSecret(), "the cookie")
+		add(names.CA(""), "the first CA")
 		add(names.CA("2026-11"), "the CA")
+		add(names.CA("2026-12"), "the next CA")
 		add(names.Certificate(names.Probe()), "the probe's certificate")
+		add(names.Certificate(names.Canary()), "the canary")
 		for _, pod := range names.Pods(100) {
 			add(names.Certificate(pod), "the certificate of "+pod)
 		}

@@ -24,6 +24,9 @@ const (
 	// ConditionSharedIssuer is a warning, there only while tls.issuerRef is set: who
 	// else has certificates of that issuer can be a member, if he has the cookie.
 	ConditionSharedIssuer = "SharedIssuer"
+	// ConditionCertificateExpiring is a warning, there only while a certificate that a
+	// node serves has little of its time left, and should have been renewed long ago.
+	ConditionCertificateExpiring = "CertificateExpiring"
 )
 
 // RunbookURL and a reason in lower case is the section of the troubleshooting guide

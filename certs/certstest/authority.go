@@ -75,6 +75,15 @@ func (a Authority) Issue(host string, edits ...func(*x509.Certificate)) *x509.Ce
 	return sign(template, a.Certificate, keyOf("host "+host).Public(), a.key)
 }
 
+// IssueKey is Issue, with the private key as text.
+func (a Authority) IssueKey(host string, edits ...func(*x509.Certificate)) (certificate *x509.Certificate, key []byte) {
+	der, err := x509.MarshalPKCS8PrivateKey(keyOf("host " + host))
+	if err != nil {
+		panic(err)
+	}
+	return a.Issue(host, edits...), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
 // PEM is certificates as text.
 func PEM(certificates ...*x509.Certificate) []byte {
 	var text bytes.Buffer

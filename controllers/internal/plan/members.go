@@ -86,8 +86,8 @@ func refresh(p *Plan, s seen.State) {
 	for _, name := range s.Names.Pods(s.Replicas()) {
 		pod := s.Pod(name)
 		leaf, ok := s.Leaf(name)
-		if pod == nil || pod.DeletionTimestamp != nil || !ok || s.Trust().Empty() {
-			continue
+		if pod == nil || pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil || !ok || s.Trust().Empty() {
+			continue // A pod that starts gets what there is.
 		}
 		credentials := strings.Join(append([]string{certs.Serial(leaf.Certificate)}, s.Trust().Identities()...), ".")
 		if pod.Annotations[credentialsAnnotation] != credentials {

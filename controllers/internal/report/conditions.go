@@ -83,6 +83,9 @@ func (v view) conditions() []metav1.Condition {
 			"OTP checks the chain of a connecting node, not its name: whoever has a certificate of %s %q, and the cookie, can be a member. Let this issuer serve this cluster alone, or remove tls.issuerRef to have a private CA",
 			ref.Kind, ref.Name)))
 	}
+	if warning, ok := v.expiring(); ok {
+		set(v1alpha1.ConditionCertificateExpiring, warning)
+	}
 	return conditions
 }
 

@@ -112,20 +112,11 @@ func (v view) links() int32 {
 	return min(v.Cluster.Status.Mesh.Links, v.expectedLinks())
 }
 
-// firstExpiry is when the first of the members' certificates expires: as served,
-// and where the probe has not seen it, as stored.
+// firstExpiry is when the first of the members' certificates expires.
 func (v view) firstExpiry() (first time.Time, known bool) {
-	for _, pod := range v.Names.Pods(v.Replicas()) {
-		expiry := time.Time{}
-		if node := v.Node(pod); node != nil && node.CertificateNotAfter != nil {
-			expiry = node.CertificateNotAfter.Time
-		} else if leaf, ok := v.Leaf(pod); ok {
-			expiry = leaf.Certificate.NotAfter
-		} else {
-			continue
-		}
-		if !known || expiry.Before(first) {
-			first, known = expiry, true
+	for _, e := range v.expiries() {
+		if !known || e.at.Before(first) {
+			first, known = e.at, true
 		}
 	}
 	return first, known
@@ -172,7 +163,7 @@ func told(pod *corev1.Pod) bool {
 
 // again is when something will be different without anybody telling: the probe's
 // silence becomes too long, or the time left reads otherwise.
-func (v view) again(expiry time.Time, expiryKnown bool) time.Duration {
+func (v view) again(firstExpiry time.Time, expiryKnown bool) time.Duration {
 	var next time.Duration
 	sooner := func(d time.Duration) {
 		if d > 0 && (next == 0 || d < next) {
@@ -187,8 +178,11 @@ func (v view) again(expiry time.Time, expiryKnown bool) time.Duration {
 			sooner(member.StoredSince.Add(servingTimeout).Sub(v.Now) + time.Second)
 		}
 	}
+	for _, e := range v.expiries() {
+		sooner(e.warning.Sub(v.Now) + time.Second)
+	}
 	if expiryKnown {
-		sooner(untilReadsOtherwise(expiry.Sub(v.Now)))
+		sooner(untilReadsOtherwise(firstExpiry.Sub(v.Now)))
 	}
 	return next
 }

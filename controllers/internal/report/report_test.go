@@ -340,6 +340,53 @@ func TestMembers(t *testing.T) {
 	}
 }
 
+// A certificate that should have been renewed long ago is told of before it expires,
+// once, and Ready stays: of 30 days, 10 are for renewal, and 3 are worrying.
+func TestExpiring(t *testing.T) {
+	soon := func(left time.Duration, edit func(*scene)) *scene {
+		s := whole(2)
+		s.Now = certstest.End.Add(-left)
+		s.Cluster.Status.Mesh.HeartbeatTime = metav1.NewTime(s.Now)
+		if edit != nil {
+			edit(s)
+		}
+		return s
+	}
+	for name, test := range map[string]struct {
+		scene *scene
+		want  string // the pod; empty for no warning
+	}{
+		"time enough":         {soon(73*time.Hour, nil), ""},
+		"a tenth of it left":  {soon(72*time.Hour, nil), "chat-0"},
+		"renewed, not served": {soon(71*time.Hour, func(s *scene) { s.node(0).CertificateNotAfter = ptr.To(metav1.NewTime(s.Now.Add(500 * time.Hour))) }), "chat-1"},
+		"renewed and served": {soon(71*time.Hour, func(s *scene) {
+			for i := range 2 {
+				s.node(i).CertificateNotAfter = ptr.To(metav1.NewTime(s.Now.Add(500 * time.Hour)))
+			}
+		}), ""},
+		"renewed late on purpose": {soon(71*time.Hour, func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "72h" }), ""},
+		"late even so":            {soon(23*time.Hour, func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "72h" }), "chat-0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			told := test.scene.describe(t)
+			warning := meta.FindStatusCondition(told.Status.Conditions, v1alpha1.ConditionCertificateExpiring)
+			if (warning != nil) != (test.want != "") || warning != nil && !strings.Contains(warning.Message, "pod "+test.want+" serves") {
+				t.Fatalf("warning is %+v, want one of %q", warning, test.want)
+			}
+			if !meta.IsStatusConditionTrue(told.Status.Conditions, v1alpha1.ConditionReady) {
+				t.Error("a warning keeps the cluster from being ready")
+			}
+			test.scene.Cluster.Status.Conditions = told.Status.Conditions
+			if again := test.scene.describe(t); len(again.Events) > 0 {
+				t.Errorf("told again: %+v", again.Events)
+			}
+		})
+	}
+	if s := soon(72*time.Hour+time.Minute, nil); s.describe(t).Again > time.Minute+time.Second {
+		t.Errorf("looks again in %s", s.describe(t).Again)
+	}
+}
+
 // Nothing tells that a node has had its time to serve what is stored.
 func TestLooksAgainWhenANodeShouldServe(t *testing.T) {
 	s := whole(2)
