@@ -60,6 +60,7 @@ func leafIn(t *testing.T, namespace, name string) certs.Leaf {
 // other one, and says what a probe would see.
 func (n *nodes) step(t *testing.T, p *probe) {
 	t.Helper()
+	collectRequests(t, n.namespace)
 	n.read(t, n.turn%len(n.pods))
 	n.turn++
 	probe := leafIn(t, n.namespace, "chat-probe-tls")
@@ -118,6 +119,12 @@ func (n *nodes) until(t *testing.T, p *probe, what string, so func(cluster *v1al
 			t.Errorf("%s: Ready is %s, %s: %s", what, ready.Status, ready.Reason, ready.Message)
 		}
 		if time.Now().After(deadline) {
+			canary := certificate(n.namespace, "chat-probe-canary-tls")
+			if there, _ := exists(t.Context(), canary); there {
+				t.Logf("the canary is asked of %s: %+v", canary.Spec.IssuerRef.Name, canary.Status)
+				secret := get(t, &corev1.Secret{ObjectMeta: named(n.namespace, canary.Name)})
+				t.Logf("and stored by %s; the nodes say %+v", secret.Annotations[certmanagerv1.IssuerNameAnnotationKey], cluster.Status.Mesh.Nodes[0].Canary)
+			}
 			t.Fatalf("%s: %v; %s", what, err, summary(cluster))
 		}
 		select {
@@ -165,6 +172,26 @@ func (n *nodes) issuedBy(t *testing.T, issuer string, cas ...string) func(*v1alp
 			return fmt.Errorf("there are %v, want %v", want, cas)
 		}
 		return nil
+	}
+}
+
+// collectRequests is the garbage collector, which does not run here: the requests of a
+// Certificate go with it, or they would be in the way of one of the same name.
+func collectRequests(t *testing.T, namespace string) {
+	t.Helper()
+	var certificates certmanagerv1.CertificateList
+	var requests certmanagerv1.CertificateRequestList
+	for _, list := range []client.ObjectList{&certificates, &requests} {
+		if err := admin.List(t.Context(), list, client.InNamespace(namespace)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, request := range requests.Items {
+		if !slices.ContainsFunc(certificates.Items, func(c certmanagerv1.Certificate) bool { return metav1.IsControlledBy(&request, &c) }) {
+			if err := client.IgnoreNotFound(admin.Delete(t.Context(), &request)); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 
