@@ -30,9 +30,9 @@ type nodes struct {
 	trusts    []certs.Trust
 	turn      int
 	ready     bool // once, and so for ever
-	widest    int // the most CAs that a node trusted
-	canaries  int // that a node accepted
-	refused   int // that a node refused
+	widest    int  // the most CAs that a node trusted
+	canaries  int  // that a node accepted
+	refused   int  // that a node refused
 }
 
 // read has a node read its files.
