@@ -54,7 +54,8 @@ func rotationOf(s seen.State) rotation {
 	if served {
 		r.trust, waits = ca, "every node serves a certificate of the new CA: trust in the old one ends"
 	}
-	alone := s.Trust().Covers(ca) && ca.Covers(s.Trust())
+	// The nodes were given this CA alone, and that stays so.
+	alone := !ca.Empty() && s.Trust().Covers(ca) && ca.Covers(s.Trust().Union(r.trust))
 	if !alone && !s.Trust().Empty() {
 		r.waits = waits
 	}
