@@ -127,10 +127,11 @@ func (r *reconciler) interval(result sweep.Result, mesh *v1alpha1.MeshStatus) ti
 }
 
 // logged says that a sweep with this result leaves a line in the log of a node: of
-// one that breaks a handshake off, or that cannot connect to another.
+// one that breaks a handshake off, refuses the canary, or cannot connect to another.
 func logged(result sweep.Result) bool {
 	return len(result.Failed) > 0 || slices.ContainsFunc(result.Outcomes, func(o sweep.Outcome) bool {
-		return !o.Verified() && (o.Stage == v1alpha1.StageTLS || o.Stage == v1alpha1.StageHandshake)
+		return !o.Verified() && (o.Stage == v1alpha1.StageTLS || o.Stage == v1alpha1.StageHandshake) ||
+			o.Canary != nil && !o.Canary.Accepted
 	})
 }
 

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -39,6 +40,8 @@ func TestInterval(t *testing.T) {
 		changing[i].Canary = &sweep.Canary{Accepted: true}
 	}
 	outdated[1].Outdated = true
+	refusing := slices.Clone(changing)
+	refusing[1].Canary = &sweep.Canary{}
 	for name, tc := range map[string]struct {
 		result  []sweep.Outcome
 		failed  bool          // to make a link
@@ -59,6 +62,7 @@ func TestInterval(t *testing.T) {
 		"the clock was set backwards":           {result: apart, changed: -time.Hour, want: time.Second},
 		"a certificate is not served":           {result: outdated, changed: time.Hour, want: 5 * time.Second},
 		"the CA changes":                        {result: changing, changed: time.Hour, want: 5 * time.Second},
+		"the CA has not been taken for long":    {result: refusing, changed: 2 * time.Minute, want: 15 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newReconciler(nil, options)
