@@ -49,7 +49,10 @@ func nodeStatus(previous *v1alpha1.NodeStatus, pod string, outcome sweep.Outcome
 	}
 	node.CertificateSerial, node.CertificateAuthority = outcome.CertificateSerial, outcome.CertificateAuthority
 	if outcome.Canary != nil {
-		node.Canary = &v1alpha1.CanaryStatus{CertificateAuthority: outcome.Canary.Authority, Accepted: outcome.Canary.Accepted}
+		node.Canary = &v1alpha1.CanaryStatus{CertificateAuthority: outcome.Canary.Authority, Result: v1alpha1.CanaryRefused}
+		if outcome.Canary.Accepted {
+			node.Canary.Result = v1alpha1.CanaryAccepted
+		}
 	}
 	keepIncarnation(&node, previous, outcome, now)
 	if outcome.Verified() {

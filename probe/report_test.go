@@ -184,7 +184,7 @@ func TestReportOfCertificates(t *testing.T) {
 	outcomes[0].Canary = &sweep.Canary{Authority: "fedcba9876543210", Accepted: true}
 	first := report(nil, resultOf(outcomes...), names, 1, noon)
 	node := first.Nodes[0]
-	want := &v1alpha1.CanaryStatus{CertificateAuthority: "fedcba9876543210", Accepted: true}
+	want := &v1alpha1.CanaryStatus{CertificateAuthority: "fedcba9876543210", Result: v1alpha1.CanaryAccepted}
 	if diff := cmp.Diff(want, node.Canary); diff != "" || node.CertificateSerial != "2a" || node.CertificateAuthority != "0123456789abcdef" {
 		t.Errorf("certificate %s of %s, canary (-want +got):\n%s", node.CertificateSerial, node.CertificateAuthority, diff)
 	}

@@ -214,10 +214,22 @@ type CanaryStatus struct {
 	// +kubebuilder:validation:MaxLength=16
 	CertificateAuthority string `json:"certificateAuthority"`
 
-	// accepted says whether the node took it.
+	// result says whether the node took it.
 	// +required
-	Accepted bool `json:"accepted"`
+	Result CanaryResult `json:"result"`
 }
+
+// CanaryResult is what a node made of a canary.
+//
+// +kubebuilder:validation:Enum=Accepted;Refused
+type CanaryResult string
+
+const (
+	// CanaryAccepted by a node that trusts its CA.
+	CanaryAccepted CanaryResult = "Accepted"
+	// CanaryRefused by a node that does not.
+	CanaryRefused CanaryResult = "Refused"
+)
 
 // RefusalStatus is what came of trying what must fail: no certificate, a
 // certificate of a foreign CA, plaintext, a wrong cookie. It is tried once per

@@ -86,13 +86,15 @@ func (n *nodes) step(t *testing.T, p *probe) {
 		} else if there {
 			canary := leafIn(t, n.namespace, "chat-probe-canary-tls")
 			accepted := n.trusts[i].Signer(canary.Certificate) != nil
+			result := v1alpha1.CanaryRefused
 			if accepted {
+				result = v1alpha1.CanaryAccepted
 				n.canaries++
 			} else {
 				n.refused++
 			}
 			mesh.Nodes[i].WithCanary(applyv1alpha1.CanaryStatus().
-				WithCertificateAuthority(certs.Identity(canary.Signer(certs.Trust{}))).WithAccepted(accepted))
+				WithCertificateAuthority(certs.Identity(canary.Signer(certs.Trust{}))).WithResult(result))
 		}
 	}
 	p.says(t, mesh)

@@ -115,7 +115,7 @@ func untilAccepted(s seen.State, wanted v1alpha1.IssuerReference) string {
 		return fmt.Sprintf("waiting until the trust bundle has the CA of %s %s", wanted.Kind, wanted.Name)
 	}
 	for _, pod := range s.Running() {
-		if !tried(s.Node(pod), certs.Identity(signer), true) {
+		if !tried(s.Node(pod), certs.Identity(signer), v1alpha1.CanaryAccepted) {
 			return fmt.Sprintf("waiting until %s accepts the new CA", pod)
 		}
 	}
@@ -151,7 +151,7 @@ func allServe(s seen.State, wanted v1alpha1.IssuerReference, ca certs.Trust) (se
 func untilRefused(s seen.State, former string) string {
 	for _, pod := range s.Running() {
 		node := s.Node(pod)
-		if !slices.ContainsFunc(s.PrivateCA(former).Identities(), func(ca string) bool { return tried(node, ca, false) }) {
+		if !slices.ContainsFunc(s.PrivateCA(former).Identities(), func(ca string) bool { return tried(node, ca, v1alpha1.CanaryRefused) }) {
 			return fmt.Sprintf("waiting until %s refuses the old CA", pod)
 		}
 	}
@@ -159,6 +159,6 @@ func untilRefused(s seen.State, former string) string {
 }
 
 // tried says that a node was shown a certificate of a CA, and what came of it.
-func tried(node *v1alpha1.NodeStatus, ca string, accepted bool) bool {
-	return node != nil && node.Canary != nil && *node.Canary == v1alpha1.CanaryStatus{CertificateAuthority: ca, Accepted: accepted}
+func tried(node *v1alpha1.NodeStatus, ca string, result v1alpha1.CanaryResult) bool {
+	return node != nil && node.Canary != nil && *node.Canary == v1alpha1.CanaryStatus{CertificateAuthority: ca, Result: result}
 }

@@ -138,7 +138,7 @@ func checkRotation(t *rapid.T, s seen.State, happened steps) {
 		}
 		for _, pod := range s.Running() {
 			node := s.Node(pod)
-			if node == nil || node.Canary == nil || !node.Canary.Accepted ||
+			if node == nil || node.Canary == nil || node.Canary.Result != v1alpha1.CanaryAccepted ||
 				node.Canary.CertificateAuthority != certs.Identity(s.Trust().Signer(canary.Certificate)) {
 				t.Fatalf("the leafs change, and %s was not seen to accept that", pod)
 			}
@@ -189,7 +189,7 @@ func checkRotation(t *rapid.T, s seen.State, happened steps) {
 			}
 			for _, pod := range s.Running() {
 				node := s.Node(pod)
-				if node == nil || node.Canary == nil || node.Canary.Accepted || node.Canary.CertificateAuthority != identity {
+				if node == nil || node.Canary == nil || node.Canary.Result != v1alpha1.CanaryRefused || node.Canary.CertificateAuthority != identity {
 					t.Fatalf("the CA %s goes, and %s was not seen to refuse it", certificate.Name, pod)
 				}
 			}

@@ -33,15 +33,17 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: rotationID
       type:
         scalar: string
+- name: com.github.erlang-operator.erlang-operator.api.v1alpha1.CanaryResult
+  scalar: string
 - name: com.github.erlang-operator.erlang-operator.api.v1alpha1.CanaryStatus
   map:
     fields:
-    - name: accepted
-      type:
-        scalar: boolean
     - name: certificateAuthority
       type:
         scalar: string
+    - name: result
+      type:
+        namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.CanaryResult
 - name: com.github.erlang-operator.erlang-operator.api.v1alpha1.CertificateLifetime
   map:
     fields:

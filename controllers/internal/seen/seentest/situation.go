@@ -267,7 +267,10 @@ func (s Situation) addMesh(state *seen.State) {
 		}
 		if canary := observed.Accepts + observed.Refuses; canary != "" {
 			node.Canary = &v1alpha1.CanaryStatus{
-				CertificateAuthority: certs.Identity(certstest.NewAuthority(canary).Certificate), Accepted: observed.Accepts != ""}
+				CertificateAuthority: certs.Identity(certstest.NewAuthority(canary).Certificate), Result: v1alpha1.CanaryRefused}
+			if observed.Accepts != "" {
+				node.Canary.Result = v1alpha1.CanaryAccepted
+			}
 		}
 	}
 }

@@ -2,6 +2,10 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/erlang-operator/erlang-operator/api/v1alpha1"
+)
+
 // CanaryStatusApplyConfiguration represents a declarative configuration of the CanaryStatus type for use
 // with apply.
 //
@@ -11,8 +15,8 @@ type CanaryStatusApplyConfiguration struct {
 	// certificateAuthority is the CA that signed it: the first 8 bytes of the SHA-256 of
 	// its public key, in hexadecimal.
 	CertificateAuthority *string `json:"certificateAuthority,omitempty"`
-	// accepted says whether the node took it.
-	Accepted *bool `json:"accepted,omitempty"`
+	// result says whether the node took it.
+	Result *apiv1alpha1.CanaryResult `json:"result,omitempty"`
 }
 
 // CanaryStatusApplyConfiguration constructs a declarative configuration of the CanaryStatus type for use with
@@ -29,10 +33,10 @@ func (b *CanaryStatusApplyConfiguration) WithCertificateAuthority(value string) 
 	return b
 }
 
-// WithAccepted sets the Accepted field in the declarative configuration to the given value
+// WithResult sets the Result field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the Accepted field is set to the value of the last call.
-func (b *CanaryStatusApplyConfiguration) WithAccepted(value bool) *CanaryStatusApplyConfiguration {
-	b.Accepted = &value
+// If called multiple times, the Result field is set to the value of the last call.
+func (b *CanaryStatusApplyConfiguration) WithResult(value apiv1alpha1.CanaryResult) *CanaryStatusApplyConfiguration {
+	b.Result = &value
 	return b
 }
