@@ -19,18 +19,18 @@ type PrivateCA struct {
 	Issuer      *applycertmanager.IssuerApplyConfiguration
 }
 
-// NewPrivateCA makes the objects of a cluster's private CA. OTP's accepting side
+// NewPrivateCA makes the objects of a private CA of the cluster. OTP's accepting side
 // checks the chain of its peer and never the name (inet_tls_dist), so the CA is
 // the boundary of membership, and each cluster gets one.
-func NewPrivateCA(names Names, spec v1alpha1.TLSSpec, secretLabels map[string]string) PrivateCA {
+func NewPrivateCA(names Names, name string, spec v1alpha1.TLSSpec, secretLabels map[string]string) PrivateCA {
 	return PrivateCA{
 		SelfSigned: applycertmanager.Issuer(names.SelfSignedIssuer(), names.Namespace).
 			WithSpec(applycertmanager.IssuerSpec().
 				WithSelfSigned(applycertmanager.SelfSignedIssuer())),
-		Certificate: applycertmanager.Certificate(names.CA(), names.Namespace).
+		Certificate: applycertmanager.Certificate(name, names.Namespace).
 			WithSpec(applycertmanager.CertificateSpec().
 				WithIsCA(true).
-				WithCommonName(names.CA()).
+				WithCommonName(name).
 				WithSubject(applycertmanager.X509Subject().WithOrganizations(names.Namespace)).
 				WithDuration(duration(spec.CA.Duration)).
 				WithPrivateKey(applycertmanager.CertificatePrivateKey().
@@ -40,31 +40,37 @@ func NewPrivateCA(names Names, spec v1alpha1.TLSSpec, secretLabels map[string]st
 					WithRotationPolicy(certmanager.RotationPolicyNever)).
 				WithUsages(certmanager.UsageCertSign, certmanager.UsageCRLSign, certmanager.UsageDigitalSignature).
 				WithRevisionHistoryLimit(1).
-				WithSecretName(names.CA()).
+				WithSecretName(name).
 				WithSecretTemplate(applycertmanager.CertificateSecretTemplate().WithLabels(secretLabels)).
 				WithIssuerRef(applycertmanagermeta.IssuerReference().
 					WithName(names.SelfSignedIssuer()).
 					WithKind(certmanager.IssuerKind).
 					WithGroup(certmanager.SchemeGroupVersion.Group))),
-		Issuer: applycertmanager.Issuer(names.CA(), names.Namespace).
+		Issuer: applycertmanager.Issuer(name, names.Namespace).
 			WithSpec(applycertmanager.IssuerSpec().
-				WithCA(applycertmanager.CAIssuer().WithSecretName(names.CA()))),
+				WithCA(applycertmanager.CAIssuer().WithSecretName(name))),
 	}
 }
 
 // NewMemberCertificate makes the Certificate of the node in a pod.
-func NewMemberCertificate(names Names, spec v1alpha1.TLSSpec, pod string, secretLabels map[string]string) *applycertmanager.CertificateApplyConfiguration {
-	return newLeaf(names, spec, pod, names.Host(pod), secretLabels)
+func NewMemberCertificate(names Names, spec v1alpha1.TLSSpec, issuer v1alpha1.IssuerReference, pod string, secretLabels map[string]string) *applycertmanager.CertificateApplyConfiguration {
+	return newLeaf(names, spec, issuer, pod, names.Host(pod), secretLabels)
 }
 
 // NewProbeCertificate makes the Certificate that the probe shows to the nodes.
-func NewProbeCertificate(names Names, spec v1alpha1.TLSSpec, secretLabels map[string]string) *applycertmanager.CertificateApplyConfiguration {
-	return newLeaf(names, spec, names.Probe(), names.ProbeHost(), secretLabels)
+func NewProbeCertificate(names Names, spec v1alpha1.TLSSpec, issuer v1alpha1.IssuerReference, secretLabels map[string]string) *applycertmanager.CertificateApplyConfiguration {
+	return newLeaf(names, spec, issuer, names.Probe(), names.ProbeHost(), secretLabels)
+}
+
+// NewCanaryCertificate makes the Certificate by which the probe finds out whether the
+// nodes trust an issuer: like its own in all else.
+func NewCanaryCertificate(names Names, spec v1alpha1.TLSSpec, issuer v1alpha1.IssuerReference, secretLabels map[string]string) *applycertmanager.CertificateApplyConfiguration {
+	return newLeaf(names, spec, issuer, names.Canary(), names.ProbeHost(), secretLabels)
 }
 
 // newLeaf makes a Certificate for one host. Every node is a client of some peers
 // and a server to others, so every certificate serves for both.
-func newLeaf(names Names, spec v1alpha1.TLSSpec, owner, host string, secretLabels map[string]string) *applycertmanager.CertificateApplyConfiguration {
+func newLeaf(names Names, spec v1alpha1.TLSSpec, issuer v1alpha1.IssuerReference, owner, host string, secretLabels map[string]string) *applycertmanager.CertificateApplyConfiguration {
 	return applycertmanager.Certificate(names.Certificate(owner), names.Namespace).
 		WithSpec(applycertmanager.CertificateSpec().
 			WithCommonName(owner).
@@ -81,26 +87,34 @@ func newLeaf(names Names, spec v1alpha1.TLSSpec, owner, host string, secretLabel
 			WithRevisionHistoryLimit(1).
 			WithSecretName(names.Certificate(owner)).
 			WithSecretTemplate(applycertmanager.CertificateSecretTemplate().WithLabels(secretLabels)).
-			WithIssuerRef(issuerOf(names, spec)))
+			WithIssuerRef(applycertmanagermeta.IssuerReference().
+				WithName(issuer.Name).WithKind(issuer.Kind).WithGroup(issuer.Group)))
 }
 
-// issuerOf names the issuer that signs the leafs: the user's, else the private CA.
-func issuerOf(names Names, spec v1alpha1.TLSSpec) *applycertmanagermeta.IssuerReferenceApplyConfiguration {
-	if ref := spec.IssuerRef; ref != nil {
-		return applycertmanagermeta.IssuerReference().
-			WithName(ref.Name).WithKind(ref.Kind).WithGroup(ref.Group)
+// WantedIssuer is the issuer that the spec has sign the leafs: the user's, else the
+// private CA of the rotation that is asked for.
+func WantedIssuer(names Names, spec v1alpha1.TLSSpec) v1alpha1.IssuerReference {
+	if spec.IssuerRef != nil {
+		return *spec.IssuerRef
 	}
-	return applycertmanagermeta.IssuerReference().
-		WithName(names.CA()).
-		WithKind(certmanager.IssuerKind).
-		WithGroup(certmanager.SchemeGroupVersion.Group)
+	return PrivateIssuer(names.CA(spec.CA.RotationID))
+}
+
+// PrivateIssuer is the issuer of the private CA of that name.
+func PrivateIssuer(ca string) v1alpha1.IssuerReference {
+	return v1alpha1.IssuerReference{Name: ca, Kind: certmanager.IssuerKind, Group: certmanager.SchemeGroupVersion.Group}
 }
 
 // duration converts a duration that the CRD's validation has let through.
 func duration(d v1alpha1.Duration) metav1.Duration {
+	return metav1.Duration{Duration: Length(d)}
+}
+
+// Length of a duration that the CRD's validation has let through.
+func Length(d v1alpha1.Duration) time.Duration {
 	parsed, err := time.ParseDuration(string(d))
 	if err != nil {
-		return metav1.Duration{}
+		return 0
 	}
-	return metav1.Duration{Duration: parsed}
+	return parsed
 }

@@ -14,4 +14,6 @@ const (
 	// CombinedKey in a certificate's Secret: the private key, then the chain, in one
 	// file, so that the two never disagree while a node reads them.
 	CombinedKey = "tls-combined.pem"
+	// AuthorityKey in a certificate's Secret: the CA, where the issuer tells it.
+	AuthorityKey = "ca.crt"
 )

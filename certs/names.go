@@ -1,6 +1,8 @@
 package certs
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"strconv"
 	"strings"
 
@@ -83,8 +85,16 @@ func (n Names) CookieSecret() string { return n.Cluster + "-cookie" }
 // SelfSignedIssuer signs the private CA.
 func (n Names) SelfSignedIssuer() string { return n.Cluster + "-selfsigned" }
 
-// CA is the name of the private CA: its Certificate, its Secret and its Issuer.
-func (n Names) CA() string { return n.Cluster + "-ca" }
+// CA is the name of the private CA that a tls.ca.rotationID asks for: its
+// Certificate, its Secret and its Issuer. Each rotation makes another one, beside
+// the one that it takes the place of.
+func (n Names) CA(rotationID string) string {
+	if rotationID == "" {
+		return n.Cluster + "-ca"
+	}
+	digest := sha256.Sum256([]byte(rotationID))
+	return n.Cluster + "-ca-" + hex.EncodeToString(digest[:4])
+}
 
 // Distribution is the ConfigMap that holds the trust bundle and the TLS options.
 func (n Names) Distribution() string { return n.Cluster + "-distribution" }
@@ -96,6 +106,10 @@ func (n Names) Certificate(pod string) string { return pod + "-tls" }
 // Probe is the name of the probe: its Deployment, ServiceAccount, Role and
 // RoleBinding.
 func (n Names) Probe() string { return n.Cluster + "-probe" }
+
+// Canary is the owner of the certificate that the probe has of another CA while the
+// nodes come to trust that, or cease to.
+func (n Names) Canary() string { return n.Probe() + "-canary" }
 
 // ProbeHost is the SAN of the probe's certificate. No DNS record has that name:
 // nobody connects to the probe.

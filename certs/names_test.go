@@ -101,12 +101,12 @@ func checkNames(t failer, names certs.Names) {
 		t.Errorf("revision %q is too long for a label", revision)
 	}
 	// A common name of X.509 has at most 64 characters.
-	for _, commonName := range []string{pod, names.Probe(), names.CA()} {
+	for _, commonName := range []string{pod, names.Probe(), names.CA("2026-11")} {
 		if len(commonName) > 64 {
 			t.Errorf("common name %q has %d characters, and may have 64", commonName, len(commonName))
 		}
 	}
-	for _, name := range []string{names.CookieSecret(), names.SelfSignedIssuer(), names.CA(), names.Distribution(),
+	for _, name := range []string{names.CookieSecret(), names.SelfSignedIssuer(), names.CA("2026-11"), names.Distribution(),
 		names.Certificate(pod), names.Certificate(names.Probe()), names.NetworkPolicy(), names.PodDisruptionBudget()} {
 		if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
 			t.Errorf("name %q: %v", name, problems)
@@ -126,8 +126,11 @@ func TestSecretsOfAClusterAreApart(t *testing.T) {
 			all[name] = what
 		}
 		add(names.CookieSecret(), "the cookie")
-		add(names.CA(), "the CA")
+		add(names.CA(""), "the first CA")
+		add(names.CA("2026-11"), "the CA")
+		add(names.CA("2026-12"), "the next CA")
 		add(names.Certificate(names.Probe()), "the probe's certificate")
+		add(names.Certificate(names.Canary()), "the canary")
 		for _, pod := range names.Pods(100) {
 			add(names.Certificate(pod), "the certificate of "+pod)
 		}

@@ -56,6 +56,23 @@ func (t Trust) NeededBy(leafs []*x509.Certificate) Trust {
 	return needed
 }
 
+// Signer is the CA of the trust that signed a certificate; nil when none did.
+func (t Trust) Signer(leaf *x509.Certificate) *x509.Certificate {
+	for _, ca := range t.cas {
+		if leaf.CheckSignatureFrom(ca) == nil {
+			return ca
+		}
+	}
+	return nil
+}
+
+// Covers says that this trust has every CA of another.
+func (t Trust) Covers(other Trust) bool {
+	return !slices.ContainsFunc(other.cas, func(ca *x509.Certificate) bool {
+		return !slices.ContainsFunc(t.cas, ca.Equal)
+	})
+}
+
 // Union is the trust in all that either trusts.
 func (t Trust) Union(other Trust) Trust { return t.With(other.cas...) }
 

@@ -139,3 +139,36 @@ func FuzzParseTrust(f *testing.F) {
 		}
 	})
 }
+
+// A trust covers another when it has all of it.
+func TestCovers(t *testing.T) {
+	none, one, both := certs.Trust{}, certs.Trust{}.With(blue.Certificate), certs.Trust{}.With(blue.Certificate, green.Certificate)
+	for name, test := range map[string]struct {
+		trust, other certs.Trust
+		want         bool
+	}{
+		"nothing covers nothing": {none, none, true},
+		"one covers nothing":     {one, none, true},
+		"nothing covers one":     {none, one, false},
+		"both cover one":         {both, one, true},
+		"one covers both":        {one, both, false},
+	} {
+		if got := test.trust.Covers(test.other); got != test.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+// The identity of a CA is that of its key: it stays when the CA is renewed.
+func TestIdentity(t *testing.T) {
+	leaf := certs.Leaf{Certificate: blue.Issue(host), Above: []*x509.Certificate{blue.Certificate}}
+	if signer := leaf.Signer(certs.Trust{}); signer == nil || certs.Identity(signer) != certs.Identity(blue.Certificate) {
+		t.Errorf("the signer of a leaf of blue is %v", signer)
+	}
+	if certs.Identity(blue.Certificate) == certs.Identity(green.Certificate) {
+		t.Error("two CAs have one identity")
+	}
+	if signer := (certs.Leaf{Certificate: blue.Issue(host)}).Signer(certs.Trust{}.With(green.Certificate)); signer != nil {
+		t.Error("green signed a leaf of blue")
+	}
+}

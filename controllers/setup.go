@@ -81,7 +81,7 @@ func withoutKeys(object any) (any, error) {
 	}
 	secret.ManagedFields = nil
 	kept := map[string][]byte{}
-	for _, key := range []string{corev1.TLSCertKey, "ca.crt", certs.CookieKey, certs.PreviousCookieKey} {
+	for _, key := range []string{corev1.TLSCertKey, certs.AuthorityKey, certs.CookieKey, certs.PreviousCookieKey} {
 		if value, ok := secret.Data[key]; ok {
 			kept[key] = value
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/certs"
@@ -13,9 +14,9 @@ import (
 )
 
 // credentialsReader reads what the probe shows to the nodes, and holds theirs
-// against. Each of the three is read where it is watched.
+// against. Each is read where it is watched.
 type credentialsReader struct {
-	cookie, certificate, distribution client.Reader
+	cookie, certificate, canary, distribution client.Reader
 }
 
 // credentials are what the nodes are held against, and which version of the cookie's
@@ -23,6 +24,9 @@ type credentialsReader struct {
 type credentials struct {
 	verify.Credentials
 	cookieVersion string
+	// canaryError is why there is no canary, though there should be one. The nodes are
+	// verified all the same.
+	canaryError error
 }
 
 // read gives the credentials of now. An error says which of them is missing or bad.
@@ -56,5 +60,18 @@ func (r credentialsReader) read(ctx context.Context, names certs.Names) (credent
 	if former, changing := cookie.Data[certs.PreviousCookieKey]; changing {
 		parsed.FormerCookie = erldist.NewCookie(string(former))
 	}
-	return credentials{parsed, cookie.ResourceVersion}, nil
+	parsed.Canary, err = r.readCanary(ctx, names, parsed.Trust)
+	return credentials{parsed, cookie.ResourceVersion, err}, nil
+}
+
+// readCanary gives the canary; nil while there is none.
+func (r credentialsReader) readCanary(ctx context.Context, names certs.Names, trust certs.Trust) (*verify.Canary, error) {
+	var secret corev1.Secret
+	key := client.ObjectKey{Namespace: names.Namespace, Name: names.Certificate(names.Canary())}
+	if err := r.canary.Get(ctx, key, &secret); apierrors.IsNotFound(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("read Secret %s: %w", key.Name, err)
+	}
+	return verify.ParseCanary(secret.Data[certs.CombinedKey], secret.Data[corev1.TLSCertKey], secret.Data[certs.AuthorityKey], trust)
 }

@@ -8,6 +8,6 @@
 // nodes report, package sweep has the two work together, and only this package
 // knows Kubernetes.
 //
-// It reads four objects, each by its name, and writes the status of one. No Secret
+// It reads five objects, each by its name, and writes the status of one. No Secret
 // is ever part of a log, an error or a status.
 package probe

@@ -27,6 +27,11 @@ func expected(cluster *v1alpha1.ErlangCluster, names certs.Names, previous *v1al
 		if known := nodeOf(previous, pod); known != nil && known.Refusals != nil {
 			member.ProvenAt = uint32(known.Refusals.Incarnation)
 		}
+		for _, stored := range cluster.Status.Members {
+			if stored.Pod == pod {
+				member.Stored = stored.CertificateSerial
+			}
+		}
 		members = append(members, member)
 	}
 	return members

@@ -53,6 +53,10 @@ func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 		return ctrl.Result{RequeueAfter: r.options.UnsettledInterval}, nil
 	}
 
+	if credentials.canaryError != nil {
+		log.Info("no canary", "cause", credentials.canaryError.Error())
+	}
+
 	previous := r.previous(cluster)
 	verifier := &verify.Verifier{
 		Credentials: credentials.Credentials, Limits: r.options.Limits,
@@ -123,10 +127,11 @@ func (r *reconciler) interval(result sweep.Result, mesh *v1alpha1.MeshStatus) ti
 }
 
 // logged says that a sweep with this result leaves a line in the log of a node: of
-// one that breaks a handshake off, or that cannot connect to another.
+// one that breaks a handshake off, refuses the canary, or cannot connect to another.
 func logged(result sweep.Result) bool {
 	return len(result.Failed) > 0 || slices.ContainsFunc(result.Outcomes, func(o sweep.Outcome) bool {
-		return !o.Verified() && (o.Stage == v1alpha1.StageTLS || o.Stage == v1alpha1.StageHandshake)
+		return !o.Verified() && (o.Stage == v1alpha1.StageTLS || o.Stage == v1alpha1.StageHandshake) ||
+			o.Canary != nil && !o.Canary.Accepted
 	})
 }
 
@@ -135,6 +140,11 @@ func settled(result sweep.Result, mesh *v1alpha1.MeshStatus) bool {
 	for _, node := range mesh.Nodes {
 		if !node.Verified() || node.Refusals == nil || node.Refusals.Incarnation != node.Incarnation {
 			return false
+		}
+	}
+	for _, outcome := range result.Outcomes {
+		if outcome.Outdated || outcome.Canary != nil {
+			return false // The CA changes: there is more to see.
 		}
 	}
 	return result.Mesh.Whole()
@@ -151,6 +161,9 @@ func tell(log logr.Logger, previous, mesh *v1alpha1.MeshStatus, result sweep.Res
 		}
 		if err := result.Outcomes[i].TrialError; err != nil {
 			log.Info("refusals not proven", "node", node.Node, "cause", err.Error())
+		}
+		if err := result.Outcomes[i].CertificatesError; err != nil {
+			log.Info("certificates not tried", "node", node.Node, "cause", err.Error())
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -33,6 +34,14 @@ func TestInterval(t *testing.T) {
 	mismatch := failing(v1alpha1.StageHandshake, v1alpha1.ReasonCookieMismatch)
 	untrusted := failing(v1alpha1.StageTLS, v1alpha1.ReasonCertificateUntrusted)
 	gone := failing(v1alpha1.StageConnectDistribution, v1alpha1.ReasonConnectionRefused)
+	outdated, changing := goodCluster(2), goodCluster(2)
+	for i := range proven {
+		outdated[i].Refusals, changing[i].Refusals = proven[i].Refusals, proven[i].Refusals
+		changing[i].Canary = &sweep.Canary{Accepted: true}
+	}
+	outdated[1].Outdated = true
+	refusing := slices.Clone(changing)
+	refusing[1].Canary = &sweep.Canary{}
 	for name, tc := range map[string]struct {
 		result  []sweep.Outcome
 		failed  bool          // to make a link
@@ -51,6 +60,9 @@ func TestInterval(t *testing.T) {
 		"links have just gone":                  {result: apart, changed: 0, want: time.Second},
 		"links went a little ago":               {result: apart, changed: 3 * time.Second, want: 3 * time.Second},
 		"the clock was set backwards":           {result: apart, changed: -time.Hour, want: time.Second},
+		"a certificate is not served":           {result: outdated, changed: time.Hour, want: 5 * time.Second},
+		"the CA changes":                        {result: changing, changed: time.Hour, want: 5 * time.Second},
+		"the CA has not been taken for long":    {result: refusing, changed: 2 * time.Minute, want: 15 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newReconciler(nil, options)

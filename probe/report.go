@@ -47,6 +47,13 @@ func nodeStatus(previous *v1alpha1.NodeStatus, pod string, outcome sweep.Outcome
 	if !outcome.CertificateNotAfter.IsZero() {
 		node.CertificateNotAfter = instantOf(outcome.CertificateNotAfter)
 	}
+	node.CertificateSerial, node.CertificateAuthority = outcome.CertificateSerial, outcome.CertificateAuthority
+	if outcome.Canary != nil {
+		node.Canary = &v1alpha1.CanaryStatus{CertificateAuthority: outcome.Canary.Authority, Result: v1alpha1.CanaryRefused}
+		if outcome.Canary.Accepted {
+			node.Canary.Result = v1alpha1.CanaryAccepted
+		}
+	}
 	keepIncarnation(&node, previous, outcome, now)
 	if outcome.Verified() {
 		amend(&node, outcome)

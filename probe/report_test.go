@@ -176,6 +176,40 @@ func TestReportOfWhatIsLetIn(t *testing.T) {
 	}
 }
 
+// TestReportOfCertificates: what is told of a node's certificates is what was seen in
+// this very sweep. A node that cannot be asked says nothing, and a rotation waits.
+func TestReportOfCertificates(t *testing.T) {
+	outcomes := goodCluster(1)
+	outcomes[0].CertificateSerial, outcomes[0].CertificateAuthority = "2a", "0123456789abcdef"
+	outcomes[0].Canary = &sweep.Canary{Authority: "fedcba9876543210", Accepted: true}
+	first := report(nil, resultOf(outcomes...), names, 1, noon)
+	node := first.Nodes[0]
+	want := &v1alpha1.CanaryStatus{CertificateAuthority: "fedcba9876543210", Result: v1alpha1.CanaryAccepted}
+	if diff := cmp.Diff(want, node.Canary); diff != "" || node.CertificateSerial != "2a" || node.CertificateAuthority != "0123456789abcdef" {
+		t.Errorf("certificate %s of %s, canary (-want +got):\n%s", node.CertificateSerial, node.CertificateAuthority, diff)
+	}
+
+	outcomes[0].Verdict = verify.Verdict{Node: outcomes[0].Node, Stage: v1alpha1.StageConnect, Reason: v1alpha1.ReasonConnectionRefused}
+	outcomes[0].Canary = nil
+	node = report(first, resultOf(outcomes...), names, 1, noon.Add(time.Minute)).Nodes[0]
+	if node.CertificateSerial != "" || node.CertificateAuthority != "" || node.Canary != nil {
+		t.Errorf("of a node that is down: %+v", node)
+	}
+}
+
+// TestExpectedCertificates: the probe learns from the status which certificate is
+// stored.
+func TestExpectedCertificates(t *testing.T) {
+	cluster := chat.DeepCopy()
+	cluster.Spec.Replicas = new(int32)
+	*cluster.Spec.Replicas = 2
+	cluster.Status.Members = []v1alpha1.MemberStatus{{Pod: "chat-1", CertificateSerial: "2a"}, {Pod: "chat-7", CertificateSerial: "2b"}}
+	members := expected(cluster, names, nil)
+	if members[0].Stored != "" || members[1].Stored != "2a" {
+		t.Errorf("stored are %q and %q", members[0].Stored, members[1].Stored)
+	}
+}
+
 func TestReportOfFailedLink(t *testing.T) {
 	outcomes := goodCluster(2)
 	outcomes[0].Peers, outcomes[1].Peers = nil, nil

@@ -101,6 +101,7 @@ func add(manager ctrl.Manager, config *rest.Config, scheme *runtime.Scheme, opti
 	}{
 		{&corev1.Secret{}, names.CookieSecret(), &reconciler.credentials.cookie},
 		{&corev1.Secret{}, names.Certificate(names.Probe()), &reconciler.credentials.certificate},
+		{&corev1.Secret{}, names.Certificate(names.Canary()), &reconciler.credentials.canary},
 		{&corev1.ConfigMap{}, names.Distribution(), &reconciler.credentials.distribution},
 	} {
 		options := only(options.Namespace, watched.name)

@@ -24,6 +24,9 @@ const (
 	// ConditionSharedIssuer is a warning, there only while tls.issuerRef is set: who
 	// else has certificates of that issuer can be a member, if he has the cookie.
 	ConditionSharedIssuer = "SharedIssuer"
+	// ConditionCertificateExpiring is a warning, there only while a certificate that a
+	// node serves has little of its time left, and should have been renewed long ago.
+	ConditionCertificateExpiring = "CertificateExpiring"
 )
 
 // RunbookURL and a reason in lower case is the section of the troubleshooting guide
@@ -99,6 +102,12 @@ const (
 	ReasonCookieInvalid = "CookieInvalid"
 	// ReasonRotatingCookie: the nodes change to another cookie, one by one.
 	ReasonRotatingCookie = "RotatingCookie"
+	// ReasonRotatingCA: the nodes go over to the certificates of another CA, step by
+	// step.
+	ReasonRotatingCA = "RotatingCA"
+	// ReasonCertificateNotServed: a node still serves another certificate than the one
+	// that is stored for it.
+	ReasonCertificateNotServed = "CertificateNotServed"
 	// ReasonIssuerNotFound: tls.issuerRef names what is not there.
 	ReasonIssuerNotFound = "IssuerNotFound"
 	// ReasonIssuerNotReady: the issuer says that it cannot sign.

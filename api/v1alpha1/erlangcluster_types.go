@@ -217,12 +217,14 @@ type SecretKeyReference struct {
 // TLSSpec is how the nodes prove who they are.
 //
 // +kubebuilder:validation:XValidation:rule="duration(self.certificate.duration) <= duration(self.ca.duration)",message="tls.certificate.duration must not be longer than tls.ca.duration: a certificate cannot outlive its CA"
+// +kubebuilder:validation:XValidation:rule="!(has(self.issuerRef) && has(self.ca.rotationID))",message="tls.ca.rotationID is for the private CA. With tls.issuerRef, name another issuer to change the CA, and remove tls.ca.rotationID"
 type TLSSpec struct {
 	// issuerRef names the cert-manager issuer that signs the certificates of the
 	// nodes. Default: a private CA for this cluster, made with cert-manager. OTP
 	// checks the chain of a connecting node and not its name, so whoever holds a
 	// certificate of this issuer, and the cookie, can join: prefer the default, or an
-	// issuer that serves this cluster alone.
+	// issuer that serves this cluster alone. When it changes, the nodes go over to the
+	// other issuer's certificates without a restart.
 	// +optional
 	IssuerRef *IssuerReference `json:"issuerRef,omitempty"`
 
@@ -231,10 +233,11 @@ type TLSSpec struct {
 	// +default={"duration":"720h","renewBefore":"240h"}
 	Certificate CertificateLifetime `json:"certificate,omitempty"`
 
-	// ca is the lifetime of the private CA. Unused with issuerRef.
+	// ca is the private CA: how long it lives, and when it is replaced. Unused with
+	// issuerRef.
 	// +optional
 	// +default={"duration":"87600h"}
-	CA CALifetime `json:"ca,omitempty"`
+	CA CASpec `json:"ca,omitempty"`
 }
 
 // IssuerReference names a cert-manager issuer.
@@ -277,14 +280,23 @@ type CertificateLifetime struct {
 	RenewBefore Duration `json:"renewBefore,omitempty"`
 }
 
-// CALifetime is how long the private CA lives.
+// CASpec is the private CA: how long it lives, and when it is replaced.
 //
 // +kubebuilder:validation:XValidation:rule="duration(self.duration) >= duration('1h')",message="tls.ca.duration must be at least 1h (limit of cert-manager)"
-type CALifetime struct {
+type CASpec struct {
 	// duration from issue to expiry, as hours, minutes and seconds ("87600h").
 	// +optional
 	// +kubebuilder:default="87600h"
 	Duration Duration `json:"duration,omitempty"`
+
+	// rotationID starts a rotation of the private CA whenever it changes: a new CA is
+	// made, and the nodes go over to it step by step, without a restart and without
+	// losing a link. Any text will do, such as a date.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9._-]+$`
+	RotationID string `json:"rotationID,omitempty"`
 }
 
 // Duration is a length of time in hours, minutes and seconds, such as 720h or 1h30m.

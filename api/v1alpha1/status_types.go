@@ -44,9 +44,39 @@ type ErlangClusterStatus struct {
 	// +kubebuilder:validation:MaxLength=16
 	CertificatesExpire string `json:"certificatesExpire,omitempty"`
 
+	// members is the certificate that is stored for each node. The probe holds against
+	// it what the node serves.
+	// +optional
+	// +listType=map
+	// +listMapKey=pod
+	// +kubebuilder:validation:MaxItems=100
+	Members []MemberStatus `json:"members,omitempty"`
+
 	// mesh is what the probe observed.
 	// +optional
 	Mesh *MeshStatus `json:"mesh,omitempty"`
+}
+
+// MemberStatus is the certificate that is stored for one node: what the node serves
+// once it has learned of it.
+type MemberStatus struct {
+	// pod that runs the node.
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	Pod string `json:"pod"`
+
+	// certificateSerial is the serial number of the certificate, in hexadecimal.
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	CertificateSerial string `json:"certificateSerial"`
+
+	// certificateNotAfter is when the certificate expires.
+	// +required
+	CertificateNotAfter metav1.Time `json:"certificateNotAfter"`
+
+	// storedSince is when this certificate was first seen in the Secret.
+	// +required
+	StoredSince metav1.Time `json:"storedSince"`
 }
 
 // MeshStatus is what the probe observed when it last spoke to every node.
@@ -143,6 +173,23 @@ type NodeStatus struct {
 	// +optional
 	CertificateNotAfter *metav1.Time `json:"certificateNotAfter,omitempty"`
 
+	// certificateSerial is the serial number of the certificate that the node serves, in
+	// hexadecimal.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	CertificateSerial string `json:"certificateSerial,omitempty"`
+
+	// certificateAuthority is the CA that signed the certificate that the node serves:
+	// the first 8 bytes of the SHA-256 of its public key, in hexadecimal.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	CertificateAuthority string `json:"certificateAuthority,omitempty"`
+
+	// canary is what came of showing the node a certificate of another CA than its own.
+	// It is tried only while the CA changes.
+	// +optional
+	Canary *CanaryStatus `json:"canary,omitempty"`
+
 	// refusals is what came of trying what must fail.
 	// +optional
 	Refusals *RefusalStatus `json:"refusals,omitempty"`
@@ -157,6 +204,32 @@ func (n NodeStatus) Verified() bool {
 	}
 	return false
 }
+
+// CanaryStatus is what came of showing a node a certificate of a CA that nodes come to
+// trust, or cease to.
+type CanaryStatus struct {
+	// certificateAuthority is the CA that signed it: the first 8 bytes of the SHA-256 of
+	// its public key, in hexadecimal.
+	// +required
+	// +kubebuilder:validation:MaxLength=16
+	CertificateAuthority string `json:"certificateAuthority"`
+
+	// result says whether the node took it.
+	// +required
+	Result CanaryResult `json:"result"`
+}
+
+// CanaryResult is what a node made of a canary.
+//
+// +kubebuilder:validation:Enum=Accepted;Refused
+type CanaryResult string
+
+const (
+	// CanaryAccepted by a node that trusts its CA.
+	CanaryAccepted CanaryResult = "Accepted"
+	// CanaryRefused by a node that does not.
+	CanaryRefused CanaryResult = "Refused"
+)
 
 // RefusalStatus is what came of trying what must fail: no certificate, a
 // certificate of a foreign CA, plaintext, a wrong cookie. It is tried once per

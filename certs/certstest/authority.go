@@ -61,7 +61,7 @@ func (a Authority) Below(name string) Authority {
 // change.
 func (a Authority) Issue(host string, edits ...func(*x509.Certificate)) *x509.Certificate {
 	template := &x509.Certificate{
-		SerialNumber: serialOf(host),
+		SerialNumber: serialOf(a.Certificate.Subject.CommonName + " issues " + host),
 		Subject:      pkix.Name{CommonName: "node"},
 		DNSNames:     []string{host},
 		NotBefore:    Start,
@@ -73,6 +73,15 @@ func (a Authority) Issue(host string, edits ...func(*x509.Certificate)) *x509.Ce
 		edit(template)
 	}
 	return sign(template, a.Certificate, keyOf("host "+host).Public(), a.key)
+}
+
+// IssueKey is Issue, with the private key as text.
+func (a Authority) IssueKey(host string, edits ...func(*x509.Certificate)) (certificate *x509.Certificate, key []byte) {
+	der, err := x509.MarshalPKCS8PrivateKey(keyOf("host " + host))
+	if err != nil {
+		panic(err)
+	}
+	return a.Issue(host, edits...), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
 // PEM is certificates as text.

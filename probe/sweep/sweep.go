@@ -17,6 +17,9 @@ type Member struct {
 	// ProvenAt is the incarnation of the node at which refusals were tried already;
 	// 0 when they never were.
 	ProvenAt uint32
+	// Stored is the serial number of the certificate that is stored for the node; empty
+	// when it is not known.
+	Stored string
 }
 
 // Options of a sweep.
@@ -52,6 +55,20 @@ type Outcome struct {
 	Refusals *Refusals
 	// TrialError is why the trials came to no end.
 	TrialError error
+	// Canary is what came of showing the node the canary; nil when there is none, or it
+	// came to no end.
+	Canary *Canary
+	// Outdated says that the node does not work with the files that it should have. It
+	// was told to read them anew, and the next sweep shows whether it did.
+	Outdated bool
+	// CertificatesError is why that, or the trial of the canary, came to no end.
+	CertificatesError error
+}
+
+// Canary is what came of showing a node the canary.
+type Canary struct {
+	Authority string
+	Accepted  bool
 }
 
 // FailedLink is a link that could not be made.
@@ -80,7 +97,10 @@ func Run(ctx context.Context, verifier *verify.Verifier, members []Member, optio
 
 	p.each(func(i int) { p.verify(ctx, i) })
 	p.heal(ctx)
-	p.each(func(i int) { p.tryRefusals(ctx, i) })
+	p.each(func(i int) {
+		p.tryRefusals(ctx, i)
+		p.tryCertificates(ctx, i)
+	})
 
 	return Result{Outcomes: p.outcomes, Mesh: p.mesh(), Made: p.made, Failed: p.failed}
 }

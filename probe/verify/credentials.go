@@ -3,6 +3,7 @@ package verify
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 
 	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/erldist"
@@ -18,6 +19,20 @@ type Credentials struct {
 	Certificate tls.Certificate
 	// Trust that the nodes' certificates are held against.
 	Trust certs.Trust
+	// Canary is a certificate of a CA that nodes come to trust, or cease to; nil when
+	// there is none.
+	Canary *Canary
+}
+
+// Canary is shown to nodes to find out whether they trust its CA.
+type Canary struct {
+	// Certificate that is shown.
+	Certificate tls.Certificate
+	// Authority is the identity of the CA that signed it.
+	Authority string
+	// Trusted says that the CA is in the trust bundle: a node that has read it accepts
+	// the canary.
+	Trusted bool
 }
 
 // ParseCredentials reads a private key with its certificate chain in one PEM text, and
@@ -36,6 +51,27 @@ func ParseCredentials(cookie erldist.Cookie, combined, trust []byte) (Credential
 		return Credentials{}, errors.New("read trust bundle: it holds no CA certificate")
 	}
 	return Credentials{Cookie: cookie, Certificate: certificate, Trust: trusted}, nil
+}
+
+// ParseCanary reads the canary: a private key with its certificate chain in one PEM
+// text, and ca.crt where the issuer gave one.
+func ParseCanary(combined, tlsCrt, caCrt []byte, trust certs.Trust) (*Canary, error) {
+	certificate, err := tls.X509KeyPair(combined, combined)
+	if err != nil {
+		// The cause stays out: it is about a text that holds a key.
+		return nil, errors.New("read the canary: it is not a private key and its certificate chain in PEM")
+	}
+	leaf, err := certs.ParseLeaf(tlsCrt, caCrt)
+	if err != nil {
+		return nil, fmt.Errorf("read the canary: %w", err)
+	}
+	signer := leaf.Signer(trust)
+	if signer == nil {
+		return nil, errors.New("read the canary: its issuer does not tell its CA")
+	}
+	return &Canary{
+		Certificate: certificate, Authority: certs.Identity(signer), Trusted: trust.Signer(leaf.Certificate) != nil,
+	}, nil
 }
 
 // host is the host that our certificate is for. A node that lets in only certain

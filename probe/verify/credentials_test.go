@@ -3,10 +3,13 @@ package verify
 import (
 	"crypto/x509"
 	"encoding/pem"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/certstest"
 	"github.com/erlang-operator/erlang-operator/erldist"
 )
 
@@ -35,6 +38,45 @@ func TestParseCredentials(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := ParseCredentials(erldist.NewCookie(secret), []byte(tc.combined), []byte(tc.trust))
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if strings.Contains(err.Error(), secret) {
+				t.Errorf("the error %q holds a part of the key", err)
+			}
+		})
+	}
+}
+
+// TestParseCanary: the canary says whose it is and whether that is trusted, and no error
+// about it holds a part of its key.
+func TestParseCanary(t *testing.T) {
+	ca := certstest.NewAuthority("old")
+	leaf, key := ca.IssueKey("probe.example")
+	combined := slices.Concat(key, certstest.PEM(leaf))
+	secret := strings.Split(string(key), "\n")[1]
+
+	for name, trusted := range map[string]bool{"old": true, "new": false} {
+		trust := certs.Trust{}.With(certstest.NewAuthority(name).Certificate)
+		canary, err := ParseCanary(combined, certstest.PEM(leaf), certstest.PEM(ca.Certificate), trust)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if canary.Authority != certs.Identity(ca.Certificate) || canary.Trusted != trusted {
+			t.Errorf("where %s is trusted: CA %s, trusted: %t", name, canary.Authority, canary.Trusted)
+		}
+	}
+
+	for name, tc := range map[string]struct{ combined, tlsCrt, caCrt []byte }{
+		"nothing":                {},
+		"no key":                 {combined: certstest.PEM(leaf), tlsCrt: certstest.PEM(leaf)},
+		"a key that is none":     {combined: slices.Concat([]byte(secret), certstest.PEM(leaf)), tlsCrt: certstest.PEM(leaf)},
+		"no certificate":         {combined: combined},
+		"a CA that nobody knows": {combined: combined, tlsCrt: certstest.PEM(leaf)},
+		"another CA":             {combined: combined, tlsCrt: certstest.PEM(leaf), caCrt: certstest.PEM(certstest.NewAuthority("new").Certificate)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := ParseCanary(tc.combined, tc.tlsCrt, tc.caCrt, certs.Trust{})
 			if err == nil {
 				t.Fatal("no error")
 			}

@@ -23,6 +23,10 @@ type Verdict struct {
 
 	// CertificateNotAfter is when the certificate that the node serves expires.
 	CertificateNotAfter time.Time `json:"certificateNotAfter,omitzero"`
+	// CertificateSerial is the serial number of that certificate.
+	CertificateSerial string `json:"certificateSerial,omitempty"`
+	// CertificateAuthority is the identity of the CA that signed it, if that is trusted.
+	CertificateAuthority string `json:"certificateAuthority,omitempty"`
 	// Incarnation is the node's creation number.
 	Incarnation uint32 `json:"incarnation,omitempty"`
 	// OTPRelease is the release of OTP that the node runs, such as 27.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/erldist"
 )
 
@@ -92,6 +93,11 @@ func (v *Verifier) Verify(ctx context.Context, target Target) (Verdict, *Session
 	}
 	if len(seen.chain) > 0 {
 		verdict.CertificateNotAfter = seen.chain[0].NotAfter
+		verdict.CertificateSerial = certs.Serial(seen.chain[0])
+		leaf := certs.Leaf{Certificate: seen.chain[0], Above: seen.chain[1:]}
+		if signer := leaf.Signer(v.Credentials.Trust); signer != nil {
+			verdict.CertificateAuthority = certs.Identity(signer)
+		}
 	}
 	return verdict, session
 }

@@ -5,9 +5,15 @@ package e2e
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
 )
 
 // startTraffic has every member call every other one all the time, and count what it
@@ -123,4 +129,187 @@ func TestImportedCookieRotation(t *testing.T) {
 		t.Errorf("the cookie has %d characters, and is not the user's", len(got))
 	}
 	c.awaitWhole(2)
+}
+
+// patchTLS changes spec.tls.
+func (c cluster) patchTLS(patch string) {
+	c.t.Helper()
+	must(c.t, "patch", "erlangcluster", c.name, "-n", c.namespace, "--type=merge", "-p", `{"spec":{"tls":`+patch+`}}`)
+}
+
+// serving is which CA each member serves a certificate of, as the probe saw it; all of
+// them the same, or an error.
+func (c cluster) serving() (string, error) {
+	read, err := c.read()
+	if err != nil {
+		return "", err
+	}
+	if read.Status.Mesh == nil || len(read.Status.Mesh.Nodes) == 0 {
+		return "", fmt.Errorf("the probe has not reported")
+	}
+	ca := read.Status.Mesh.Nodes[0].CertificateAuthority
+	for _, node := range read.Status.Mesh.Nodes {
+		if node.CertificateAuthority != ca || ca == "" {
+			return "", fmt.Errorf("%s serves a certificate of CA %q, and %s of %q", node.Pod, node.CertificateAuthority, read.Status.Mesh.Nodes[0].Pod, ca)
+		}
+	}
+	return ca, nil
+}
+
+// awaitCA waits until every member serves a certificate of another CA than before, and
+// that of before is out of the trust bundle and gone, and gives the new one.
+func (c cluster) awaitCA(within time.Duration, before string, cas ...string) string {
+	c.t.Helper()
+	var ca string
+	eventually(c.t, within, "the CA has changed", func() error {
+		var err error
+		if ca, err = c.serving(); err != nil {
+			return err
+		}
+		if ca == before {
+			return fmt.Errorf("it is still the same")
+		}
+		trust := must(c.t, "get", "configmap", c.name+"-distribution", "-n", c.namespace, "-o", `jsonpath={.data.trust\.pem}`)
+		if count := strings.Count(trust, "BEGIN CERTIFICATE"); count != 1 {
+			return fmt.Errorf("%d CAs are trusted", count)
+		}
+		var left []string
+		for _, name := range strings.Fields(must(c.t, "get", "secrets", "-n", c.namespace, "-o", "jsonpath={.items[*].metadata.name}")) {
+			if strings.HasPrefix(name, c.name+"-ca") || strings.Contains(name, "canary") {
+				left = append(left, name)
+			}
+		}
+		if !slices.Equal(left, cas) {
+			return fmt.Errorf("there are the Secrets %v, want %v", left, cas)
+		}
+		return nil
+	})
+	return ca
+}
+
+// watchReady writes down whenever a cluster is not Ready, until it is stopped.
+func (c cluster) watchReady() (stop func() []string) {
+	var lapses []string
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			if ready, err := c.condition(v1alpha1.ConditionReady); err == nil && ready.Status != metav1.ConditionTrue {
+				lapses = append(lapses, fmt.Sprintf("%s: %s", ready.Reason, ready.Message))
+			}
+			select {
+			case <-done:
+				return
+			case <-time.After(500 * time.Millisecond): // A sample: what lasts longer is seen.
+			}
+		}
+	}()
+	return func() []string {
+		close(done)
+		<-ended
+		return lapses
+	}
+}
+
+// The CA changes while the nodes talk: nothing restarts, no link is lost, the cluster is
+// Ready all the time, and no member accepts the CA before.
+func TestCARotation(t *testing.T) {
+	t.Parallel()
+	c := start(t, namespace(t), "chat", 3, "27")
+	pods := c.restarts()
+	first, err := c.serving()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.startTraffic(3)
+	ready := c.watchReady()
+
+	begun := time.Now()
+	c.patchTLS(`{"ca":{"rotationID":"2026-11"}}`)
+	second := c.awaitCA(3*time.Minute, first, certs.Names{Cluster: c.name}.CA("2026-11"))
+	t.Logf("the rotation took %s, from CA %s to %s", time.Since(begun).Round(time.Second), first, second)
+	c.awaitWhole(3)
+	for _, lapse := range ready() {
+		t.Errorf("not Ready on the way: %s", lapse)
+	}
+	c.checkTraffic(3)
+	if now := c.restarts(); now != pods {
+		t.Errorf("pods were restarted:\n%s\nwas\n%s", now, pods)
+	}
+
+	// A member that starts later, and one more, have certificates of the new CA.
+	must(t, "delete", "pod", c.pod(1), "-n", c.namespace, "--wait")
+	must(t, "scale", "erlangcluster", c.name, "-n", c.namespace, "--replicas=4")
+	c.awaitWhole(4)
+	if ca, err := c.serving(); err != nil || ca != second {
+		t.Errorf("they serve certificates of CA %s, want %s: %v", ca, second, err)
+	}
+}
+
+// A private CA gives way to an issuer of the user's, and comes back, in the same way.
+func TestIssuerChange(t *testing.T) {
+	t.Parallel()
+	c := start(t, namespace(t), "chat", 3, "27")
+	pods := c.restarts()
+	first, err := c.serving()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := apply(t, issuer(c.namespace, "corp")); err != nil {
+		t.Fatal(err)
+	}
+	c.startTraffic(3)
+	ready := c.watchReady()
+
+	c.patchTLS(`{"issuerRef":{"name":"corp"}}`)
+	second := c.awaitCA(3*time.Minute, first)
+	c.patchTLS(`{"issuerRef":null}`)
+	third := c.awaitCA(3*time.Minute, second, c.name+"-ca")
+	c.awaitWhole(3)
+	if third == first {
+		t.Error("the private CA that was dropped is back")
+	}
+	for _, lapse := range ready() {
+		t.Errorf("not Ready on the way: %s", lapse)
+	}
+	c.checkTraffic(3)
+	if now := c.restarts(); now != pods {
+		t.Errorf("pods were restarted:\n%s\nwas\n%s", now, pods)
+	}
+}
+
+// A certificate that is renewed is served soon after, with nothing lost.
+func TestRenewal(t *testing.T) {
+	t.Parallel()
+	c := start(t, namespace(t), "chat", 3, "27")
+	pods := c.restarts()
+	c.startTraffic(3)
+	serials := func() []string {
+		read, err := c.read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []string
+		for _, node := range read.Status.Mesh.Nodes {
+			all = append(all, node.CertificateSerial)
+		}
+		return all
+	}
+	before := serials()
+	must(t, "delete", "secret", c.pod(0)+"-tls", c.pod(1)+"-tls", c.pod(2)+"-tls", "-n", c.namespace)
+	begun := time.Now()
+	eventually(t, 3*time.Minute, "every member serves another certificate", func() error {
+		for i, serial := range serials() {
+			if serial == "" || serial == before[i] {
+				return fmt.Errorf("%s serves %q, as before", c.pod(i), serial)
+			}
+		}
+		return nil
+	})
+	t.Logf("it took %s", time.Since(begun).Round(time.Second))
+	c.awaitWhole(3)
+	c.checkTraffic(3)
+	if now := c.restarts(); now != pods {
+		t.Errorf("pods were restarted:\n%s\nwas\n%s", now, pods)
+	}
 }

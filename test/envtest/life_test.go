@@ -315,6 +315,7 @@ func (p *probe) expectPermissions(t *testing.T) {
 		clusterIn(p.namespace): true,
 		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-cookie")}:            true,
 		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-probe-tls")}:         true,
+		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-probe-canary-tls")}:  true,
 		&corev1.ConfigMap{ObjectMeta: named(p.namespace, "chat-distribution")}:   true,
 		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-0-tls")}:             false,
 		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-ca")}:                false,
@@ -323,7 +324,7 @@ func (p *probe) expectPermissions(t *testing.T) {
 		&v1alpha1.ErlangCluster{ObjectMeta: named(p.namespace, "somebody-else")}: false,
 	} {
 		err := p.client.Get(t.Context(), client.ObjectKeyFromObject(object), object)
-		if allowed && err != nil {
+		if allowed && client.IgnoreNotFound(err) != nil {
 			t.Errorf("the probe may not read %T %s: %v", object, object.GetName(), err)
 		}
 		if !allowed && !apierrors.IsForbidden(err) {

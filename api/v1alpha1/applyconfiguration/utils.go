@@ -16,8 +16,10 @@ import (
 func ForKind(kind schema.GroupVersionKind) interface{} {
 	switch kind {
 	// Group=erlang-operator.dev, Version=v1alpha1
-	case v1alpha1.SchemeGroupVersion.WithKind("CALifetime"):
-		return &apiv1alpha1.CALifetimeApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("CanaryStatus"):
+		return &apiv1alpha1.CanaryStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("CASpec"):
+		return &apiv1alpha1.CASpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CertificateLifetime"):
 		return &apiv1alpha1.CertificateLifetimeApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CookieSpec"):
@@ -32,6 +34,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ErlangClusterStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("IssuerReference"):
 		return &apiv1alpha1.IssuerReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("MemberStatus"):
+		return &apiv1alpha1.MemberStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MeshStatus"):
 		return &apiv1alpha1.MeshStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NodeStatus"):

@@ -69,6 +69,13 @@ func (a *Applier) Do(ctx context.Context, p plan.Plan, state seen.State) error {
 			return fmt.Errorf("apply %s %s: %w", *configuration.GetKind(), *configuration.GetName(), err)
 		}
 	}
+	for _, pod := range p.Refresh {
+		// Pods come and go: one that went needs nothing any more.
+		err := a.Client.Apply(ctx, pod, client.ForceOwnership)
+		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+			return fmt.Errorf("refresh pod %s: %w", *pod.GetName(), err)
+		}
+	}
 	for _, object := range p.Delete {
 		if err := a.delete(ctx, object); err != nil {
 			return err

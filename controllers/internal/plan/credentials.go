@@ -2,7 +2,6 @@ package plan
 
 import (
 	"bytes"
-	"crypto/x509"
 	"fmt"
 	"maps"
 	"slices"
@@ -116,19 +115,29 @@ func importedCookie(s seen.State) ([]byte, *Problem) {
 	return s.UserCookie.Value, nil
 }
 
-// certificates makes the private CA, unless an issuer is given, and a Certificate
-// for every member and for the probe.
-func certificates(p *Plan, s seen.State, _ Operator) {
+// certificates makes the private CAs that are needed, a Certificate for the probe and
+// for every member, and the canary.
+func certificates(p *Plan, s seen.State, r rotation) {
 	tls, labels := s.Cluster.Spec.TLS, Labels(s.Names.Cluster)
-	if tls.IssuerRef == nil {
-		ca := certs.NewPrivateCA(s.Names, tls, labels)
-		p.apply(owned(ca.SelfSigned, s), owned(ca.Certificate, s), owned(ca.Issuer, s))
-	} else {
+	for i, name := range r.cas {
+		ca := certs.NewPrivateCA(s.Names, name, tls, labels)
+		if i == 0 {
+			p.apply(owned(ca.SelfSigned, s))
+		}
+		p.apply(owned(ca.Certificate, s), owned(ca.Issuer, s))
+	}
+	if tls.IssuerRef != nil {
 		checkIssuer(p, s, *tls.IssuerRef)
 	}
-	p.apply(owned(certs.NewProbeCertificate(s.Names, tls, labels), s))
+	p.apply(owned(certs.NewProbeCertificate(s.Names, tls, r.signing, labels), s))
 	for _, pod := range s.Names.Pods(s.Replicas()) {
-		p.apply(owned(certs.NewMemberCertificate(s.Names, tls, pod, labels), s))
+		p.apply(owned(certs.NewMemberCertificate(s.Names, tls, r.signing, pod, labels), s))
+	}
+	if r.canary != nil {
+		p.apply(owned(certs.NewCanaryCertificate(s.Names, tls, *r.canary, labels), s))
+	}
+	if r.waits != "" {
+		p.hold(v1alpha1.ReasonRotatingCA, "CA rotation: "+r.waits)
 	}
 }
 
@@ -149,7 +158,7 @@ func checkIssuer(p *Plan, s seen.State, ref v1alpha1.IssuerReference) {
 // Certificate is an owner too. So garbage collection takes the Secret after it, and
 // cert-manager, which makes a Secret again as long as the Certificate is there,
 // leaves none behind.
-func ownership(p *Plan, s seen.State, _ Operator) {
+func ownership(p *Plan, s seen.State) {
 	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
 		secret, certificate := s.Secrets[name], s.Certificates[name]
 		if certificate == nil || certificate.DeletionTimestamp != nil {
@@ -166,42 +175,14 @@ func ownership(p *Plan, s seen.State, _ Operator) {
 
 // distribution makes the ConfigMap with the trust bundle and the TLS options, once
 // there is a CA to trust.
-func distribution(p *Plan, s seen.State, _ Operator) {
-	trust := wantedTrust(s)
-	if trust.Empty() {
+func distribution(p *Plan, s seen.State, r rotation) {
+	if r.trust.Empty() {
 		p.hold(v1alpha1.ReasonCertificatesPending, "waiting for cert-manager to make the CA, before the trust bundle can be made")
 		return
 	}
 	p.apply(owned(applycore.ConfigMap(s.Names.Distribution(), s.Names.Namespace), s).
 		WithData(map[string]string{
-			certs.TrustKey:   trust.PEM(),
+			certs.TrustKey:   r.trust.PEM(),
 			certs.OptionsKey: certs.Options(),
 		}))
-}
-
-// wantedTrust is the CA that signs now, and of the CAs that were trusted before
-// those that a stored certificate still rests on.
-func wantedTrust(s seen.State) certs.Trust {
-	var leafs, above []*x509.Certificate
-	for _, owner := range append(s.Names.Pods(s.Replicas()), s.Names.Probe()) {
-		if leaf, ok := s.Leaf(owner); ok {
-			leafs = append(leafs, leaf.Certificate)
-			above = append(above, leaf.Above...)
-		}
-	}
-	return signingCA(s).Union(s.Trust().NeededBy(leafs)).Union(certs.Trust{}.With(above...).NeededBy(leafs))
-}
-
-// signingCA is the private CA. An issuer of the user's shows its CA only in what it
-// has signed.
-func signingCA(s seen.State) certs.Trust {
-	secret := s.Secrets[s.Names.CA()]
-	if s.Cluster.Spec.TLS.IssuerRef != nil || secret == nil {
-		return certs.Trust{}
-	}
-	trust, err := certs.ParseTrust(secret.Data[corev1.TLSCertKey])
-	if err != nil {
-		return certs.Trust{}
-	}
-	return trust
 }

@@ -120,7 +120,11 @@ func written(t *testing.T, p plan.Plan) string {
 		Problems []plan.Problem
 		Holds    []plan.Hold
 		Delete   []string
-	}{p.Problems, p.Holds, nil}
+		Refresh  []string
+	}{p.Problems, p.Holds, nil, nil}
+	for _, pod := range p.Refresh {
+		intent.Refresh = append(intent.Refresh, *pod.GetName())
+	}
 	for _, object := range p.Delete {
 		kind := object.GetObjectKind().GroupVersionKind().Kind
 		intent.Delete = append(intent.Delete, strings.TrimPrefix(kind+"/"+object.GetName(), "/"))

@@ -3,6 +3,7 @@ package plan
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +12,7 @@ import (
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
 )
 
@@ -69,6 +71,28 @@ func members(p *Plan, s seen.State, _ Operator) {
 	for i := range s.Pods {
 		if lacksIdentity(&s.Pods[i]) && s.Pods[i].DeletionTimestamp == nil {
 			p.Delete = append(p.Delete, &s.Pods[i])
+		}
+	}
+}
+
+// credentialsAnnotation of a pod names the certificate and the trust bundle that its
+// files should hold.
+const credentialsAnnotation = v1alpha1.Group + "/credentials"
+
+// refresh has the kubelet bring a pod's files up to date when they should hold
+// something else. By itself it does so within some 90 s; a pod that changes it looks
+// at once.
+func refresh(p *Plan, s seen.State) {
+	for _, name := range s.Names.Pods(s.Replicas()) {
+		pod := s.Pod(name)
+		leaf, ok := s.Leaf(name)
+		if pod == nil || pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil || !ok || s.Trust().Empty() {
+			continue // A pod that starts gets what there is.
+		}
+		credentials := strings.Join(append([]string{certs.Serial(leaf.Certificate)}, s.Trust().Identities()...), ".")
+		if pod.Annotations[credentialsAnnotation] != credentials {
+			p.Refresh = append(p.Refresh, applycore.Pod(name, s.Names.Namespace).WithUID(pod.UID).
+				WithAnnotations(map[string]string{credentialsAnnotation: credentials}))
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	applycore "k8s.io/client-go/applyconfigurations/core/v1"
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
@@ -33,6 +34,8 @@ type Plan struct {
 	Apply []Configuration
 	// Delete what is ours and no longer wanted, if it is still what was seen.
 	Delete []seen.Object
+	// Refresh are pods whose kubelet should look at their files now.
+	Refresh []*applycore.PodApplyConfiguration
 	// Holds are what is deliberately not done yet, and why.
 	Holds []Hold
 	// Problems are what somebody has to mend before the rest can be done.
@@ -64,17 +67,14 @@ type Problem struct {
 // Make decides what this pass intends to do. freshCookie is used only if the
 // cluster has no cookie, and brings none.
 func Make(s seen.State, operator Operator, freshCookie string) Plan {
-	p := &Plan{}
-	for _, step := range []func(*Plan, seen.State, Operator){
-		services,
-		certificates,
-		ownership,
-		distribution,
-		members,
-		probe,
-	} {
-		step(p, s, operator)
-	}
+	p, r := &Plan{}, rotationOf(s)
+	services(p, s, operator)
+	certificates(p, s, r)
+	ownership(p, s)
+	distribution(p, s, r)
+	members(p, s, operator)
+	probe(p, s, operator)
+	refresh(p, s)
 	cookie(p, s, freshCookie)
 	prune(p, s)
 	return *p

@@ -26,7 +26,7 @@ func probe(p *Plan, s seen.State, operator Operator) {
 		owned(applyrbac.Role(name, namespace), s).WithRules(
 			rule(v1alpha1.Group, "erlangclusters", s.Names.Cluster).WithVerbs("get", "list", "watch"),
 			rule(v1alpha1.Group, "erlangclusters/status", s.Names.Cluster).WithVerbs("patch"),
-			rule("", "secrets", s.Names.CookieSecret(), s.Names.Certificate(name)).WithVerbs("get", "list", "watch"),
+			rule("", "secrets", s.Names.CookieSecret(), s.Names.Certificate(name), s.Names.Certificate(s.Names.Canary())).WithVerbs("get", "list", "watch"),
 			rule("", "configmaps", s.Names.Distribution()).WithVerbs("get", "list", "watch")),
 		owned(applyrbac.RoleBinding(name, namespace), s).
 			WithRoleRef(applyrbac.RoleRef().WithAPIGroup(rbacv1.GroupName).WithKind("Role").WithName(name)).

@@ -52,7 +52,9 @@ spec:
 	if rapid.Bool().Draw(t, "own cookie") {
 		spec.Cookie.SecretKeyRef = &v1alpha1.SecretKeyReference{Name: "legacy", Key: "cookie"}
 	}
+	spec.TLS.CA.RotationID = rapid.SampledFrom([]string{"", "2026-11", "2027-01"}).Draw(t, "rotation of the CA")
 	if rapid.Bool().Draw(t, "issuerRef") {
+		spec.TLS.CA.RotationID = ""
 		spec.TLS.IssuerRef = &v1alpha1.IssuerReference{Name: "corp", Kind: "ClusterIssuer", Group: "cert-manager.io"}
 	}
 	if rapid.Bool().Draw(t, "conflict") {
@@ -60,6 +62,9 @@ spec:
 	}
 	return cluster
 }
+
+// rotated is the name of the CA of the rotation "2026-11".
+const rotated = "chat-ca-05e01bd6"
 
 func drawSituation(t *rapid.T) seentest.Situation {
 	authority := rapid.SampledFrom([]string{"blue", "green"})
@@ -75,9 +80,23 @@ func drawSituation(t *rapid.T) seentest.Situation {
 		Others: rapid.SliceOfDistinct(rapid.SampledFrom([]string{"NetworkPolicy/chat-distribution", "PodDisruptionBudget/chat",
 			"Issuer/chat-ca", "Secret/chat-9-tls", "Deployment/chat-probe", "Service/chat-nodes"}), rapid.ID).Draw(t, "others"),
 	}
-	for _, to := range rapid.SliceOfDistinct(rapid.OneOf(pod, rapid.Just("chat-probe")), rapid.ID).Draw(t, "issued") {
+	issuer := rapid.SampledFrom([]string{"chat-ca", rotated, "corp"})
+	for _, to := range rapid.SliceOfDistinct(rapid.OneOf(pod, rapid.SampledFrom([]string{"chat-probe", "chat-probe-canary"})), rapid.ID).Draw(t, "issued") {
 		situation.Issued = append(situation.Issued, seentest.Issued{
-			To: to, By: authority.Draw(t, "by"), WithCA: rapid.Bool().Draw(t, "with its CA")})
+			To: to, By: authority.Draw(t, "by"), WithCA: rapid.Bool().Draw(t, "with its CA"),
+			Issuer: issuer.Draw(t, "issuer"), AskedOf: rapid.OneOf(rapid.Just(""), issuer).Draw(t, "asked of")})
+	}
+	if rapid.Bool().Draw(t, "a rotated CA") {
+		situation.CAs = map[string]string{rotated: authority.Draw(t, "its name")}
+	}
+	for _, pod := range rapid.SliceOfDistinct(pod, rapid.ID).Draw(t, "observed") {
+		observed := seentest.Observed{Pod: pod, Serves: rapid.SampledFrom([]string{"", "blue", "green"}).Draw(t, "serves")}
+		if rapid.Bool().Draw(t, "accepts") {
+			observed.Accepts = authority.Draw(t, "canary")
+		} else if rapid.Bool().Draw(t, "refuses") {
+			observed.Refuses = authority.Draw(t, "canary")
+		}
+		situation.Observed = append(situation.Observed, observed)
 	}
 	if situation.Cookie != "" {
 		situation.Verified = rapid.SliceOfDistinct(pod, rapid.ID).Draw(t, "verified")

@@ -83,6 +83,9 @@ func (v view) conditions() []metav1.Condition {
 			"OTP checks the chain of a connecting node, not its name: whoever has a certificate of %s %q, and the cookie, can be a member. Let this issuer serve this cluster alone, or remove tls.issuerRef to have a private CA",
 			ref.Kind, ref.Name)))
 	}
+	if warning, ok := v.expiring(); ok {
+		set(v1alpha1.ConditionCertificateExpiring, warning)
+	}
 	return conditions
 }
 
@@ -127,6 +130,7 @@ func (v view) stalled() (finding, bool) {
 
 // reconciling is what is still on its way.
 func (v view) reconciling(ready finding) (finding, bool) {
+	stale, isStale := v.notServed()
 	switch {
 	case v.outcome.Err != nil:
 		return underway(v1alpha1.ReasonProgressing, fmt.Sprintf("The last pass failed and is tried again: %v.", v.outcome.Err)), true
@@ -135,6 +139,8 @@ func (v view) reconciling(ready finding) (finding, bool) {
 		return underway(hold.Reason, sentence(hold.Message)), true
 	case ready.underway:
 		return ready, true
+	case isStale && stale.underway:
+		return stale, true
 	case v.StatefulSet != nil && v.rollingOut():
 		return underway(v1alpha1.ReasonRollingOut, fmt.Sprintf("%d of %d pods run the latest template.",
 			v.StatefulSet.Status.UpdatedReplicas, v.Replicas())), true
@@ -259,18 +265,21 @@ func (v view) mesh() finding {
 	pods := v.Names.Pods(v.Replicas())
 	var failing []*v1alpha1.NodeStatus
 	for _, pod := range pods {
-		switch node := v.node(pod); {
+		switch node := v.Node(pod); {
 		case node == nil:
 			return underway(v1alpha1.ReasonProgressing, fmt.Sprintf("The probe has not verified pod %s yet.", pod))
 		case !node.Verified():
 			failing = append(failing, node)
 		}
 	}
+	stale, isStale := v.notServed()
 	switch {
 	case len(failing) > 0 && v.starting(failing):
 		return underway(failing[0].Reason, describe(failing))
 	case len(failing) > 0:
 		return bad(failing[0].Reason, describe(failing))
+	case isStale && !stale.underway:
+		return stale
 	case mesh.Components > 1:
 		return bad(v1alpha1.ReasonPartitioned, fmt.Sprintf(
 			"The nodes fall into %d parts, though each of them is verified: %s. The probe joins them again. %s", mesh.Components, v.missing(), v.hindrance()))
@@ -331,7 +340,7 @@ func describe(failing []*v1alpha1.NodeStatus) string {
 func (v view) missing() string {
 	var parts []string
 	for _, pod := range v.Names.Pods(v.Replicas()) {
-		if node := v.node(pod); node != nil && len(node.MissingLinks) > 0 {
+		if node := v.Node(pod); node != nil && len(node.MissingLinks) > 0 {
 			parts = append(parts, fmt.Sprintf("%s is not linked to %s", pod, strings.Join(node.MissingLinks, ", ")))
 		}
 	}
@@ -341,12 +350,12 @@ func (v view) missing() string {
 // oneSided names a link of which one end only reports it; empty when there is none.
 func (v view) oneSided() string {
 	for _, pod := range v.Names.Pods(v.Replicas()) {
-		node := v.node(pod)
+		node := v.Node(pod)
 		if node == nil {
 			continue
 		}
 		for _, other := range node.MissingLinks {
-			peer := v.node(other)
+			peer := v.Node(other)
 			if peer != nil && !slices.Contains(peer.MissingLinks, pod) && len(peer.MissingLinks) < maxMissingLinks {
 				return fmt.Sprintf("%s is linked to %s, and not the other way round", other, pod)
 			}
@@ -362,7 +371,7 @@ const maxMissingLinks = 8
 // hindrance is what the probe says of the first node that it could not have linked.
 func (v view) hindrance() string {
 	for _, pod := range v.Names.Pods(v.Replicas()) {
-		if node := v.node(pod); node != nil && len(node.MissingLinks) > 0 && node.Message != "" {
+		if node := v.Node(pod); node != nil && len(node.MissingLinks) > 0 && node.Message != "" {
 			return sentence(node.Message)
 		}
 	}
@@ -372,7 +381,7 @@ func (v view) hindrance() string {
 // mutualTLS: the probe tried what must be refused, and every node refused it.
 func (v view) mutualTLS() finding {
 	for _, pod := range v.Names.Pods(v.Replicas()) {
-		node := v.node(pod)
+		node := v.Node(pod)
 		switch {
 		case node == nil || node.Refusals == nil || node.Refusals.Incarnation != node.Incarnation:
 			return finding{status: metav1.ConditionUnknown, reason: v1alpha1.ReasonAwaitingProof, underway: true,

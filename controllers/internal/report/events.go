@@ -12,7 +12,7 @@ import (
 // what somebody has to mend.
 func events(had, has []metav1.Condition) []Event {
 	var events []Event
-	for _, condition := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionSharedIssuer} {
+	for _, condition := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionSharedIssuer, v1alpha1.ConditionCertificateExpiring} {
 		before, now := meta.FindStatusCondition(had, condition), meta.FindStatusCondition(has, condition)
 		if now == nil || before != nil && before.Status == now.Status && before.Reason == now.Reason {
 			continue

@@ -56,6 +56,7 @@ type Outcome struct {
 // Describe says how a cluster is, after a plan was made and carried out.
 func Describe(s seen.State, p plan.Plan, outcome Outcome) Report {
 	v := view{State: s, plan: p, outcome: outcome}
+	v.members = v.stored()
 	status := v1alpha1.ErlangClusterStatus{
 		ObservedGeneration: s.Cluster.Generation,
 		Conditions:         v.conditions(),
@@ -63,6 +64,7 @@ func Describe(s seen.State, p plan.Plan, outcome Outcome) Report {
 		Selector:           labels.SelectorFromSet(plan.Selector(s.Names.Cluster, plan.ComponentNode)).String(),
 		Nodes:              fmt.Sprintf("%d/%d", v.verified(), s.Replicas()),
 		Links:              fmt.Sprintf("%d/%d", v.links(), v.expectedLinks()),
+		Members:            v.members,
 	}
 	expiry, known := v.firstExpiry()
 	if known {
@@ -82,27 +84,14 @@ type view struct {
 	seen.State
 	plan    plan.Plan
 	outcome Outcome
-}
-
-// node is the probe's verdict on the node in a pod, or nil when it has none.
-func (v view) node(pod string) *v1alpha1.NodeStatus {
-	if v.Cluster.Status.Mesh == nil {
-		return nil
-	}
-	nodes := v.Cluster.Status.Mesh.Nodes
-	for i := range nodes {
-		if nodes[i].Pod == pod {
-			return &nodes[i]
-		}
-	}
-	return nil
+	members []v1alpha1.MemberStatus
 }
 
 // verified counts the expected nodes that passed every stage.
 func (v view) verified() int32 {
 	count := int32(0)
 	for _, pod := range v.Names.Pods(v.Replicas()) {
-		if node := v.node(pod); node != nil && node.Verified() {
+		if node := v.Node(pod); node != nil && node.Verified() {
 			count++
 		}
 	}
@@ -123,20 +112,11 @@ func (v view) links() int32 {
 	return min(v.Cluster.Status.Mesh.Links, v.expectedLinks())
 }
 
-// firstExpiry is when the first of the members' certificates expires: as served,
-// and where the probe has not seen it, as stored.
+// firstExpiry is when the first of the members' certificates expires.
 func (v view) firstExpiry() (first time.Time, known bool) {
-	for _, pod := range v.Names.Pods(v.Replicas()) {
-		expiry := time.Time{}
-		if node := v.node(pod); node != nil && node.CertificateNotAfter != nil {
-			expiry = node.CertificateNotAfter.Time
-		} else if leaf, ok := v.Leaf(pod); ok {
-			expiry = leaf.Certificate.NotAfter
-		} else {
-			continue
-		}
-		if !known || expiry.Before(first) {
-			first, known = expiry, true
+	for _, e := range v.expiries() {
+		if !known || e.at.Before(first) {
+			first, known = e.at, true
 		}
 	}
 	return first, known
@@ -147,13 +127,13 @@ func (v view) firstExpiry() (first time.Time, known bool) {
 func (v view) joined() []*corev1.Pod {
 	var pods []*corev1.Pod
 	for _, name := range v.Names.Pods(v.Replicas()) {
-		pod, node := v.Pod(name), v.node(name)
+		pod, node := v.Pod(name), v.Node(name)
 		if pod == nil || node == nil || told(pod) || !node.Verified() || v.predates(node, pod) {
 			continue
 		}
 		alone := false
 		for _, other := range node.MissingLinks {
-			if peer := v.node(other); peer != nil && peer.Verified() {
+			if peer := v.Node(other); peer != nil && peer.Verified() {
 				alone = true
 			}
 		}
@@ -183,7 +163,7 @@ func told(pod *corev1.Pod) bool {
 
 // again is when something will be different without anybody telling: the probe's
 // silence becomes too long, or the time left reads otherwise.
-func (v view) again(expiry time.Time, expiryKnown bool) time.Duration {
+func (v view) again(firstExpiry time.Time, expiryKnown bool) time.Duration {
 	var next time.Duration
 	sooner := func(d time.Duration) {
 		if d > 0 && (next == 0 || d < next) {
@@ -193,8 +173,16 @@ func (v view) again(expiry time.Time, expiryKnown bool) time.Duration {
 	if mesh := v.Cluster.Status.Mesh; mesh != nil {
 		sooner(mesh.HeartbeatTime.Add(HeartbeatTimeout).Sub(v.Now) + time.Second)
 	}
+	for _, member := range v.members {
+		if v.unserved(member) {
+			sooner(member.StoredSince.Add(servingTimeout).Sub(v.Now) + time.Second)
+		}
+	}
+	for _, e := range v.expiries() {
+		sooner(e.warning.Sub(v.Now) + time.Second)
+	}
 	if expiryKnown {
-		sooner(untilReadsOtherwise(expiry.Sub(v.Now)))
+		sooner(untilReadsOtherwise(firstExpiry.Sub(v.Now)))
 	}
 	return next
 }

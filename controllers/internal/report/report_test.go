@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/certs/certstest"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/report"
@@ -67,6 +68,15 @@ func whole(replicas int32) *scene {
 }
 
 func (s *scene) node(ordinal int) *v1alpha1.NodeStatus { return &s.Cluster.Status.Mesh.Nodes[ordinal] }
+
+// remember is that the certificates were stored some time ago.
+func (s *scene) remember(ago time.Duration) {
+	told := report.Describe(s.State, s.plan, s.outcome)
+	s.Cluster.Status.Members = told.Status.Members
+	for i := range s.Cluster.Status.Members {
+		s.Cluster.Status.Members[i].StoredSince = metav1.NewTime(s.Now.Add(-ago))
+	}
+}
 
 // describe reports, and holds what is reported against the rules.
 func (s *scene) describe(t failer) report.Report {
@@ -148,6 +158,22 @@ func TestConditions(t *testing.T) {
 				s.node(2).Refusals.Accepted = []v1alpha1.RefusalTrial{v1alpha1.TrialPlaintext, v1alpha1.TrialNoCertificate}
 			},
 			ready: "False MutualTLSNotEnforced", says: []string{"chat-2", "Plaintext, NoCertificate"}},
+		"a node was just given another certificate": {
+			edit: func(s *scene) { s.node(1).CertificateSerial = "17" }, ready: "True MeshVerified",
+			reason: "Reconciling CertificateNotServed", says: nil},
+		"a node has not learned of its certificate": {
+			edit: func(s *scene) {
+				s.node(1).CertificateSerial = "17"
+				s.remember(6 * time.Minute)
+			},
+			ready: "False CertificateNotServed", says: []string{"Pod chat-1", "Secret chat-1-tls", "2026-01-02T11:54:00Z"}},
+		"a node serves what was stored long ago": {
+			edit: func(s *scene) { s.remember(6 * time.Minute) }, ready: "True MeshVerified"},
+		"a CA rotates": {
+			edit: func(s *scene) {
+				s.plan.Holds = []plan.Hold{{Reason: v1alpha1.ReasonRotatingCA, Message: "CA rotation: waiting until chat-1 accepts the new CA"}}
+			},
+			ready: "True MeshVerified", reason: "Reconciling RotatingCA"},
 		"no cookie yet":       {edit: func(s *scene) { delete(s.Secrets, "chat-cookie") }, ready: "False Progressing", reason: "Reconciling Progressing"},
 		"no trust bundle yet": {edit: func(s *scene) { s.Distribution = nil }, ready: "False CertificatesPending", reason: "Reconciling CertificatesPending"},
 		"a certificate was not asked for yet": {
@@ -277,9 +303,99 @@ func TestNumbers(t *testing.T) {
 		ObservedGeneration: 1, Replicas: 3, Nodes: "2/3", Links: "1/3", CertificatesExpire: "28d",
 		Selector: "erlang-operator.dev/cluster=chat,erlang-operator.dev/component=node",
 	}
-	status.Conditions = nil
+	status.Conditions, status.Members = nil, nil
 	if diff := cmp.Diff(want, status); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
+	}
+}
+
+// What is stored is told with the time at which it was first seen, and no other.
+func TestMembers(t *testing.T) {
+	s := whole(2)
+	delete(s.Secrets, "chat-1-tls")
+	first := s.describe(t)
+	leaf, _ := s.Leaf("chat-0")
+	want := []v1alpha1.MemberStatus{{
+		Pod: "chat-0", CertificateSerial: certs.Serial(leaf.Certificate),
+		CertificateNotAfter: metav1.NewTime(certstest.End), StoredSince: metav1.NewTime(seentest.Now),
+	}}
+	if diff := cmp.Diff(want, first.Status.Members); diff != "" {
+		t.Errorf("members (-want +got):\n%s", diff)
+	}
+
+	s.Cluster.Status = first.Status
+	s.Now = s.Now.Add(time.Hour)
+	second := s.describe(t)
+	if diff := cmp.Diff(want, second.Status.Members); diff != "" {
+		t.Errorf("members an hour later (-want +got):\n%s", diff)
+	}
+
+	renewed := certstest.NewAuthority("another").Issue(s.Names.Host("chat-0"))
+	s.Secrets["chat-0-tls"].Data[corev1.TLSCertKey] = certstest.PEM(renewed)
+	s.Cluster.Status = second.Status
+	s.Now = s.Now.Add(time.Hour)
+	want[0].CertificateSerial, want[0].StoredSince = certs.Serial(renewed), metav1.NewTime(s.Now)
+	if diff := cmp.Diff(want, s.describe(t).Status.Members); diff != "" {
+		t.Errorf("members after the certificate was renewed (-want +got):\n%s", diff)
+	}
+}
+
+// A certificate that should have been renewed long ago is told of before it expires,
+// once, and Ready stays: of 30 days, 10 are for renewal, and 3 are worrying.
+func TestExpiring(t *testing.T) {
+	soon := func(left time.Duration, edit func(*scene)) *scene {
+		s := whole(2)
+		s.Now = certstest.End.Add(-left)
+		s.Cluster.Status.Mesh.HeartbeatTime = metav1.NewTime(s.Now)
+		if edit != nil {
+			edit(s)
+		}
+		return s
+	}
+	for name, test := range map[string]struct {
+		scene *scene
+		want  string // the pod; empty for no warning
+	}{
+		"time enough":         {soon(73*time.Hour, nil), ""},
+		"a tenth of it left":  {soon(72*time.Hour, nil), "chat-0"},
+		"renewed, not served": {soon(71*time.Hour, func(s *scene) { s.node(0).CertificateNotAfter = ptr.To(metav1.NewTime(s.Now.Add(500 * time.Hour))) }), "chat-1"},
+		"renewed and served": {soon(71*time.Hour, func(s *scene) {
+			for i := range 2 {
+				s.node(i).CertificateNotAfter = ptr.To(metav1.NewTime(s.Now.Add(500 * time.Hour)))
+			}
+		}), ""},
+		"renewed late on purpose": {soon(71*time.Hour, func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "72h" }), ""},
+		"late even so":            {soon(23*time.Hour, func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "72h" }), "chat-0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			told := test.scene.describe(t)
+			warning := meta.FindStatusCondition(told.Status.Conditions, v1alpha1.ConditionCertificateExpiring)
+			if (warning != nil) != (test.want != "") || warning != nil && !strings.Contains(warning.Message, "pod "+test.want+" serves") {
+				t.Fatalf("warning is %+v, want one of %q", warning, test.want)
+			}
+			if !meta.IsStatusConditionTrue(told.Status.Conditions, v1alpha1.ConditionReady) {
+				t.Error("a warning keeps the cluster from being ready")
+			}
+			test.scene.Cluster.Status.Conditions = told.Status.Conditions
+			if again := test.scene.describe(t); len(again.Events) > 0 {
+				t.Errorf("told again: %+v", again.Events)
+			}
+		})
+	}
+	if s := soon(72*time.Hour+time.Minute, nil); s.describe(t).Again > time.Minute+time.Second {
+		t.Errorf("looks again in %s", s.describe(t).Again)
+	}
+}
+
+// Nothing tells that a node has had its time to serve what is stored.
+func TestLooksAgainWhenANodeShouldServe(t *testing.T) {
+	s := whole(2)
+	s.remember(4 * time.Minute)
+	s.Cluster.Status.Mesh.HeartbeatTime = metav1.NewTime(s.Now)
+	before := s.describe(t).Again
+	s.node(1).CertificateSerial = "17"
+	if again := s.describe(t).Again; again != time.Minute+time.Second || again >= before {
+		t.Errorf("looks again in %s, and in %s without that", again, before)
 	}
 }
 

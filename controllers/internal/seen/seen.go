@@ -137,6 +137,6 @@ func (s State) Leaf(owner string) (certs.Leaf, bool) {
 	if secret == nil {
 		return certs.Leaf{}, false
 	}
-	leaf, err := certs.ParseLeaf(secret.Data[corev1.TLSCertKey], secret.Data["ca.crt"])
+	leaf, err := certs.ParseLeaf(secret.Data[corev1.TLSCertKey], secret.Data[certs.AuthorityKey])
 	return leaf, err == nil
 }

@@ -23,13 +23,27 @@ func Parser() *typed.Parser {
 var parserOnce sync.Once
 var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
-- name: com.github.erlang-operator.erlang-operator.api.v1alpha1.CALifetime
+- name: com.github.erlang-operator.erlang-operator.api.v1alpha1.CASpec
   map:
     fields:
     - name: duration
       type:
         namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.Duration
       default: 87600h
+    - name: rotationID
+      type:
+        scalar: string
+- name: com.github.erlang-operator.erlang-operator.api.v1alpha1.CanaryResult
+  scalar: string
+- name: com.github.erlang-operator.erlang-operator.api.v1alpha1.CanaryStatus
+  map:
+    fields:
+    - name: certificateAuthority
+      type:
+        scalar: string
+    - name: result
+      type:
+        namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.CanaryResult
 - name: com.github.erlang-operator.erlang-operator.api.v1alpha1.CertificateLifetime
   map:
     fields:
@@ -154,6 +168,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: links
       type:
         scalar: string
+    - name: members
+      type:
+        list:
+          elementType:
+            namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.MemberStatus
+          elementRelationship: associative
+          keys:
+          - pod
     - name: mesh
       type:
         namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.MeshStatus
@@ -183,6 +205,21 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+- name: com.github.erlang-operator.erlang-operator.api.v1alpha1.MemberStatus
+  map:
+    fields:
+    - name: certificateNotAfter
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: certificateSerial
+      type:
+        scalar: string
+    - name: pod
+      type:
+        scalar: string
+    - name: storedSince
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.erlang-operator.erlang-operator.api.v1alpha1.MeshStatus
   map:
     fields:
@@ -214,9 +251,18 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.erlang-operator.erlang-operator.api.v1alpha1.NodeStatus
   map:
     fields:
+    - name: canary
+      type:
+        namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.CanaryStatus
+    - name: certificateAuthority
+      type:
+        scalar: string
     - name: certificateNotAfter
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: certificateSerial
+      type:
+        scalar: string
     - name: incarnation
       type:
         scalar: numeric
@@ -298,7 +344,7 @@ var schemaYAML = typed.YAMLObject(`types:
     fields:
     - name: ca
       type:
-        namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.CALifetime
+        namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.CASpec
       default:
         duration: 87600h
     - name: certificate

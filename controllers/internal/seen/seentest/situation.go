@@ -5,6 +5,7 @@ package seentest
 import (
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -35,8 +36,13 @@ var Now = certstest.Start.Add(36 * time.Hour)
 type Situation struct {
 	// AdmissionPolicyMissing from the Kubernetes cluster.
 	AdmissionPolicyMissing bool `json:"admissionPolicyMissing,omitempty"`
-	// CA that cert-manager has made, by its common name.
+	// CA that cert-manager has made, by its common name: the one of the first rotation
+	// of all.
 	CA string `json:"ca,omitempty"`
+	// CAs of rotations: common names by the names of their Secrets.
+	CAs map[string]string `json:"cas,omitempty"`
+	// RequestedCAs are not issued yet.
+	RequestedCAs []string `json:"requestedCAs,omitempty"`
 	// Trust bundle of the nodes: common names of CAs.
 	Trust []string `json:"trust,omitempty"`
 	// Cookie in the cluster's own Secret.
@@ -47,6 +53,8 @@ type Situation struct {
 	RotationID string `json:"rotationID,omitempty"`
 	// Verified are the pods whose nodes the probe has verified with the cookie as it is.
 	Verified []string `json:"verified,omitempty"`
+	// Observed of nodes by the probe.
+	Observed []Observed `json:"observed,omitempty"`
 	// Issued certificates.
 	Issued []Issued `json:"issued,omitempty"`
 	// Requested are the owners of Certificates that are not issued yet.
@@ -71,10 +79,24 @@ type Issued struct {
 	To string `json:"to"`
 	// By is the common name of the CA.
 	By string `json:"by"`
+	// Issuer that it came from; unless set, the one that the spec wants.
+	Issuer string `json:"issuer,omitempty"`
+	// AskedOf is the issuer that the Certificate names by now, if another.
+	AskedOf string `json:"askedOf,omitempty"`
 	// WithCA says that the issuer sends its CA along.
 	WithCA bool `json:"withCA,omitempty"`
 	// NotAfter, unless the usual.
 	NotAfter *metav1.Time `json:"notAfter,omitempty"`
+}
+
+// Observed is what the probe reported of a node's certificates.
+type Observed struct {
+	Pod string `json:"pod"`
+	// Serves a certificate of the CA of that common name.
+	Serves string `json:"serves,omitempty"`
+	// Accepts and Refuses are the common name of the canary's CA.
+	Accepts string `json:"accepts,omitempty"`
+	Refuses string `json:"refuses,omitempty"`
 }
 
 // StatefulSet that is there.
@@ -149,20 +171,25 @@ func (s Situation) addCredentials(state *seen.State) {
 		}
 		state.Secrets[secret.Name] = secret
 	}
-	if len(s.Verified) > 0 {
-		mesh := &v1alpha1.MeshStatus{CookieVersion: state.Secrets[names.CookieSecret()].ResourceVersion}
-		for _, pod := range s.Verified {
-			mesh.Nodes = append(mesh.Nodes, v1alpha1.NodeStatus{Pod: pod, Reason: v1alpha1.ReasonVerified})
-		}
-		state.Cluster.Status.Mesh = mesh
-	}
+	s.addMesh(state)
+	cas := map[string]string{}
+	maps.Copy(cas, s.CAs)
 	if s.CA != "" {
-		ca := certstest.NewAuthority(s.CA).Certificate
-		s.addCertificate(state, names.CA(), certstest.PEM(ca), nil)
+		cas[names.CA("")] = s.CA
+	}
+	for _, name := range slices.Sorted(maps.Keys(cas)) {
+		ca := certstest.NewAuthority(cas[name]).Certificate
+		s.addCertificate(state, name, certstest.PEM(ca), nil)
+		state.Certificates[name].Spec.IsCA = true
+	}
+	for _, name := range s.RequestedCAs {
+		certificate := &certmanager.Certificate{Spec: certmanager.CertificateSpec{IsCA: true}}
+		own(state, certificate, "Certificate", name)
+		state.Certificates[name] = certificate
 	}
 	for _, issued := range s.Issued {
 		host := names.Host(issued.To)
-		if issued.To == names.Probe() {
+		if issued.To == names.Probe() || issued.To == names.Canary() {
 			host = names.ProbeHost()
 		}
 		ca := certstest.NewAuthority(issued.By)
@@ -171,7 +198,18 @@ func (s Situation) addCredentials(state *seen.State) {
 		if issued.WithCA {
 			caCrt = certstest.PEM(ca.Certificate)
 		}
-		s.addCertificate(state, names.Certificate(issued.To), certstest.PEM(leaf), caCrt)
+		name := names.Certificate(issued.To)
+		s.addCertificate(state, name, certstest.PEM(leaf), caCrt)
+		issuer := issuerCalled(state, issued.Issuer)
+		maps.Copy(state.Secrets[name].Annotations, map[string]string{
+			certmanager.IssuerNameAnnotationKey:  issuer.Name,
+			certmanager.IssuerKindAnnotationKey:  issuer.Kind,
+			certmanager.IssuerGroupAnnotationKey: issuer.Group,
+		})
+		if issued.AskedOf != "" {
+			issuer = issuerCalled(state, issued.AskedOf)
+		}
+		state.Certificates[name].Spec.IssuerRef = certmanagermeta.IssuerReference{Name: issuer.Name, Kind: issuer.Kind, Group: issuer.Group}
 	}
 	for _, owner := range s.Requested {
 		certificate := &certmanager.Certificate{}
@@ -187,6 +225,53 @@ func (s Situation) addCredentials(state *seen.State) {
 			certs.TrustKey: trust.PEM(), certs.OptionsKey: certs.Options(),
 		}}
 		own(state, state.Distribution, "ConfigMap", names.Distribution())
+	}
+}
+
+// issuerCalled is the issuer of that name: the wanted one, one of ours, or else one
+// for all namespaces.
+func issuerCalled(state *seen.State, name string) v1alpha1.IssuerReference {
+	wanted := state.WantedIssuer()
+	switch {
+	case name == "" || name == wanted.Name:
+		return wanted
+	case strings.HasPrefix(name, state.Names.CA("")):
+		return certs.PrivateIssuer(name)
+	}
+	return v1alpha1.IssuerReference{Name: name, Kind: certmanager.ClusterIssuerKind, Group: certmanager.SchemeGroupVersion.Group}
+}
+
+// addMesh adds the probe's report.
+func (s Situation) addMesh(state *seen.State) {
+	if len(s.Verified)+len(s.Observed) == 0 {
+		return
+	}
+	mesh := &v1alpha1.MeshStatus{}
+	state.Cluster.Status.Mesh = mesh
+	if secret := state.Secrets[state.Names.CookieSecret()]; secret != nil {
+		mesh.CookieVersion = secret.ResourceVersion
+	}
+	for _, pod := range s.Verified {
+		mesh.Nodes = append(mesh.Nodes, v1alpha1.NodeStatus{Pod: pod, Reason: v1alpha1.ReasonVerified})
+	}
+	for _, observed := range s.Observed {
+		node := state.Node(observed.Pod)
+		if node == nil {
+			mesh.Nodes = append(mesh.Nodes, v1alpha1.NodeStatus{Pod: observed.Pod, Reason: v1alpha1.ReasonVerified})
+			node = &mesh.Nodes[len(mesh.Nodes)-1]
+		}
+		if observed.Serves != "" {
+			ca := certstest.NewAuthority(observed.Serves)
+			node.CertificateSerial = certs.Serial(ca.Issue(state.Names.Host(observed.Pod)))
+			node.CertificateAuthority = certs.Identity(ca.Certificate)
+		}
+		if canary := observed.Accepts + observed.Refuses; canary != "" {
+			node.Canary = &v1alpha1.CanaryStatus{
+				CertificateAuthority: certs.Identity(certstest.NewAuthority(canary).Certificate), Result: v1alpha1.CanaryRefused}
+			if observed.Accepts != "" {
+				node.Canary.Result = v1alpha1.CanaryAccepted
+			}
+		}
 	}
 }
 

@@ -28,6 +28,9 @@ type ErlangClusterStatusApplyConfiguration struct {
 	// certificatesExpire is the time left, coarsely, until the first of the served
 	// certificates expires, such as 29d.
 	CertificatesExpire *string `json:"certificatesExpire,omitempty"`
+	// members is the certificate that is stored for each node. The probe holds against
+	// it what the node serves.
+	Members []MemberStatusApplyConfiguration `json:"members,omitempty"`
 	// mesh is what the probe observed.
 	Mesh *MeshStatusApplyConfiguration `json:"mesh,omitempty"`
 }
@@ -96,6 +99,19 @@ func (b *ErlangClusterStatusApplyConfiguration) WithLinks(value string) *ErlangC
 // If called multiple times, the CertificatesExpire field is set to the value of the last call.
 func (b *ErlangClusterStatusApplyConfiguration) WithCertificatesExpire(value string) *ErlangClusterStatusApplyConfiguration {
 	b.CertificatesExpire = &value
+	return b
+}
+
+// WithMembers adds the given value to the Members field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Members field.
+func (b *ErlangClusterStatusApplyConfiguration) WithMembers(values ...*MemberStatusApplyConfiguration) *ErlangClusterStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithMembers")
+		}
+		b.Members = append(b.Members, *values[i])
+	}
 	return b
 }
 

@@ -38,6 +38,15 @@ type NodeStatusApplyConfiguration struct {
 	MissingLinks []string `json:"missingLinks,omitempty"`
 	// certificateNotAfter is when the certificate that the node serves expires.
 	CertificateNotAfter *v1.Time `json:"certificateNotAfter,omitempty"`
+	// certificateSerial is the serial number of the certificate that the node serves, in
+	// hexadecimal.
+	CertificateSerial *string `json:"certificateSerial,omitempty"`
+	// certificateAuthority is the CA that signed the certificate that the node serves:
+	// the first 8 bytes of the SHA-256 of its public key, in hexadecimal.
+	CertificateAuthority *string `json:"certificateAuthority,omitempty"`
+	// canary is what came of showing the node a certificate of another CA than its own.
+	// It is tried only while the CA changes.
+	Canary *CanaryStatusApplyConfiguration `json:"canary,omitempty"`
 	// refusals is what came of trying what must fail.
 	Refusals *RefusalStatusApplyConfiguration `json:"refusals,omitempty"`
 }
@@ -143,6 +152,30 @@ func (b *NodeStatusApplyConfiguration) WithMissingLinks(values ...string) *NodeS
 // If called multiple times, the CertificateNotAfter field is set to the value of the last call.
 func (b *NodeStatusApplyConfiguration) WithCertificateNotAfter(value v1.Time) *NodeStatusApplyConfiguration {
 	b.CertificateNotAfter = &value
+	return b
+}
+
+// WithCertificateSerial sets the CertificateSerial field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the CertificateSerial field is set to the value of the last call.
+func (b *NodeStatusApplyConfiguration) WithCertificateSerial(value string) *NodeStatusApplyConfiguration {
+	b.CertificateSerial = &value
+	return b
+}
+
+// WithCertificateAuthority sets the CertificateAuthority field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the CertificateAuthority field is set to the value of the last call.
+func (b *NodeStatusApplyConfiguration) WithCertificateAuthority(value string) *NodeStatusApplyConfiguration {
+	b.CertificateAuthority = &value
+	return b
+}
+
+// WithCanary sets the Canary field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Canary field is set to the value of the last call.
+func (b *NodeStatusApplyConfiguration) WithCanary(value *CanaryStatusApplyConfiguration) *NodeStatusApplyConfiguration {
+	b.Canary = value
 	return b
 }
 

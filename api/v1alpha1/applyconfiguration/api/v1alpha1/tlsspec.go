@@ -11,12 +11,14 @@ type TLSSpecApplyConfiguration struct {
 	// nodes. Default: a private CA for this cluster, made with cert-manager. OTP
 	// checks the chain of a connecting node and not its name, so whoever holds a
 	// certificate of this issuer, and the cookie, can join: prefer the default, or an
-	// issuer that serves this cluster alone.
+	// issuer that serves this cluster alone. When it changes, the nodes go over to the
+	// other issuer's certificates without a restart.
 	IssuerRef *IssuerReferenceApplyConfiguration `json:"issuerRef,omitempty"`
 	// certificate is the lifetime of each node's certificate.
 	Certificate *CertificateLifetimeApplyConfiguration `json:"certificate,omitempty"`
-	// ca is the lifetime of the private CA. Unused with issuerRef.
-	CA *CALifetimeApplyConfiguration `json:"ca,omitempty"`
+	// ca is the private CA: how long it lives, and when it is replaced. Unused with
+	// issuerRef.
+	CA *CASpecApplyConfiguration `json:"ca,omitempty"`
 }
 
 // TLSSpecApplyConfiguration constructs a declarative configuration of the TLSSpec type for use with
@@ -44,7 +46,7 @@ func (b *TLSSpecApplyConfiguration) WithCertificate(value *CertificateLifetimeAp
 // WithCA sets the CA field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the CA field is set to the value of the last call.
-func (b *TLSSpecApplyConfiguration) WithCA(value *CALifetimeApplyConfiguration) *TLSSpecApplyConfiguration {
+func (b *TLSSpecApplyConfiguration) WithCA(value *CASpecApplyConfiguration) *TLSSpecApplyConfiguration {
 	b.CA = value
 	return b
 }

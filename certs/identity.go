@@ -1,0 +1,34 @@
+package certs
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+)
+
+// Identity is what a CA is called in a status: the first 8 bytes of the SHA-256 of
+// its public key. A CA that is renewed keeps its key, and so its identity.
+func Identity(ca *x509.Certificate) string {
+	digest := sha256.Sum256(ca.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(digest[:8])
+}
+
+// Serial is the serial number of a certificate as a status has it.
+func Serial(certificate *x509.Certificate) string {
+	return certificate.SerialNumber.Text(16)
+}
+
+// Signer is the CA that signed a leaf, if the leaf brought it along or the trust has
+// it; nil otherwise.
+func (l Leaf) Signer(trust Trust) *x509.Certificate {
+	return Trust{}.With(l.Above...).Union(trust).Signer(l.Certificate)
+}
+
+// Identities of all the CAs of the trust.
+func (t Trust) Identities() []string {
+	identities := make([]string, 0, len(t.cas))
+	for _, ca := range t.cas {
+		identities = append(identities, Identity(ca))
+	}
+	return identities
+}

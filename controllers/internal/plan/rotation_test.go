@@ -1,0 +1,209 @@
+package plan_test
+
+import (
+	"slices"
+	"testing"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	corev1 "k8s.io/api/core/v1"
+	"pgregory.net/rapid"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen/seentest"
+)
+
+// drawRotation makes a cluster whose CA changes, as far along as chance has it: nearer
+// to what may happen than drawState, so that every step is taken often.
+func drawRotation(t *rapid.T) seen.State {
+	cluster := seentest.MustCluster(`
+metadata: {name: chat, namespace: shop}
+spec:
+  replicas: 2
+  tls: {ca: {rotationID: "2026-11"}}
+  template: {spec: {containers: [{name: chat, image: "example.com/chat:1"}]}}
+`)
+	mostly := func(usual, other, what string) string {
+		if rapid.IntRange(0, 9).Draw(t, what) == 0 {
+			return other
+		}
+		return usual
+	}
+	cas := map[string]string{"chat-ca": "blue", rotated: "green"}
+	after := rapid.Bool().Draw(t, "after the switch")
+	named := map[bool]string{false: "chat-ca", true: rotated}
+	situation := seentest.Situation{
+		CAs: cas, Cookie: "TheCookieOfTheCluster", StatefulSet: &seentest.StatefulSet{Replicas: 2},
+		Trust: rapid.SampledFrom([][]string{{"blue"}, {"blue", "green"}, {"green"}}).Draw(t, "trust"),
+	}
+	for _, owner := range []string{"chat-probe", "chat-0", "chat-1"} {
+		issuer := mostly(named[after], "chat-ca", "issuer of "+owner)
+		situation.Issued = append(situation.Issued, seentest.Issued{
+			To: owner, By: cas[issuer], Issuer: issuer, AskedOf: mostly(named[after], rotated, "asked for "+owner)})
+		if owner == "chat-probe" {
+			continue
+		}
+		situation.Pods = append(situation.Pods, seentest.Pod{Name: owner})
+		observed := seentest.Observed{Pod: owner, Serves: mostly(cas[issuer], "", owner+" serves")}
+		canary := mostly(cas[named[!after]], "red", "canary of "+owner)
+		if mostly("accepts", "refuses", "result of "+owner) == "accepts" != after {
+			observed.Accepts = canary
+		} else {
+			observed.Refuses = canary
+		}
+		situation.Observed = append(situation.Observed, observed)
+	}
+	canary := mostly(named[!after], named[after], "canary")
+	situation.Issued = append(situation.Issued, seentest.Issued{To: "chat-probe-canary", By: cas[canary], Issuer: canary})
+	return situation.Seen(cluster)
+}
+
+// steps counts what a property has seen happen: one that never saw it proves nothing.
+type steps map[string]int
+
+func (s steps) demand(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if s[name] == 0 {
+			t.Errorf("never seen: %s", name)
+		}
+	}
+}
+
+// named is the issuer that all the leafs of a plan name.
+func named(t failer, s seen.State, p plan.Plan) v1alpha1.IssuerReference {
+	t.Helper()
+	var issuer v1alpha1.IssuerReference
+	for _, certificate := range certificatesOf(t, p) {
+		if certificate.Spec.IsCA || certificate.Name == s.Names.Certificate(s.Names.Canary()) {
+			continue
+		}
+		ref := certificate.Spec.IssuerRef
+		this := v1alpha1.IssuerReference{Name: ref.Name, Kind: ref.Kind, Group: ref.Group}
+		if issuer != (v1alpha1.IssuerReference{}) && issuer != this {
+			t.Fatalf("the leafs are of two issuers: %v and %v", issuer, this)
+		}
+		issuer = this
+	}
+	return issuer
+}
+
+func certificatesOf(t failer, p plan.Plan) []certmanager.Certificate {
+	t.Helper()
+	var all []certmanager.Certificate
+	for _, configuration := range p.Apply {
+		if *configuration.GetKind() == "Certificate" {
+			var certificate certmanager.Certificate
+			convert(t, configuration, &certificate)
+			all = append(all, certificate)
+		}
+	}
+	return all
+}
+
+// trustOf is the trust bundle of a plan; that of now when it has none.
+func trustOf(t failer, s seen.State, p plan.Plan) certs.Trust {
+	t.Helper()
+	for _, configuration := range p.Apply {
+		if *configuration.GetKind() != "ConfigMap" {
+			continue
+		}
+		var applied corev1.ConfigMap
+		convert(t, configuration, &applied)
+		trust, err := certs.ParseTrust([]byte(applied.Data[certs.TrustKey]))
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		return trust
+	}
+	return s.Trust()
+}
+
+func checkRotation(t *rapid.T, s seen.State, happened steps) {
+	p := plan.Make(s, operator, freshCookie)
+	wanted, signing, issuer := s.WantedIssuer(), s.SigningIssuer(), named(t, s, p)
+	trust := trustOf(t, s, p)
+
+	// Leafs change their issuer when every node accepts that, and to no other.
+	if issuer != signing {
+		happened["switched"]++
+		if issuer != wanted {
+			t.Fatalf("the leafs change to %v, and %v is wanted", issuer, wanted)
+		}
+		canary, ok := s.Leaf(s.Names.Canary())
+		if !ok || s.Trust().Signer(canary.Certificate) == nil {
+			t.Fatal("the leafs change, and the nodes were not given the CA")
+		}
+		for _, pod := range s.Running() {
+			node := s.Node(pod)
+			if node == nil || node.Canary == nil || node.Canary.Result != v1alpha1.CanaryAccepted ||
+				node.Canary.CertificateAuthority != certs.Identity(s.Trust().Signer(canary.Certificate)) {
+				t.Fatalf("the leafs change, and %s was not seen to accept that", pod)
+			}
+		}
+	}
+
+	// Whatever becomes of the nodes then, they do not change back.
+	later := copied(s)
+	for _, certificate := range certificatesOf(t, p) {
+		later.Certificates[certificate.Name] = &certificate
+	}
+	later.Cluster.Status.Mesh = nil
+	if next := named(t, later, plan.Make(later, operator, freshCookie)); next != issuer {
+		t.Fatalf("the leafs changed to %v, and then to %v", issuer, next)
+	}
+
+	// Trust is lost in what no certificate rests on, stored or served.
+	if !trust.Covers(s.Trust()) {
+		happened["shrunk"]++
+		if issuer != wanted {
+			t.Fatal("trust shrinks before the leafs are of the wanted issuer")
+		}
+		for _, owner := range s.LeafOwners() {
+			if leaf, ok := s.Leaf(owner); ok && trust.Signer(leaf.Certificate) == nil {
+				t.Fatalf("trust shrinks, and the certificate of %s rests on what is gone", owner)
+			}
+		}
+		for _, pod := range s.Running() {
+			if !s.ServesStored(pod) {
+				t.Fatalf("trust shrinks, and %s was not seen to serve what is stored", pod)
+			}
+		}
+	}
+
+	// A private CA goes when nobody trusts it, as far as it can be told.
+	for _, object := range p.Delete {
+		certificate, ok := object.(*certmanager.Certificate)
+		if !ok || !certificate.Spec.IsCA {
+			continue
+		}
+		happened["gone"]++
+		if issuer == certs.PrivateIssuer(certificate.Name) {
+			t.Fatalf("the CA %s goes, and signs", certificate.Name)
+		}
+		for _, identity := range s.PrivateCA(certificate.Name).Identities() {
+			if slices.Contains(trust.Identities(), identity) && !slices.Contains(s.CAOf(wanted).Identities(), identity) {
+				t.Fatalf("the CA %s goes, and is trusted", certificate.Name)
+			}
+			for _, pod := range s.Running() {
+				node := s.Node(pod)
+				if node == nil || node.Canary == nil || node.Canary.Result != v1alpha1.CanaryRefused || node.Canary.CertificateAuthority != identity {
+					t.Fatalf("the CA %s goes, and %s was not seen to refuse it", certificate.Name, pod)
+				}
+			}
+		}
+	}
+}
+
+func TestRotationIsSafe(t *testing.T) {
+	happened := steps{}
+	rapid.Check(t, func(t *rapid.T) { checkRotation(t, drawRotation(t), happened) })
+	happened.demand(t, "switched", "shrunk", "gone")
+}
+
+// In situations that nobody has thought of, too.
+func TestRotationIsSafeInAnySituation(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) { checkRotation(t, drawState(t), steps{}) })
+}
