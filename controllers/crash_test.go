@@ -94,6 +94,9 @@ func TestFaultAtEveryWrite(t *testing.T) {
 			}
 			for write := 1; write <= writes; write++ {
 				for what, fault := range map[string]error{"crash": errCrashed, "lost answer": context.DeadlineExceeded} {
+					if what == "lost answer" && name != "creation" {
+						continue // to the API server it is a crash; the manager only remembers more
+					}
 					t.Run(fmt.Sprintf("%s at %d", what, write), func(t *testing.T) {
 						w := start.copied()
 						cookie := ""
