@@ -100,6 +100,9 @@ const (
 	ReasonCookieSecretNotFound = "CookieSecretNotFound"
 	// ReasonCookieInvalid: the Secret of cookie.secretKeyRef holds no usable cookie.
 	ReasonCookieInvalid = "CookieInvalid"
+	// ReasonCookieLost: the Secret with the generated cookie is gone, while nodes run
+	// with that cookie.
+	ReasonCookieLost = "CookieLost"
 	// ReasonRotatingCookie: the nodes change to another cookie, one by one.
 	ReasonRotatingCookie = "RotatingCookie"
 	// ReasonRotatingCA: the nodes go over to the certificates of another CA, step by

@@ -81,6 +81,46 @@ func cookieOf(t *testing.T, namespace string) string {
 	return string(get(t, &corev1.Secret{ObjectMeta: named(namespace, "chat-cookie")}).Data["cookie"])
 }
 
+// No other cookie is made while nodes run with the one that was lost.
+func TestLostCookie(t *testing.T) {
+	namespace := newNamespace(t)
+	startManager(t)
+	create(t, object(t, namespace, minimal))
+	awaitRecovery(t, namespace)
+	startPods(t, awaitStatefulSet(t, namespace, 3), 0, 3)
+	cookie := cookieOf(t, namespace)
+	lose := func() {
+		t.Helper()
+		if err := admin.Delete(t.Context(), &corev1.Secret{ObjectMeta: named(namespace, "chat-cookie")}); err != nil {
+			t.Fatal(err)
+		}
+		awaitStalled(t, namespace, v1alpha1.ReasonCookieLost, "3 pods run with that cookie", "cookie.secretKeyRef", "scale to 0")
+	}
+
+	lose()
+	create(t, &corev1.Secret{ObjectMeta: named(namespace, "backup"), StringData: map[string]string{"cookie": cookie}})
+	apply(t, merged(t, object(t, namespace, minimal), `spec: {cookie: {secretKeyRef: {name: backup}}}`))
+	awaitCondition(t, namespace, v1alpha1.ConditionCredentialsReady, metav1.ConditionTrue, v1alpha1.ReasonCertificatesIssued)
+	if cookieOf(t, namespace) != cookie {
+		t.Error("the cookie that came back is another one")
+	}
+	apply(t, object(t, namespace, minimal))
+
+	lose()
+	scale(t, namespace, 0)
+	awaitStatefulSet(t, namespace, 0)
+	for ordinal := range 3 {
+		pod := &corev1.Pod{ObjectMeta: named(namespace, fmt.Sprintf("chat-%d", ordinal))}
+		if err := admin.Delete(t.Context(), pod, client.GracePeriodSeconds(0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	awaitCondition(t, namespace, v1alpha1.ConditionCredentialsReady, metav1.ConditionTrue, v1alpha1.ReasonCertificatesIssued)
+	if now := cookieOf(t, namespace); now == cookie || now == "" {
+		t.Error("no other cookie was made")
+	}
+}
+
 // expectNoWordOf: a secret is in no log, event, status or ConfigMap.
 func expectNoWordOf(t *testing.T, namespace, secret string) {
 	t.Helper()

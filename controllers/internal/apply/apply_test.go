@@ -90,7 +90,7 @@ func (w *world) state(t *testing.T, owned ...client.Object) seen.State {
 	t.Helper()
 	state := seentest.Situation{}.Seen(cluster())
 	for _, object := range owned {
-		if err := w.Client.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
+		if err := w.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
 			t.Fatal(err)
 		}
 		object.GetObjectKind().SetGroupVersionKind(gvkOf(object))
@@ -228,7 +228,7 @@ func TestWhatWasAppliedIsRemembered(t *testing.T) {
 	}
 	expect("after somebody changed it", do("one", theConfigMap()), applied)
 	expect("mended", do("one", theConfigMap()))
-	if err := w.Client.Delete(t.Context(), theConfigMap()); err != nil {
+	if err := w.Delete(t.Context(), theConfigMap()); err != nil {
 		t.Fatal(err)
 	}
 	expect("after somebody deleted it", do("one"), applied)

@@ -36,12 +36,17 @@ func cookie(p *Plan, s seen.State, fresh string) {
 		wanted = imported
 	}
 	secret := s.Secrets[s.Names.CookieSecret()]
-	if secret == nil {
-		p.Create = append(p.Create, cookieSecret(s, map[string][]byte{certs.CookieKey: wanted}))
-		return
-	}
 	pod, unproven := s.Unproven()
 	switch {
+	case s.Cookie() == nil && imported == nil && len(s.Pods) > 0:
+		// Nodes with a new cookie could not join those with the lost one.
+		p.problem(v1alpha1.ReasonCookieLost, fmt.Sprintf(
+			"Secret %s/%s, or the cookie in it, is gone, and %d pods run with that cookie. Put it (from a backup, or ERLANG_COOKIE of a pod, unless the cookie was rotated since that pod started) into a Secret of your own and name that in cookie.secretKeyRef, or scale to 0 to have another one made",
+			s.Names.Namespace, s.Names.CookieSecret(), len(s.Pods)))
+	case secret == nil:
+		p.Create = append(p.Create, cookieSecret(s, map[string][]byte{certs.CookieKey: wanted}))
+	case s.Cookie() == nil:
+		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, map[string][]byte{certs.CookieKey: wanted})))
 	case s.RotatingCookie() && unproven:
 		p.hold(v1alpha1.ReasonRotatingCookie, fmt.Sprintf("the nodes change to another cookie: waiting until %s is verified with it", pod))
 	case s.RotatingCookie():

@@ -29,7 +29,7 @@ func members(p *Plan, s seen.State, _ Operator) {
 			"the MutatingAdmissionPolicy and -Binding erlang-operator-member-identity, which give each pod its own certificate, are not installed. Install the operator again (config/default), on Kubernetes 1.36 or later")
 		return
 	}
-	if s.Cookie() == nil || s.Trust().Empty() {
+	if s.StatefulSet == nil && (s.Cookie() == nil || s.Trust().Empty()) {
 		p.hold(v1alpha1.ReasonProgressing, "waiting for the cookie and the trust bundle, before nodes are started")
 		return
 	}
@@ -107,7 +107,7 @@ func startable(s seen.State) int32 {
 	for ordinal := range s.Replicas() {
 		pod := s.Names.Pod(ordinal)
 		leaf, ok := s.Leaf(pod)
-		good := ok && leaf.Judge(s.Names.Host(pod), s.Trust(), s.Now) == nil
+		good := s.Cookie() != nil && ok && leaf.Judge(s.Names.Host(pod), s.Trust(), s.Now) == nil
 		if !good && ordinal >= running {
 			return ordinal
 		}
