@@ -80,7 +80,9 @@ func (m *manager) stop(t *testing.T) {
 func (m *manager) kill(t *testing.T) {
 	t.Helper()
 	_ = m.command.Process.Kill()
-	<-m.ended
+	if err := <-m.ended; err == nil {
+		t.Error("the manager ended well, before it was killed")
+	}
 	m.ended = nil
 }
 
