@@ -8,7 +8,7 @@ SHELL := /bin/bash -o pipefail
 IMG ?= erlang-operator/erlang-operator:dev
 
 TOOL       := go tool -modfile=$(CURDIR)/hack/tools/go.mod
-LINT       := go tool -modfile=$(CURDIR)/hack/lint/go.mod golangci-lint run --build-tags=erlang,e2e
+LINT       := go tool -modfile=$(CURDIR)/hack/lint/go.mod golangci-lint run --allow-parallel-runners --build-tags=erlang,e2e
 CLUSTER    := go run -C hack ./cluster
 IMAGE      := go run -C hack ./image
 LOCAL      := KUBECONFIG=$(CURDIR)/.cluster/kubeconfig
