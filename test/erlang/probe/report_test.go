@@ -236,7 +236,7 @@ func (k *kubernetes) create() certs.Names {
 		Rules: []rbacv1.PolicyRule{
 			allow(v1alpha1.Group, "erlangclusters", []string{"get", "list", "watch"}, "chat"),
 			allow(v1alpha1.Group, "erlangclusters/status", []string{"patch"}, "chat"),
-			allow("", "secrets", []string{"get", "list", "watch"}, names.CookieSecret(), names.Certificate(names.Probe())),
+			allow("", "secrets", []string{"get", "list", "watch"}, names.CookieSecret(), names.Certificate(names.Probe()), names.Certificate(names.Canary())),
 			allow("", "configmaps", []string{"get", "list", "watch"}, names.Distribution()),
 		},
 	})
