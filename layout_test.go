@@ -36,15 +36,16 @@ var rooms = []room{
 	{path: "erldist", foreign: []string{}},
 	{path: "probe", knows: []string{"api", "certs", "erldist"}},
 	{path: "controllers", knows: []string{"api", "certs",
-		"controllers/internal/seen", "controllers/internal/observe", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/report"}},
+		"controllers/internal/seen", "controllers/internal/observe", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/report", "controllers/internal/sign"}},
 	{path: "controllers/internal/seen", knows: []string{"api", "certs"}, pure: true},
 	{path: "controllers/internal/seen/seentest", knows: []string{"api", "certs", "certs/certstest", "controllers/internal/seen"}},
 	{path: "controllers/internal/plan", knows: []string{"api", "certs", "controllers/internal/seen"}, pure: true},
 	{path: "controllers/internal/report", knows: []string{"api", "certs", "controllers/internal/seen", "controllers/internal/plan"}, pure: true},
+	{path: "controllers/internal/sign", knows: []string{"api", "certs"}, pure: true},
 	{path: "controllers/internal/observe", knows: []string{"api", "certs", "controllers/internal/seen", "controllers/internal/plan"}},
 	{path: "controllers/internal/apply", knows: []string{"api", "certs", "controllers/internal/seen", "controllers/internal/plan"}},
 	{path: "cmd/erlang-operator", knows: []string{"api", "certs", "erldist", "probe", "controllers",
-		"controllers/internal/seen", "controllers/internal/observe", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/report"}},
+		"controllers/internal/seen", "controllers/internal/observe", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/report", "controllers/internal/sign"}},
 	{path: "cmd/kubectl-erlang", knows: []string{"api", "certs", "erldist", "probe"}},
 }
 

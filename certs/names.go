@@ -96,6 +96,10 @@ func (n Names) CA(rotationID string) string {
 	return n.Cluster + "-ca-" + hex.EncodeToString(digest[:4])
 }
 
+// Intermediate is the CA that signs the certificates that the kubelets ask for: its
+// Certificate and its Secret.
+func (n Names) Intermediate() string { return n.Cluster + "-intermediate" }
+
 // Distribution is the ConfigMap that holds the trust bundle and the TLS options.
 func (n Names) Distribution() string { return n.Cluster + "-distribution" }
 

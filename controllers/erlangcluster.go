@@ -38,6 +38,8 @@ type Reconciler struct {
 	Client   client.Client
 	Recorder events.EventRecorder
 	Operator plan.Operator
+	// PodCertificates: this Kubernetes has PodCertificateRequests, and a Signer runs.
+	PodCertificates bool
 
 	observer *observe.Observer
 	applier  *apply.Applier

@@ -6,6 +6,7 @@ import (
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
@@ -43,8 +44,9 @@ func AddToScheme(scheme *runtime.Scheme) error {
 	return nil
 }
 
-// CacheOptions keep in memory what carries a cluster's label, without private keys.
-func CacheOptions() (cache.Options, error) {
+// CacheOptions keep in memory what carries a cluster's label, without private keys,
+// and the kubelets' requests to our signer, where Kubernetes has them.
+func CacheOptions(podCertificates bool) (cache.Options, error) {
 	labelled, err := labels.NewRequirement(plan.LabelCluster, selection.Exists, nil)
 	if err != nil {
 		return cache.Options{}, err
@@ -58,6 +60,10 @@ func CacheOptions() (cache.Options, error) {
 			&admissionv1.MutatingAdmissionPolicy{}:        policy,
 			&admissionv1.MutatingAdmissionPolicyBinding{}: policy,
 		},
+	}
+	if podCertificates {
+		options.ByObject[&certificatesv1.PodCertificateRequest{}] = cache.ByObject{
+			Field: fields.OneTermEqualSelector("spec.signerName", certs.SignerName)}
 	}
 	for _, kind := range observe.OwnedKinds() {
 		switch kind.(type) {
@@ -111,6 +117,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	}
 	r.observer = &observe.Observer{
 		Cached: r.Client, Secrets: secrets, Live: mgr.GetAPIReader(), Domain: r.Operator.Domain, Clock: clock.RealClock{},
+		PodCertificatesServed: r.PodCertificates,
 	}
 	r.applier = &apply.Applier{Client: r.Client, Live: mgr.GetAPIReader()}
 

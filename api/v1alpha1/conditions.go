@@ -115,6 +115,12 @@ const (
 	ReasonIssuerNotFound = "IssuerNotFound"
 	// ReasonIssuerNotReady: the issuer says that it cannot sign.
 	ReasonIssuerNotReady = "IssuerNotReady"
+	// ReasonIssuerGivesNoCA: tls.delivery PodCertificate needs an intermediate CA, and
+	// the issuer gave something else, or may not give one.
+	ReasonIssuerGivesNoCA = "IssuerGivesNoCA"
+	// ReasonPodCertificatesMissing: tls.delivery PodCertificate needs an API that this
+	// Kubernetes does not have.
+	ReasonPodCertificatesMissing = "PodCertificatesMissing"
 	// ReasonCertificatesPending: certificates are being issued.
 	ReasonCertificatesPending = "CertificatesPending"
 	// ReasonCertificatesIssued: every certificate is there and good.

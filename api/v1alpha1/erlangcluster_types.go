@@ -103,7 +103,7 @@ type ErlangClusterSpec struct {
 
 	// tls is how the nodes prove who they are.
 	// +optional
-	// +default={"certificate":{"duration":"720h","renewBefore":"240h"},"ca":{"duration":"87600h"}}
+	// +default={"certificate":{"duration":"720h","renewBefore":"240h"},"ca":{"duration":"87600h"},"delivery":"Secret"}
 	TLS TLSSpec `json:"tls,omitempty"`
 
 	// networkPolicy: Managed makes a NetworkPolicy that closes the distribution
@@ -238,7 +238,31 @@ type TLSSpec struct {
 	// +optional
 	// +default={"duration":"87600h"}
 	CA CASpec `json:"ca,omitempty"`
+
+	// delivery is how a node comes by its key and certificate. Secret: cert-manager
+	// makes the key, and the kubelet takes it to the pod from a Secret of the pod's
+	// own. PodCertificate: the kubelet makes the key, which never leaves the machine,
+	// and the operator signs with an intermediate CA that the issuer has signed; it
+	// needs Kubernetes 1.37 or later, and an issuer that signs CAs. A certificate then
+	// lives for certificate.duration, at most 91 days, and the kubelet renews it after
+	// two thirds of that, whatever certificate.renewBefore says. A change restarts the
+	// nodes, one at a time.
+	// +optional
+	// +kubebuilder:default=Secret
+	Delivery CertificateDelivery `json:"delivery,omitempty"`
 }
+
+// CertificateDelivery is how a node comes by its key and certificate.
+//
+// +kubebuilder:validation:Enum=Secret;PodCertificate
+type CertificateDelivery string
+
+const (
+	// DeliverySecret mounts a Secret that cert-manager fills.
+	DeliverySecret CertificateDelivery = "Secret"
+	// DeliveryPodCertificate has the kubelet ask the operator's signer.
+	DeliveryPodCertificate CertificateDelivery = "PodCertificate"
+)
 
 // IssuerReference names a cert-manager issuer.
 type IssuerReference struct {

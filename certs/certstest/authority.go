@@ -42,10 +42,11 @@ func NewAuthority(name string) Authority {
 	return Authority{Certificate: certificate, key: key}
 }
 
-// Below makes an authority that this one has signed: an intermediate.
-func (a Authority) Below(name string) Authority {
+// Below makes an authority that this one has signed, an intermediate, with what the
+// edits change.
+func (a Authority) Below(name string, edits ...func(*x509.Certificate)) Authority {
 	key := keyOf("authority " + name)
-	certificate := sign(&x509.Certificate{
+	template := &x509.Certificate{
 		SerialNumber:          serialOf(a.Certificate.Subject.CommonName + " signs " + name),
 		Subject:               pkix.Name{CommonName: name},
 		NotBefore:             Start,
@@ -53,13 +54,22 @@ func (a Authority) Below(name string) Authority {
 		KeyUsage:              x509.KeyUsageCertSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
-	}, a.Certificate, key.Public(), a.key)
+	}
+	for _, edit := range edits {
+		edit(template)
+	}
+	certificate := sign(template, a.Certificate, key.Public(), a.key)
 	return Authority{Certificate: certificate, key: key}
 }
 
 // Issue makes a certificate as a node needs one for a host, with what the edits
 // change.
 func (a Authority) Issue(host string, edits ...func(*x509.Certificate)) *x509.Certificate {
+	return a.IssueTo(host, keyOf("host "+host).Public(), edits...)
+}
+
+// IssueTo is Issue for somebody's key.
+func (a Authority) IssueTo(host string, key any, edits ...func(*x509.Certificate)) *x509.Certificate {
 	template := &x509.Certificate{
 		SerialNumber: serialOf(a.Certificate.Subject.CommonName + " issues " + host),
 		Subject:      pkix.Name{CommonName: "node"},
@@ -72,7 +82,7 @@ func (a Authority) Issue(host string, edits ...func(*x509.Certificate)) *x509.Ce
 	for _, edit := range edits {
 		edit(template)
 	}
-	return sign(template, a.Certificate, keyOf("host "+host).Public(), a.key)
+	return sign(template, a.Certificate, key, a.key)
 }
 
 // IssueKey is Issue, with the private key as text.

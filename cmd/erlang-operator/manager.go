@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -63,13 +64,17 @@ func runManager(ctx context.Context, options managerOptions) error {
 	if err := controllers.AddToScheme(scheme); err != nil {
 		return err
 	}
-	caches, err := controllers.CacheOptions()
-	if err != nil {
-		return err
-	}
 	kubeconfig, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("find the API server: %w", err)
+	}
+	podCertificates, err := controllers.ServesPodCertificates(kubeconfig)
+	if err != nil {
+		return fmt.Errorf("look for PodCertificateRequests: %w", err)
+	}
+	caches, err := controllers.CacheOptions(podCertificates)
+	if err != nil {
+		return err
 	}
 	mgr, err := ctrl.NewManager(kubeconfig, ctrl.Options{
 		Scheme:                        scheme,
@@ -108,9 +113,18 @@ func runManager(ctx context.Context, options managerOptions) error {
 			ImagePullPolicy: corev1.PullPolicy(options.imagePullPolicy),
 			Domain:          options.domain,
 		},
+		PodCertificates: podCertificates,
 	}
 	if err := reconciler.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("set up the controller: %w", err)
+	}
+	if podCertificates {
+		signer := &controllers.Signer{
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Domain: options.domain, Clock: clock.RealClock{},
+		}
+		if err := signer.SetupWithManager(mgr); err != nil {
+			return fmt.Errorf("set up the signer: %w", err)
+		}
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return err

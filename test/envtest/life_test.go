@@ -197,10 +197,7 @@ func startPods(t *testing.T, set *appsv1.StatefulSet, from, to int) []*corev1.Po
 	t.Helper()
 	var pods []*corev1.Pod
 	for ordinal := from; ordinal < to; ordinal++ {
-		pod := &corev1.Pod{ObjectMeta: *set.Spec.Template.ObjectMeta.DeepCopy(), Spec: *set.Spec.Template.Spec.DeepCopy()}
-		pod.Namespace, pod.Name = set.Namespace, fmt.Sprintf("%s-%d", set.Name, ordinal)
-		pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(set, appsv1.SchemeGroupVersion.WithKind("StatefulSet"))}
-		pod.Spec.Hostname, pod.Spec.Subdomain = pod.Name, set.Spec.ServiceName
+		pod := podOf(set, ordinal)
 		if err := admin.Create(t.Context(), pod); err != nil {
 			t.Fatal(err)
 		}
@@ -213,6 +210,15 @@ func startPods(t *testing.T, set *appsv1.StatefulSet, from, to int) []*corev1.Po
 	}
 	observeStatefulSet(t, set)
 	return pods
+}
+
+// podOf is the pod of an ordinal, as the StatefulSet controller would make it.
+func podOf(set *appsv1.StatefulSet, ordinal int) *corev1.Pod {
+	pod := &corev1.Pod{ObjectMeta: *set.Spec.Template.ObjectMeta.DeepCopy(), Spec: *set.Spec.Template.Spec.DeepCopy()}
+	pod.Namespace, pod.Name = set.Namespace, fmt.Sprintf("%s-%d", set.Name, ordinal)
+	pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(set, appsv1.SchemeGroupVersion.WithKind("StatefulSet"))}
+	pod.Spec.Hostname, pod.Spec.Subdomain = pod.Name, set.Spec.ServiceName
+	return pod
 }
 
 // observeStatefulSet says, as the StatefulSet controller would, that all of it is

@@ -33,6 +33,12 @@ func startManager(t *testing.T) *manager {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return startManagerWith(t, kubeconfig)
+}
+
+// startManagerWith runs the manager on the Kubernetes of a kubeconfig.
+func startManagerWith(t *testing.T, kubeconfig string) *manager {
+	t.Helper()
 	m := &manager{log: filepath.Join(scratch, fmt.Sprintf("manager-%d.log", managers.Add(1))), ended: make(chan error, 1)}
 	file, err := os.Create(m.log)
 	if err != nil {

@@ -63,6 +63,7 @@ func TestBadSpecsAreRefused(t *testing.T) {
 		"too short a certificate":         {`spec: {tls: {certificate: {duration: 30m, renewBefore: 10m}}}`, "at least 1h"},
 		"renewed too late":                {`spec: {tls: {certificate: {renewBefore: 1m}}}`, "renewBefore at least 5m"},
 		"too short a CA":                  {`spec: {tls: {certificate: {duration: 1h, renewBefore: 10m}, ca: {duration: 30m}}}`, "tls.ca.duration must be at least 1h"},
+		"an unknown delivery":             {`spec: {tls: {delivery: ConfigMap}}`, "spec.tls.delivery"},
 		"a rotation of no private CA":     {`spec: {tls: {issuerRef: {name: corp}, ca: {rotationID: "1"}}}`, "tls.ca.rotationID is for the private CA"},
 		"an empty rotation of the CA":     {`spec: {tls: {ca: {rotationID: ""}}}`, "spec.tls.ca.rotationID"},
 		"a rotation of the CA in words":   {`spec: {tls: {ca: {rotationID: "next year"}}}`, "spec.tls.ca.rotationID"},
@@ -108,6 +109,7 @@ func TestGoodSpecsAreTaken(t *testing.T) {
 		"an own cookie":           `spec: {cookie: {secretKeyRef: {name: legacy}}}`,
 		"a rotated CA":            `spec: {tls: {ca: {rotationID: 2026-11.a_B}}}`,
 		"a shared issuer":         `spec: {tls: {issuerRef: {kind: ClusterIssuer, name: corp}}}`,
+		"keys that stay":          `spec: {tls: {delivery: PodCertificate}}`,
 		"claims":                  `spec: {volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]}`,
 		"empty structures":        `spec: {distribution: {ports: {}}, cookie: {}, tls: {certificate: {}, ca: {}}}`,
 		"a sidecar":               `spec: {template: {spec: {initContainers: [{name: sidecar, image: x, restartPolicy: Always}]}}}`,
@@ -135,6 +137,7 @@ func TestDefaults(t *testing.T) {
 		"spec.tls.certificate.duration":    "720h",
 		"spec.tls.certificate.renewBefore": "240h",
 		"spec.tls.ca.duration":             "87600h",
+		"spec.tls.delivery":                "Secret",
 		"spec.networkPolicy":               "Managed",
 		"status.observedGeneration":        int64(-1),
 	} {
@@ -168,6 +171,7 @@ func TestUpdates(t *testing.T) {
 		"another template":         {fixed, `spec: {template: {spec: {containers: [{name: chat, image: x}]}}}`, ""},
 		"an issuer now":            {`{}`, `spec: {tls: {issuerRef: {name: corp}}}`, ""},
 		"other durations":          {`{}`, `spec: {tls: {certificate: {duration: 100h, renewBefore: 10h}}}`, ""},
+		"another delivery":         {`{}`, `spec: {tls: {delivery: PodCertificate}}`, ""},
 		"another policy":           {`{}`, `spec: {networkPolicy: Unmanaged}`, ""},
 	}
 	for name, test := range tests {

@@ -20,13 +20,24 @@ import (
 func TestInjectedIdentity(t *testing.T) {
 	for _, discovery := range []string{"EPMD", "FixedPort"} {
 		t.Run(discovery, func(t *testing.T) {
-			onEachRelease(t, func(t *testing.T, otp string) { testInjectedIdentity(t, otp, discovery) })
+			onEachRelease(t, func(t *testing.T, otp string) {
+				c := newCluster(t)
+				testInjectedIdentity(t, c, c.ca, otp, discovery)
+			})
 		})
 	}
 }
 
-func testInjectedIdentity(t *testing.T, otp, discovery string) {
-	c := newCluster(t)
+// With tls.delivery PodCertificate an intermediate CA signs: nodes show it beside their
+// own certificate, and trust the one above it.
+func TestIdentityBelowAnIntermediate(t *testing.T) {
+	onEachRelease(t, func(t *testing.T, otp string) {
+		c := newCluster(t)
+		testInjectedIdentity(t, c, c.ca.Below("chat-intermediate"), otp, "EPMD")
+	})
+}
+
+func testInjectedIdentity(t *testing.T, c *cluster, signer *beam.CA, otp, discovery string) {
 	ports, fixed := "-kernel inet_dist_listen_min 9100 inet_dist_listen_max 9109", uint16(0)
 	if discovery == "FixedPort" {
 		ports, fixed = "-start_epmd false -erl_epmd_port 9100", 9100
@@ -34,7 +45,7 @@ func testInjectedIdentity(t *testing.T, otp, discovery string) {
 	var nodes []*beam.Node
 	for _, label := range []string{"chat-0", "chat-1"} {
 		host := c.Host(label)
-		identity := c.ca.Issue(host.Name)
+		identity := signer.Issue(host.Name)
 		name := "chat@" + host.Name
 		flags := fmt.Sprintf("-name %[1]s -proto_dist inet_tls -ssl_dist_optfile %[2]s -nocookie -setcookie %[1]s %[3]s %[4]s",
 			name, certs.OptionsFile, cookie, ports)

@@ -44,7 +44,10 @@ type Observer struct {
 	Live client.Reader
 	// Domain of the Kubernetes cluster's DNS.
 	Domain string
-	Clock  clock.PassiveClock
+	// PodCertificatesServed: this Kubernetes has PodCertificateRequests.
+	PodCertificatesServed bool
+
+	Clock clock.PassiveClock
 
 	cookies sync.Map // of types.UID to readCookie
 }
@@ -92,6 +95,8 @@ func (o *Observer) Observe(ctx context.Context, cluster *v1alpha1.ErlangCluster)
 		Now:          o.Clock.Now(),
 		Certificates: map[string]*certmanager.Certificate{},
 		Secrets:      map[string]*corev1.Secret{},
+
+		PodCertificatesServed: o.PodCertificatesServed,
 	}
 	for _, read := range []func(context.Context, *seen.State) error{
 		o.owned, o.pods, o.userCookie, o.issuer, o.admissionPolicy,

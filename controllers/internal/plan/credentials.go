@@ -135,7 +135,14 @@ func certificates(p *Plan, s seen.State, r rotation) {
 		checkIssuer(p, s, *tls.IssuerRef)
 	}
 	p.apply(owned(certs.NewProbeCertificate(s.Names, tls, r.signing, labels), s))
+	if deliveryIs(v1alpha1.DeliveryPodCertificate, s) {
+		p.apply(owned(certs.NewIntermediate(s.Names, tls, r.signing, labels), s))
+		checkIntermediate(p, s)
+	}
 	for _, pod := range s.Names.Pods(s.Replicas()) {
+		if !deliveryIs(v1alpha1.DeliverySecret, s) {
+			break
+		}
 		p.apply(owned(certs.NewMemberCertificate(s.Names, tls, r.signing, pod, labels), s))
 	}
 	if r.canary != nil {

@@ -59,6 +59,7 @@ var changes = map[string]change{
 	"tls.certificate.duration":    {to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.Certificate.Duration = "721h" }},
 	"tls.certificate.renewBefore": {to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.Certificate.RenewBefore = "241h" }},
 	"tls.ca.duration":             {to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.CA.Duration = "9000h" }},
+	"tls.delivery":                {to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.Delivery = v1alpha1.DeliveryPodCertificate }},
 	"tls.ca.rotationID":           {to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.CA.RotationID = "2026-11" }},
 	"networkPolicy":               {to: func(s *v1alpha1.ErlangClusterSpec) { s.NetworkPolicy = v1alpha1.NetworkPolicyUnmanaged }},
 }

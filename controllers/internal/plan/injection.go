@@ -45,12 +45,7 @@ func inject(template *corev1.PodTemplateSpec, s seen.State) {
 	pod := &template.Spec
 	pod.ReadinessGates = append(pod.ReadinessGates, corev1.PodReadinessGate{ConditionType: v1alpha1.ReadinessGate})
 	pod.Volumes = append(pod.Volumes,
-		corev1.Volume{Name: tlsVolume, VolumeSource: corev1.VolumeSource{
-			Secret: &corev1.SecretVolumeSource{
-				SecretName: placeholderSecret,
-				// Only the key and its chain, in one file: no key is there twice.
-				Items: []corev1.KeyToPath{{Key: certs.CombinedKey, Path: certs.CombinedKey}},
-			}}},
+		corev1.Volume{Name: tlsVolume, VolumeSource: tlsSource(delivery(s))},
 		corev1.Volume{Name: distributionVolume, VolumeSource: corev1.VolumeSource{
 			ConfigMap: &corev1.ConfigMapVolumeSource{
 				LocalObjectReference: corev1.LocalObjectReference{Name: s.Names.Distribution()},

@@ -24,7 +24,12 @@ func members(p *Plan, s seen.State, _ Operator) {
 		p.Problems = append(p.Problems, conflicts...)
 		return
 	}
-	if !s.AdmissionPolicyInForce {
+	if delivery(s) == v1alpha1.DeliveryPodCertificate && !s.PodCertificatesServed {
+		p.problem(v1alpha1.ReasonPodCertificatesMissing,
+			"tls.delivery: PodCertificate needs PodCertificateRequests (certificates.k8s.io/v1), and this Kubernetes had none when the manager started. Set tls.delivery to Secret, or upgrade to Kubernetes 1.37 or later and restart the manager")
+		return
+	}
+	if delivery(s) == v1alpha1.DeliverySecret && !s.AdmissionPolicyInForce {
 		p.problem(v1alpha1.ReasonAdmissionPolicyMissing,
 			"the MutatingAdmissionPolicy and -Binding erlang-operator-member-identity, which give each pod its own certificate, are not installed. Install the operator again (config/default), on Kubernetes 1.36 or later")
 		return
@@ -43,10 +48,19 @@ func members(p *Plan, s seen.State, _ Operator) {
 		p.problem(v1alpha1.ReasonRejected, fmt.Sprintf("volumeClaimTemplates: %v", err))
 		return
 	}
+	if changesDelivery(s) {
+		for _, pod := range s.Names.Pods(s.Replicas()) {
+			if !prepared(s, pod) {
+				p.hold(v1alpha1.ReasonCertificatesPending, fmt.Sprintf(
+					"waiting for %s, before tls.delivery is changed and the nodes are restarted one by one", awaited(s, pod)))
+				return
+			}
+		}
+	}
 	replicas := startable(s)
 	if replicas < s.Replicas() {
 		p.hold(v1alpha1.ReasonCertificatesPending, fmt.Sprintf(
-			"waiting for the certificate of pod %s, before it is started", s.Names.Pod(replicas)))
+			"waiting for %s, before it is started", awaited(s, s.Names.Pod(replicas))))
 	}
 	spec := applyapps.StatefulSetSpec().
 		WithReplicas(replicas).
@@ -86,10 +100,14 @@ func refresh(p *Plan, s seen.State) {
 	for _, name := range s.Names.Pods(s.Replicas()) {
 		pod := s.Pod(name)
 		leaf, ok := s.Leaf(name)
-		if pod == nil || pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil || !ok || s.Trust().Empty() {
+		if pod == nil || pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil || !ok && !asks(*pod) || s.Trust().Empty() {
 			continue // A pod that starts gets what there is.
 		}
-		credentials := strings.Join(append([]string{certs.Serial(leaf.Certificate)}, s.Trust().Identities()...), ".")
+		files := s.Trust().Identities()
+		if !asks(*pod) {
+			files = append([]string{certs.Serial(leaf.Certificate)}, files...)
+		}
+		credentials := strings.Join(files, ".")
 		if pod.Annotations[credentialsAnnotation] != credentials {
 			p.Refresh = append(p.Refresh, applycore.Pod(name, s.Names.Namespace).WithUID(pod.UID).
 				WithAnnotations(map[string]string{credentialsAnnotation: credentials}))
@@ -105,10 +123,7 @@ func startable(s seen.State) int32 {
 		running = *s.StatefulSet.Spec.Replicas
 	}
 	for ordinal := range s.Replicas() {
-		pod := s.Names.Pod(ordinal)
-		leaf, ok := s.Leaf(pod)
-		good := s.Cookie() != nil && ok && leaf.Judge(s.Names.Host(pod), s.Trust(), s.Now) == nil
-		if !good && ordinal >= running {
+		if ordinal >= running && !prepared(s, s.Names.Pod(ordinal)) {
 			return ordinal
 		}
 	}

@@ -194,9 +194,10 @@ func ownerless(s seen.State) []seen.Object {
 	return secrets
 }
 
-// hasPod says that the pod whose certificate has that name is still there.
+// hasPod says that the pod whose certificate has that name is still there, and has it
+// from the Secret.
 func hasPod(s seen.State, certificate string) bool {
 	return slices.ContainsFunc(s.Pods, func(pod corev1.Pod) bool {
-		return s.Names.Certificate(pod.Name) == certificate
+		return s.Names.Certificate(pod.Name) == certificate && deliveredTo(pod.Spec) == v1alpha1.DeliverySecret
 	})
 }

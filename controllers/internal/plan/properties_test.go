@@ -57,11 +57,14 @@ spec:
 		spec.TLS.CA.RotationID = ""
 		spec.TLS.IssuerRef = &v1alpha1.IssuerReference{Name: "corp", Kind: "ClusterIssuer", Group: "cert-manager.io"}
 	}
+	spec.TLS.Delivery = rapid.SampledFrom(deliveries).Draw(t, "delivery")
 	if rapid.Bool().Draw(t, "conflict") {
 		spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "ERL_FLAGS", Value: "-sname chat"}}
 	}
 	return cluster
 }
+
+var deliveries = []v1alpha1.CertificateDelivery{v1alpha1.DeliverySecret, v1alpha1.DeliveryPodCertificate}
 
 // rotated is the name of the CA of the rotation "2026-11".
 const rotated = "chat-ca-05e01bd6"
@@ -71,6 +74,7 @@ func drawSituation(t *rapid.T) seentest.Situation {
 	pod := rapid.SampledFrom([]string{"chat-0", "chat-1", "chat-2", "chat-3", "chat-7"})
 	situation := seentest.Situation{
 		AdmissionPolicyMissing: rapid.Bool().Draw(t, "admission policy missing"),
+		PodCertificatesMissing: rapid.Bool().Draw(t, "PodCertificateRequests missing"),
 		CA:                     rapid.SampledFrom([]string{"", "blue", "green"}).Draw(t, "CA"),
 		Trust:                  rapid.SliceOfDistinct(authority, rapid.ID).Draw(t, "trust"),
 		PreviousCookie:         rapid.SampledFrom([]string{"", "TheCookieBefore"}).Draw(t, "previous cookie"),
@@ -101,12 +105,16 @@ func drawSituation(t *rapid.T) seentest.Situation {
 	if situation.Cookie != "" {
 		situation.Verified = rapid.SliceOfDistinct(pod, rapid.ID).Draw(t, "verified")
 	}
+	if rapid.Bool().Draw(t, "an intermediate CA") {
+		situation.Intermediate = &seentest.Intermediate{By: authority.Draw(t, "above it"), NoCA: rapid.Bool().Draw(t, "it is none")}
+	}
 	if rapid.Bool().Draw(t, "a StatefulSet") {
-		situation.StatefulSet = &seentest.StatefulSet{Replicas: rapid.Int32Range(0, 4).Draw(t, "its replicas")}
+		situation.StatefulSet = &seentest.StatefulSet{Replicas: rapid.Int32Range(0, 4).Draw(t, "its replicas"),
+			Delivery: rapid.SampledFrom(deliveries).Draw(t, "its delivery")}
 	}
 	for _, name := range rapid.SliceOfDistinct(pod, rapid.ID).Draw(t, "pods") {
 		situation.Pods = append(situation.Pods, seentest.Pod{Name: name,
-			Leaving: rapid.Bool().Draw(t, "leaving"), WithoutIdentity: rapid.Bool().Draw(t, "without identity")})
+			Delivery: rapid.SampledFrom(deliveries).Draw(t, "delivery"), Leaving: rapid.Bool().Draw(t, "leaving"), WithoutIdentity: rapid.Bool().Draw(t, "without identity")})
 	}
 	if rapid.Bool().Draw(t, "the user's cookie is there") {
 		value := rapid.SampledFrom([]string{"TheCookieOfTheUser", "TheCookieOfTheCluster", "bad\n"}).Draw(t, "the user's cookie")
@@ -308,7 +316,12 @@ func TestPlanKeepsTheCookieToItself(t *testing.T) {
 // Labels and annotations of an ErlangCluster, and all that is not its spec, are
 // nothing to its pods; nor is the image of the operator.
 func TestPodTemplateIsAFunctionOfTheSpec(t *testing.T) {
-	base := load(t, "testdata/converged")
+	for _, situation := range []string{"converged", "pod-certificate-credentials-there"} {
+		t.Run(situation, func(t *testing.T) { templateIsAFunctionOfTheSpec(t, load(t, "testdata/"+situation)) })
+	}
+}
+
+func templateIsAFunctionOfTheSpec(t *testing.T, base seen.State) {
 	want := podTemplate(t, base, operator)
 	rapid.Check(t, func(t *rapid.T) {
 		state := copied(base)
@@ -320,6 +333,7 @@ func TestPodTemplateIsAFunctionOfTheSpec(t *testing.T) {
 		replicas := rapid.Int32Range(0, 3).Draw(t, "replicas")
 		state.Cluster.Spec.Replicas = &replicas
 		state.Cluster.Spec.TLS = seentest.MustCluster("metadata: {name: chat}\nspec: {template: {}, tls: {certificate: {duration: 100h, renewBefore: 1h}}}").Spec.TLS
+		state.Cluster.Spec.TLS.Delivery = base.Cluster.Spec.TLS.Delivery
 		upgraded := operator
 		upgraded.Image = rapid.String().Draw(t, "image")
 		if diff := cmp.Diff(want, podTemplate(t, state, upgraded)); diff != "" {
@@ -349,8 +363,87 @@ func TestMembersStartOnlyWithTheirCertificate(t *testing.T) {
 		}
 		for ordinal := running; ordinal < replicas; ordinal++ {
 			pod := state.Names.Pod(ordinal)
-			if leaf, ok := state.Leaf(pod); !ok || leaf.Judge(state.Names.Host(pod), state.Trust(), state.Now) != nil {
+			if state.Cluster.Spec.TLS.Delivery == v1alpha1.DeliveryPodCertificate {
+				if ca, ok := state.Intermediate(); !ok || ca.JudgeIntermediate(state.Trust(), state.Now) != nil {
+					t.Fatalf("%s is started, and nobody can sign its certificate", pod)
+				}
+			} else if leaf, ok := state.Leaf(pod); !ok || leaf.Judge(state.Names.Host(pod), state.Trust(), state.Now) != nil {
 				t.Fatalf("%s is started without a good certificate", pod)
+			}
+		}
+	})
+}
+
+// A pod never finds that what it has its key from is gone, whatever the spec says by
+// now.
+func TestWhatARunningPodNeedsIsKept(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		state := drawState(t)
+		deleted := map[string]bool{}
+		for _, object := range plan.Make(state, operator, freshCookie).Delete {
+			deleted[object.GetObjectKind().GroupVersionKind().Kind+"/"+object.GetName()] = true
+		}
+		for _, pod := range state.Pods {
+			needs := state.Names.Certificate(pod.Name)
+			if pod.Spec.Volumes[0].Projected != nil {
+				needs = state.Names.Intermediate()
+			}
+			if deleted["Certificate/"+needs] {
+				t.Fatalf("pod %s runs, and Certificate %s is deleted", pod.Name, needs)
+			}
+		}
+	})
+}
+
+// Nodes are restarted for another delivery only when all of them would start.
+func TestDeliveryChangesWhenAllIsThere(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		state := drawState(t)
+		set := statefulSet(plan.Make(state, operator, freshCookie))
+		if set == nil || state.StatefulSet == nil {
+			return
+		}
+		had, has := state.StatefulSet.Spec.Template.Spec.Volumes[0].Projected != nil, false
+		for _, volume := range set.Spec.Template.Spec.Volumes {
+			has = has || volume.Projected != nil
+		}
+		if had == has {
+			return
+		}
+		if ca, ok := state.Intermediate(); has && state.Replicas() > 0 && (!ok || ca.JudgeIntermediate(state.Trust(), state.Now) != nil) {
+			t.Fatal("nodes are restarted to have their certificates signed, and nobody can sign")
+		}
+		for _, pod := range state.Names.Pods(state.Replicas()) {
+			if leaf, ok := state.Leaf(pod); !has && (!ok || leaf.Judge(state.Names.Host(pod), state.Trust(), state.Now) != nil) {
+				t.Fatalf("nodes are restarted to have Secrets, and %s has none", pod)
+			}
+		}
+	})
+}
+
+// What the kubelets hold is stored nowhere: what it may rest on stays trusted.
+func TestPodCertificatesStayTrusted(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		state := drawState(t)
+		asks := func(name string) bool {
+			pod := state.Pod(name)
+			return pod != nil && pod.Spec.Volumes[0].Projected != nil
+		}
+		if !slices.ContainsFunc(state.Names.Pods(state.Replicas()), asks) {
+			return
+		}
+		for _, configuration := range plan.Make(state, operator, freshCookie).Apply {
+			if *configuration.GetKind() != "ConfigMap" {
+				continue
+			}
+			var applied corev1.ConfigMap
+			convert(t, configuration, &applied)
+			trust, err := certs.ParseTrust([]byte(applied.Data[certs.TrustKey]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if trust.Union(state.Trust()).PEM() != trust.PEM() {
+				t.Fatal("a CA is not trusted any more, and kubelets may hold what it has signed")
 			}
 		}
 	})

@@ -100,6 +100,10 @@ func widened(s seen.State, wanted v1alpha1.IssuerReference) certs.Trust {
 			above = append(above, leaf.Above...)
 		}
 	}
+	if intermediate, ok := s.Intermediate(); ok {
+		leafs = append(leafs, intermediate.Certificate)
+		above = append(above, intermediate.Above...)
+	}
 	return s.Trust().Union(s.CAOf(wanted)).Union(certs.Trust{}.With(above...).NeededBy(leafs))
 }
 
@@ -133,6 +137,12 @@ func allServe(s seen.State, wanted v1alpha1.IssuerReference, ca certs.Trust) (se
 		if !stored && !runs && owner != s.Names.Probe() {
 			continue // What is issued to it will be of that CA.
 		}
+		if runs && asked(s, owner) {
+			if waits := untilServedBelow(s, owner, wanted, ca); waits != "" {
+				return false, waits
+			}
+			continue
+		}
 		by, _ := s.IssuedBy(owner)
 		switch {
 		case !stored || by != wanted:
@@ -145,6 +155,19 @@ func allServe(s seen.State, wanted v1alpha1.IssuerReference, ca certs.Trust) (se
 		}
 	}
 	return served, ""
+}
+
+// untilServedBelow is what is missing until a node whose kubelet asks for its
+// certificate has one by an intermediate CA below that CA. Nobody can hurry a kubelet.
+func untilServedBelow(s seen.State, pod string, wanted v1alpha1.IssuerReference, ca certs.Trust) string {
+	intermediate, ok := s.Intermediate()
+	switch by, _ := s.IntermediateBy(); {
+	case !ok || by != wanted || ca.Signer(intermediate.Certificate) == nil:
+		return fmt.Sprintf("waiting for cert-manager to issue certificate %s by %s %s", s.Names.Intermediate(), wanted.Kind, wanted.Name)
+	case !s.ServesBelow(pod, intermediate):
+		return fmt.Sprintf("waiting until %s serves a certificate of the new CA: its kubelet asks for one after two thirds of the life of the one that it has, or when the pod is deleted", pod)
+	}
+	return ""
 }
 
 // untilRefused is what keeps a private CA that has had its time.

@@ -163,7 +163,11 @@ func (v view) credentials() finding {
 	if v.Cookie() == nil {
 		return underway(v1alpha1.ReasonProgressing, "The cookie has not been made yet.")
 	}
-	for _, owner := range append(v.Names.Pods(v.Replicas()), v.Names.Probe()) {
+	owners := append(v.Names.Pods(v.Replicas()), v.Names.Probe())
+	if v.asked() {
+		owners = []string{v.Names.Probe()}
+	}
+	for _, owner := range owners {
 		name := v.Names.Certificate(owner)
 		leaf, ok := v.Leaf(owner)
 		if !ok {
@@ -181,7 +185,37 @@ func (v view) credentials() finding {
 				"The certificate in Secret %s %s. See `kubectl describe certificate %s`.", name, fault.Detail, name))
 		}
 	}
+	if v.asked() {
+		return v.intermediate()
+	}
 	return good(v1alpha1.ReasonCertificatesIssued, "The cookie, the trust bundle and every certificate are there.")
+}
+
+// asked says that the kubelets ask for the nodes' certificates, which are therefore
+// seen where they are served, and nowhere else.
+func (v view) asked() bool { return v.Cluster.Spec.TLS.Delivery == v1alpha1.DeliveryPodCertificate }
+
+// intermediate: the CA that signs what the kubelets ask for is there, and what it has
+// signed is good as far as the probe has seen it served.
+func (v view) intermediate() finding {
+	name := v.Names.Intermediate()
+	ca, ok := v.Intermediate()
+	if !ok {
+		return v.notIssued(name)
+	}
+	if fault := ca.JudgeIntermediate(v.Trust(), v.Now); fault != nil {
+		return bad(fault.Reason, fmt.Sprintf(
+			"The certificate of the intermediate CA in Secret %s %s. See `kubectl describe certificate %s`.", name, fault.Detail, name))
+	}
+	for _, pod := range v.Names.Pods(v.Replicas()) {
+		if node := v.Node(pod); node != nil && node.CertificateNotAfter != nil && v.Now.After(node.CertificateNotAfter.Time) {
+			return bad(v1alpha1.ReasonCertificateExpired, fmt.Sprintf(
+				"The certificate that pod %s serves expired at %s: its kubelet has not renewed it. See `kubectl describe pod %s` and `kubectl get podcertificaterequests`.",
+				pod, node.CertificateNotAfter.UTC().Format(time.RFC3339), pod))
+		}
+	}
+	return good(v1alpha1.ReasonCertificatesIssued,
+		"The cookie, the trust bundle, the intermediate CA and the probe's certificate are there; the nodes' certificates are known as far as they are served.")
 }
 
 // notIssued says why a certificate is not there, as far as cert-manager tells.

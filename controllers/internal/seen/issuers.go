@@ -49,7 +49,18 @@ func (s State) LeafOwners() []string {
 // IssuedBy is the issuer that an owner's stored certificate came from, as
 // cert-manager noted; false when there is none.
 func (s State) IssuedBy(owner string) (v1alpha1.IssuerReference, bool) {
-	secret := s.Secrets[s.Names.Certificate(owner)]
+	return s.issuerIn(s.Names.Certificate(owner))
+}
+
+// IntermediateBy is the issuer that the intermediate CA came from; false when there is
+// none.
+func (s State) IntermediateBy() (v1alpha1.IssuerReference, bool) {
+	return s.issuerIn(s.Names.Intermediate())
+}
+
+// issuerIn is the issuer that the certificate in a Secret came from.
+func (s State) issuerIn(name string) (v1alpha1.IssuerReference, bool) {
+	secret := s.Secrets[name]
 	if secret == nil || secret.Annotations[certmanager.IssuerNameAnnotationKey] == "" {
 		return v1alpha1.IssuerReference{}, false
 	}
@@ -69,7 +80,7 @@ func issuerOf(name, kind, group string) v1alpha1.IssuerReference {
 func (s State) PrivateCAs() []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(s.Certificates)) {
-		if s.Certificates[name].Spec.IsCA {
+		if s.Certificates[name].Spec.IsCA && name != s.Names.Intermediate() {
 			names = append(names, name)
 		}
 	}
@@ -135,6 +146,12 @@ func (s State) Running() []string {
 		}
 	}
 	return running
+}
+
+// ServesBelow says that a node was seen to serve a certificate that a CA has signed.
+func (s State) ServesBelow(pod string, ca certs.Leaf) bool {
+	node := s.Node(pod)
+	return node != nil && node.CertificateAuthority == certs.Identity(ca.Certificate)
 }
 
 // ServesStored says that a node was seen to serve the certificate that is stored for

@@ -50,6 +50,8 @@ type State struct {
 	// AdmissionPolicyInForce: the MutatingAdmissionPolicy that gives each pod its own
 	// certificate, and its binding, are there.
 	AdmissionPolicyInForce bool
+	// PodCertificatesServed: this Kubernetes has PodCertificateRequests.
+	PodCertificatesServed bool
 }
 
 // UserCookie is the Secret that cookie.secretKeyRef names.
@@ -133,7 +135,16 @@ func (s State) Trust() certs.Trust {
 // Leaf is the stored certificate of a pod (or of the probe); false when there is
 // none yet, or it cannot be read.
 func (s State) Leaf(owner string) (certs.Leaf, bool) {
-	secret := s.Secrets[s.Names.Certificate(owner)]
+	return s.stored(s.Names.Certificate(owner))
+}
+
+// Intermediate is the CA that signs what kubelets ask for; false when there is none
+// yet, or it cannot be read.
+func (s State) Intermediate() (certs.Leaf, bool) { return s.stored(s.Names.Intermediate()) }
+
+// stored is the certificate in a Secret, with what came with it.
+func (s State) stored(name string) (certs.Leaf, bool) {
+	secret := s.Secrets[name]
 	if secret == nil {
 		return certs.Leaf{}, false
 	}

@@ -30,7 +30,13 @@ type Identity struct {
 }
 
 // NewCA makes a self-signed authority.
-func NewCA(t testing.TB, name string) *CA {
+func NewCA(t testing.TB, name string) *CA { return newCA(t, name, nil) }
+
+// Below makes an authority that this one has signed. What it issues brings its
+// certificate along, so that who trusts this one alone can verify it.
+func (ca *CA) Below(name string) *CA { return newCA(ca.t, name, ca) }
+
+func newCA(t testing.TB, name string, above *CA) *CA {
 	t.Helper()
 	ca := &CA{t: t, key: newKey(t)}
 	template := &x509.Certificate{
@@ -42,7 +48,11 @@ func NewCA(t testing.TB, name string) *CA {
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, ca.key.Public(), ca.key)
+	parent, signer := template, ca.key
+	if above != nil {
+		parent, signer = above.certificate, above.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, ca.key.Public(), signer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +101,9 @@ func (ca *CA) Issue(host string, changes ...func(*x509.Certificate)) Identity {
 	id := Identity{
 		CertPEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		KeyPEM:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
+	}
+	if ca.certificate.CheckSignatureFrom(ca.certificate) != nil {
+		id.CertPEM = append(id.CertPEM, ca.PEM...)
 	}
 	if id.TLS, err = tls.X509KeyPair(id.CertPEM, id.KeyPEM); err != nil {
 		ca.t.Fatal(err)

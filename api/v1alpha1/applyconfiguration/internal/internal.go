@@ -44,6 +44,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: result
       type:
         namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.CanaryResult
+- name: com.github.erlang-operator.erlang-operator.api.v1alpha1.CertificateDelivery
+  scalar: string
 - name: com.github.erlang-operator.erlang-operator.api.v1alpha1.CertificateLifetime
   map:
     fields:
@@ -145,6 +147,7 @@ var schemaYAML = typed.YAMLObject(`types:
         certificate:
           duration: 720h
           renewBefore: 240h
+        delivery: Secret
     - name: volumeClaimTemplates
       type:
         list:
@@ -353,6 +356,10 @@ var schemaYAML = typed.YAMLObject(`types:
       default:
         duration: 720h
         renewBefore: 240h
+    - name: delivery
+      type:
+        namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.CertificateDelivery
+      default: Secret
     - name: issuerRef
       type:
         namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.IssuerReference

@@ -36,6 +36,10 @@ var Now = certstest.Start.Add(36 * time.Hour)
 type Situation struct {
 	// AdmissionPolicyMissing from the Kubernetes cluster.
 	AdmissionPolicyMissing bool `json:"admissionPolicyMissing,omitempty"`
+	// PodCertificatesMissing from it.
+	PodCertificatesMissing bool `json:"podCertificatesMissing,omitempty"`
+	// Intermediate CA that cert-manager has made, if there is one.
+	Intermediate *Intermediate `json:"intermediate,omitempty"`
 	// CA that cert-manager has made, by its common name: the one of the first rotation
 	// of all.
 	CA string `json:"ca,omitempty"`
@@ -89,6 +93,14 @@ type Issued struct {
 	NotAfter *metav1.Time `json:"notAfter,omitempty"`
 }
 
+// Intermediate is the certificate of the CA that signs what kubelets ask for.
+type Intermediate struct {
+	// By is the common name of the CA above it.
+	By string `json:"by"`
+	// NoCA: the issuer has made it something else.
+	NoCA bool `json:"noCA,omitempty"`
+}
+
 // Observed is what the probe reported of a node's certificates.
 type Observed struct {
 	Pod string `json:"pod"`
@@ -102,6 +114,8 @@ type Observed struct {
 // StatefulSet that is there.
 type StatefulSet struct {
 	Replicas int32 `json:"replicas"`
+	// Delivery that its template has, unless Secret.
+	Delivery v1alpha1.CertificateDelivery `json:"delivery,omitempty"`
 }
 
 // Pod of a node.
@@ -113,6 +127,8 @@ type Pod struct {
 	Leaving bool `json:"leaving,omitempty"`
 	// WithoutIdentity: the admission policy has missed it.
 	WithoutIdentity bool `json:"withoutIdentity,omitempty"`
+	// Delivery of its certificate, unless Secret.
+	Delivery v1alpha1.CertificateDelivery `json:"delivery,omitempty"`
 }
 
 // UserCookie is a Secret of the user's.
@@ -136,6 +152,7 @@ func (s Situation) Seen(cluster *v1alpha1.ErlangCluster) seen.State {
 		Certificates:           map[string]*certmanager.Certificate{},
 		Secrets:                map[string]*corev1.Secret{},
 		AdmissionPolicyInForce: !s.AdmissionPolicyMissing,
+		PodCertificatesServed:  !s.PodCertificatesMissing,
 	}
 	s.addCredentials(&state)
 	s.addPods(&state)
@@ -201,15 +218,21 @@ func (s Situation) addCredentials(state *seen.State) {
 		name := names.Certificate(issued.To)
 		s.addCertificate(state, name, certstest.PEM(leaf), caCrt)
 		issuer := issuerCalled(state, issued.Issuer)
-		maps.Copy(state.Secrets[name].Annotations, map[string]string{
-			certmanager.IssuerNameAnnotationKey:  issuer.Name,
-			certmanager.IssuerKindAnnotationKey:  issuer.Kind,
-			certmanager.IssuerGroupAnnotationKey: issuer.Group,
-		})
+		issuedBy(state.Secrets[name], issuer)
 		if issued.AskedOf != "" {
 			issuer = issuerCalled(state, issued.AskedOf)
 		}
 		state.Certificates[name].Spec.IssuerRef = certmanagermeta.IssuerReference{Name: issuer.Name, Kind: issuer.Kind, Group: issuer.Group}
+	}
+	if s.Intermediate != nil {
+		above := certstest.NewAuthority(s.Intermediate.By)
+		certificate := above.Below(names.Intermediate()).Certificate
+		if s.Intermediate.NoCA {
+			certificate = above.Issue(names.Intermediate())
+		}
+		s.addCertificate(state, names.Intermediate(), certstest.PEM(certificate), certstest.PEM(above.Certificate))
+		state.Certificates[names.Intermediate()].Spec.IsCA = true
+		issuedBy(state.Secrets[names.Intermediate()], issuerCalled(state, ""))
 	}
 	for _, owner := range s.Requested {
 		certificate := &certmanager.Certificate{}
@@ -301,6 +324,7 @@ func (s Situation) addCertificate(state *seen.State, name string, tlsCrt, caCrt 
 func (s Situation) addPods(state *seen.State) {
 	if s.StatefulSet != nil {
 		set := &appsv1.StatefulSet{Spec: appsv1.StatefulSetSpec{Replicas: &s.StatefulSet.Replicas}}
+		set.Spec.Template.Spec.Volumes = []corev1.Volume{identityVolume(s.StatefulSet.Delivery, "erlang-operator-admission-policy-missing")}
 		own(state, set, "StatefulSet", state.Names.StatefulSet())
 		state.StatefulSet = set
 	}
@@ -319,9 +343,7 @@ func (p Pod) object(state *seen.State) corev1.Pod {
 	if p.WithoutIdentity {
 		secret = "erlang-operator-admission-policy-missing"
 	}
-	object.Spec.Volumes = []corev1.Volume{{Name: "erlang-operator-tls", VolumeSource: corev1.VolumeSource{
-		Secret: &corev1.SecretVolumeSource{SecretName: secret},
-	}}}
+	object.Spec.Volumes = []corev1.Volume{identityVolume(p.Delivery, secret)}
 	object.Status.Phase = p.Phase
 	if p.Phase == "" {
 		object.Status.Phase = corev1.PodRunning
@@ -330,6 +352,27 @@ func (p Pod) object(state *seen.State) corev1.Pod {
 		object.DeletionTimestamp = &metav1.Time{Time: Now}
 	}
 	return object
+}
+
+// issuedBy notes the issuer as cert-manager does.
+func issuedBy(secret *corev1.Secret, issuer v1alpha1.IssuerReference) {
+	maps.Copy(secret.Annotations, map[string]string{
+		certmanager.IssuerNameAnnotationKey:  issuer.Name,
+		certmanager.IssuerKindAnnotationKey:  issuer.Kind,
+		certmanager.IssuerGroupAnnotationKey: issuer.Group,
+	})
+}
+
+// identityVolume is the volume that a node has its certificate in.
+func identityVolume(delivery v1alpha1.CertificateDelivery, secret string) corev1.Volume {
+	volume := corev1.Volume{Name: "erlang-operator-tls"}
+	if delivery == v1alpha1.DeliveryPodCertificate {
+		volume.Projected = &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{
+			PodCertificate: &corev1.PodCertificateProjection{SignerName: certs.SignerName}}}}
+	} else {
+		volume.Secret = &corev1.SecretVolumeSource{SecretName: secret}
+	}
+	return volume
 }
 
 func (i Issued) edit(certificate *x509.Certificate) {

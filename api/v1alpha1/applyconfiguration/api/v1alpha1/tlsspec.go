@@ -2,6 +2,10 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/erlang-operator/erlang-operator/api/v1alpha1"
+)
+
 // TLSSpecApplyConfiguration represents a declarative configuration of the TLSSpec type for use
 // with apply.
 //
@@ -19,6 +23,15 @@ type TLSSpecApplyConfiguration struct {
 	// ca is the private CA: how long it lives, and when it is replaced. Unused with
 	// issuerRef.
 	CA *CASpecApplyConfiguration `json:"ca,omitempty"`
+	// delivery is how a node comes by its key and certificate. Secret: cert-manager
+	// makes the key, and the kubelet takes it to the pod from a Secret of the pod's
+	// own. PodCertificate: the kubelet makes the key, which never leaves the machine,
+	// and the operator signs with an intermediate CA that the issuer has signed; it
+	// needs Kubernetes 1.37 or later, and an issuer that signs CAs. A certificate then
+	// lives for certificate.duration, at most 91 days, and the kubelet renews it after
+	// two thirds of that, whatever certificate.renewBefore says. A change restarts the
+	// nodes, one at a time.
+	Delivery *apiv1alpha1.CertificateDelivery `json:"delivery,omitempty"`
 }
 
 // TLSSpecApplyConfiguration constructs a declarative configuration of the TLSSpec type for use with
@@ -48,5 +61,13 @@ func (b *TLSSpecApplyConfiguration) WithCertificate(value *CertificateLifetimeAp
 // If called multiple times, the CA field is set to the value of the last call.
 func (b *TLSSpecApplyConfiguration) WithCA(value *CASpecApplyConfiguration) *TLSSpecApplyConfiguration {
 	b.CA = value
+	return b
+}
+
+// WithDelivery sets the Delivery field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Delivery field is set to the value of the last call.
+func (b *TLSSpecApplyConfiguration) WithDelivery(value apiv1alpha1.CertificateDelivery) *TLSSpecApplyConfiguration {
+	b.Delivery = &value
 	return b
 }

@@ -1,0 +1,274 @@
+package controllers
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/sign"
+)
+
+// Signer answers the kubelets' requests for certificates of nodes, of clusters with
+// tls.delivery PodCertificate. When a machine restarts, its kubelet asks for all of
+// its pods at once, so an answer costs one write, and nothing else once the CA's key
+// is known.
+type Signer struct {
+	Client client.Client
+	// Live reads the CA's key, which no cache holds, and what the caches do not have.
+	Live client.Reader
+	// Domain of the Kubernetes cluster's DNS.
+	Domain string
+	Clock  clock.PassiveClock
+
+	authorities sync.Map // of types.NamespacedName, the cluster's, to authority
+}
+
+// waitsAgain is how long after a request that waits it is looked at again. A kubelet
+// that restarts a node waits for the answer.
+const waitsAgain = 2 * time.Second
+
+// +kubebuilder:rbac:groups=certificates.k8s.io,resources=podcertificaterequests,verbs=get;list;watch
+// +kubebuilder:rbac:groups=certificates.k8s.io,resources=podcertificaterequests/status,verbs=update;patch
+// +kubebuilder:rbac:groups=certificates.k8s.io,resources=signers,resourceNames=erlang-operator.dev/member,verbs=sign
+
+// Reconcile looks up who asks, decides, and writes the answer once.
+func (s *Signer) Reconcile(ctx context.Context, request *certificatesv1.PodCertificateRequest) (ctrl.Result, error) {
+	if !sign.Mine(request) {
+		return ctrl.Result{}, nil
+	}
+	found, err := s.lookUp(ctx, request)
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("look up pod %s: %w", request.Spec.PodName, err)
+	}
+	decision := sign.Decide(request, found)
+	logger := log.FromContext(ctx).WithValues("pod", request.Spec.PodName)
+	answer := request.DeepCopy()
+	switch {
+	case decision.Denied != nil:
+		logger.Info("Denied a certificate", "reason", decision.Denied.Reason, "message", decision.Denied.Message)
+		answer.Status.Conditions = []metav1.Condition{*decision.Denied}
+	case decision.Grant != nil:
+		status, err := s.issue(ctx, found, decision.Grant)
+		if err != nil {
+			return ctrl.Result{}, fmt.Errorf("sign the certificate of pod %s: %w", request.Spec.PodName, err)
+		}
+		answer.Status = status
+	default:
+		logger.V(1).Info("A certificate waits", "for", decision.Wait)
+		return ctrl.Result{RequeueAfter: waitsAgain}, nil
+	}
+	answer.Status.Conditions[0].LastTransitionTime = metav1.NewTime(found.Now)
+	err = s.Client.Status().Update(ctx, answer)
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return ctrl.Result{}, nil // it is gone, or answered: the watch tells
+	}
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("answer for pod %s: %w", request.Spec.PodName, err)
+	}
+	return ctrl.Result{}, nil
+}
+
+// lookUp follows the request to its pod, and the owners up to the ErlangCluster.
+func (s *Signer) lookUp(ctx context.Context, request *certificatesv1.PodCertificateRequest) (sign.Seen, error) {
+	found := sign.Seen{Now: s.Clock.Now(), Domain: s.Domain}
+	at := func(name string) types.NamespacedName {
+		return types.NamespacedName{Namespace: request.Namespace, Name: name}
+	}
+	pod := &corev1.Pod{}
+	ok, err := s.find(ctx, at(request.Spec.PodName), request.Spec.PodUID, pod)
+	if err != nil || !ok {
+		return found, err
+	}
+	found.Pod = pod
+	owner := metav1.GetControllerOf(pod)
+	if owner == nil || owner.Kind != "StatefulSet" {
+		return found, nil
+	}
+	set := &appsv1.StatefulSet{}
+	if ok, err = s.find(ctx, at(owner.Name), owner.UID, set); err != nil || !ok {
+		return found, err
+	}
+	found.StatefulSet = &metav1.PartialObjectMetadata{ObjectMeta: set.ObjectMeta}
+	if owner = metav1.GetControllerOf(set); owner == nil || owner.Kind != "ErlangCluster" {
+		return found, nil
+	}
+	cluster := &v1alpha1.ErlangCluster{}
+	if err := s.Client.Get(ctx, at(owner.Name), cluster); err != nil {
+		return found, client.IgnoreNotFound(err)
+	}
+	found.Cluster = cluster
+	return found, s.lookUpCA(ctx, &found)
+}
+
+// lookUpCA reads the intermediate CA and the trust bundle, without any key.
+func (s *Signer) lookUpCA(ctx context.Context, found *sign.Seen) error {
+	names := certs.NamesOf(found.Cluster, s.Domain)
+	bundle := &corev1.ConfigMap{}
+	if err := s.Client.Get(ctx, types.NamespacedName{Namespace: names.Namespace, Name: names.Distribution()}, bundle); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	trust, err := certs.ParseTrust([]byte(bundle.Data[certs.TrustKey]))
+	if err != nil {
+		return err
+	}
+	found.Trust = trust
+	secret := &corev1.Secret{}
+	if err := s.Client.Get(ctx, types.NamespacedName{Namespace: names.Namespace, Name: names.Intermediate()}, secret); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if ca, err := certs.ParseLeaf(secret.Data[corev1.TLSCertKey], secret.Data["ca.crt"]); err == nil {
+		found.Intermediate = &ca
+	}
+	return nil
+}
+
+// find reads an object from the cache, and live if the cache has none of that UID: it
+// may be late, and it holds only what has a cluster's label.
+func (s *Signer) find(ctx context.Context, at types.NamespacedName, uid types.UID, object client.Object) (bool, error) {
+	err := s.Client.Get(ctx, at, object)
+	if err == nil && object.GetUID() == uid {
+		return true, nil
+	}
+	if client.IgnoreNotFound(err) != nil {
+		return false, err
+	}
+	err = s.Live.Get(ctx, at, object)
+	return err == nil, client.IgnoreNotFound(err)
+}
+
+// authority is an intermediate CA with its key.
+type authority struct {
+	ca  certs.Leaf
+	key crypto.Signer
+}
+
+// issue signs a certificate, and makes the answer of it.
+func (s *Signer) issue(ctx context.Context, found sign.Seen, grant *sign.Grant) (certificatesv1.PodCertificateRequestStatus, error) {
+	none := certificatesv1.PodCertificateRequestStatus{}
+	signer, err := s.authority(ctx, found)
+	if err != nil {
+		return none, err
+	}
+	der, err := x509.CreateCertificate(rand.Reader, grant.Template, signer.ca.Certificate, grant.Key, signer.key)
+	if err != nil {
+		return none, fmt.Errorf("sign: %w", err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return none, fmt.Errorf("read what was signed: %w", err)
+	}
+	chain := append([]*x509.Certificate{leaf}, signer.ca.Chain()...)
+	// What a node would refuse is not given out.
+	if fault := (certs.Leaf{Certificate: leaf, Above: chain[1:]}).Judge(grant.Host, found.Trust, found.Now); fault != nil {
+		return none, fmt.Errorf("the certificate %s (%s)", fault.Detail, fault.Reason)
+	}
+	var text strings.Builder
+	for _, certificate := range chain {
+		if err := pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}); err != nil {
+			return none, err
+		}
+	}
+	at := func(t time.Time) *metav1.Time { return &metav1.Time{Time: t} }
+	return certificatesv1.PodCertificateRequestStatus{
+		Conditions: []metav1.Condition{{
+			Type: certificatesv1.PodCertificateRequestConditionTypeIssued, Status: metav1.ConditionTrue,
+			Reason: "Issued", Message: fmt.Sprintf("For %s, by the CA in Secret %s.", grant.Host, certs.NamesOf(found.Cluster, s.Domain).Intermediate()),
+		}},
+		CertificateChain: text.String(),
+		NotBefore:        at(leaf.NotBefore),
+		BeginRefreshAt:   at(grant.BeginRefreshAt),
+		NotAfter:         at(leaf.NotAfter),
+	}, nil
+}
+
+// authority is the cluster's intermediate CA with its key: from memory if it has the
+// certificate that the cache has seen, else read live.
+func (s *Signer) authority(ctx context.Context, found sign.Seen) (authority, error) {
+	cluster := client.ObjectKeyFromObject(found.Cluster)
+	at := types.NamespacedName{Namespace: cluster.Namespace, Name: certs.NamesOf(found.Cluster, s.Domain).Intermediate()}
+	if known, ok := s.authorities.Load(cluster); ok && known.(authority).ca.Certificate.Equal(found.Intermediate.Certificate) {
+		return known.(authority), nil
+	}
+	secret := &corev1.Secret{}
+	if err := s.Live.Get(ctx, at, secret); err != nil {
+		return authority{}, fmt.Errorf("read the key of the intermediate CA: %w", err)
+	}
+	// Never the text of the error: it may be about the key.
+	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
+	if err != nil {
+		return authority{}, fmt.Errorf("the Secret %s holds no key that goes with its certificate", at)
+	}
+	key, ok := pair.PrivateKey.(crypto.Signer)
+	if !ok {
+		return authority{}, fmt.Errorf("the key in Secret %s cannot sign", at)
+	}
+	ca, err := certs.ParseLeaf(secret.Data[corev1.TLSCertKey], secret.Data["ca.crt"])
+	if err != nil {
+		return authority{}, fmt.Errorf("read Secret %s: %w", at, err)
+	}
+	if !ca.Certificate.Equal(found.Intermediate.Certificate) {
+		return authority{}, errors.New("the intermediate CA has just been renewed")
+	}
+	read := authority{ca: ca, key: key}
+	s.authorities.Store(cluster, read)
+	return read, nil
+}
+
+// SetupWithManager starts watching the requests to our signer.
+func (s *Signer) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("signer").
+		For(&certificatesv1.PodCertificateRequest{}).
+		Watches(&v1alpha1.ErlangCluster{}, handler.Funcs{DeleteFunc: s.forget}).
+		Complete(reconcile.AsReconciler(s.Client, s))
+}
+
+// forget drops the key of a cluster that is gone.
+func (s *Signer) forget(_ context.Context, gone event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	s.authorities.Delete(client.ObjectKeyFromObject(gone.Object))
+}
+
+// ServesPodCertificates says whether a Kubernetes has PodCertificateRequests.
+func ServesPodCertificates(config *rest.Config) (bool, error) {
+	asking, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return false, err
+	}
+	served, err := asking.ServerResourcesForGroupVersion(certificatesv1.SchemeGroupVersion.String())
+	if err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	for _, resource := range served.APIResources {
+		if resource.Name == "podcertificaterequests" {
+			return true, nil
+		}
+	}
+	return false, nil
+}

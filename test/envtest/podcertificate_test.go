@@ -1,0 +1,500 @@
+package envtest
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	certmanagermetav1 "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/certstest"
+)
+
+const asked = `spec: {tls: {delivery: PodCertificate}}`
+
+// A kubelet's request is answered with a certificate for the pod that asked, and only
+// if it is a member.
+func TestPodCertificate(t *testing.T) {
+	namespace := newNamespace(t)
+	create(t, merged(t, object(t, namespace, minimal), asked))
+	m := startManager(t)
+	awaitCondition(t, namespace, v1alpha1.ConditionCredentialsReady, metav1.ConditionTrue, v1alpha1.ReasonCertificatesIssued)
+	set := awaitStatefulSet(t, namespace, 3)
+	var pods []*corev1.Pod
+	for ordinal := range 3 {
+		pods = append(pods, startAskingPod(t, set, ordinal))
+	}
+
+	t.Run("members", func(t *testing.T) {
+		for _, pod := range pods {
+			asks(t, pod).isIssued(t)
+		}
+		expectNoMemberKeys(t, namespace)
+	})
+	t.Run("a whole machine at once, for one write each", func(t *testing.T) {
+		settle(t)
+		listening, since := listenTo(t, managerAccount), time.Now()
+		var all []*asking
+		for range 10 {
+			for _, pod := range pods {
+				all = append(all, asks(t, pod))
+			}
+		}
+		for _, one := range all {
+			one.isIssued(t)
+		}
+		t.Logf("%d certificates within %s", len(all), time.Since(since).Round(time.Millisecond))
+		writes := 0
+		for _, r := range listening.heard(t) {
+			if r.ObjectRef.Resource != "podcertificaterequests" || r.Verb != "update" {
+				t.Errorf("the manager asked: %s", r)
+			}
+			writes++
+		}
+		if writes != len(all) {
+			t.Errorf("%d writes for %d certificates", writes, len(all))
+		}
+	})
+	t.Run("nobody else", func(t *testing.T) { refusesOthers(t, set, pods[0]) })
+	t.Run("waits for the CA, and takes the next", func(t *testing.T) {
+		secret := &corev1.Secret{ObjectMeta: named(namespace, "chat-intermediate")}
+		before := get(t, secret).DeepCopy()
+		if err := admin.Delete(t.Context(), secret); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "another intermediate CA", func(ctx context.Context) error {
+			if err := admin.Get(ctx, client.ObjectKeyFromObject(secret), secret); err != nil {
+				return err
+			}
+			if secret.UID == before.UID || len(secret.Data["tls.crt"]) == 0 {
+				return errors.New("it is not there yet")
+			}
+			return nil
+		})
+		eventually(t, "a certificate by the CA that is there now", func(context.Context) error {
+			one := asks(t, pods[0])
+			one.isIssued(t)
+			if chain := certificatesIn(t, one.request.Status.CertificateChain); !chain[1].Equal(certificatesIn(t, string(secret.Data["tls.crt"]))[0]) {
+				return errors.New("it is still by the one before")
+			}
+			return nil
+		})
+	})
+	t.Run("what is issued is left alone", func(t *testing.T) {
+		one := asks(t, pods[1])
+		one.isIssued(t)
+		version := one.request.ResourceVersion
+		m.kill(t)
+		waiting := asks(t, pods[2])
+		startManager(t)
+		waiting.isIssued(t)
+		if now := get(t, one.request).ResourceVersion; now != version {
+			t.Errorf("it was written again: version %s, was %s", now, version)
+		}
+	})
+}
+
+// refusesOthers: a pod that is no member, or a request that is not about the pod,
+// gets no certificate.
+func refusesOthers(t *testing.T, set *appsv1.StatefulSet, member *corev1.Pod) {
+	stranger := func(name string, edit func(*corev1.Pod)) *corev1.Pod {
+		pod := &corev1.Pod{ObjectMeta: named(set.Namespace, name), Spec: *member.Spec.DeepCopy()}
+		edit(pod)
+		if err := admin.Create(t.Context(), pod); err != nil {
+			t.Fatal(err)
+		}
+		return pod
+	}
+	for name, test := range map[string]struct {
+		pod    *corev1.Pod
+		edit   func(*certificatesv1.PodCertificateRequest)
+		reason string
+	}{
+		"another ServiceAccount": {member, func(r *certificatesv1.PodCertificateRequest) { r.Spec.ServiceAccountName = "admin" }, "IdentityMismatch"},
+		"another machine":        {member, func(r *certificatesv1.PodCertificateRequest) { r.Spec.NodeName = "elsewhere" }, "IdentityMismatch"},
+		"a pod that was":         {member, func(r *certificatesv1.PodCertificateRequest) { r.Spec.PodUID = "gone" }, "IdentityMismatch"},
+		"nobody's pod":           {stranger("mine", func(*corev1.Pod) {}), nil, "NotAMember"},
+		"a Job's pod, labelled": {stranger("chat-7", func(pod *corev1.Pod) {
+			pod.Labels = member.Labels
+			pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: "chat", UID: "1", Controller: ptr.To(true)}}
+		}), nil, "NotAMember"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var edits []func(*certificatesv1.PodCertificateRequest)
+			if test.edit != nil {
+				edits = append(edits, test.edit)
+			}
+			asks(t, test.pod, edits...).isDenied(t, test.reason)
+		})
+	}
+	t.Run("a forged owner waits for ever", func(t *testing.T) {
+		pod := stranger("chat-8", func(pod *corev1.Pod) {
+			pod.Labels = member.Labels
+			pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: set.Name, UID: "forged", Controller: ptr.To(true)}}
+		})
+		listening := listenTo(t, managerAccount)
+		one := asks(t, pod)
+		// The cache has no StatefulSet of that UID, so the manager looks live: by then it
+		// has decided once, and twice.
+		looks := 0
+		eventually(t, "the manager looks for that StatefulSet", func(context.Context) error {
+			for _, r := range listening.heard(t) {
+				if r.Verb == "get" && r.ObjectRef.Resource == "statefulsets" {
+					looks++
+				}
+			}
+			if looks < 2 {
+				return fmt.Errorf("%d times", looks)
+			}
+			return nil
+		})
+		if got := get(t, one.request); len(got.Status.Conditions) > 0 || got.Status.CertificateChain != "" {
+			t.Errorf("it is answered: %+v", got.Status)
+		}
+		if err := admin.Delete(t.Context(), one.request); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("another signer is another's", func(t *testing.T) {
+		one := asks(t, member, func(r *certificatesv1.PodCertificateRequest) { r.Spec.SignerName = "example.com/other" })
+		asks(t, member).isIssued(t)
+		if got := get(t, one.request); len(got.Status.Conditions) > 0 {
+			t.Errorf("it is answered: %+v", got.Status)
+		}
+	})
+	t.Run("no request for names", func(t *testing.T) {
+		one := asks(t, member, func(r *certificatesv1.PodCertificateRequest) {
+			r.Spec.UnverifiedUserAnnotations = map[string]string{"example.com/pod": "chat-1"}
+			r.Annotations = map[string]string{"erlang-operator.dev/pod": "chat-1"}
+		})
+		one.isIssued(t)
+	})
+}
+
+// startAskingPod makes the pod of an ordinal as the StatefulSet controller, the
+// scheduler and the kubelet would, and checks that it has no Secret for its key.
+func startAskingPod(t *testing.T, set *appsv1.StatefulSet, ordinal int) *corev1.Pod {
+	t.Helper()
+	pod := podOf(set, ordinal)
+	// What admission would set, and the scheduler.
+	pod.Spec.ServiceAccountName, pod.Spec.NodeName = "default", "machine"
+	if err := admin.Create(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	sources := 0
+	for _, volume := range pod.Spec.Volumes {
+		if volume.Secret != nil {
+			t.Errorf("pod %s mounts the Secret %s", pod.Name, volume.Secret.SecretName)
+		}
+		if volume.Projected != nil {
+			for _, source := range volume.Projected.Sources {
+				if source.PodCertificate != nil && source.PodCertificate.SignerName == "erlang-operator.dev/member" &&
+					source.PodCertificate.CredentialBundlePath == "tls-combined.pem" {
+					sources++
+				}
+			}
+		}
+	}
+	if sources != 1 {
+		t.Errorf("pod %s asks for %d certificates: %+v", pod.Name, sources, pod.Spec.Volumes)
+	}
+	pod.Status.Phase = corev1.PodRunning
+	if err := admin.Status().Update(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	return pod
+}
+
+// asking is a kubelet that has asked for a pod's certificate.
+type asking struct {
+	pod     *corev1.Pod
+	key     *ecdsa.PrivateKey
+	request *certificatesv1.PodCertificateRequest
+}
+
+// asks asks for a pod's certificate as its kubelet would, but for what is edited.
+func asks(t *testing.T, pod *corev1.Pod, edits ...func(*certificatesv1.PodCertificateRequest)) *asking {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stub, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := &certificatesv1.PodCertificateRequest{
+		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, GenerateName: "req-"},
+		Spec: certificatesv1.PodCertificateRequestSpec{
+			SignerName: "erlang-operator.dev/member", PodName: pod.Name, PodUID: pod.UID,
+			ServiceAccountName: pod.Spec.ServiceAccountName, ServiceAccountUID: "account",
+			NodeName: "machine", NodeUID: "machine", MaxExpirationSeconds: ptr.To[int32](7862400), StubPKCS10Request: stub,
+		}}
+	for _, edit := range edits {
+		edit(request)
+	}
+	create(t, request)
+	return &asking{pod, key, request}
+}
+
+// answered waits for the answer.
+func (a *asking) answered(t *testing.T) metav1.Condition {
+	t.Helper()
+	eventually(t, "an answer for pod "+a.pod.Name, func(ctx context.Context) error {
+		if err := admin.Get(ctx, client.ObjectKeyFromObject(a.request), a.request); err != nil {
+			return err
+		}
+		if len(a.request.Status.Conditions) == 0 {
+			return errors.New("there is none")
+		}
+		return nil
+	})
+	return a.request.Status.Conditions[0]
+}
+
+func (a *asking) isDenied(t *testing.T, reason string) {
+	t.Helper()
+	if got := a.answered(t); got.Type != "Denied" || got.Reason != reason {
+		t.Errorf("the answer is %+v, want Denied, %s", got, reason)
+	}
+	if a.request.Status.CertificateChain != "" {
+		t.Error("it has a certificate nevertheless")
+	}
+}
+
+// isIssued checks the certificate as a peer of the node would, with what the manager
+// tells the nodes to trust.
+func (a *asking) isIssued(t *testing.T) {
+	t.Helper()
+	if got := a.answered(t); got.Type != "Issued" {
+		t.Fatalf("the answer is %+v, want Issued", got)
+	}
+	chain := certificatesIn(t, a.request.Status.CertificateChain)
+	if len(chain) != 2 || !chain[1].IsCA || !a.key.PublicKey.Equal(chain[0].PublicKey) {
+		t.Fatalf("it has %d certificates, want the leaf for the key that asked, and the intermediate CA", len(chain))
+	}
+	bundle := get(t, &corev1.ConfigMap{ObjectMeta: named(a.pod.Namespace, "chat-distribution")})
+	roots := certificatesIn(t, bundle.Data["trust.pem"])
+	if slices.ContainsFunc(roots, chain[1].Equal) {
+		t.Error("the intermediate CA is in the trust bundle, in place of the one above it")
+	}
+	host := fmt.Sprintf("%s.chat-nodes.%s.svc.cluster.local", a.pod.Name, a.pod.Namespace)
+	leaf := certs.Leaf{Certificate: chain[0], Above: chain[1:]}
+	if fault := leaf.Judge(host, certs.Trust{}.With(roots...), time.Now()); fault != nil {
+		t.Errorf("a peer would find that it %s", fault.Detail)
+	}
+	if !slices.Equal(chain[0].DNSNames, []string{host}) || chain[0].IsCA || len(chain[0].IPAddresses)+len(chain[0].URIs)+len(chain[0].EmailAddresses) > 0 {
+		t.Errorf("it is for %v", chain[0].DNSNames)
+	}
+	if lives := chain[0].NotAfter.Sub(chain[0].NotBefore); lives != 720*time.Hour {
+		t.Errorf("it lives for %s, want 720h", lives)
+	}
+}
+
+func certificatesIn(t *testing.T, text string) []*x509.Certificate {
+	t.Helper()
+	var all []*x509.Certificate
+	for rest := []byte(text); ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return all
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, certificate)
+	}
+}
+
+// expectNoMemberKeys: keys are there of the CAs and of the probe, and of nobody else.
+func expectNoMemberKeys(t *testing.T, namespace string) {
+	t.Helper()
+	var secrets corev1.SecretList
+	if err := admin.List(t.Context(), &secrets, client.InNamespace(namespace)); err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, secret := range secrets.Items {
+		for _, value := range secret.Data {
+			if strings.Contains(string(value), "PRIVATE KEY") {
+				keys = append(keys, secret.Name)
+			}
+		}
+	}
+	slices.Sort(keys)
+	if keys = slices.Compact(keys); !slices.Equal(keys, []string{"chat-ca", "chat-intermediate", "chat-probe-tls"}) {
+		t.Errorf("there are keys in %v", keys)
+	}
+}
+
+// Pods are replaced one by one, and each goes on with what it has until it is.
+func TestChangeDelivery(t *testing.T) {
+	namespace := newNamespace(t)
+	create(t, object(t, namespace, minimal))
+	startManager(t)
+	set := awaitStatefulSet(t, namespace, 3)
+	pods := startPods(t, set, 0, 3)
+
+	patchSpec(t, namespace, func(spec *v1alpha1.ErlangClusterSpec) { spec.TLS.Delivery = v1alpha1.DeliveryPodCertificate })
+	set = awaitDelivery(t, set, true)
+	for at := 2; at >= 0; at-- { // as the StatefulSet controller does
+		for below := range at {
+			if there, err := exists(t.Context(), &corev1.Secret{ObjectMeta: named(namespace, pods[below].Name+"-tls")}); err != nil || !there {
+				t.Errorf("the Secret of pod %s, which is still there, is there: %t, %v", pods[below].Name, there, err)
+			}
+		}
+		if err := admin.Delete(t.Context(), pods[at], client.GracePeriodSeconds(0)); err != nil {
+			t.Fatal(err)
+		}
+		pods[at] = startAskingPod(t, set, at)
+		asks(t, pods[at]).isIssued(t)
+		awaitGone(t, certificate(namespace, pods[at].Name+"-tls"), &corev1.Secret{ObjectMeta: named(namespace, pods[at].Name+"-tls")})
+	}
+	observeStatefulSet(t, set)
+	expectNoMemberKeys(t, namespace)
+	awaitCondition(t, namespace, v1alpha1.ConditionCredentialsReady, metav1.ConditionTrue, v1alpha1.ReasonCertificatesIssued)
+
+	collectGarbage(t, namespace)
+	// And back: every Secret is there before the first pod is replaced, and the CA goes
+	// after the last.
+	patchSpec(t, namespace, func(spec *v1alpha1.ErlangClusterSpec) { spec.TLS.Delivery = v1alpha1.DeliverySecret })
+	set = awaitDelivery(t, set, false)
+	for at := 2; at >= 0; at-- {
+		asks(t, pods[at]).isIssued(t) // a renewal in the meantime
+		if err := admin.Delete(t.Context(), pods[at], client.GracePeriodSeconds(0)); err != nil {
+			t.Fatal(err)
+		}
+		startPods(t, set, at, at+1)
+	}
+	awaitGone(t, certificate(namespace, "chat-intermediate"), &corev1.Secret{ObjectMeta: named(namespace, "chat-intermediate")})
+}
+
+func patchSpec(t *testing.T, namespace string, edit func(*v1alpha1.ErlangClusterSpec)) {
+	t.Helper()
+	cluster := get(t, clusterIn(namespace))
+	patch := client.MergeFrom(cluster.DeepCopy())
+	edit(&cluster.Spec)
+	if err := admin.Patch(t.Context(), cluster, patch); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitDelivery waits until the template has pods ask for their certificates, or not.
+func awaitDelivery(t *testing.T, set *appsv1.StatefulSet, asking bool) *appsv1.StatefulSet {
+	t.Helper()
+	eventually(t, fmt.Sprintf("pods that ask: %t", asking), func(ctx context.Context) error {
+		if err := admin.Get(ctx, client.ObjectKeyFromObject(set), set); err != nil {
+			return err
+		}
+		for _, volume := range set.Spec.Template.Spec.Volumes {
+			if volume.Name == "erlang-operator-tls" && (volume.Projected != nil) == asking {
+				return nil
+			}
+		}
+		return fmt.Errorf("the template has %+v", set.Spec.Template.Spec.Volumes)
+	})
+	return set
+}
+
+// A user's issuer that signs CAs is as good as a private one.
+func TestIntermediateOfAnIssuer(t *testing.T) {
+	namespace := newNamespace(t)
+	create(t, object(t, namespace, `{apiVersion: cert-manager.io/v1, kind: Issuer, metadata: {name: root}, spec: {selfSigned: {}}}`))
+	create(t, object(t, namespace, `
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata: {name: corp}
+spec: {isCA: true, commonName: corp, secretName: corp, usages: [cert sign], issuerRef: {name: root}}
+`))
+	create(t, object(t, namespace, `{apiVersion: cert-manager.io/v1, kind: Issuer, metadata: {name: corp}, spec: {ca: {secretName: corp}}}`))
+	create(t, merged(t, object(t, namespace, minimal), `spec: {tls: {delivery: PodCertificate, issuerRef: {name: corp}}}`))
+	startManager(t)
+	set := awaitStatefulSet(t, namespace, 3)
+	asks(t, startAskingPod(t, set, 0)).isIssued(t)
+}
+
+// An issuer that gives no CA when it is asked for one is told of, and nothing starts.
+func TestIssuerThatGivesNoCA(t *testing.T) {
+	namespace := newNamespace(t)
+	create(t, merged(t, object(t, namespace, minimal),
+		`spec: {tls: {delivery: PodCertificate, issuerRef: {group: example.com, kind: Corporate, name: corp}}}`))
+	startManager(t)
+	corp := certstest.NewAuthority("corp")
+	for _, name := range []string{"chat-probe-tls", "chat-intermediate"} {
+		answerAsIssuer(t, namespace, name, corp)
+	}
+	condition := awaitCondition(t, namespace, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonIssuerGivesNoCA)
+	if !strings.Contains(condition.Message, "tls.delivery") || !strings.Contains(condition.Message, "chat-intermediate") {
+		t.Errorf("the message names no field, or no Secret: %s", condition.Message)
+	}
+	if there, err := exists(t.Context(), &appsv1.StatefulSet{ObjectMeta: named(namespace, "chat")}); err != nil || !there {
+		return
+	}
+	set := get(t, &appsv1.StatefulSet{ObjectMeta: named(namespace, "chat")})
+	if *set.Spec.Replicas != 0 {
+		t.Errorf("%d nodes are started, and nobody can sign their certificates", *set.Spec.Replicas)
+	}
+}
+
+// answerAsIssuer signs what cert-manager asks for a Certificate, as an external issuer
+// does that gives leafs only.
+func answerAsIssuer(t *testing.T, namespace, name string, corp certstest.Authority) {
+	t.Helper()
+	eventually(t, "cert-manager asks for "+name, func(ctx context.Context) error {
+		var requests certmanagerv1.CertificateRequestList
+		if err := admin.List(ctx, &requests, client.InNamespace(namespace)); err != nil {
+			return err
+		}
+		for _, request := range requests.Items {
+			if request.Annotations[certmanagerv1.CertificateNameKey] != name {
+				continue
+			}
+			block, _ := pem.Decode(request.Spec.Request)
+			asked, err := x509.ParseCertificateRequest(block.Bytes)
+			if err != nil {
+				return err
+			}
+			host := asked.Subject.CommonName
+			if len(asked.DNSNames) > 0 {
+				host = asked.DNSNames[0]
+			}
+			request.Status.Certificate = certstest.PEM(corp.IssueTo(host, asked.PublicKey, func(leaf *x509.Certificate) {
+				leaf.NotBefore, leaf.NotAfter = time.Now().Add(-time.Minute), time.Now().Add(24*time.Hour)
+			}))
+			request.Status.CA = certstest.PEM(corp.Certificate)
+			request.Status.Conditions = append(request.Status.Conditions, certmanagerv1.CertificateRequestCondition{
+				Type: certmanagerv1.CertificateRequestConditionReady, Status: certmanagermetav1.ConditionTrue, Reason: "Issued",
+			})
+			return admin.Status().Update(ctx, &request)
+		}
+		return fmt.Errorf("there are %d other requests", len(requests.Items))
+	})
+}
+
+// collectGarbage does what the garbage collector would, which does not run here, with
+// what cert-manager made for Certificates that are gone.
+func collectGarbage(t *testing.T, namespace string) {
+	t.Helper()
+	if err := admin.DeleteAllOf(t.Context(), &certmanagerv1.CertificateRequest{}, client.InNamespace(namespace)); err != nil {
+		t.Fatal(err)
+	}
+}
