@@ -2,18 +2,15 @@ package report
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
 )
 
 // A finding is a condition without its type and its times.
@@ -196,7 +193,8 @@ func (v view) credentials() finding {
 func (v view) asked() bool { return v.Cluster.Spec.TLS.Delivery == v1alpha1.DeliveryPodCertificate }
 
 // intermediate: the CA that signs what the kubelets ask for is there, and what it has
-// signed is good as far as the probe has seen it served.
+// intermediate: the CA that the manager signs with is there; what it signed is good as
+// far as the probe has seen it served.
 func (v view) intermediate() finding {
 	name := v.Names.Intermediate()
 	ca, ok := v.Intermediate()
@@ -235,206 +233,6 @@ func (v view) notIssued(name string) finding {
 		}
 	}
 	return underway(v1alpha1.ReasonCertificatesPending, fmt.Sprintf("Waiting for cert-manager to issue certificate %s%s", name, sentence(said)))
-}
-
-// nodes: every expected pod is there and runs.
-func (v view) nodes() finding {
-	for _, name := range v.Names.Pods(v.Replicas()) {
-		pod := v.Pod(name)
-		switch {
-		case pod == nil:
-			return underway(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is not there yet. %s", name, v.advice(v.StatefulSet != nil, "statefulset", v.Names.StatefulSet())))
-		case pod.DeletionTimestamp != nil:
-			return underway(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is being replaced.", name))
-		}
-		if reason, failing := failure(pod); failing {
-			return bad(v1alpha1.ReasonPodFailing, fmt.Sprintf("Pod %s cannot run: %s. See `kubectl describe pod %s` and `kubectl logs %s`.", name, reason, name, name))
-		}
-		if pod.Status.Phase != corev1.PodRunning {
-			return underway(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is %s%s.", name, pod.Status.Phase, unscheduled(pod)))
-		}
-	}
-	return good(v1alpha1.ReasonPodsRunning, fmt.Sprintf("All %d pods run.", v.Replicas()))
-}
-
-// failure is why a pod's container does not run, if waiting will not mend it.
-func failure(pod *corev1.Pod) (string, bool) {
-	for _, container := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		if ended := container.State.Terminated; ended != nil && ended.ExitCode != 0 {
-			return fmt.Sprintf("container %s: %s, exit code %d", container.Name, ended.Reason, ended.ExitCode), true
-		}
-		waiting := container.State.Waiting
-		if waiting == nil {
-			continue
-		}
-		switch waiting.Reason {
-		case "CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName",
-			"CreateContainerConfigError", "CreateContainerError", "RunContainerError":
-			return strings.TrimSuffix(fmt.Sprintf("container %s: %s: %s", container.Name, waiting.Reason, waiting.Message), ": "), true
-		}
-	}
-	return "", false
-}
-
-func unscheduled(pod *corev1.Pod) string {
-	for _, condition := range pod.Status.Conditions {
-		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
-			return ": " + condition.Message
-		}
-	}
-	return ""
-}
-
-// mesh: the probe verified every expected node, and they are one mesh.
-func (v view) mesh() finding {
-	mesh := v.Cluster.Status.Mesh
-	switch {
-	case v.Replicas() == 0:
-		return good(v1alpha1.ReasonScaledToZero, "No node is asked for.")
-	case mesh == nil:
-		return underway(v1alpha1.ReasonProbeNotReporting, "The probe has not reported yet. "+v.probeAdvice())
-	case v.Now.Sub(mesh.HeartbeatTime.Time) > HeartbeatTimeout:
-		return bad(v1alpha1.ReasonProbeNotReporting, fmt.Sprintf("The probe has been silent for more than %s, so nothing is proven any more. %s", HeartbeatTimeout, v.probeAdvice()))
-	}
-	pods := v.Names.Pods(v.Replicas())
-	var failing []*v1alpha1.NodeStatus
-	for _, pod := range pods {
-		switch node := v.Node(pod); {
-		case node == nil:
-			return underway(v1alpha1.ReasonProgressing, fmt.Sprintf("The probe has not verified pod %s yet.", pod))
-		case !node.Verified():
-			failing = append(failing, node)
-		}
-	}
-	stale, isStale := v.notServed()
-	switch {
-	case len(failing) > 0 && v.starting(failing):
-		return underway(failing[0].Reason, describe(failing))
-	case len(failing) > 0:
-		return bad(failing[0].Reason, describe(failing))
-	case isStale && !stale.underway:
-		return stale
-	case mesh.Components > 1:
-		return bad(v1alpha1.ReasonPartitioned, fmt.Sprintf(
-			"The nodes fall into %d parts, though each of them is verified: %s. The probe joins them again. %s", mesh.Components, v.missing(), v.hindrance()))
-	case v.links() < v.expectedLinks() && v.oneSided() != "":
-		return bad(v1alpha1.ReasonAsymmetricLink, fmt.Sprintf(
-			"%d of %d links are established: %s. One end believes in a link that the other does not have. The probe connects them again. %s", v.links(), v.expectedLinks(), v.oneSided(), v.hindrance()))
-	case v.links() < v.expectedLinks():
-		return bad(v1alpha1.ReasonLinkMissing, fmt.Sprintf(
-			"%d of %d links are established: %s. The probe connects them again. %s", v.links(), v.expectedLinks(), v.missing(), v.hindrance()))
-	}
-	return good(v1alpha1.ReasonMeshVerified, fmt.Sprintf("%d of %d links are established.", v.links(), v.expectedLinks()))
-}
-
-// startingTime is how long a new pod may take until its node answers before anybody
-// is told of trouble.
-const startingTime = 2 * time.Minute
-
-// starting says that the nodes that fail have never joined, and are too young to
-// be blamed.
-func (v view) starting(failing []*v1alpha1.NodeStatus) bool {
-	return !slices.ContainsFunc(failing, func(node *v1alpha1.NodeStatus) bool {
-		pod := v.Pod(node.Pod)
-		return pod == nil || told(pod) || v.Now.Sub(pod.CreationTimestamp.Time) > startingTime
-	})
-}
-
-func (v view) probeAdvice() string {
-	there := slices.ContainsFunc(v.Owned, func(object seen.Object) bool {
-		return object.GetObjectKind().GroupVersionKind().Kind == "Deployment" && object.GetName() == v.Names.Probe()
-	})
-	return v.advice(there, "deployment", v.Names.Probe())
-}
-
-// advice is where to look for what should come of an object: at it, or, if that is
-// held back, at what holds it.
-func (v view) advice(there bool, kind, name string) string {
-	if !there && len(v.plan.Holds) > 0 {
-		return strings.ToUpper(v.plan.Holds[0].Message[:1]) + sentence(v.plan.Holds[0].Message[1:])
-	}
-	return fmt.Sprintf("See `kubectl describe %[1]s %[2]s`, and `kubectl logs %[1]s/%[2]s` if it runs.", kind, name)
-}
-
-// describe tells the first failure whole, and of the others how many and which.
-func describe(failing []*v1alpha1.NodeStatus) string {
-	first := failing[0]
-	text := fmt.Sprintf("Pod %s, stage %s: %s", first.Pod, first.Stage, sentence(first.Message))
-	if len(failing) == 1 {
-		return text
-	}
-	others := make([]string, 0, len(failing)-1)
-	for _, node := range failing[1:] {
-		others = append(others, fmt.Sprintf("%s (%s)", node.Pod, node.Reason))
-	}
-	return fmt.Sprintf("%s Also: %s.", text, strings.Join(others, ", "))
-}
-
-// missing names the links that are not there.
-func (v view) missing() string {
-	var parts []string
-	for _, pod := range v.Names.Pods(v.Replicas()) {
-		if node := v.Node(pod); node != nil && len(node.MissingLinks) > 0 {
-			parts = append(parts, fmt.Sprintf("%s is not linked to %s", pod, strings.Join(node.MissingLinks, ", ")))
-		}
-	}
-	return strings.Join(parts, "; ")
-}
-
-// oneSided names a link of which one end only reports it; empty when there is none.
-func (v view) oneSided() string {
-	for _, pod := range v.Names.Pods(v.Replicas()) {
-		node := v.Node(pod)
-		if node == nil {
-			continue
-		}
-		for _, other := range node.MissingLinks {
-			peer := v.Node(other)
-			if peer != nil && !slices.Contains(peer.MissingLinks, pod) && len(peer.MissingLinks) < maxMissingLinks {
-				return fmt.Sprintf("%s is linked to %s, and not the other way round", other, pod)
-			}
-		}
-	}
-	return ""
-}
-
-// maxMissingLinks is how many a node's status names at most: a full list proves
-// nothing of the links that are not in it.
-const maxMissingLinks = 8
-
-// hindrance is what the probe says of the first node that it could not have linked.
-func (v view) hindrance() string {
-	for _, pod := range v.Names.Pods(v.Replicas()) {
-		if node := v.Node(pod); node != nil && len(node.MissingLinks) > 0 && node.Message != "" {
-			return sentence(node.Message)
-		}
-	}
-	return "If this stays, a node cannot open connections of its own: see its log."
-}
-
-// mutualTLS: the probe tried what must be refused, and every node refused it.
-func (v view) mutualTLS() finding {
-	for _, pod := range v.Names.Pods(v.Replicas()) {
-		node := v.Node(pod)
-		switch {
-		case node == nil || node.Refusals == nil || node.Refusals.Incarnation != node.Incarnation:
-			return finding{status: metav1.ConditionUnknown, reason: v1alpha1.ReasonAwaitingProof, underway: true,
-				message: fmt.Sprintf("What pod %s must refuse has not been tried since it started.", pod)}
-		case len(node.Refusals.Accepted) > 0:
-			return bad(v1alpha1.ReasonMutualTLSNotEnforced, fmt.Sprintf(
-				"Pod %s lets in what it must refuse (%s): anybody who reaches its distribution port may run code in it. Its image or its command overrides the TLS options of the operator; see the troubleshooting guide, MutualTLSNotEnforced.",
-				pod, joinTrials(node.Refusals.Accepted)))
-		}
-	}
-	return good(v1alpha1.ReasonRefusalsProven, "Every node refuses a peer without certificate, with one of a foreign CA, in plaintext, or with a wrong cookie.")
-}
-
-func joinTrials(trials []v1alpha1.RefusalTrial) string {
-	words := make([]string, 0, len(trials))
-	for _, trial := range trials {
-		words = append(words, string(trial))
-	}
-	return strings.Join(words, ", ")
 }
 
 // sentence ends a text as a sentence, once.
