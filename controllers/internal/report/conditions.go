@@ -193,8 +193,7 @@ func (v view) credentials() finding {
 func (v view) asked() bool { return v.Cluster.Spec.TLS.Delivery == v1alpha1.DeliveryPodCertificate }
 
 // intermediate: the CA that signs what the kubelets ask for is there, and what it has
-// intermediate: the CA that the manager signs with is there; what it signed is good as
-// far as the probe has seen it served.
+// signed is good as far as the probe has seen it served.
 func (v view) intermediate() finding {
 	name := v.Names.Intermediate()
 	ca, ok := v.Intermediate()
