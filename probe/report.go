@@ -14,9 +14,6 @@ import (
 	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
 
-// maxMissingLinks bounds what a status names.
-const maxMissingLinks = 8
-
 // report words what came of a sweep as a status. What is known of a node's
 // incarnation stays while the node cannot be spoken to.
 func report(previous *v1alpha1.MeshStatus, result sweep.Result, names certs.Names, generation int64, now time.Time) *v1alpha1.MeshStatus {
@@ -40,7 +37,7 @@ func nodeStatus(previous *v1alpha1.NodeStatus, pod string, outcome sweep.Outcome
 		Links: int32(len(m.Linked(outcome.Node))),
 	}
 	for _, peer := range m.Missing(outcome.Node) {
-		if len(node.MissingLinks) < maxMissingLinks {
+		if len(node.MissingLinks) < v1alpha1.MaxMissingLinks {
 			node.MissingLinks = append(node.MissingLinks, podOf(peer))
 		}
 	}

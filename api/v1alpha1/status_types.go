@@ -113,6 +113,10 @@ type MeshStatus struct {
 	Nodes []NodeStatus `json:"nodes,omitempty"`
 }
 
+// MaxMissingLinks is how many missing links a NodeStatus names at most: a full list
+// proves nothing of the links that are not in it.
+const MaxMissingLinks = 8
+
 // NodeStatus is the probe's verdict on one node.
 type NodeStatus struct {
 	// pod that runs the node.

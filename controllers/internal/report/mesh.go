@@ -117,17 +117,13 @@ func (v view) oneSided() string {
 		}
 		for _, other := range node.MissingLinks {
 			peer := v.Node(other)
-			if peer != nil && !slices.Contains(peer.MissingLinks, pod) && len(peer.MissingLinks) < maxMissingLinks {
+			if peer != nil && !slices.Contains(peer.MissingLinks, pod) && len(peer.MissingLinks) < v1alpha1.MaxMissingLinks {
 				return fmt.Sprintf("%s is linked to %s, and not the other way round", other, pod)
 			}
 		}
 	}
 	return ""
 }
-
-// maxMissingLinks is how many a node's status names at most: a full list proves
-// nothing of the links that are not in it.
-const maxMissingLinks = 8
 
 // hindrance is what the probe says of the first node that it could not have linked.
 func (v view) hindrance() string {
