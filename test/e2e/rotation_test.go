@@ -25,9 +25,9 @@ func (c cluster) cookie() string {
 
 // awaitCookie waits until every member is proven to run with another cookie than
 // before, and the one before is gone.
-func (c cluster) awaitCookie(before string) {
+func (c cluster) awaitCookie(within time.Duration, before string) {
 	c.t.Helper()
-	eventually(c.t, time.Minute, "the cookie has changed", func() error {
+	eventually(c.t, within, "the cookie has changed", func() error {
 		if keys := must(c.t, "get", "secret", c.name+"-cookie", "-n", c.namespace, "-o", "jsonpath={.data}"); strings.Contains(keys, "previous") {
 			return fmt.Errorf("the cookie before is still there")
 		}
@@ -45,7 +45,7 @@ func TestImportedCookieRotation(t *testing.T) {
 	must(t, "create", "secret", "generic", "mine", "-n", ns, "--from-literal=cookie=TheFirstCookie")
 	c := start(t, ns, "chat", 2, "25", "cookie: {secretKeyRef: {name: mine}}")
 	must(t, "patch", "secret", "mine", "-n", ns, "--type=merge", "-p", `{"stringData":{"cookie":"TheSecondCookie"}}`)
-	c.awaitCookie("TheFirstCookie")
+	c.awaitCookie(time.Minute, "TheFirstCookie")
 	if got := c.cookie(); got != "TheSecondCookie" {
 		t.Errorf("the cookie has %d characters, and is not the user's", len(got))
 	}
@@ -230,7 +230,7 @@ func (c cluster) rotateCookie(members int, id string) {
 	c.t.Helper()
 	before, begun := c.cookie(), time.Now()
 	c.patchCookie(id)
-	c.awaitCookie(before)
+	c.awaitCookie(time.Minute, before)
 	c.t.Logf("the rotation of the cookie of %d members took %s", members, time.Since(begun).Round(time.Second))
 }
 
