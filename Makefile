@@ -126,7 +126,7 @@ FUZZTIME ?= 10m
 # alone: what it found is an input that it wrote.
 .PHONY: soak
 soak: cluster-up cluster-deploy ## What takes hours: renewals and rotations without end (SOAK=1h), tests in a row (REPEAT=20), fuzzing (FUZZTIME=10m a target)
-	$(E2E) -count=1 -timeout=48h -run 'TestSoak' -v -soak=$(SOAK)
+	$(E2E) -count=1 -parallel=5 -timeout=48h -run 'TestSoak' -v -soak=$(SOAK)
 	$(E2E) -count=$(REPEAT) -timeout=12h -v -run 'TestMesh|TestCookieMismatch|TestScale|TestManagerKilled|TestMemberDies|Rotation|TestChaos|KubeletRestart'
 	go test -C test -tags erlang -count=$(REPEAT) -timeout=6h ./erlang/...
 	go test -C test -tags erlang -count=1 -timeout=6h -p 1 -run 'Trace' -bench . -benchtime 100x ./erlang ./erlang/probe -soak
