@@ -47,11 +47,11 @@ type ErlangClusterList struct {
 
 // ErlangClusterSpec is what an ErlangCluster should be.
 //
-// +kubebuilder:validation:XValidation:rule="self.template.spec.containers.size() > 0",message="template.spec.containers must have the container that runs the BEAM"
-// +kubebuilder:validation:XValidation:rule="!has(self.container) || self.template.spec.containers.exists(c, c.name == self.container)",message="container must name one of template.spec.containers"
-// +kubebuilder:validation:XValidation:rule="!has(self.template.spec.hostNetwork) || !self.template.spec.hostNetwork",message="template.spec.hostNetwork must not be true: each node needs a host name and ports of its own; remove it"
-// +kubebuilder:validation:XValidation:rule="!has(self.template.spec.hostname) && !has(self.template.spec.subdomain) && !has(self.template.spec.setHostnameAsFQDN)",message="template.spec.hostname, subdomain and setHostnameAsFQDN must not be set: the StatefulSet gives each node its host name"
-// +kubebuilder:validation:XValidation:rule="!has(self.template.spec.restartPolicy) || self.template.spec.restartPolicy == 'Always'",message="template.spec.restartPolicy must be Always or left out"
+// +kubebuilder:validation:XValidation:rule="has(self.template.spec) && self.template.spec.containers.size() > 0",message="template.spec.containers must have the container that runs the BEAM: add it, with its name and image"
+// +kubebuilder:validation:XValidation:rule="!has(self.container) || !has(self.template.spec) || self.template.spec.containers.exists(c, c.name == self.container)",message="container must name one of template.spec.containers"
+// +kubebuilder:validation:XValidation:rule="!self.template.?spec.?hostNetwork.orValue(false)",message="template.spec.hostNetwork must not be true: each node needs a host name and ports of its own; remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.template.spec) || !has(self.template.spec.hostname) && !has(self.template.spec.subdomain) && !has(self.template.spec.setHostnameAsFQDN)",message="template.spec.hostname, subdomain and setHostnameAsFQDN must not be set: the StatefulSet gives each node its host name; remove them"
+// +kubebuilder:validation:XValidation:rule="self.template.?spec.?restartPolicy.orValue('Always') == 'Always'",message="template.spec.restartPolicy must be Always or left out"
 // +kubebuilder:validation:XValidation:rule="has(self.volumeClaimTemplates) == has(oldSelf.volumeClaimTemplates)",message="volumeClaimTemplates cannot be added or removed after creation: make a new cluster and move the data"
 type ErlangClusterSpec struct {
 	// replicas is the number of Erlang nodes in the mesh. A full mesh has

@@ -52,7 +52,10 @@ func TestBadSpecsAreRefused(t *testing.T) {
 		"no container of that name":       {`spec: {container: proxy}`, "container must name one of template.spec.containers"},
 		"no container at all":             {`spec: {template: {spec: {containers: []}}}`, "must have the container that runs the BEAM"},
 		"no pod spec":                     {`spec: {template: {spec: null}}`, "template.spec.containers must have the container that runs the BEAM"},
-		"no template":                     {`spec: {template: null}`, "spec.template"},
+		"an empty pod spec":               {`spec: {template: {spec: {containers: null, hostNetwork: false}}}`, "spec.template.spec.containers: Required value"},
+		"a container without a pod spec":  {`spec: {container: chat, template: {spec: null}}`, "template.spec.containers must have the container that runs the BEAM"},
+		"no spec":                         {`spec: null`, "spec: Required value"},
+		"no template":                     {`spec: {template: null}`, "spec.template: Required value"},
 		"the host's network":              {`spec: {template: {spec: {hostNetwork: true}}}`, "template.spec.hostNetwork must not be true"},
 		"a host name":                     {`spec: {template: {spec: {hostname: chat}}}`, "the StatefulSet gives each node its host name"},
 		"a subdomain":                     {`spec: {template: {spec: {subdomain: chat}}}`, "the StatefulSet gives each node its host name"},
@@ -88,6 +91,8 @@ func TestBadSpecsAreRefused(t *testing.T) {
 				t.Errorf("not refused as invalid: %v", err)
 			case !strings.Contains(err.Error(), test.says):
 				t.Errorf("refused with %q, want it to say %q", err, test.says)
+			case strings.Contains(err.Error(), "no such key"):
+				t.Errorf("refused with %q: a rule stumbles over a field that is left out", err)
 			}
 		})
 	}
@@ -119,6 +124,7 @@ func TestGoodSpecsAreTaken(t *testing.T) {
 		"keys that stay":          `spec: {tls: {delivery: PodCertificate}}`,
 		"claims":                  `spec: {volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]}`,
 		"empty structures":        `spec: {distribution: {ports: {}}, cookie: {}, tls: {certificate: {}, ca: {}}}`,
+		"empty structures below":  `spec: {distribution: {}, tls: {}}`,
 		"a sidecar":               `spec: {template: {spec: {initContainers: [{name: sidecar, image: x, restartPolicy: Always}]}}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
