@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -104,6 +105,9 @@ func runManager(ctx context.Context, options managerOptions) error {
 	}
 	if err := requireCertManager(mgr.GetRESTMapper()); err != nil {
 		return err
+	}
+	if err := metrics.Registry.Register(controllers.Metrics(mgr.GetClient())); err != nil {
+		return fmt.Errorf("register the metrics: %w", err)
 	}
 	reconciler := &controllers.Reconciler{
 		Client:   mgr.GetClient(),
