@@ -44,15 +44,20 @@ func managerKubeconfig(t *testing.T) string {
 // startManagerWith runs the manager on the Kubernetes of a kubeconfig, with more flags.
 func startManagerWith(t *testing.T, kubeconfig string, flags ...string) *manager {
 	t.Helper()
+	return launchManager(t, kubeconfig, nil, append(flags, "--probe-image=example.com/erlang-operator:test")...)
+}
+
+func launchManager(t *testing.T, kubeconfig string, environment []string, flags ...string) *manager {
+	t.Helper()
 	m := &manager{log: filepath.Join(scratch, fmt.Sprintf("manager-%d.log", managers.Add(1))), ended: make(chan error, 1)}
 	file, err := os.Create(m.log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	m.command = exec.Command(operatorProgram, append([]string{"manager", "--probe-image=example.com/erlang-operator:test",
+	m.command = exec.Command(operatorProgram, append([]string{"manager",
 		"--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0"}, flags...)...)
-	m.command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	m.command.Env = append(append(os.Environ(), "KUBECONFIG="+kubeconfig), environment...)
 	m.command.Stdout, m.command.Stderr = file, file
 	m.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := m.command.Start(); err != nil {

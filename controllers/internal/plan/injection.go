@@ -101,11 +101,11 @@ func Flags(distribution v1alpha1.DistributionSpec) string {
 		"-ssl_dist_optfile " + certs.OptionsFile,
 		"-nocookie -setcookie $(" + envNode + ") $(" + envCookie + ")",
 	}
+	ports := distribution.Listening()
 	if distribution.Discovery == v1alpha1.DiscoveryFixedPort {
-		flags = append(flags, fmt.Sprintf("-start_epmd false -erl_epmd_port %d", distribution.Ports.Min))
+		flags = append(flags, fmt.Sprintf("-start_epmd false -erl_epmd_port %d", ports.Min))
 	} else {
-		flags = append(flags, fmt.Sprintf("-kernel inet_dist_listen_min %d inet_dist_listen_max %d",
-			distribution.Ports.Min, distribution.Ports.Max))
+		flags = append(flags, fmt.Sprintf("-kernel inet_dist_listen_min %d inet_dist_listen_max %d", ports.Min, ports.Max))
 	}
 	return strings.Join(flags, " ")
 }

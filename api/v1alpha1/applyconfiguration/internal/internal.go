@@ -94,7 +94,6 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.PortRange
       default:
-        max: 9109
         min: 9100
 - name: com.github.erlang-operator.erlang-operator.api.v1alpha1.Duration
   scalar: string
@@ -134,7 +133,6 @@ var schemaYAML = typed.YAMLObject(`types:
       default:
         discovery: EPMD
         ports:
-          max: 9109
           min: 9100
     - name: networkPolicy
       type:
@@ -337,7 +335,6 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: max
       type:
         scalar: numeric
-      default: 9109
     - name: min
       type:
         scalar: numeric
