@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -102,6 +103,9 @@ func runManager(ctx context.Context, options managerOptions) error {
 	}
 	if err := requireCertManager(mgr.GetRESTMapper()); err != nil {
 		return err
+	}
+	if err := metrics.Registry.Register(controllers.Metrics(mgr.GetClient())); err != nil {
+		return fmt.Errorf("register the metrics: %w", err)
 	}
 	if options.image == "" {
 		pod := types.NamespacedName{Namespace: os.Getenv("POD_NAMESPACE"), Name: os.Getenv("POD_NAME")}

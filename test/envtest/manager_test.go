@@ -29,17 +29,22 @@ var managers atomic.Int32
 // startManager runs the manager until the test ends.
 func startManager(t *testing.T) *manager {
 	t.Helper()
+	return startManagerWith(t, managerKubeconfig(t))
+}
+
+func managerKubeconfig(t *testing.T) string {
+	t.Helper()
 	kubeconfig, err := kubeconfigOf(managerAccount, "system:serviceaccounts", "system:serviceaccounts:erlang-operator-system")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return startManagerWith(t, kubeconfig)
+	return kubeconfig
 }
 
-// startManagerWith runs the manager on the Kubernetes of a kubeconfig.
-func startManagerWith(t *testing.T, kubeconfig string) *manager {
+// startManagerWith runs the manager on the Kubernetes of a kubeconfig, with more flags.
+func startManagerWith(t *testing.T, kubeconfig string, flags ...string) *manager {
 	t.Helper()
-	return launchManager(t, kubeconfig, nil, "--probe-image=example.com/erlang-operator:test")
+	return launchManager(t, kubeconfig, nil, append(flags, "--probe-image=example.com/erlang-operator:test")...)
 }
 
 func launchManager(t *testing.T, kubeconfig string, environment []string, flags ...string) *manager {

@@ -65,6 +65,8 @@ func Describe(s seen.State, p plan.Plan, outcome Outcome) Report {
 		Nodes:              fmt.Sprintf("%d/%d", v.verified(), s.Replicas()),
 		Links:              fmt.Sprintf("%d/%d", v.links(), v.expectedLinks()),
 		Members:            v.members,
+		Authorities:        v.authorities(),
+		Rotating:           v.rotating(),
 	}
 	expiry, known := v.firstExpiry()
 	if known {
