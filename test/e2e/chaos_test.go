@@ -175,6 +175,8 @@ func (c cluster) phaseOfCA(from, to string) (int, error) {
 		return 0, fmt.Errorf("it has not begun")
 	case issuer == from:
 		return 1, nil
+	case issuer != to:
+		return 0, fmt.Errorf("certificates are issued by %s, neither %s nor %s", issuer, from, to)
 	case wide:
 		return 2, nil
 	}
