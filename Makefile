@@ -94,6 +94,8 @@ undeploy: ## Remove the operator, its CRD, and with it every ErlangCluster
 
 ## Test
 
+E2E = $(LOCAL) PATH=$$($(CLUSTER) build kubectl):$$PATH go test -C test -tags e2e ./e2e
+
 .PHONY: test
 test: test-unit test-envtest test-erlang test-e2e ## Every test
 
@@ -113,22 +115,23 @@ test-erlang: modules ## The protocol and the probe against real nodes of OTP 25,
 
 .PHONY: test-e2e
 test-e2e: cluster-up cluster-deploy ## The whole of it on the Kubernetes of this machine
-	$(LOCAL) PATH=$$($(CLUSTER) build kubectl):$$PATH go test -C test -tags e2e -count=1 -parallel=5 -timeout=30m -skip KubeletRestart -v ./e2e/...
+	$(E2E) -count=1 -parallel=5 -timeout=30m -skip KubeletRestart -v
 
 .PHONY: bench
 bench: modules ## What a verification costs, held against what is promised: its ratio to a bare TLS handshake, a sweep
 	for release in 25 27 29; do $(IMAGE) rootfs $$release || exit 1; done
 	go test -C test -tags erlang -run '^$$' -bench . -benchtime 300x ./erlang/probe
 
+SOAK     ?= 1h
 REPEAT   ?= 20
 FUZZTIME ?= 10m
 
 # A fuzzer whose time is up may say "context deadline exceeded" and fail for that
 # alone: what it found is an input that it wrote.
 .PHONY: soak
-soak: cluster-up cluster-deploy ## What takes hours: tests in a row (REPEAT=20), fuzzing (FUZZTIME=10m a target)
-	$(LOCAL) PATH=$$($(CLUSTER) build kubectl):$$PATH go test -C test -tags e2e -count=$(REPEAT) -timeout=6h \
-		-run 'TestMesh|TestCookieMismatch|TestScale|TestManagerKilled|TestMemberDies|Rotation|KubeletRestart' ./e2e/...
+soak: cluster-up cluster-deploy ## What takes hours: renewals and rotations without end (SOAK=1h), tests in a row (REPEAT=20), fuzzing (FUZZTIME=10m a target)
+	$(E2E) -count=1 -parallel=5 -timeout=48h -run 'TestSoak' -v -soak=$(SOAK)
+	$(E2E) -count=$(REPEAT) -timeout=12h -v -run 'TestMesh|TestCookieMismatch|TestScale|TestManagerKilled|TestMemberDies|Rotation|TestChaos|KubeletRestart'
 	go test -C test -tags erlang -count=$(REPEAT) -timeout=6h ./erlang/...
 	go test -C test -tags erlang -count=1 -timeout=6h -p 1 -run 'Trace' -bench . -benchtime 100x ./erlang ./erlang/probe -soak
 	for package in ./erldist ./certs; do \
