@@ -27,8 +27,12 @@ type Applier struct {
 	// Live looks for objects that are not ours, which no cache of ours holds.
 	Live client.Reader
 
-	written sync.Map // of string, an object's key, to writing
+	memories sync.Map // of types.NamespacedName, a cluster's, to memory
 }
+
+// memory is what was applied last to each object of a cluster, by its key. The passes
+// for one cluster come one after the other.
+type memory map[string]writing
 
 // writing is what was applied, and the version of the object that it made. While
 // the object has that version, applying the same again would change nothing, and
@@ -59,13 +63,14 @@ func (a *Applier) Do(ctx context.Context, p plan.Plan, state seen.State) error {
 			return fmt.Errorf("replace %s %s: %w", secret.Kind, secret.Name, err)
 		}
 	}
+	remembered := a.remembered(state)
 	owned := map[string]seen.Object{}
 	for _, object := range state.Owned {
 		owned[key(object.GetObjectKind().GroupVersionKind().Kind, object.GetName())] = object
 	}
 	for _, configuration := range p.Apply {
 		there := owned[key(*configuration.GetKind(), *configuration.GetName())]
-		if err := a.apply(ctx, state, configuration, there); err != nil {
+		if err := a.apply(ctx, state, configuration, there, remembered); err != nil {
 			return fmt.Errorf("apply %s %s: %w", *configuration.GetKind(), *configuration.GetName(), err)
 		}
 	}
@@ -80,9 +85,18 @@ func (a *Applier) Do(ctx context.Context, p plan.Plan, state seen.State) error {
 		if err := a.delete(ctx, object); err != nil {
 			return err
 		}
+		delete(remembered, key(object.GetObjectKind().GroupVersionKind().Kind, object.GetName()))
 	}
 	return nil
 }
+
+func (a *Applier) remembered(state seen.State) memory {
+	known, _ := a.memories.LoadOrStore(client.ObjectKeyFromObject(state.Cluster), memory{})
+	return known.(memory)
+}
+
+// Forget drops what is remembered of a cluster that is gone.
+func (a *Applier) Forget(cluster types.NamespacedName) { a.memories.Delete(cluster) }
 
 // create makes an object once. If it is there already and ours, it stays as it is.
 func (a *Applier) create(ctx context.Context, object client.Object) error {
@@ -104,17 +118,17 @@ func (a *Applier) create(ctx context.Context, object client.Object) error {
 
 // apply makes an object as configured, unless that is what it is. An object that
 // is not among ours is looked for first: a forced apply would take it over.
-func (a *Applier) apply(ctx context.Context, state seen.State, configuration plan.Configuration, there seen.Object) error {
-	kind, name := *configuration.GetKind(), *configuration.GetName()
+func (a *Applier) apply(ctx context.Context, state seen.State, configuration plan.Configuration, there seen.Object, remembered memory) error {
+	object := key(*configuration.GetKind(), *configuration.GetName())
 	text, err := json.Marshal(configuration)
 	if err != nil {
 		return err
 	}
 	digest := sha256.Sum256(text)
-	memory := key(state.Names.Namespace, string(state.Cluster.UID), kind, name)
 	switch {
 	case there != nil:
-		if last, ok := a.written.Load(memory); ok && last.(writing) == (writing{there.GetResourceVersion(), digest}) {
+		// The digest has the cluster's UID in it: what a namesake had is not mistaken for this.
+		if remembered[object] == (writing{there.GetResourceVersion(), digest}) {
 			return nil
 		}
 		bind(configuration, there.GetUID())
@@ -126,7 +140,7 @@ func (a *Applier) apply(ctx context.Context, state seen.State, configuration pla
 	if err := a.Client.Apply(ctx, configuration, client.ForceOwnership); err != nil {
 		return err
 	}
-	a.written.Store(memory, writing{made(configuration), digest})
+	remembered[object] = writing{made(configuration), digest}
 	return nil
 }
 

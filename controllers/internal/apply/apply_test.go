@@ -232,6 +232,9 @@ func TestWhatWasAppliedIsRemembered(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("after somebody deleted it", do("one"), applied)
+	expect("once more", do("one", theConfigMap()))
+	a.Forget(client.ObjectKeyFromObject(cluster()))
+	expect("after the cluster was forgotten", do("one", theConfigMap()), applied)
 	fresh := &apply.Applier{Client: w, Live: w}
 	a = fresh
 	expect("a manager that has just started", do("one", theConfigMap()), applied)
