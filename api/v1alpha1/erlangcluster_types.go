@@ -229,7 +229,7 @@ type SecretKeyReference struct {
 
 // TLSSpec is how the nodes prove who they are.
 //
-// +kubebuilder:validation:XValidation:rule="duration(self.certificate.duration) <= duration(self.ca.duration)",message="tls.certificate.duration must not be longer than tls.ca.duration: a certificate cannot outlive its CA"
+// +kubebuilder:validation:XValidation:rule="has(self.issuerRef) || duration(self.certificate.duration) + duration(self.certificate.duration) <= duration(self.ca.duration)",message="tls.ca.duration must be at least twice tls.certificate.duration: a certificate cannot outlive its CA, and there must be time to replace the CA"
 // +kubebuilder:validation:XValidation:rule="!(has(self.issuerRef) && has(self.ca.rotationID))",message="tls.ca.rotationID is for the private CA. With tls.issuerRef, name another issuer to change the CA, and remove tls.ca.rotationID"
 type TLSSpec struct {
 	// issuerRef names the cert-manager issuer that signs the certificates of the
@@ -321,7 +321,10 @@ type CertificateLifetime struct {
 //
 // +kubebuilder:validation:XValidation:rule="duration(self.duration) >= duration('1h')",message="tls.ca.duration must be at least 1h (limit of cert-manager)"
 type CASpec struct {
-	// duration from issue to expiry, as hours, minutes and seconds ("87600h").
+	// duration from issue to expiry, as hours, minutes and seconds ("87600h"): at least
+	// twice that of certificate. Another CA takes its place, as with a change of
+	// rotationID, when a third of it is left, or what certificate.duration is if that is
+	// more (with delivery PodCertificate, three times that).
 	// +optional
 	// +kubebuilder:default="87600h"
 	Duration Duration `json:"duration,omitempty"`

@@ -180,6 +180,9 @@ func (v view) again(firstExpiry time.Time, expiryKnown bool) time.Duration {
 			sooner(member.StoredSince.Add(servingTimeout).Sub(v.Now) + time.Second)
 		}
 	}
+	if at, known := v.SpentAt(v.WantedIssuer().Name); known {
+		sooner(at.Sub(v.Now) + time.Second)
+	}
 	for _, e := range v.expiries() {
 		sooner(e.warning.Sub(v.Now) + time.Second)
 	}
