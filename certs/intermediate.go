@@ -86,8 +86,7 @@ func (l Leaf) JudgeIntermediate(trust Trust, now time.Time) *Fault {
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	if err != nil {
-		return &Fault{v1alpha1.ReasonCertificateUntrusted,
-			fmt.Sprintf("is not signed by a CA of the trust bundle: %v", err)}
+		return untrusted(certificate, err)
 	}
 	if !slices.ContainsFunc(chains, roomForOneMore) {
 		return &Fault{v1alpha1.ReasonIssuerGivesNoCA,
