@@ -149,4 +149,4 @@ verify: modules ## Generated files, formatting, lint, and docs that match the co
 
 .PHONY: lint
 lint: ## Lint the Go code
-	for module in $(MODULES); do (cd $$module && $(LINT) ./...) || exit 1; done
+	status=0; for module in $(MODULES); do (cd $$module && $(LINT) ./...) || status=1; done; exit $$status
