@@ -40,8 +40,12 @@ demo: cluster-up cluster-deploy ## Start Kubernetes on this machine, install the
 
 ## Build
 
+.PHONY: modules
+modules: ## Download the Go modules, with patience
+	@./hack/modules.sh
+
 .PHONY: build
-build: ## Build bin/erlang-operator
+build: modules ## Build bin/erlang-operator
 	CGO_ENABLED=0 go build -trimpath -o bin/erlang-operator ./cmd/erlang-operator
 
 .PHONY: generate
@@ -60,7 +64,7 @@ format: ## Format the Go code
 ## Kubernetes on this machine (NODES=1)
 
 .PHONY: cluster-up
-cluster-up: ## Start it, or mend what is not running; the kubeconfig is .cluster/kubeconfig
+cluster-up: modules ## Start it, or mend what is not running; the kubeconfig is .cluster/kubeconfig
 	$(CLUSTER) up
 
 .PHONY: cluster-down
@@ -90,41 +94,44 @@ undeploy: ## Remove the operator, its CRD, and with it every ErlangCluster
 
 ## Test
 
+E2E = $(LOCAL) PATH=$$($(CLUSTER) build kubectl):$$PATH go test -C test -tags e2e ./e2e
+
 .PHONY: test
 test: test-unit test-envtest test-erlang test-e2e ## Every test
 
 .PHONY: test-unit
-test-unit: ## Unit and property tests: seconds
+test-unit: modules ## Unit and property tests: seconds
 	go test ./...
 	go test -C hack ./...
 
 .PHONY: test-envtest
-test-envtest: ## The API and the manager against a real kube-apiserver, with the real cert-manager
+test-envtest: modules ## The API and the manager against a real kube-apiserver, with the real cert-manager
 	KUBEBUILDER_ASSETS=$$($(CLUSTER) build kube-apiserver etcd) go test -C test -count=1 ./envtest/...
 
 .PHONY: test-erlang
-test-erlang: ## The protocol and the probe against real nodes of OTP 25, 27 and 29
+test-erlang: modules ## The protocol and the probe against real nodes of OTP 25, 27 and 29
 	for release in 25 27 29; do $(IMAGE) rootfs $$release || exit 1; done
 	go test -C test -tags erlang -count=1 ./erlang/...
 
 .PHONY: test-e2e
 test-e2e: cluster-up cluster-deploy ## The whole of it on the Kubernetes of this machine
-	$(LOCAL) PATH=$$($(CLUSTER) build kubectl):$$PATH go test -C test -tags e2e -count=1 -parallel=5 -timeout=30m -skip KubeletRestart -v ./e2e/...
+	$(E2E) -count=1 -parallel=5 -timeout=30m -skip KubeletRestart -v
 
 .PHONY: bench
-bench: ## What a verification costs, held against what is promised: its ratio to a bare TLS handshake, a sweep
+bench: modules ## What a verification costs, held against what is promised: its ratio to a bare TLS handshake, a sweep
 	for release in 25 27 29; do $(IMAGE) rootfs $$release || exit 1; done
 	go test -C test -tags erlang -run '^$$' -bench . -benchtime 300x ./erlang/probe
 
+SOAK     ?= 1h
 REPEAT   ?= 20
 FUZZTIME ?= 10m
 
 # A fuzzer whose time is up may say "context deadline exceeded" and fail for that
 # alone: what it found is an input that it wrote.
 .PHONY: soak
-soak: cluster-up cluster-deploy ## What takes hours: tests in a row (REPEAT=20), fuzzing (FUZZTIME=10m a target)
-	$(LOCAL) PATH=$$($(CLUSTER) build kubectl):$$PATH go test -C test -tags e2e -count=$(REPEAT) -timeout=6h \
-		-run 'TestMesh|TestCookieMismatch|TestScale|TestManagerKilled|TestMemberDies|Rotation|KubeletRestart' ./e2e/...
+soak: cluster-up cluster-deploy ## What takes hours: renewals and rotations without end (SOAK=1h), tests in a row (REPEAT=20), fuzzing (FUZZTIME=10m a target)
+	$(E2E) -count=1 -parallel=5 -timeout=48h -run 'TestSoak' -v -soak=$(SOAK)
+	$(E2E) -count=$(REPEAT) -timeout=12h -v -run 'TestMesh|TestCookieMismatch|TestScale|TestManagerKilled|TestMemberDies|Rotation|TestChaos|KubeletRestart'
 	go test -C test -tags erlang -count=$(REPEAT) -timeout=6h ./erlang/...
 	go test -C test -tags erlang -count=1 -timeout=6h -p 1 -run 'Trace' -bench . -benchtime 100x ./erlang ./erlang/probe -soak
 	for package in ./erldist ./certs; do \
@@ -137,9 +144,9 @@ soak: cluster-up cluster-deploy ## What takes hours: tests in a row (REPEAT=20),
 ## Check
 
 .PHONY: verify
-verify: ## Generated files, formatting, lint, and docs that match the code
+verify: modules ## Generated files, formatting, lint, and docs that match the code
 	./hack/verify.sh
 
 .PHONY: lint
 lint: ## Lint the Go code
-	for module in $(MODULES); do (cd $$module && $(LINT) ./...) || exit 1; done
+	status=0; for module in $(MODULES); do (cd $$module && $(LINT) ./...) || status=1; done; exit $$status

@@ -36,7 +36,7 @@ var rooms = []room{
 	{path: "erldist", foreign: []string{}},
 	{path: "probe", knows: []string{"api", "certs", "erldist"}},
 	{path: "controllers", knows: []string{"api", "certs",
-		"controllers/internal/seen", "controllers/internal/observe", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/report", "controllers/internal/sign"}},
+		"controllers/internal/seen", "controllers/internal/observe", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/report", "controllers/internal/sign", "controllers/internal/metrics"}},
 	{path: "controllers/internal/seen", knows: []string{"api", "certs"}, pure: true},
 	{path: "controllers/internal/seen/seentest", knows: []string{"api", "certs", "certs/certstest", "controllers/internal/seen"}},
 	{path: "controllers/internal/plan", knows: []string{"api", "certs", "controllers/internal/seen"}, pure: true},
@@ -44,8 +44,9 @@ var rooms = []room{
 	{path: "controllers/internal/sign", knows: []string{"api", "certs"}, pure: true},
 	{path: "controllers/internal/observe", knows: []string{"api", "certs", "controllers/internal/seen", "controllers/internal/plan"}},
 	{path: "controllers/internal/apply", knows: []string{"api", "certs", "controllers/internal/seen", "controllers/internal/plan"}},
+	{path: "controllers/internal/metrics", knows: []string{"api", "certs"}},
 	{path: "cmd/erlang-operator", knows: []string{"api", "certs", "erldist", "probe", "controllers",
-		"controllers/internal/seen", "controllers/internal/observe", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/report", "controllers/internal/sign"}},
+		"controllers/internal/seen", "controllers/internal/observe", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/report", "controllers/internal/sign", "controllers/internal/metrics"}},
 	{path: "cmd/kubectl-erlang", knows: []string{"api", "certs", "erldist", "probe"}},
 }
 

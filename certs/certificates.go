@@ -33,6 +33,9 @@ func NewPrivateCA(names Names, name string, spec v1alpha1.TLSSpec, secretLabels 
 				WithCommonName(name).
 				WithSubject(applycertmanager.X509Subject().WithOrganizations(names.Namespace)).
 				WithDuration(duration(spec.CA.Duration)).
+				// Another CA takes its place long before. Only if that was held up is it
+				// renewed as it is.
+				WithRenewBefore(lastResort(spec)).
 				WithPrivateKey(applycertmanager.CertificatePrivateKey().
 					WithAlgorithm(certmanager.ECDSAKeyAlgorithm).
 					WithSize(256).
@@ -89,15 +92,6 @@ func newLeaf(names Names, spec v1alpha1.TLSSpec, issuer v1alpha1.IssuerReference
 			WithSecretTemplate(applycertmanager.CertificateSecretTemplate().WithLabels(secretLabels)).
 			WithIssuerRef(applycertmanagermeta.IssuerReference().
 				WithName(issuer.Name).WithKind(issuer.Kind).WithGroup(issuer.Group)))
-}
-
-// WantedIssuer is the issuer that the spec has sign the leafs: the user's, else the
-// private CA of the rotation that is asked for.
-func WantedIssuer(names Names, spec v1alpha1.TLSSpec) v1alpha1.IssuerReference {
-	if spec.IssuerRef != nil {
-		return *spec.IssuerRef
-	}
-	return PrivateIssuer(names.CA(spec.CA.RotationID))
 }
 
 // PrivateIssuer is the issuer of the private CA of that name.

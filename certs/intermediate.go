@@ -55,11 +55,12 @@ func NewIntermediate(names Names, spec v1alpha1.TLSSpec, issuer v1alpha1.IssuerR
 
 // intermediateLifetime: cert-manager renews the intermediate after two thirds of its
 // time, so that with three times the life of what it signs there is always enough
-// left. It is not longer than the private CA's.
+// left. It is not longer than what a private CA has left when another one takes its
+// place.
 func intermediateLifetime(spec v1alpha1.TLSSpec) metav1.Duration {
 	lifetime := 3 * PodCertificateLifetime(spec)
 	if ca := duration(spec.CA.Duration).Duration; spec.IssuerRef == nil && ca > 0 {
-		lifetime = min(lifetime, ca)
+		lifetime = min(lifetime, ca/2)
 	}
 	return metav1.Duration{Duration: lifetime}
 }

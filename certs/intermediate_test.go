@@ -19,8 +19,8 @@ func TestLifetimeOfTheIntermediate(t *testing.T) {
 		want            time.Duration
 	}{
 		"three times that of what it signs": {"720h", "87600h", false, 2160 * time.Hour},
-		"not longer than the private CA":    {"720h", "1000h", false, 1000 * time.Hour},
-		"an issuer has its own CA":          {"720h", "1000h", true, 2160 * time.Hour},
+		"not longer than half the CA's":     {"720h", "3000h", false, 1500 * time.Hour},
+		"an issuer has its own CA":          {"720h", "3000h", true, 2160 * time.Hour},
 		"of what can be signed":             {"9000h", "87600h", false, 3 * 91 * 24 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -29,7 +29,7 @@ func TestLifetimeOfTheIntermediate(t *testing.T) {
 				spec.IssuerRef = &v1alpha1.IssuerReference{Name: "corp", Kind: "ClusterIssuer", Group: "cert-manager.io"}
 			}
 			names := certs.NamesOf(&v1alpha1.ErlangCluster{}, certs.DefaultDomain)
-			if got := certs.NewIntermediate(names, spec, certs.WantedIssuer(names, spec), nil).Spec.Duration.Duration; got != test.want {
+			if got := certs.NewIntermediate(names, spec, certs.PrivateIssuer("ca"), nil).Spec.Duration.Duration; got != test.want {
 				t.Errorf("it lives for %s, want %s", got, test.want)
 			}
 		})

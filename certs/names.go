@@ -96,6 +96,30 @@ func (n Names) CA(rotationID string) string {
 	return n.Cluster + "-ca-" + hex.EncodeToString(digest[:4])
 }
 
+// NumberedCA is the name of the private CA of a number among those of one
+// tls.ca.rotationID: the first is CA, and each of the others took the place of the one
+// before it when the time of that was nearly up.
+func (n Names) NumberedCA(rotationID string, number int) string {
+	if number <= 1 {
+		return n.CA(rotationID)
+	}
+	// No hash begins with an r.
+	return n.CA(rotationID) + "-r" + strconv.Itoa(number)
+}
+
+// NumberOfCA is the inverse of NumberedCA.
+func (n Names) NumberOfCA(rotationID, name string) (number int, ok bool) {
+	digits, found := strings.CutPrefix(name, n.CA(rotationID)+"-r")
+	if !found {
+		return 1, name == n.CA(rotationID)
+	}
+	parsed, err := strconv.Atoi(digits)
+	if err != nil || parsed < 2 || n.NumberedCA(rotationID, parsed) != name {
+		return 0, false
+	}
+	return parsed, true
+}
+
 // Intermediate is the CA that signs the certificates that the kubelets ask for: its
 // Certificate and its Secret.
 func (n Names) Intermediate() string { return n.Cluster + "-intermediate" }

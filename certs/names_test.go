@@ -101,7 +101,7 @@ func checkNames(t failer, names certs.Names) {
 		t.Errorf("revision %q is too long for a label", revision)
 	}
 	// A common name of X.509 has at most 64 characters.
-	for _, commonName := range []string{pod, names.Probe(), names.CA("2026-11")} {
+	for _, commonName := range []string{pod, names.Probe(), names.CA("2026-11"), names.NumberedCA("2026-11", 999)} {
 		if len(commonName) > 64 {
 			t.Errorf("common name %q has %d characters, and may have 64", commonName, len(commonName))
 		}
@@ -129,12 +129,36 @@ func TestSecretsOfAClusterAreApart(t *testing.T) {
 		add(names.CA(""), "the first CA")
 		add(names.CA("2026-11"), "the CA")
 		add(names.CA("2026-12"), "the next CA")
+		add(names.NumberedCA("", 2), "the second CA")
+		add(names.NumberedCA("2026-11", 2), "the second CA of a rotation")
 		add(names.Certificate(names.Probe()), "the probe's certificate")
 		add(names.Certificate(names.Canary()), "the canary")
 		for _, pod := range names.Pods(100) {
 			add(names.Certificate(pod), "the certificate of "+pod)
 		}
 	})
+}
+
+// A number of a CA can be read from its name, and from no name of another rotation.
+func TestNumberOfCA(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		names := drawNames(t)
+		id, other := rapid.StringMatching(`([A-Za-z0-9._-]{1,63})?`).Draw(t, "id"), rapid.StringMatching(`([A-Za-z0-9._-]{1,63})?`).Draw(t, "other")
+		number := rapid.IntRange(1, 1000).Draw(t, "number")
+		name := names.NumberedCA(id, number)
+		if got, ok := names.NumberOfCA(id, name); !ok || got != number {
+			t.Fatalf("the number in %s is %d (%t), want %d", name, got, ok, number)
+		}
+		if _, ok := names.NumberOfCA(other, name); ok && other != id {
+			t.Fatalf("%s is of %q, and taken for one of %q", name, id, other)
+		}
+	})
+	names := namesOf("chat", "shop", "")
+	for _, name := range []string{"chat-ca-r1", "chat-ca-r02", "chat-ca-r", "chat-ca-r-2", "chat-ca-r2x", "chat-ca-", "corp", ""} {
+		if number, ok := names.NumberOfCA("", name); ok {
+			t.Errorf("%q is taken for number %d", name, number)
+		}
+	}
 }
 
 func drawNames(t *rapid.T) certs.Names {

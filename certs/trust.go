@@ -44,6 +44,9 @@ func (t Trust) With(certificates ...*x509.Certificate) Trust {
 // Empty says that nobody is trusted: there is nothing to start nodes with.
 func (t Trust) Empty() bool { return len(t.cas) == 0 }
 
+// CAs of the trust, each once.
+func (t Trust) CAs() []*x509.Certificate { return slices.Clone(t.cas) }
+
 // NeededBy is the part of the trust that one of these certificates still rests on.
 func (t Trust) NeededBy(leafs []*x509.Certificate) Trust {
 	needed := Trust{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -24,6 +25,9 @@ func chat(replicas int32) *v1alpha1.ErlangCluster {
 var journeys = map[string]struct {
 	from *v1alpha1.ErlangCluster
 	to   func(*v1alpha1.ErlangClusterSpec)
+	// spent is the private CA whose time is nearly up; the one that takes its place has
+	// another name than that of a fresh cluster.
+	spent string
 }{
 	"creation":   {from: chat(2)},
 	"scale up":   {from: chat(1), to: func(s *v1alpha1.ErlangClusterSpec) { s.Replicas = ptr.To[int32](2) }},
@@ -32,6 +36,8 @@ var journeys = map[string]struct {
 		s.NetworkPolicy = v1alpha1.NetworkPolicyUnmanaged
 		s.Cookie.RotationID = "2"
 	}},
+	"another CA":          {from: chat(1), to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.CA.RotationID = "2" }},
+	"the CA's time is up": {from: chat(1), spent: "chat-ca"},
 }
 
 // begin makes a world at the start of a journey.
@@ -42,6 +48,11 @@ func begin(t *testing.T, name string) *world {
 	if journey.to != nil {
 		travel(t, w)
 		w.edit(journey.to)
+		w.writes = 0
+	}
+	if journey.spent != "" {
+		travel(t, w)
+		w.timePasses(journey.spent)
 		w.writes = 0
 	}
 	return w
@@ -65,6 +76,12 @@ func TestJourneysEndWhereAFreshClusterDoes(t *testing.T) {
 			if status := w.cluster().Status; !meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReady) ||
 				meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReconciling) != nil {
 				t.Errorf("not ready: %+v", status.Conditions)
+			}
+			if journey.spent != "" {
+				if cas := w.cas(); !slices.Equal(cas, []string{"chat-ca-r2"}) {
+					t.Errorf("there are %v", cas)
+				}
+				return
 			}
 			target := journey.from.DeepCopy()
 			if journey.to != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -90,6 +91,34 @@ func (r *Reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 	return ctrl.Result{RequeueAfter: told.Again}, failure
 }
 
+// find hands on the cluster that a request names. One that is gone is forgotten, and a
+// pass that fails because it has gone meanwhile ends without a word: what that could
+// not find went with the cluster.
+func (r *Reconciler) find(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	cluster := &v1alpha1.ErlangCluster{}
+	err := r.Client.Get(ctx, request.NamespacedName, cluster)
+	if apierrors.IsNotFound(err) {
+		r.observer.Forget(request.NamespacedName)
+		r.applier.Forget(request.NamespacedName)
+		return ctrl.Result{}, nil
+	}
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("look for the cluster: %w", err)
+	}
+	result, err := r.Reconcile(ctx, cluster)
+	if err != nil && r.gone(ctx, cluster) {
+		return ctrl.Result{}, nil
+	}
+	return result, err
+}
+
+// gone says that a cluster was deleted since it was seen.
+func (r *Reconciler) gone(ctx context.Context, cluster *v1alpha1.ErlangCluster) bool {
+	now := &v1alpha1.ErlangCluster{}
+	err := r.observer.Live.Get(ctx, client.ObjectKeyFromObject(cluster), now)
+	return apierrors.IsNotFound(err) || err == nil && (now.UID != cluster.UID || now.DeletionTimestamp != nil)
+}
+
 // tell writes what is new: the joined pods first, since they are not looked at
 // again once the status says that all is well.
 func (r *Reconciler) tell(ctx context.Context, cluster *v1alpha1.ErlangCluster, told report.Report) error {
@@ -124,7 +153,9 @@ func (r *Reconciler) setJoined(ctx context.Context, pod *corev1.Pod) error {
 			WithStatus(corev1.ConditionTrue).
 			WithReason("Joined").
 			WithMessage("The node was verified, and linked to the others.")))
-	if err := r.Client.Status().Apply(ctx, configuration, client.ForceOwnership); err != nil {
+	err := r.Client.Status().Apply(ctx, configuration, client.ForceOwnership)
+	// Pods come and go: one that went needs nothing any more.
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 		return fmt.Errorf("open the readiness gate of pod %s: %w", pod.Name, err)
 	}
 	return nil

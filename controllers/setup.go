@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -25,12 +26,16 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/apply"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/metrics"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/observe"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 )
 
 // Settings are what the manager is told about itself.
 type Settings = plan.Operator
+
+// Metrics of all ErlangClusters that a reader sees.
+func Metrics(reader client.Reader) prometheus.Collector { return metrics.Collector{Reader: reader} }
 
 // AddToScheme makes a scheme know every kind that the manager reads or writes.
 func AddToScheme(scheme *runtime.Scheme) error {
@@ -157,7 +162,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		Watches(&certmanager.ClusterIssuer{}, handler.EnqueueRequestsFromMapFunc(r.referrers(issuerField))).
 		Watches(&admissionv1.MutatingAdmissionPolicy{}, handler.EnqueueRequestsFromMapFunc(r.everybody)).
 		Watches(&admissionv1.MutatingAdmissionPolicyBinding{}, handler.EnqueueRequestsFromMapFunc(r.everybody)).
-		Complete(reconcile.AsReconciler(r.Client, r))
+		Complete(reconcile.Func(r.find))
 }
 
 // byLabel finds the cluster that an object is part of.

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/tools/events"
 	testclock "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -265,36 +267,53 @@ func (w *world) others() bool {
 	return acted
 }
 
-// certManager issues each Certificate, once its CA is there.
+// certManager issues each Certificate, once its CA is there, and again when it names
+// another issuer.
 func (w *world) certManager() (acted bool) {
 	ctx := context.Background()
 	var certificates certmanager.CertificateList
 	must(w.present.List(ctx, &certificates))
 	for _, certificate := range certificates.Items {
-		key := types.NamespacedName{Namespace: certificate.Namespace, Name: certificate.Spec.SecretName}
-		if err := w.present.Get(ctx, key, &corev1.Secret{}); !apierrors.IsNotFound(err) {
-			must(err)
+		issuer := certificate.Spec.IssuerRef
+		secret := &corev1.Secret{}
+		err := w.present.Get(ctx, types.NamespacedName{Namespace: certificate.Namespace, Name: certificate.Spec.SecretName}, secret)
+		must(client.IgnoreNotFound(err))
+		if err == nil && secret.Annotations[certmanager.IssuerNameAnnotationKey] == issuer.Name {
 			continue
 		}
-		authority := certstest.NewAuthority("ca")
-		data := map[string][]byte{corev1.TLSCertKey: certstest.PEM(authority.Certificate)}
+		data := map[string][]byte{corev1.TLSCertKey: certstest.PEM(certstest.NewAuthority(certificate.Name).Certificate)}
 		if !certificate.Spec.IsCA {
-			ca := types.NamespacedName{Namespace: certificate.Namespace, Name: certificate.Spec.IssuerRef.Name}
-			if err := w.present.Get(ctx, ca, &corev1.Secret{}); apierrors.IsNotFound(err) {
+			if apierrors.IsNotFound(w.present.Get(ctx, types.NamespacedName{Namespace: certificate.Namespace, Name: issuer.Name}, &corev1.Secret{})) {
 				continue
 			}
-			data[corev1.TLSCertKey] = certstest.PEM(authority.Issue(certificate.Spec.DNSNames[0]))
+			data[corev1.TLSCertKey] = certstest.PEM(certstest.NewAuthority(issuer.Name).Issue(certificate.Spec.DNSNames[0]))
 		}
-		must(w.present.Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{
-				Namespace: key.Namespace, Name: key.Name, UID: w.uid(), Labels: certificate.Spec.SecretTemplate.Labels,
-				Annotations: map[string]string{certmanager.CertificateNameKey: certificate.Name},
-			},
-			Data: data,
-		}))
+		secret.Namespace, secret.Name, secret.Data = certificate.Namespace, certificate.Spec.SecretName, data
+		secret.Labels = certificate.Spec.SecretTemplate.Labels
+		secret.Annotations = map[string]string{
+			certmanager.CertificateNameKey: certificate.Name, certmanager.IssuerNameAnnotationKey: issuer.Name,
+			certmanager.IssuerKindAnnotationKey: issuer.Kind, certmanager.IssuerGroupAnnotationKey: issuer.Group,
+		}
+		if err == nil {
+			must(w.present.Update(ctx, secret))
+		} else {
+			secret.UID = w.uid()
+			must(w.present.Create(ctx, secret))
+		}
 		acted = true
 	}
 	return acted
+}
+
+// timePasses until little is left of a private CA's.
+func (w *world) timePasses(ca string) {
+	ctx := context.Background()
+	secret := &corev1.Secret{}
+	must(w.present.Get(ctx, types.NamespacedName{Namespace: "shop", Name: ca}, secret))
+	secret.Data[corev1.TLSCertKey] = certstest.PEM(certstest.NewAuthority(ca, func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = certstest.Start.AddDate(-10, 0, 0), seentest.Now.AddDate(0, 0, 20)
+	}).Certificate)
+	must(w.present.Update(ctx, secret))
 }
 
 // statefulSetController makes and removes pods, and the admission policy gives each
@@ -354,10 +373,12 @@ func (w *world) probe() bool {
 		CookieVersion: cookie.ResourceVersion, Components: 1, Links: count * (count - 1) / 2,
 	}
 	for _, pod := range pods.Items {
-		mesh.Nodes = append(mesh.Nodes, v1alpha1.NodeStatus{
+		node := v1alpha1.NodeStatus{
 			Pod: pod.Name, Node: "chat@" + pod.Name, Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified,
 			Incarnation: 1, StartedAt: &pod.CreationTimestamp, Links: count - 1, Refusals: &v1alpha1.RefusalStatus{Incarnation: 1},
-		})
+		}
+		w.seeCertificates(&node)
+		mesh.Nodes = append(mesh.Nodes, node)
 	}
 	slices.SortFunc(mesh.Nodes, func(a, b v1alpha1.NodeStatus) int { return strings.Compare(a.Pod, b.Pod) })
 	if was, _ := json.Marshal(cluster.Status.Mesh); cluster.Status.Mesh != nil {
@@ -368,6 +389,38 @@ func (w *world) probe() bool {
 	cluster.Status.Mesh = mesh
 	must(w.present.Status().Update(ctx, cluster))
 	return true
+}
+
+// seeCertificates: a node serves what is stored, and makes of the canary what the trust
+// bundle says.
+func (w *world) seeCertificates(node *v1alpha1.NodeStatus) {
+	var distribution corev1.ConfigMap
+	must(w.present.Get(context.Background(), types.NamespacedName{Namespace: "shop", Name: "chat-distribution"}, &distribution))
+	trust, err := certs.ParseTrust([]byte(distribution.Data[certs.TrustKey]))
+	must(err)
+	leaf := func(owner string) *x509.Certificate {
+		var secret corev1.Secret
+		if err := w.present.Get(context.Background(), types.NamespacedName{Namespace: "shop", Name: owner + "-tls"}, &secret); apierrors.IsNotFound(err) {
+			return nil
+		}
+		leaf, err := certs.ParseLeaf(secret.Data[corev1.TLSCertKey], nil)
+		must(err)
+		return leaf.Certificate
+	}
+	if served := leaf(node.Pod); served != nil {
+		node.CertificateSerial = certs.Serial(served)
+		node.CertificateNotAfter = ptr.To(metav1.NewTime(served.NotAfter))
+		if signer := trust.Signer(served); signer != nil {
+			node.CertificateAuthority = certs.Identity(signer)
+		}
+	}
+	if canary := leaf("chat-probe-canary"); canary != nil {
+		node.Canary = &v1alpha1.CanaryStatus{Result: v1alpha1.CanaryRefused,
+			CertificateAuthority: certs.Identity(certstest.NewAuthority(canary.Issuer.CommonName).Certificate)}
+		if trust.Signer(canary) != nil {
+			node.Canary.Result = v1alpha1.CanaryAccepted
+		}
+	}
 }
 
 // objects are all that there are.
@@ -425,6 +478,19 @@ func (w *world) description() map[string]string {
 		all[fmt.Sprintf("%T %s", object, object.GetName())] = string(text)
 	}
 	return all
+}
+
+// cas are the names of the private CAs that there are.
+func (w *world) cas() []string {
+	var certificates certmanager.CertificateList
+	must(w.present.List(context.Background(), &certificates))
+	var names []string
+	for _, certificate := range certificates.Items {
+		if certificate.Spec.IsCA {
+			names = append(names, certificate.Name)
+		}
+	}
+	return names
 }
 
 // cookie that the cluster has; empty when it has none.

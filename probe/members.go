@@ -14,15 +14,15 @@ func expected(cluster *v1alpha1.ErlangCluster, names certs.Names, previous *v1al
 	if cluster.Spec.Replicas != nil {
 		replicas = *cluster.Spec.Replicas
 	}
-	distribution := cluster.Spec.Distribution
+	ports := cluster.Spec.Distribution.Listening()
 	members := make([]sweep.Member, 0, replicas)
 	for _, pod := range names.Pods(replicas) {
 		// Nodes run inet_tls, which is IPv4.
 		member := sweep.Member{Target: verify.Target{Node: names.Node(pod), Network: "tcp4"}}
-		if distribution.Discovery == v1alpha1.DiscoveryFixedPort {
-			member.FixedPort = uint16(distribution.Ports.Min)
+		if cluster.Spec.Distribution.Discovery == v1alpha1.DiscoveryFixedPort {
+			member.FixedPort = uint16(ports.Min)
 		} else {
-			member.Ports = verify.PortRange{Min: uint16(distribution.Ports.Min), Max: uint16(distribution.Ports.Max)}
+			member.Ports = verify.PortRange{Min: uint16(ports.Min), Max: uint16(ports.Max)}
 		}
 		if known := nodeOf(previous, pod); known != nil && known.Refusals != nil {
 			member.ProvenAt = uint32(known.Refusals.Incarnation)

@@ -53,6 +53,7 @@ require (
 	google.golang.org/grpc v1.83.2 // indirect
 	k8s.io/apiserver v0.37.0 // indirect
 	k8s.io/component-base v0.37.0 // indirect
+	mvdan.cc/sh/v3 v3.12.0 // indirect
 	sigs.k8s.io/apiserver-network-proxy/konnectivity-client v0.36.0 // indirect
 	software.sslmate.com/src/go-pkcs12 v0.7.2 // indirect
 )

@@ -47,11 +47,11 @@ type ErlangClusterList struct {
 
 // ErlangClusterSpec is what an ErlangCluster should be.
 //
-// +kubebuilder:validation:XValidation:rule="self.template.spec.containers.size() > 0",message="template.spec.containers must have the container that runs the BEAM"
-// +kubebuilder:validation:XValidation:rule="!has(self.container) || self.template.spec.containers.exists(c, c.name == self.container)",message="container must name one of template.spec.containers"
-// +kubebuilder:validation:XValidation:rule="!has(self.template.spec.hostNetwork) || !self.template.spec.hostNetwork",message="template.spec.hostNetwork must not be true: each node needs a host name and ports of its own; remove it"
-// +kubebuilder:validation:XValidation:rule="!has(self.template.spec.hostname) && !has(self.template.spec.subdomain) && !has(self.template.spec.setHostnameAsFQDN)",message="template.spec.hostname, subdomain and setHostnameAsFQDN must not be set: the StatefulSet gives each node its host name"
-// +kubebuilder:validation:XValidation:rule="!has(self.template.spec.restartPolicy) || self.template.spec.restartPolicy == 'Always'",message="template.spec.restartPolicy must be Always or left out"
+// +kubebuilder:validation:XValidation:rule="has(self.template.spec) && self.template.spec.containers.size() > 0",message="template.spec.containers must have the container that runs the BEAM: add it, with its name and image"
+// +kubebuilder:validation:XValidation:rule="!has(self.container) || !has(self.template.spec) || self.template.spec.containers.exists(c, c.name == self.container)",message="container must name one of template.spec.containers"
+// +kubebuilder:validation:XValidation:rule="!self.template.?spec.?hostNetwork.orValue(false)",message="template.spec.hostNetwork must not be true: each node needs a host name and ports of its own; remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.template.spec) || !has(self.template.spec.hostname) && !has(self.template.spec.subdomain) && !has(self.template.spec.setHostnameAsFQDN)",message="template.spec.hostname, subdomain and setHostnameAsFQDN must not be set: the StatefulSet gives each node its host name; remove them"
+// +kubebuilder:validation:XValidation:rule="self.template.?spec.?restartPolicy.orValue('Always') == 'Always'",message="template.spec.restartPolicy must be Always or left out"
 // +kubebuilder:validation:XValidation:rule="has(self.volumeClaimTemplates) == has(oldSelf.volumeClaimTemplates)",message="volumeClaimTemplates cannot be added or removed after creation: make a new cluster and move the data"
 type ErlangClusterSpec struct {
 	// replicas is the number of Erlang nodes in the mesh. A full mesh has
@@ -92,7 +92,7 @@ type ErlangClusterSpec struct {
 
 	// distribution is how the nodes are named and how they find each other.
 	// +optional
-	// +default={"discovery":"EPMD","ports":{"min":9100,"max":9109}}
+	// +default={"discovery":"EPMD","ports":{"min":9100}}
 	Distribution DistributionSpec `json:"distribution,omitempty"`
 
 	// cookie is the shared secret of the Erlang distribution handshake.
@@ -119,7 +119,7 @@ type ErlangClusterSpec struct {
 // +kubebuilder:validation:XValidation:rule="has(self.nodeBasename) == has(oldSelf.nodeBasename)",message="distribution.nodeBasename cannot be added or removed after creation: node names are identities (Mnesia and others store them); make a new cluster"
 // +kubebuilder:validation:XValidation:rule="self.discovery == oldSelf.discovery",message="distribution.discovery cannot be changed after creation: nodes of the two kinds cannot find each other during the rollout; make a new cluster"
 // +kubebuilder:validation:XValidation:rule="self.discovery != 'FixedPort' || self.ports.min == oldSelf.ports.min",message="distribution.ports.min cannot be changed after creation with discovery FixedPort: every node assumes that its peers listen on its own port; make a new cluster"
-// +kubebuilder:validation:XValidation:rule="self.discovery != 'EPMD' || self.ports.min > 4369 || self.ports.max < 4369",message="distribution.ports must not include 4369, the port of epmd"
+// +kubebuilder:validation:XValidation:rule="self.discovery != 'EPMD' || self.ports.min > 4369 || (has(self.ports.max) ? self.ports.max : self.ports.min + 9) < 4369",message="distribution.ports must not include 4369, the port of epmd; without distribution.ports.max they are ten"
 type DistributionSpec struct {
 	// nodeBasename is the part of every node name left of the '@'. Default: the
 	// cluster's name. It cannot be changed after creation.
@@ -139,9 +139,9 @@ type DistributionSpec struct {
 	Discovery Discovery `json:"discovery,omitempty"`
 
 	// ports that the nodes listen on for distribution (inet_dist_listen_min and
-	// inet_dist_listen_max of kernel(6)). FixedPort uses min only.
+	// inet_dist_listen_max of kernel(6)). With FixedPort it is min alone.
 	// +optional
-	// +default={"min":9100,"max":9109}
+	// +default={"min":9100}
 	Ports PortRange `json:"ports,omitempty"`
 }
 
@@ -159,7 +159,7 @@ const (
 
 // PortRange is a range of TCP ports, both ends included.
 //
-// +kubebuilder:validation:XValidation:rule="self.min <= self.max",message="distribution.ports.min must not be greater than distribution.ports.max"
+// +kubebuilder:validation:XValidation:rule="!has(self.max) || self.min <= self.max",message="distribution.ports.min must not be greater than distribution.ports.max; it is 9100 when it is left out"
 type PortRange struct {
 	// min is the lowest port.
 	// +optional
@@ -168,12 +168,25 @@ type PortRange struct {
 	// +kubebuilder:validation:Maximum=65535
 	Min int32 `json:"min,omitempty"`
 
-	// max is the highest port.
+	// max is the highest port. Default: the ninth after min, so that there are ten.
+	// FixedPort makes no use of it.
 	// +optional
-	// +kubebuilder:default=9109
 	// +kubebuilder:validation:Minimum=1024
 	// +kubebuilder:validation:Maximum=65535
 	Max int32 `json:"max,omitempty"`
+}
+
+// Listening are the ports that the nodes listen on. Each needs one; the others of a
+// range are for what runs beside a node and speaks to it, such as a remote shell.
+func (d DistributionSpec) Listening() PortRange {
+	ports := d.Ports
+	switch {
+	case d.Discovery == DiscoveryFixedPort:
+		ports.Max = ports.Min
+	case ports.Max == 0:
+		ports.Max = min(ports.Min+9, 65535)
+	}
+	return ports
 }
 
 // CookieSpec is where the cookie comes from, and when it is replaced.
@@ -216,7 +229,7 @@ type SecretKeyReference struct {
 
 // TLSSpec is how the nodes prove who they are.
 //
-// +kubebuilder:validation:XValidation:rule="duration(self.certificate.duration) <= duration(self.ca.duration)",message="tls.certificate.duration must not be longer than tls.ca.duration: a certificate cannot outlive its CA"
+// +kubebuilder:validation:XValidation:rule="has(self.issuerRef) || duration(self.certificate.duration) + duration(self.certificate.duration) <= duration(self.ca.duration)",message="tls.ca.duration must be at least twice tls.certificate.duration: a certificate cannot outlive its CA, and there must be time to replace the CA"
 // +kubebuilder:validation:XValidation:rule="!(has(self.issuerRef) && has(self.ca.rotationID))",message="tls.ca.rotationID is for the private CA. With tls.issuerRef, name another issuer to change the CA, and remove tls.ca.rotationID"
 type TLSSpec struct {
 	// issuerRef names the cert-manager issuer that signs the certificates of the
@@ -308,7 +321,10 @@ type CertificateLifetime struct {
 //
 // +kubebuilder:validation:XValidation:rule="duration(self.duration) >= duration('1h')",message="tls.ca.duration must be at least 1h (limit of cert-manager)"
 type CASpec struct {
-	// duration from issue to expiry, as hours, minutes and seconds ("87600h").
+	// duration from issue to expiry, as hours, minutes and seconds ("87600h"): at least
+	// twice that of certificate. Another CA takes its place, as with a change of
+	// rotationID, when a third of it is left, or what certificate.duration is if that is
+	// more (with delivery PodCertificate, three times that).
 	// +optional
 	// +kubebuilder:default="87600h"
 	Duration Duration `json:"duration,omitempty"`

@@ -52,10 +52,55 @@ type ErlangClusterStatus struct {
 	// +kubebuilder:validation:MaxItems=100
 	Members []MemberStatus `json:"members,omitempty"`
 
+	// authorities are the CAs that the nodes trust: one, and two while it changes.
+	// +optional
+	// +listType=map
+	// +listMapKey=identity
+	// +kubebuilder:validation:MaxItems=16
+	Authorities []AuthorityStatus `json:"authorities,omitempty"`
+
+	// rotating are the credentials that the nodes are being taken from and to.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=2
+	Rotating []RotatingCredential `json:"rotating,omitempty"`
+
 	// mesh is what the probe observed.
 	// +optional
 	Mesh *MeshStatus `json:"mesh,omitempty"`
 }
+
+// MaxAuthorities is how many CAs a status names at most.
+const MaxAuthorities = 16
+
+// AuthorityStatus is one CA of the trust bundle.
+type AuthorityStatus struct {
+	// identity is the first 8 bytes of the SHA-256 of the CA's public key, in
+	// hexadecimal: what nodes[].certificateAuthority calls it.
+	// +required
+	// +kubebuilder:validation:MaxLength=16
+	Identity string `json:"identity"`
+
+	// subject of the CA's certificate.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Subject string `json:"subject,omitempty"`
+
+	// notAfter is when the CA's certificate expires.
+	// +required
+	NotAfter metav1.Time `json:"notAfter"`
+}
+
+// RotatingCredential is what all nodes have to have one of.
+//
+// +kubebuilder:validation:Enum=CA;Cookie
+type RotatingCredential string
+
+// The credentials that rotate while the nodes run.
+const (
+	RotatingCA     RotatingCredential = "CA"
+	RotatingCookie RotatingCredential = "Cookie"
+)
 
 // MemberStatus is the certificate that is stored for one node: what the node serves
 // once it has learned of it.

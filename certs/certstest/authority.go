@@ -27,10 +27,11 @@ type Authority struct {
 	key         ed25519.PrivateKey
 }
 
-// NewAuthority makes the CA of a name.
-func NewAuthority(name string) Authority {
+// NewAuthority makes the CA of a name, with what the edits change. It has the same key
+// whatever they do, as one that was renewed.
+func NewAuthority(name string, edits ...func(*x509.Certificate)) Authority {
 	key := keyOf("authority " + name)
-	certificate := sign(&x509.Certificate{
+	template := &x509.Certificate{
 		SerialNumber:          serialOf("authority " + name),
 		Subject:               pkix.Name{CommonName: name},
 		NotBefore:             Start,
@@ -38,8 +39,11 @@ func NewAuthority(name string) Authority {
 		KeyUsage:              x509.KeyUsageCertSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
-	}, nil, key.Public(), key)
-	return Authority{Certificate: certificate, key: key}
+	}
+	for _, edit := range edits {
+		edit(template)
+	}
+	return Authority{Certificate: sign(template, nil, key.Public(), key), key: key}
 }
 
 // Below makes an authority that this one has signed, an intermediate, with what the

@@ -12,12 +12,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -46,7 +48,7 @@ func managerCommand() *cobra.Command {
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&options.image, "probe-image", os.Getenv("OPERATOR_IMAGE"), "image that the probes run: this one (default: $OPERATOR_IMAGE)")
+	flags.StringVar(&options.image, "probe-image", "", "image that the probes run (default: that of the manager's own pod, which POD_NAME and POD_NAMESPACE tell)")
 	flags.StringVar(&options.imagePullPolicy, "probe-image-pull-policy", string(corev1.PullIfNotPresent), "pull policy of that image")
 	flags.StringVar(&options.domain, "cluster-domain", certs.DefaultDomain, "DNS domain of the Kubernetes cluster")
 	flags.IntVar(&options.workers, "workers", 4, "ErlangClusters reconciled at the same time")
@@ -57,9 +59,6 @@ func managerCommand() *cobra.Command {
 }
 
 func runManager(ctx context.Context, options managerOptions) error {
-	if options.image == "" {
-		return errors.New("the probes' image is not known: set --probe-image, or OPERATOR_IMAGE, to the image of this operator")
-	}
 	scheme := runtime.NewScheme()
 	if err := controllers.AddToScheme(scheme); err != nil {
 		return err
@@ -104,6 +103,15 @@ func runManager(ctx context.Context, options managerOptions) error {
 	}
 	if err := requireCertManager(mgr.GetRESTMapper()); err != nil {
 		return err
+	}
+	if err := metrics.Registry.Register(controllers.Metrics(mgr.GetClient())); err != nil {
+		return fmt.Errorf("register the metrics: %w", err)
+	}
+	if options.image == "" {
+		pod := types.NamespacedName{Namespace: os.Getenv("POD_NAMESPACE"), Name: os.Getenv("POD_NAME")}
+		if options.image, err = controllers.OwnImage(ctx, mgr.GetAPIReader(), pod); err != nil {
+			return err
+		}
 	}
 	reconciler := &controllers.Reconciler{
 		Client:   mgr.GetClient(),

@@ -51,14 +51,15 @@ func requestsFor(t *testing.T, namespace, pod string) []certificatesv1.PodCertif
 }
 
 // A member's key is on its machine and nowhere else, and what is no member gets no
-// certificate, whatever it is called and labelled.
+// certificate, whatever its ServiceAccount, its name and its labels.
 func TestPodCertificate(t *testing.T) {
 	t.Parallel()
-	c := start(t, namespace(t), "chat", 3, "27", podCertificate)
+	const members = 7
+	c := start(t, namespace(t), "chat", members, "27", podCertificate)
 	if got, want := c.secretsWithKeys(), []string{"chat-ca", "chat-intermediate", "chat-probe-tls"}; !slices.Equal(got, want) {
 		t.Errorf("there are keys in the Secrets %v, want %v", got, want)
 	}
-	for ordinal := range 3 {
+	for ordinal := range members {
 		files := must(t, "exec", "-n", c.namespace, c.pod(ordinal), "--", "sh", "-c",
 			"grep -Rl 'PRIVATE KEY' /run/erlang-operator | grep -v '/\\.\\.'; grep -c 'BEGIN CERTIFICATE' /run/erlang-operator/tls/tls-combined.pem")
 		if want := "/run/erlang-operator/tls/tls-combined.pem\n2\n"; files != want {
@@ -80,25 +81,29 @@ spec:
       sources: [{podCertificate: {signerName: erlang-operator.dev/member, keyType: ECDSAP256, credentialBundlePath: tls-combined.pem}}]
 `, name, c.namespace, labels)
 	}
+	forged := c.pod(members) // the name that the next member would have
 	must(t, "create", "serviceaccount", "stranger", "-n", c.namespace)
 	for _, pod := range []string{
 		stranger("labelled", "{erlang-operator.dev/cluster: chat, erlang-operator.dev/component: other}"),
 		stranger("plain", "{}"),
+		stranger(forged, "{}"),
 	} {
 		if err := apply(t, pod); err != nil {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, time.Minute, "the pod of nobody's is denied a certificate", func() error {
-		requests := requestsFor(t, c.namespace, "plain")
-		if len(requests) == 0 || len(requests[0].Status.Conditions) == 0 {
-			return fmt.Errorf("%d requests, and no answer", len(requests))
-		}
-		if got := requests[0].Status.Conditions[0]; got.Type != "Denied" || got.Reason != "NotAMember" {
-			t.Errorf("the answer is %+v, want Denied, NotAMember", got)
-		}
-		return nil
-	})
+	for _, pod := range []string{"plain", forged} {
+		eventually(t, time.Minute, "pod "+pod+", which is nobody's, is denied a certificate", func() error {
+			requests := requestsFor(t, c.namespace, pod)
+			if len(requests) == 0 || len(requests[0].Status.Conditions) == 0 {
+				return fmt.Errorf("%d requests, and no answer", len(requests))
+			}
+			if got := requests[0].Status.Conditions[0]; got.Type != "Denied" || got.Reason != "NotAMember" {
+				t.Errorf("the answer to %s is %+v, want Denied, NotAMember", pod, got)
+			}
+			return nil
+		})
+	}
 	eventually(t, time.Minute, "its kubelet says so", func() error {
 		events := must(t, "get", "events", "-n", c.namespace, "--field-selector=involvedObject.name=plain", "-o", "jsonpath={.items[*].message}")
 		if !strings.Contains(events, "belongs to no StatefulSet of an ErlangCluster") {
@@ -112,7 +117,7 @@ spec:
 		}
 		return nil
 	})
-	for _, pod := range []string{"plain", "labelled"} {
+	for _, pod := range []string{"plain", "labelled", forged} {
 		for _, request := range requestsFor(t, c.namespace, pod) {
 			if request.Status.CertificateChain != "" {
 				t.Errorf("pod %s has got a certificate", pod)
@@ -122,7 +127,7 @@ spec:
 			t.Errorf("pod %s is %s, and cannot have a certificate", pod, phase)
 		}
 	}
-	c.awaitWhole(3)
+	c.awaitWhole(members)
 }
 
 // A kubelet that restarts has lost the keys of its pods and asks for all of them
@@ -143,7 +148,7 @@ func TestKubeletRestart(t *testing.T) {
 		}
 		return until
 	}
-	pods, before := c.restarts(), served()
+	pods, before := c.restarts(3), served()
 	if len(before) != 3 {
 		t.Fatalf("the certificates of %d nodes are seen, want 3", len(before))
 	}
@@ -162,9 +167,7 @@ func TestKubeletRestart(t *testing.T) {
 	})
 	c.awaitWhole(3)
 	c.checkTraffic(3)
-	if now := c.restarts(); now != pods {
-		t.Errorf("pods were restarted:\n%s\nwas\n%s", now, pods)
-	}
+	c.checkRestarts(3, pods)
 }
 
 // restartKubelets ends the kubelets of the Kubernetes on this machine, which is

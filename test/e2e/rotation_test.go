@@ -10,57 +10,9 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
 )
-
-// startTraffic has every member call every other one all the time, and count what it
-// lost: calls that failed, and links that went down.
-func (c cluster) startTraffic(members int) {
-	c.t.Helper()
-	for ordinal := range members {
-		c.eval(ordinal, `register(traffic, spawn(fun() ->
-			net_kernel:monitor_nodes(true),
-			Peers = nodes(),
-			Loop = fun Loop(Calls, Lost, Down) ->
-				receive
-					{ask, From} -> From ! {traffic, Calls, Lost, Down}, Loop(Calls, Lost, Down);
-					{nodedown, _} -> Loop(Calls, Lost, Down + 1);
-					{nodeup, _} -> Loop(Calls, Lost, Down)
-				after 20 ->
-					Failed = [N || N <- Peers, rpc:call(N, erlang, node, [], 5000) =/= N],
-					Loop(Calls + length(Peers), Lost + length(Failed), Down)
-				end
-			end,
-			Loop(0, 0, 0)
-		end))`)
-	}
-}
-
-// checkTraffic demands that there was traffic, and that nothing of it was lost. The
-// cookie is the members', where it is not the one that they started with.
-func (c cluster) checkTraffic(members int, cookie ...string) {
-	c.t.Helper()
-	for ordinal := range members {
-		var calls, lost, down int
-		answer := c.eval(ordinal, `begin traffic ! {ask, self()}, receive {traffic, Calls, Lost, Down} -> {Calls, Lost, Down} after 9000 -> timeout end end`, cookie...)
-		if _, err := fmt.Sscanf(answer, "{%d,%d,%d}", &calls, &lost, &down); err != nil {
-			c.t.Fatalf("traffic of %s: %s", c.pod(ordinal), answer)
-		}
-		if calls < 10 || lost > 0 || down > 0 {
-			c.t.Errorf("%s: of %d calls %d were lost, and %d links went down", c.pod(ordinal), calls, lost, down)
-		}
-	}
-}
-
-// restarts are the pods' UIDs, and how often their containers were restarted.
-func (c cluster) restarts() string {
-	c.t.Helper()
-	return must(c.t, "get", "pods", "-n", c.namespace, "-l", "erlang-operator.dev/component=node",
-		"-o", "jsonpath={range .items[*]}{.metadata.uid} {.status.containerStatuses[*].restartCount}{\"\\n\"}{end}")
-}
 
 func (c cluster) cookie() string {
 	c.t.Helper()
@@ -73,9 +25,9 @@ func (c cluster) cookie() string {
 
 // awaitCookie waits until every member is proven to run with another cookie than
 // before, and the one before is gone.
-func (c cluster) awaitCookie(before string) {
+func (c cluster) awaitCookie(within time.Duration, before string) {
 	c.t.Helper()
-	eventually(c.t, time.Minute, "the cookie has changed", func() error {
+	eventually(c.t, within, "the cookie has changed", func() error {
 		if keys := must(c.t, "get", "secret", c.name+"-cookie", "-n", c.namespace, "-o", "jsonpath={.data}"); strings.Contains(keys, "previous") {
 			return fmt.Errorf("the cookie before is still there")
 		}
@@ -86,37 +38,6 @@ func (c cluster) awaitCookie(before string) {
 	})
 }
 
-// A cookie changes while the nodes talk: nothing restarts, no link is lost, and every
-// member refuses the one before.
-func TestCookieRotation(t *testing.T) {
-	t.Parallel()
-	c := start(t, namespace(t), "chat", 3, "27")
-	pods, first := c.restarts(), c.cookie()
-	c.startTraffic(3)
-
-	must(t, "patch", "erlangcluster", c.name, "-n", c.namespace, "--type=merge", "-p", `{"spec":{"cookie":{"rotationID":"2026-11"}}}`)
-	c.awaitCookie(first)
-	c.awaitWhole(3)
-	second := c.cookie()
-	for ordinal := range 3 {
-		// The shell's environment has the cookie that the pod started with.
-		if got := c.eval(ordinal, "erlang:get_cookie()", second); got != "'"+second+"'" && got != second {
-			t.Errorf("%s does not run with the new cookie", c.pod(ordinal))
-		}
-		if out := c.tryEval(ordinal, "node()", first); !strings.Contains(out, "nodedown") {
-			t.Errorf("%s lets the cookie before in: %s", c.pod(ordinal), out)
-		}
-	}
-	c.checkTraffic(3, second)
-	if now := c.restarts(); now != pods {
-		t.Errorf("pods were restarted:\n%s\nwas\n%s", now, pods)
-	}
-
-	// A member that starts later has the new cookie.
-	must(t, "delete", "pod", c.pod(1), "-n", c.namespace, "--wait")
-	c.awaitWhole(3)
-}
-
 // An imported cookie that changes in the user's Secret is followed.
 func TestImportedCookieRotation(t *testing.T) {
 	t.Parallel()
@@ -124,7 +45,7 @@ func TestImportedCookieRotation(t *testing.T) {
 	must(t, "create", "secret", "generic", "mine", "-n", ns, "--from-literal=cookie=TheFirstCookie")
 	c := start(t, ns, "chat", 2, "25", "cookie: {secretKeyRef: {name: mine}}")
 	must(t, "patch", "secret", "mine", "-n", ns, "--type=merge", "-p", `{"stringData":{"cookie":"TheSecondCookie"}}`)
-	c.awaitCookie("TheFirstCookie")
+	c.awaitCookie(time.Minute, "TheFirstCookie")
 	if got := c.cookie(); got != "TheSecondCookie" {
 		t.Errorf("the cookie has %d characters, and is not the user's", len(got))
 	}
@@ -187,70 +108,156 @@ func (c cluster) awaitCA(within time.Duration, before string, cas ...string) str
 	return ca
 }
 
-// watchReady writes down whenever a cluster is not Ready, until it is stopped.
-func (c cluster) watchReady() (stop func() []string) {
-	var lapses []string
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			if ready, err := c.condition(v1alpha1.ConditionReady); err == nil && ready.Status != metav1.ConditionTrue {
-				lapses = append(lapses, fmt.Sprintf("%s: %s", ready.Reason, ready.Message))
+// Every credential changes while the nodes talk, whatever releases they run: nothing
+// restarts, no link and no call is lost, the cluster is Ready all the time, and no
+// member takes what was before.
+func TestRotation(t *testing.T) {
+	for _, members := range []int{3, 7} {
+		t.Run(fmt.Sprintf("of%d", members), func(t *testing.T) {
+			t.Parallel()
+			c := startMixed(t, "chat", members)
+			pods, first := c.restarts(members), c.identity()
+			c.checkAdmits(members, "member", first, v1alpha1.ReasonVerified)
+			c.startTraffic(members)
+			ready := c.watchReady()
+
+			c.renewLeafs(members)
+			c.rotateCA(members, "2026-11")
+			c.rotateCookie(members, "2026-11")
+
+			c.awaitWhole(members)
+			ready()
+			c.checkTraffic(members)
+			c.checkRestarts(members, pods)
+			c.checkOnlyNowAdmits(members, first)
+
+			// A member that starts later, and one more, have what is there now.
+			must(t, "delete", "pod", c.pod(1), "-n", c.namespace, "--wait")
+			must(t, "scale", "erlangcluster", c.name, "-n", c.namespace, fmt.Sprintf("--replicas=%d", members+1))
+			c.awaitWhole(members + 1)
+			if _, err := c.serving(); err != nil {
+				t.Error(err)
 			}
-			select {
-			case <-done:
-				return
-			case <-time.After(500 * time.Millisecond): // A sample: what lasts longer is seen.
-			}
-		}
-	}()
-	return func() []string {
-		close(done)
-		<-ended
-		return lapses
+		})
 	}
 }
 
-// The CA changes while the nodes talk: nothing restarts, no link is lost, the cluster is
-// Ready all the time, and no member accepts the CA before.
-func TestCARotation(t *testing.T) {
-	t.Parallel()
-	c := start(t, namespace(t), "chat", 3, "27")
-	pods := c.restarts()
-	first, err := c.serving()
+// renewLeafs has the certificate of every member renewed, and waits until each serves
+// the new one.
+func (c cluster) renewLeafs(members int) {
+	c.t.Helper()
+	before, err := c.serials()
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
-	c.startTraffic(3)
-	ready := c.watchReady()
-
+	if err := c.forceRenewal(members); err != nil {
+		c.t.Fatal(err)
+	}
 	begun := time.Now()
-	c.patchTLS(`{"ca":{"rotationID":"2026-11"}}`)
-	second := c.awaitCA(3*time.Minute, first, certs.Names{Cluster: c.name}.CA("2026-11"))
-	t.Logf("the rotation took %s, from CA %s to %s", time.Since(begun).Round(time.Second), first, second)
-	c.awaitWhole(3)
-	for _, lapse := range ready() {
-		t.Errorf("not Ready on the way: %s", lapse)
-	}
-	c.checkTraffic(3)
-	if now := c.restarts(); now != pods {
-		t.Errorf("pods were restarted:\n%s\nwas\n%s", now, pods)
-	}
+	c.awaitRenewed(before)
+	c.t.Logf("the renewal of %d certificates took %s", members, time.Since(begun).Round(time.Second))
+}
 
-	// A member that starts later, and one more, have certificates of the new CA.
-	must(t, "delete", "pod", c.pod(1), "-n", c.namespace, "--wait")
-	must(t, "scale", "erlangcluster", c.name, "-n", c.namespace, "--replicas=4")
-	c.awaitWhole(4)
-	if ca, err := c.serving(); err != nil || ca != second {
-		t.Errorf("they serve certificates of CA %s, want %s: %v", ca, second, err)
+// forceRenewal asks cert-manager for new certificates of the first so many members, as
+// `cmctl renew` does.
+func (c cluster) forceRenewal(members int) error {
+	var asked strings.Builder
+	for ordinal := range members {
+		fmt.Fprintf(&asked, `---
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata: {name: %s-tls, namespace: %s}
+status:
+  conditions: [{type: Issuing, status: "True", reason: ManuallyTriggered, message: asked for by a test, lastTransitionTime: %q}]
+`, c.pod(ordinal), c.namespace, time.Now().UTC().Format(time.RFC3339))
 	}
+	_, err := kubectl(c.t.Context(), asked.String(), "apply", "--server-side", "--force-conflicts", "--field-manager=cmctl", "--subresource=status", "-f", "-")
+	return err
+}
+
+// serials are of the certificates that the members serve, by pod, as the probe saw it.
+func (c cluster) serials() (map[string]string, error) {
+	read, err := c.read()
+	if err != nil {
+		return nil, err
+	}
+	if read.Status.Mesh == nil {
+		return nil, fmt.Errorf("the probe has not reported")
+	}
+	serials := map[string]string{}
+	for _, node := range read.Status.Mesh.Nodes {
+		serials[node.Pod] = node.CertificateSerial
+	}
+	return serials, nil
+}
+
+// renewed says that every member serves another certificate than before, or which
+// does not.
+func (c cluster) renewed(before map[string]string) error {
+	now, err := c.serials()
+	if err != nil {
+		return err
+	}
+	for pod, serial := range before {
+		if now[pod] == "" || now[pod] == serial {
+			return fmt.Errorf("%s serves certificate %q, as before", pod, now[pod])
+		}
+	}
+	return nil
+}
+
+func (c cluster) awaitRenewed(before map[string]string) {
+	c.t.Helper()
+	eventually(c.t, 2*time.Minute, "every member serves another certificate", func() error { return c.renewed(before) })
+}
+
+// rotateCA has the members go over to another private CA, within the three minutes
+// that are promised.
+func (c cluster) rotateCA(members int, id string) {
+	c.t.Helper()
+	before, err := c.serving()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	begun := time.Now()
+	c.patchTLS(fmt.Sprintf(`{"ca":{"rotationID":%q}}`, id))
+	c.awaitCA(3*time.Minute, before, certs.Names{Cluster: c.name}.CA(id))
+	c.t.Logf("the rotation of the CA of %d members took %s", members, time.Since(begun).Round(time.Second))
+}
+
+// rotateCookie has the members go over to another cookie.
+func (c cluster) rotateCookie(members int, id string) {
+	c.t.Helper()
+	before, begun := c.cookie(), time.Now()
+	c.patchCookie(id)
+	c.awaitCookie(time.Minute, before)
+	c.t.Logf("the rotation of the cookie of %d members took %s", members, time.Since(begun).Round(time.Second))
+}
+
+func (c cluster) patchCookie(id string) {
+	c.t.Helper()
+	must(c.t, "patch", "erlangcluster", c.name, "-n", c.namespace, "--type=merge", "-p", fmt.Sprintf(`{"spec":{"cookie":{"rotationID":%q}}}`, id))
+}
+
+// checkOnlyNowAdmits demands that every member refuses the certificate of before, and
+// the cookie of before, though all else is as it should be, and takes what is there now.
+func (c cluster) checkOnlyNowAdmits(members int, before identity) {
+	c.t.Helper()
+	now := c.identity()
+	c.checkAdmits(members, "now", now, v1alpha1.ReasonVerified)
+	old := now
+	old.certificate = before.certificate
+	c.checkAdmits(members, "old-certificate", old, v1alpha1.ReasonClientCertificateRejected)
+	old = now
+	old.cookie = before.cookie
+	c.checkAdmits(members, "old-cookie", old, v1alpha1.ReasonCookieMismatch)
 }
 
 // A private CA gives way to an issuer of the user's, and comes back, in the same way.
 func TestIssuerChange(t *testing.T) {
 	t.Parallel()
 	c := start(t, namespace(t), "chat", 3, "27")
-	pods := c.restarts()
+	pods := c.restarts(3)
 	first, err := c.serving()
 	if err != nil {
 		t.Fatal(err)
@@ -269,47 +276,7 @@ func TestIssuerChange(t *testing.T) {
 	if third == first {
 		t.Error("the private CA that was dropped is back")
 	}
-	for _, lapse := range ready() {
-		t.Errorf("not Ready on the way: %s", lapse)
-	}
+	ready()
 	c.checkTraffic(3)
-	if now := c.restarts(); now != pods {
-		t.Errorf("pods were restarted:\n%s\nwas\n%s", now, pods)
-	}
-}
-
-// A certificate that is renewed is served soon after, with nothing lost.
-func TestRenewal(t *testing.T) {
-	t.Parallel()
-	c := start(t, namespace(t), "chat", 3, "27")
-	pods := c.restarts()
-	c.startTraffic(3)
-	serials := func() []string {
-		read, err := c.read()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var all []string
-		for _, node := range read.Status.Mesh.Nodes {
-			all = append(all, node.CertificateSerial)
-		}
-		return all
-	}
-	before := serials()
-	must(t, "delete", "secret", c.pod(0)+"-tls", c.pod(1)+"-tls", c.pod(2)+"-tls", "-n", c.namespace)
-	begun := time.Now()
-	eventually(t, 3*time.Minute, "every member serves another certificate", func() error {
-		for i, serial := range serials() {
-			if serial == "" || serial == before[i] {
-				return fmt.Errorf("%s serves %q, as before", c.pod(i), serial)
-			}
-		}
-		return nil
-	})
-	t.Logf("it took %s", time.Since(begun).Round(time.Second))
-	c.awaitWhole(3)
-	c.checkTraffic(3)
-	if now := c.restarts(); now != pods {
-		t.Errorf("pods were restarted:\n%s\nwas\n%s", now, pods)
-	}
+	c.checkRestarts(3, pods)
 }

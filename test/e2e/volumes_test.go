@@ -20,11 +20,8 @@ func TestVolumes(t *testing.T) {
 		{name: "keeps", kept: true},
 		{name: "drops", policy: "persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}"},
 	} {
-		persistentVolume(t, ns, test.name)
-		c := start(t, ns, test.name, 1, "27", test.policy,
-			"volumeClaimTemplates:",
-			"- metadata: {name: data}",
-			fmt.Sprintf("  spec: {accessModes: [ReadWriteOnce], storageClassName: %s-%s, resources: {requests: {storage: 1Mi}}}", ns, test.name))
+		persistentVolumes(t, ns, test.name, 1)
+		c := start(t, ns, test.name, 1, "27", append(claims(ns, test.name), test.policy)...)
 		claim := "data-" + c.pod(0)
 		if phase := must(t, "get", "pvc", claim, "-n", ns, "-o", "jsonpath={.status.phase}"); phase != "Bound" {
 			t.Errorf("claim %s is %q, want Bound", claim, phase)
@@ -49,22 +46,34 @@ func TestVolumes(t *testing.T) {
 	}
 }
 
-// persistentVolume makes the volume that the one claim of a cluster binds to.
-func persistentVolume(t *testing.T, namespace, cluster string) {
+// claims are the lines of a spec that give each member a volume of its own.
+func claims(namespace, cluster string) []string {
+	return []string{
+		"volumeClaimTemplates:",
+		"- metadata: {name: data}",
+		fmt.Sprintf("  spec: {accessModes: [ReadWriteOnce], storageClassName: %s-%s, resources: {requests: {storage: 1Mi}}}", namespace, cluster),
+	}
+}
+
+// persistentVolumes makes as many volumes for the claims of a cluster to bind to.
+func persistentVolumes(t *testing.T, namespace, cluster string, count int) {
 	t.Helper()
-	name := namespace + "-" + cluster
-	if err := apply(t, fmt.Sprintf(`apiVersion: v1
+	class := namespace + "-" + cluster
+	for i := range count {
+		name := fmt.Sprintf("%s-%d", class, i)
+		if err := apply(t, fmt.Sprintf(`apiVersion: v1
 kind: PersistentVolume
 metadata: {name: %[1]s}
 spec:
   capacity: {storage: 1Mi}
   accessModes: [ReadWriteOnce]
-  storageClassName: %[1]s
+  storageClassName: %[2]s
   persistentVolumeReclaimPolicy: Retain
   hostPath: {path: /tmp/%[1]s, type: DirectoryOrCreate}
-`, name)); err != nil {
-		t.Fatal(err)
+`, name, class)); err != nil {
+			t.Fatal(err)
+		}
+		// The claim holds it until the namespace goes, and that goes last.
+		t.Cleanup(func() { mustClean(t, "delete", "persistentvolume", name, "--wait=false") })
 	}
-	// The claim holds it until the namespace goes, and that goes last.
-	t.Cleanup(func() { mustClean(t, "delete", "persistentvolume", name, "--wait=false") })
 }

@@ -29,15 +29,25 @@ var managers atomic.Int32
 // startManager runs the manager until the test ends.
 func startManager(t *testing.T) *manager {
 	t.Helper()
+	return startManagerWith(t, managerKubeconfig(t))
+}
+
+func managerKubeconfig(t *testing.T) string {
+	t.Helper()
 	kubeconfig, err := kubeconfigOf(managerAccount, "system:serviceaccounts", "system:serviceaccounts:erlang-operator-system")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return startManagerWith(t, kubeconfig)
+	return kubeconfig
 }
 
-// startManagerWith runs the manager on the Kubernetes of a kubeconfig.
-func startManagerWith(t *testing.T, kubeconfig string) *manager {
+// startManagerWith runs the manager on the Kubernetes of a kubeconfig, with more flags.
+func startManagerWith(t *testing.T, kubeconfig string, flags ...string) *manager {
+	t.Helper()
+	return launchManager(t, kubeconfig, nil, append(flags, "--probe-image=example.com/erlang-operator:test")...)
+}
+
+func launchManager(t *testing.T, kubeconfig string, environment []string, flags ...string) *manager {
 	t.Helper()
 	m := &manager{log: filepath.Join(scratch, fmt.Sprintf("manager-%d.log", managers.Add(1))), ended: make(chan error, 1)}
 	file, err := os.Create(m.log)
@@ -45,9 +55,9 @@ func startManagerWith(t *testing.T, kubeconfig string) *manager {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	m.command = exec.Command(operatorProgram, "manager", "--probe-image=example.com/erlang-operator:test",
-		"--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0")
-	m.command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	m.command = exec.Command(operatorProgram, append([]string{"manager",
+		"--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0"}, flags...)...)
+	m.command.Env = append(append(os.Environ(), "KUBECONFIG="+kubeconfig), environment...)
 	m.command.Stdout, m.command.Stderr = file, file
 	m.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := m.command.Start(); err != nil {

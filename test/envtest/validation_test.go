@@ -38,6 +38,8 @@ func TestBadSpecsAreRefused(t *testing.T) {
 	namespace := newNamespace(t)
 	tests := map[string]struct{ patch, says string }{
 		"ports reversed":                  {`spec: {distribution: {ports: {min: 9200, max: 9100}}}`, "distribution.ports.min must not be greater than distribution.ports.max"},
+		"ports that end before 9100":      {`spec: {distribution: {ports: {max: 9050}}}`, "it is 9100 when it is left out"},
+		"epmd's port among the ten":       {`spec: {distribution: {ports: {min: 4360}}}`, "must not include 4369, the port of epmd"},
 		"a port too low":                  {`spec: {distribution: {ports: {min: 80}}}`, "spec.distribution.ports.min"},
 		"a port too high":                 {`spec: {distribution: {ports: {max: 70000}}}`, "spec.distribution.ports.max"},
 		"epmd's port among them":          {`spec: {distribution: {ports: {min: 4000, max: 5000}}}`, "must not include 4369, the port of epmd"},
@@ -50,7 +52,10 @@ func TestBadSpecsAreRefused(t *testing.T) {
 		"no container of that name":       {`spec: {container: proxy}`, "container must name one of template.spec.containers"},
 		"no container at all":             {`spec: {template: {spec: {containers: []}}}`, "must have the container that runs the BEAM"},
 		"no pod spec":                     {`spec: {template: {spec: null}}`, "template.spec.containers must have the container that runs the BEAM"},
-		"no template":                     {`spec: {template: null}`, "spec.template"},
+		"an empty pod spec":               {`spec: {template: {spec: {containers: null, hostNetwork: false}}}`, "spec.template.spec.containers: Required value"},
+		"a container without a pod spec":  {`spec: {container: chat, template: {spec: null}}`, "template.spec.containers must have the container that runs the BEAM"},
+		"no spec":                         {`spec: null`, "spec: Required value"},
+		"no template":                     {`spec: {template: null}`, "spec.template: Required value"},
 		"the host's network":              {`spec: {template: {spec: {hostNetwork: true}}}`, "template.spec.hostNetwork must not be true"},
 		"a host name":                     {`spec: {template: {spec: {hostname: chat}}}`, "the StatefulSet gives each node its host name"},
 		"a subdomain":                     {`spec: {template: {spec: {subdomain: chat}}}`, "the StatefulSet gives each node its host name"},
@@ -60,6 +65,7 @@ func TestBadSpecsAreRefused(t *testing.T) {
 		"less than none":                  {`spec: {replicas: -1}`, "greater than or equal to 0"},
 		"renewal after expiry":            {`spec: {tls: {certificate: {duration: 100h, renewBefore: 100h}}}`, "renewBefore must be shorter than"},
 		"a leaf that outlives its CA":     {`spec: {tls: {certificate: {duration: 200h, renewBefore: 1h}, ca: {duration: 100h}}}`, "a certificate cannot outlive its CA"},
+		"a leaf nearly as long as its CA": {`spec: {tls: {certificate: {duration: 100h, renewBefore: 1h}, ca: {duration: 199h}}}`, "at least twice tls.certificate.duration"},
 		"too short a certificate":         {`spec: {tls: {certificate: {duration: 30m, renewBefore: 10m}}}`, "at least 1h"},
 		"renewed too late":                {`spec: {tls: {certificate: {renewBefore: 1m}}}`, "renewBefore at least 5m"},
 		"too short a CA":                  {`spec: {tls: {certificate: {duration: 1h, renewBefore: 10m}, ca: {duration: 30m}}}`, "tls.ca.duration must be at least 1h"},
@@ -86,6 +92,8 @@ func TestBadSpecsAreRefused(t *testing.T) {
 				t.Errorf("not refused as invalid: %v", err)
 			case !strings.Contains(err.Error(), test.says):
 				t.Errorf("refused with %q, want it to say %q", err, test.says)
+			case strings.Contains(err.Error(), "no such key"):
+				t.Errorf("refused with %q: a rule stumbles over a field that is left out", err)
 			}
 		})
 	}
@@ -100,18 +108,26 @@ func TestGoodSpecsAreTaken(t *testing.T) {
 		"the longest names":       `{metadata: {name: ` + strings.Repeat("c", 40) + `}, spec: {distribution: {nodeBasename: ` + strings.Repeat("B", 40) + `}}}`,
 		"the shortest name":       `metadata: {name: c}`,
 		"ports right below epmd":  `spec: {distribution: {ports: {min: 4300, max: 4368}}}`,
+		"ten ports below epmd":    `spec: {distribution: {ports: {min: 4359}}}`,
+		"ports from 9200":         `spec: {distribution: {ports: {min: 9200}}}`,
+		"ports to 9200":           `spec: {distribution: {ports: {max: 9200}}}`,
+		"the last port":           `spec: {distribution: {ports: {min: 65535}}}`,
+		"another fixed port":      `spec: {distribution: {discovery: FixedPort, ports: {min: 9200}}}`,
 		"ports right above epmd":  `spec: {distribution: {ports: {min: 4370, max: 4370}}}`,
 		"a fixed port":            `spec: {distribution: {discovery: FixedPort, ports: {min: 9100, max: 9100}}}`,
 		"hostNetwork false":       `spec: {template: {spec: {hostNetwork: false}}}`,
 		"restartPolicy Always":    `spec: {template: {spec: {restartPolicy: Always}}}`,
 		"a container by name":     `spec: {container: chat}`,
 		"durations of two parts":  `spec: {tls: {certificate: {duration: 1h30m, renewBefore: 10m30s}}}`,
+		"a CA of twice its leafs": `spec: {tls: {certificate: {duration: 100h, renewBefore: 1h}, ca: {duration: 200h}}}`,
+		"a CA that is not asked":  `spec: {tls: {issuerRef: {name: corp}, certificate: {duration: 100000h}}}`,
 		"an own cookie":           `spec: {cookie: {secretKeyRef: {name: legacy}}}`,
 		"a rotated CA":            `spec: {tls: {ca: {rotationID: 2026-11.a_B}}}`,
 		"a shared issuer":         `spec: {tls: {issuerRef: {kind: ClusterIssuer, name: corp}}}`,
 		"keys that stay":          `spec: {tls: {delivery: PodCertificate}}`,
 		"claims":                  `spec: {volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]}`,
 		"empty structures":        `spec: {distribution: {ports: {}}, cookie: {}, tls: {certificate: {}, ca: {}}}`,
+		"empty structures below":  `spec: {distribution: {}, tls: {}}`,
 		"a sidecar":               `spec: {template: {spec: {initContainers: [{name: sidecar, image: x, restartPolicy: Always}]}}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -133,7 +149,6 @@ func TestDefaults(t *testing.T) {
 		"spec.replicas":                    int64(1),
 		"spec.distribution.discovery":      "EPMD",
 		"spec.distribution.ports.min":      int64(9100),
-		"spec.distribution.ports.max":      int64(9109),
 		"spec.tls.certificate.duration":    "720h",
 		"spec.tls.certificate.renewBefore": "240h",
 		"spec.tls.ca.duration":             "87600h",
@@ -145,6 +160,10 @@ func TestDefaults(t *testing.T) {
 		if err != nil || !found || got != want {
 			t.Errorf("%s is %v (found: %t, %v), want %v", path, got, found, err, want)
 		}
+	}
+	// It follows min.
+	if got, found, _ := unstructured.NestedFieldNoCopy(cluster.Object, "spec", "distribution", "ports", "max"); found {
+		t.Errorf("spec.distribution.ports.max has the default %v: then min alone could not be raised above it", got)
 	}
 }
 
@@ -167,6 +186,7 @@ func TestUpdates(t *testing.T) {
 		"claims now":               {`{}`, claims, "volumeClaimTemplates cannot be added or removed"},
 		"more nodes":               {fixed, `spec: {replicas: 7}`, ""},
 		"the same claim again":     {claims, claims, ""},
+		"only the first port":      {`{}`, `spec: {distribution: {ports: {min: 9200}}}`, ""},
 		"other ports of epmd":      {`{}`, `spec: {distribution: {ports: {min: 9200, max: 9300}}}`, ""},
 		"another template":         {fixed, `spec: {template: {spec: {containers: [{name: chat, image: x}]}}}`, ""},
 		"an issuer now":            {`{}`, `spec: {tls: {issuerRef: {name: corp}}}`, ""},

@@ -16,6 +16,8 @@ import (
 func ForKind(kind schema.GroupVersionKind) interface{} {
 	switch kind {
 	// Group=erlang-operator.dev, Version=v1alpha1
+	case v1alpha1.SchemeGroupVersion.WithKind("AuthorityStatus"):
+		return &apiv1alpha1.AuthorityStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CanaryStatus"):
 		return &apiv1alpha1.CanaryStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CASpec"):

@@ -11,12 +11,15 @@ import (
 	"strings"
 	"sync"
 
+	applycertmanager "github.com/cert-manager/cert-manager/pkg/client/applyconfigurations/certmanager/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
 )
@@ -27,8 +30,12 @@ type Applier struct {
 	// Live looks for objects that are not ours, which no cache of ours holds.
 	Live client.Reader
 
-	written sync.Map // of string, an object's key, to writing
+	memories sync.Map // of types.NamespacedName, a cluster's, to memory
 }
+
+// memory is what was applied last to each object of a cluster, by its key. The passes
+// for one cluster come one after the other.
+type memory map[string]writing
 
 // writing is what was applied, and the version of the object that it made. While
 // the object has that version, applying the same again would change nothing, and
@@ -59,13 +66,14 @@ func (a *Applier) Do(ctx context.Context, p plan.Plan, state seen.State) error {
 			return fmt.Errorf("replace %s %s: %w", secret.Kind, secret.Name, err)
 		}
 	}
+	remembered := a.remembered(state)
 	owned := map[string]seen.Object{}
 	for _, object := range state.Owned {
 		owned[key(object.GetObjectKind().GroupVersionKind().Kind, object.GetName())] = object
 	}
 	for _, configuration := range p.Apply {
 		there := owned[key(*configuration.GetKind(), *configuration.GetName())]
-		if err := a.apply(ctx, state, configuration, there); err != nil {
+		if err := a.apply(ctx, state, configuration, there, remembered); err != nil {
 			return fmt.Errorf("apply %s %s: %w", *configuration.GetKind(), *configuration.GetName(), err)
 		}
 	}
@@ -80,9 +88,18 @@ func (a *Applier) Do(ctx context.Context, p plan.Plan, state seen.State) error {
 		if err := a.delete(ctx, object); err != nil {
 			return err
 		}
+		delete(remembered, key(object.GetObjectKind().GroupVersionKind().Kind, object.GetName()))
 	}
 	return nil
 }
+
+func (a *Applier) remembered(state seen.State) memory {
+	known, _ := a.memories.LoadOrStore(client.ObjectKeyFromObject(state.Cluster), memory{})
+	return known.(memory)
+}
+
+// Forget drops what is remembered of a cluster that is gone.
+func (a *Applier) Forget(cluster types.NamespacedName) { a.memories.Delete(cluster) }
 
 // create makes an object once. If it is there already and ours, it stays as it is.
 func (a *Applier) create(ctx context.Context, object client.Object) error {
@@ -104,17 +121,17 @@ func (a *Applier) create(ctx context.Context, object client.Object) error {
 
 // apply makes an object as configured, unless that is what it is. An object that
 // is not among ours is looked for first: a forced apply would take it over.
-func (a *Applier) apply(ctx context.Context, state seen.State, configuration plan.Configuration, there seen.Object) error {
-	kind, name := *configuration.GetKind(), *configuration.GetName()
+func (a *Applier) apply(ctx context.Context, state seen.State, configuration plan.Configuration, there seen.Object, remembered memory) error {
+	object := key(*configuration.GetKind(), *configuration.GetName())
 	text, err := json.Marshal(configuration)
 	if err != nil {
 		return err
 	}
 	digest := sha256.Sum256(text)
-	memory := key(state.Names.Namespace, string(state.Cluster.UID), kind, name)
 	switch {
 	case there != nil:
-		if last, ok := a.written.Load(memory); ok && last.(writing) == (writing{there.GetResourceVersion(), digest}) {
+		// The digest has the cluster's UID in it: what a namesake had is not mistaken for this.
+		if remembered[object] == (writing{there.GetResourceVersion(), digest}) {
 			return nil
 		}
 		bind(configuration, there.GetUID())
@@ -126,7 +143,7 @@ func (a *Applier) apply(ctx context.Context, state seen.State, configuration pla
 	if err := a.Client.Apply(ctx, configuration, client.ForceOwnership); err != nil {
 		return err
 	}
-	a.written.Store(memory, writing{made(configuration), digest})
+	remembered[object] = writing{made(configuration), digest}
 	return nil
 }
 
@@ -145,16 +162,32 @@ func adopts(text []byte) bool {
 	return json.Unmarshal(text, &object) == nil && object.UID != ""
 }
 
+// refuseForeign finds what is there already of that name and somebody else's. Into the
+// Secret of a new Certificate cert-manager would write, whoever's that is.
 func (a *Applier) refuseForeign(ctx context.Context, state seen.State, configuration plan.Configuration) error {
 	gvk := schema.FromAPIVersionAndKind(*configuration.GetAPIVersion(), *configuration.GetKind())
-	there, err := a.look(ctx, gvk, types.NamespacedName{Namespace: *configuration.GetNamespace(), Name: *configuration.GetName()})
+	if err := a.refuse(ctx, gvk, *configuration.GetName(), state, controls); err != nil {
+		return err
+	}
+	if certificate, ok := configuration.(*applycertmanager.CertificateApplyConfiguration); ok {
+		return a.refuse(ctx, corev1.SchemeGroupVersion.WithKind("Secret"), *certificate.Spec.SecretName, state, plan.Owns)
+	}
+	return nil
+}
+
+func controls(cluster *v1alpha1.ErlangCluster, object metav1.Object) bool {
+	return metav1.IsControlledBy(object, cluster)
+}
+
+func (a *Applier) refuse(ctx context.Context, gvk schema.GroupVersionKind, name string, state seen.State, unless func(*v1alpha1.ErlangCluster, metav1.Object) bool) error {
+	there, err := a.look(ctx, gvk, types.NamespacedName{Namespace: state.Names.Namespace, Name: name})
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil
 	case err != nil:
 		return err
-	case !metav1.IsControlledBy(there, state.Cluster):
-		return Conflict{gvk.Kind, there.Name}
+	case !unless(state.Cluster, there):
+		return Conflict{gvk.Kind, name}
 	}
 	return nil
 }

@@ -49,12 +49,13 @@ type Observer struct {
 
 	Clock clock.PassiveClock
 
-	cookies sync.Map // of types.UID to readCookie
+	cookies sync.Map // of types.NamespacedName, a cluster's, to readCookie
 }
 
 // readCookie is the content of a user's Secret at one version, so that a Secret is
 // read live once, and not in every pass.
 type readCookie struct {
+	uid     types.UID
 	version string
 	data    map[string][]byte
 }
@@ -138,8 +139,7 @@ func (o *Observer) keep(state *seen.State, object seen.Object) error {
 	}
 	switch object := object.(type) {
 	case *corev1.Secret:
-		// cert-manager's do not have our owner reference until we give it to them.
-		if controlled || issuedForCertificate(object) {
+		if plan.Owns(state.Cluster, object) {
 			state.Secrets[object.Name] = object
 		}
 	case *certmanager.Certificate:
@@ -158,10 +158,6 @@ func (o *Observer) keep(state *seen.State, object seen.Object) error {
 	return nil
 }
 
-func issuedForCertificate(secret *corev1.Secret) bool {
-	return secret.Annotations[certmanager.CertificateNameKey] != ""
-}
-
 func (o *Observer) pods(ctx context.Context, state *seen.State) error {
 	var pods corev1.PodList
 	if err := o.Cached.List(ctx, &pods, client.InNamespace(state.Names.Namespace),
@@ -177,6 +173,7 @@ func (o *Observer) pods(ctx context.Context, state *seen.State) error {
 func (o *Observer) userCookie(ctx context.Context, state *seen.State) error {
 	ref := state.Cluster.Spec.Cookie.SecretKeyRef
 	if ref == nil {
+		o.Forget(client.ObjectKeyFromObject(state.Cluster))
 		return nil
 	}
 	state.UserCookie = &seen.UserCookie{}
@@ -185,7 +182,7 @@ func (o *Observer) userCookie(ctx context.Context, state *seen.State) error {
 	if err := o.Secrets.Get(ctx, key, head); err != nil {
 		return ignoreNotFound(err, "look for Secret %s", key)
 	}
-	data, err := o.secretData(ctx, key, head)
+	data, err := o.secretData(ctx, client.ObjectKeyFromObject(state.Cluster), key, head)
 	if err != nil {
 		return ignoreNotFound(err, "read Secret %s", key)
 	}
@@ -194,17 +191,22 @@ func (o *Observer) userCookie(ctx context.Context, state *seen.State) error {
 	return nil
 }
 
-func (o *Observer) secretData(ctx context.Context, key types.NamespacedName, head *metav1.PartialObjectMetadata) (map[string][]byte, error) {
-	if known, ok := o.cookies.Load(head.UID); ok && known.(readCookie).version == head.ResourceVersion {
-		return known.(readCookie).data, nil
+func (o *Observer) secretData(ctx context.Context, cluster, key types.NamespacedName, head *metav1.PartialObjectMetadata) (map[string][]byte, error) {
+	if known, ok := o.cookies.Load(cluster); ok {
+		if read := known.(readCookie); read.uid == head.UID && read.version == head.ResourceVersion {
+			return read.data, nil
+		}
 	}
 	var secret corev1.Secret
 	if err := o.Live.Get(ctx, key, &secret); err != nil {
 		return nil, err
 	}
-	o.cookies.Store(secret.UID, readCookie{version: secret.ResourceVersion, data: secret.Data})
+	o.cookies.Store(cluster, readCookie{uid: secret.UID, version: secret.ResourceVersion, data: secret.Data})
 	return secret.Data, nil
 }
+
+// Forget drops what is remembered of a cluster that is gone, or brings no cookie.
+func (o *Observer) Forget(cluster types.NamespacedName) { o.cookies.Delete(cluster) }
 
 // SecretMetadata is a Secret without its content.
 func SecretMetadata() *metav1.PartialObjectMetadata {

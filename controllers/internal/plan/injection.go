@@ -101,79 +101,11 @@ func Flags(distribution v1alpha1.DistributionSpec) string {
 		"-ssl_dist_optfile " + certs.OptionsFile,
 		"-nocookie -setcookie $(" + envNode + ") $(" + envCookie + ")",
 	}
+	ports := distribution.Listening()
 	if distribution.Discovery == v1alpha1.DiscoveryFixedPort {
-		flags = append(flags, fmt.Sprintf("-start_epmd false -erl_epmd_port %d", distribution.Ports.Min))
+		flags = append(flags, fmt.Sprintf("-start_epmd false -erl_epmd_port %d", ports.Min))
 	} else {
-		flags = append(flags, fmt.Sprintf("-kernel inet_dist_listen_min %d inet_dist_listen_max %d",
-			distribution.Ports.Min, distribution.Ports.Max))
+		flags = append(flags, fmt.Sprintf("-kernel inet_dist_listen_min %d inet_dist_listen_max %d", ports.Min, ports.Max))
 	}
 	return strings.Join(flags, " ")
-}
-
-// ownFlags are the flags of erl that must be there once. Given twice, -proto_dist
-// means plaintext before OTP 27.1, -setcookie is ignored both times,
-// -ssl_dist_optfile ends the VM, and -sname beats -name.
-var ownFlags = []string{"-name", "-sname", "-setcookie", "-proto_dist", "-ssl_dist_optfile",
-	"-start_epmd", "-erl_epmd_port", "inet_dist_listen_min", "inet_dist_listen_max"}
-
-// Conflicts finds in a spec what would fight with what is injected, as far as it
-// can be seen: an image may hide more.
-func Conflicts(spec v1alpha1.ErlangClusterSpec) []Problem {
-	var problems []Problem
-	reject := func(field, format string, args ...any) {
-		problems = append(problems, Problem{v1alpha1.ReasonRejected, "template.spec." + field + " " + fmt.Sprintf(format, args...)})
-	}
-	for _, volume := range spec.Template.Spec.Volumes {
-		if volume.Name == tlsVolume || volume.Name == distributionVolume {
-			reject("volumes", "has a volume %q, which the operator adds itself. Rename it", volume.Name)
-		}
-	}
-	container := beamContainer(&spec.Template.Spec, spec.Container)
-	if container == nil {
-		return append(problems, Problem{v1alpha1.ReasonRejected, fmt.Sprintf(
-			"container: there is no container %q in template.spec.containers. Name the one that runs the BEAM", spec.Container)})
-	}
-	field := "containers[" + container.Name + "]"
-	for _, mount := range container.VolumeMounts {
-		if within(mount.MountPath, certs.TLSDir) || within(mount.MountPath, certs.DistributionDir) {
-			reject(field+".volumeMounts", "mounts %q at %s, where the operator mounts the node's identity. Mount it elsewhere", mount.Name, mount.MountPath)
-		}
-	}
-	for _, variable := range container.Env {
-		name := field + ".env[" + variable.Name + "]"
-		switch variable.Name {
-		case envPod, envNode, envCookie:
-			reject(name, "is set by the operator. Remove it, or choose another name")
-		case envFlags:
-			if variable.ValueFrom != nil {
-				reject(name, "must have a plain value: the operator adds its own flags to it. Use ERL_FLAGS instead")
-			}
-			fallthrough
-		case "ERL_AFLAGS", "ERL_FLAGS":
-			rejectFlags(reject, name, strings.Fields(variable.Value))
-		}
-	}
-	rejectFlags(reject, field+".command", fields(container.Command))
-	rejectFlags(reject, field+".args", fields(container.Args))
-	return problems
-}
-
-func rejectFlags(reject func(string, string, ...any), field string, words []string) {
-	for _, flag := range ownFlags {
-		if slices.Contains(words, flag) {
-			reject(field, "has the flag %s, which fights with the flags that the operator gives in ERL_ZFLAGS. Remove it", flag)
-		}
-	}
-}
-
-// fields splits a command line into words, as a shell in it would.
-func fields(command []string) []string {
-	return strings.Fields(strings.Join(command, " "))
-}
-
-// within says that a path is, or lies in, or holds a directory.
-func within(path, dir string) bool {
-	path = strings.TrimSuffix(path, "/") + "/"
-	dir += "/"
-	return strings.HasPrefix(path, dir) || strings.HasPrefix(dir, path)
 }

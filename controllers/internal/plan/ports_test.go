@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -35,7 +36,8 @@ func TestEveryPortIsOpenOrClosed(t *testing.T) {
 		}
 		listening := 1
 		if distribution.Discovery == v1alpha1.DiscoveryEPMD {
-			listening = int(distribution.Ports.Max-distribution.Ports.Min) + 2
+			ports := distribution.Listening()
+			listening = int(ports.Max-ports.Min) + 2
 			if covered[epmdPort] != "closed" {
 				t.Fatalf("%+v: epmd is open", distribution)
 			}
@@ -55,6 +57,7 @@ func TestEveryPortIsOpenOrClosed(t *testing.T) {
 		"right below epmd": {Discovery: v1alpha1.DiscoveryEPMD, Ports: v1alpha1.PortRange{Min: 4000, Max: 4368}},
 		"right above epmd": {Discovery: v1alpha1.DiscoveryEPMD, Ports: v1alpha1.PortRange{Min: 4370, Max: 4400}},
 		"the last port":    {Discovery: v1alpha1.DiscoveryFixedPort, Ports: v1alpha1.PortRange{Min: 65535, Max: 65535}},
+		"no last port":     {Discovery: v1alpha1.DiscoveryEPMD, Ports: v1alpha1.PortRange{Min: 9200}},
 		"that of epmd":     {Discovery: v1alpha1.DiscoveryFixedPort, Ports: v1alpha1.PortRange{Min: 4369, Max: 9109}},
 	} {
 		t.Run(name, func(t *testing.T) { check(t, distribution) })
@@ -63,12 +66,36 @@ func TestEveryPortIsOpenOrClosed(t *testing.T) {
 		low := rapid.Int32Range(1024, 65535).Draw(t, "min")
 		distribution := v1alpha1.DistributionSpec{
 			Discovery: rapid.SampledFrom([]v1alpha1.Discovery{v1alpha1.DiscoveryEPMD, v1alpha1.DiscoveryFixedPort}).Draw(t, "discovery"),
-			Ports:     v1alpha1.PortRange{Min: low, Max: rapid.Int32Range(low, 65535).Draw(t, "max")},
+			Ports:     v1alpha1.PortRange{Min: low},
 		}
-		ports := distribution.Ports
+		if rapid.Bool().Draw(t, "has max") {
+			distribution.Ports.Max = rapid.Int32Range(low, 65535).Draw(t, "max")
+		}
+		ports := distribution.Listening()
 		if distribution.Discovery == v1alpha1.DiscoveryEPMD && ports.Min <= epmdPort && epmdPort <= ports.Max {
 			t.Skip("the CRD's validation refuses it")
 		}
 		check(t, distribution)
 	})
+}
+
+// What a user leaves out of distribution.ports follows from what he gives.
+func TestPortsThatAreLeftOut(t *testing.T) {
+	for name, test := range map[string]struct {
+		discovery v1alpha1.Discovery
+		ports     v1alpha1.PortRange
+		flags     string
+	}{
+		"no max":                     {v1alpha1.DiscoveryEPMD, v1alpha1.PortRange{Min: 9200}, " -kernel inet_dist_listen_min 9200 inet_dist_listen_max 9209"},
+		"no max, near the end":       {v1alpha1.DiscoveryEPMD, v1alpha1.PortRange{Min: 65530}, " -kernel inet_dist_listen_min 65530 inet_dist_listen_max 65535"},
+		"both":                       {v1alpha1.DiscoveryEPMD, v1alpha1.PortRange{Min: 9200, Max: 9200}, " -kernel inet_dist_listen_min 9200 inet_dist_listen_max 9200"},
+		"no max, and a fixed port":   {v1alpha1.DiscoveryFixedPort, v1alpha1.PortRange{Min: 9200}, " -start_epmd false -erl_epmd_port 9200"},
+		"a max that FixedPort drops": {v1alpha1.DiscoveryFixedPort, v1alpha1.PortRange{Min: 9100, Max: 9109}, " -start_epmd false -erl_epmd_port 9100"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Flags(v1alpha1.DistributionSpec{Discovery: test.discovery, Ports: test.ports}); !strings.HasSuffix(got, test.flags) {
+				t.Errorf("the flags are %q, want them to end in %q", got, test.flags)
+			}
+		})
+	}
 }

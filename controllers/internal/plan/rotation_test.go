@@ -3,6 +3,7 @@ package plan_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -16,32 +17,38 @@ import (
 )
 
 // drawRotation makes a cluster whose CA changes, as far along as chance has it: nearer
-// to what may happen than drawState, so that every step is taken often.
+// to what may happen than drawState, so that every step is taken often. It was asked for,
+// or the time of the CA was nearly up.
 func drawRotation(t *rapid.T) seen.State {
 	cluster := seentest.MustCluster(`
 metadata: {name: chat, namespace: shop}
 spec:
   replicas: 2
-  tls: {ca: {rotationID: "2026-11"}}
   template: {spec: {containers: [{name: chat, image: "example.com/chat:1"}]}}
 `)
+	successor, spent := rotated, []string(nil)
+	if rapid.Bool().Draw(t, "by time") {
+		successor, spent = "chat-ca-r2", rapid.SampledFrom([][]string{{"blue"}, {"blue", "green"}}).Draw(t, "spent")
+	} else {
+		cluster.Spec.TLS.CA.RotationID = "2026-11"
+	}
 	mostly := func(usual, other, what string) string {
 		if rapid.IntRange(0, 9).Draw(t, what) == 0 {
 			return other
 		}
 		return usual
 	}
-	cas := map[string]string{"chat-ca": "blue", rotated: "green"}
+	cas := map[string]string{"chat-ca": "blue", successor: "green"}
 	after := rapid.Bool().Draw(t, "after the switch")
-	named := map[bool]string{false: "chat-ca", true: rotated}
+	named := map[bool]string{false: "chat-ca", true: successor}
 	situation := seentest.Situation{
-		CAs: cas, Cookie: "TheCookieOfTheCluster", StatefulSet: &seentest.StatefulSet{Replicas: 2},
+		CAs: cas, Spent: spent, Cookie: "TheCookieOfTheCluster", StatefulSet: &seentest.StatefulSet{Replicas: 2},
 		Trust: rapid.SampledFrom([][]string{{"blue"}, {"blue", "green"}, {"green"}}).Draw(t, "trust"),
 	}
 	for _, owner := range []string{"chat-probe", "chat-0", "chat-1"} {
 		issuer := mostly(named[after], "chat-ca", "issuer of "+owner)
 		situation.Issued = append(situation.Issued, seentest.Issued{
-			To: owner, By: cas[issuer], Issuer: issuer, AskedOf: mostly(named[after], rotated, "asked for "+owner)})
+			To: owner, By: cas[issuer], Issuer: issuer, AskedOf: mostly(named[after], successor, "asked for "+owner)})
 		if owner == "chat-probe" {
 			continue
 		}
@@ -203,6 +210,73 @@ func checkRotation(t *rapid.T, s seen.State, happened steps) {
 				if node == nil || node.Canary == nil || node.Canary.Result != v1alpha1.CanaryRefused || node.Canary.CertificateAuthority != identity {
 					t.Fatalf("the CA %s goes, and %s was not seen to refuse it", certificate.Name, pod)
 				}
+			}
+		}
+	}
+}
+
+// What is wanted stays so as long as nobody changes the spec and its time is not up,
+// whatever becomes of the nodes: a rotation has an end.
+func TestWhatIsWantedStays(t *testing.T) {
+	happened := steps{}
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawRotation(t)
+		if rapid.Bool().Draw(t, "at rest") {
+			s = spentAtRest(rapid.SampledFrom([]string{"", "2026-11"}).Draw(t, "rotationID"), rapid.IntRange(1, 12).Draw(t, "number"))
+		}
+		wanted := s.WantedIssuer()
+		if s.Certificates[wanted.Name] == nil {
+			happened["a new one"]++
+		}
+		if at, known := s.SpentAt(wanted.Name); known && !s.Now.Before(at) {
+			return // When this rotation is over the next one begins.
+		}
+		for range 2 {
+			p := plan.Make(s, operator, freshCookie)
+			later := copied(s)
+			for _, certificate := range certificatesOf(t, p) {
+				later.Certificates[certificate.Name] = &certificate
+			}
+			for _, object := range p.Delete {
+				if _, ok := object.(*certmanager.Certificate); ok {
+					delete(later.Certificates, object.GetName())
+					delete(later.Secrets, object.GetName())
+				}
+			}
+			if s = later; s.WantedIssuer() != wanted {
+				t.Fatalf("wanted was %v, and is %v", wanted, s.WantedIssuer())
+			}
+		}
+	})
+	happened.demand(t, "a new one")
+}
+
+// spentAtRest is a cluster whose CA has little time left, and that no rotation has seen.
+func spentAtRest(id string, number int) seen.State {
+	cluster := seentest.MustCluster(`
+metadata: {name: chat, namespace: shop}
+spec: {template: {spec: {containers: [{name: chat, image: "example.com/chat:1"}]}}}
+`)
+	cluster.Spec.TLS.CA.RotationID = id
+	ca := certs.NamesOf(cluster, certs.DefaultDomain).NumberedCA(id, number)
+	return seentest.Situation{
+		CAs: map[string]string{ca: "blue"}, Spent: []string{"blue"}, Trust: []string{"blue"}, Cookie: "TheCookieOfTheCluster",
+		Issued: []seentest.Issued{{To: "chat-probe", By: "blue", Issuer: ca}, {To: "chat-0", By: "blue", Issuer: ca}},
+	}.Seen(cluster)
+}
+
+// A CA is replaced when its time is nearly up, and not a moment before.
+func TestSpentCA(t *testing.T) {
+	for id, names := range map[string][2]string{"": {"chat-ca-r3", "chat-ca-r4"}, "2026-11": {rotated + "-r3", rotated + "-r4"}} {
+		s := spentAtRest(id, 3)
+		at, known := s.SpentAt(names[0])
+		if !known || !at.Before(s.Now) {
+			t.Fatalf("%s is spent at %s", names[0], at)
+		}
+		for now, want := range map[time.Time]string{at.Add(-time.Second): names[0], at: names[1], at.AddDate(10, 0, 0): names[1]} {
+			s.Now = now
+			if got := s.WantedIssuer().Name; got != want {
+				t.Errorf("at %s %s is wanted, not %s", now, got, want)
 			}
 		}
 	}

@@ -82,11 +82,11 @@ func networkPolicy(s seen.State) *applynetworking.NetworkPolicyApplyConfiguratio
 // distributionPorts are the ports that the distribution listens on, ascending and
 // apart from each other.
 func distributionPorts(distribution v1alpha1.DistributionSpec) []v1alpha1.PortRange {
-	ports := distribution.Ports
+	ports := distribution.Listening()
 	epmd := v1alpha1.PortRange{Min: epmdPort, Max: epmdPort}
 	switch {
 	case distribution.Discovery == v1alpha1.DiscoveryFixedPort:
-		return []v1alpha1.PortRange{{Min: ports.Min, Max: ports.Min}}
+		return []v1alpha1.PortRange{ports}
 	case ports.Max < epmdPort:
 		return []v1alpha1.PortRange{ports, epmd}
 	default:

@@ -241,10 +241,12 @@ func sentence(text string) string {
 
 // bounded keeps a message within what people read, and a status within its size, with
 // room for so much more.
-func bounded(message string, room int) string {
-	most := 1024 - room
-	if len(message) <= most {
-		return message
+func bounded(message string, room int) string { return shortened(message, 1024-room) }
+
+// shortened cuts a text that has more than so many bytes, and shows that it did.
+func shortened(text string, most int) string {
+	if len(text) <= most {
+		return text
 	}
-	return strings.ToValidUTF8(message[:most-len(" …")], "") + " …"
+	return strings.ToValidUTF8(text[:most-len(" …")], "") + " …"
 }

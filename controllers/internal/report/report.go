@@ -65,6 +65,8 @@ func Describe(s seen.State, p plan.Plan, outcome Outcome) Report {
 		Nodes:              fmt.Sprintf("%d/%d", v.verified(), s.Replicas()),
 		Links:              fmt.Sprintf("%d/%d", v.links(), v.expectedLinks()),
 		Members:            v.members,
+		Authorities:        v.authorities(),
+		Rotating:           v.rotating(),
 	}
 	expiry, known := v.firstExpiry()
 	if known {
@@ -177,6 +179,9 @@ func (v view) again(firstExpiry time.Time, expiryKnown bool) time.Duration {
 		if v.unserved(member) {
 			sooner(member.StoredSince.Add(servingTimeout).Sub(v.Now) + time.Second)
 		}
+	}
+	if at, known := v.SpentAt(v.WantedIssuer().Name); known {
+		sooner(at.Sub(v.Now) + time.Second)
 	}
 	for _, e := range v.expiries() {
 		sooner(e.warning.Sub(v.Now) + time.Second)

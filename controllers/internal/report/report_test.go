@@ -1,8 +1,10 @@
 package report_test
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -303,9 +305,45 @@ func TestNumbers(t *testing.T) {
 		ObservedGeneration: 1, Replicas: 3, Nodes: "2/3", Links: "1/3", CertificatesExpire: "28d",
 		Selector: "erlang-operator.dev/cluster=chat,erlang-operator.dev/component=node",
 	}
-	status.Conditions, status.Members = nil, nil
+	status.Conditions, status.Members, status.Authorities = nil, nil, nil
 	if diff := cmp.Diff(want, status); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
+	}
+}
+
+// The CAs that the nodes trust are told of, one that was renewed with its key once.
+func TestAuthorities(t *testing.T) {
+	s := whole(1)
+	blue, green := certstest.NewAuthority("blue").Certificate, certstest.NewAuthority("green").Certificate
+	renewed := certstest.NewAuthority("blue", func(c *x509.Certificate) { c.NotAfter = c.NotAfter.AddDate(1, 0, 0) }).Certificate
+	s.Distribution.Data[certs.TrustKey] = certs.Trust{}.With(blue, green, renewed).PEM()
+	want := []v1alpha1.AuthorityStatus{
+		{Identity: certs.Identity(green), Subject: "CN=green", NotAfter: metav1.NewTime(green.NotAfter)},
+		{Identity: certs.Identity(blue), Subject: "CN=blue", NotAfter: metav1.NewTime(renewed.NotAfter)},
+	}
+	slices.SortFunc(want, func(a, b v1alpha1.AuthorityStatus) int { return strings.Compare(a.Identity, b.Identity) })
+	if diff := cmp.Diff(want, s.describe(t).Status.Authorities); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+
+	many := certs.Trust{}
+	for i := range 20 {
+		many = many.With(certstest.NewAuthority(strings.Repeat("x", 300) + fmt.Sprint(i)).Certificate)
+	}
+	s.Distribution.Data[certs.TrustKey] = many.PEM()
+	all := s.describe(t).Status.Authorities
+	if len(all) != v1alpha1.MaxAuthorities || len(all[0].Subject) > 256 {
+		t.Errorf("%d authorities, the first with %d bytes: the API server would refuse the status", len(all), len(all[0].Subject))
+	}
+}
+
+func TestRotating(t *testing.T) {
+	s := whole(1)
+	s.plan.Holds = []plan.Hold{{Reason: v1alpha1.ReasonRotatingCA, Message: "x"}, {Reason: v1alpha1.ReasonProgressing, Message: "x"},
+		{Reason: v1alpha1.ReasonRotatingCookie, Message: "x"}}
+	want := []v1alpha1.RotatingCredential{v1alpha1.RotatingCA, v1alpha1.RotatingCookie}
+	if diff := cmp.Diff(want, s.describe(t).Status.Rotating); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

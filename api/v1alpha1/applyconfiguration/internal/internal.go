@@ -23,6 +23,18 @@ func Parser() *typed.Parser {
 var parserOnce sync.Once
 var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
+- name: com.github.erlang-operator.erlang-operator.api.v1alpha1.AuthorityStatus
+  map:
+    fields:
+    - name: identity
+      type:
+        scalar: string
+    - name: notAfter
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: subject
+      type:
+        scalar: string
 - name: com.github.erlang-operator.erlang-operator.api.v1alpha1.CASpec
   map:
     fields:
@@ -82,7 +94,6 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.PortRange
       default:
-        max: 9109
         min: 9100
 - name: com.github.erlang-operator.erlang-operator.api.v1alpha1.Duration
   scalar: string
@@ -122,7 +133,6 @@ var schemaYAML = typed.YAMLObject(`types:
       default:
         discovery: EPMD
         ports:
-          max: 9109
           min: 9100
     - name: networkPolicy
       type:
@@ -157,6 +167,14 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.erlang-operator.erlang-operator.api.v1alpha1.ErlangClusterStatus
   map:
     fields:
+    - name: authorities
+      type:
+        list:
+          elementType:
+            namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.AuthorityStatus
+          elementRelationship: associative
+          keys:
+          - identity
     - name: certificatesExpire
       type:
         scalar: string
@@ -191,6 +209,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: replicas
       type:
         scalar: numeric
+    - name: rotating
+      type:
+        list:
+          elementType:
+            namedType: com.github.erlang-operator.erlang-operator.api.v1alpha1.RotatingCredential
+          elementRelationship: associative
     - name: selector
       type:
         scalar: string
@@ -311,7 +335,6 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: max
       type:
         scalar: numeric
-      default: 9109
     - name: min
       type:
         scalar: numeric
@@ -329,6 +352,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
 - name: com.github.erlang-operator.erlang-operator.api.v1alpha1.RefusalTrial
+  scalar: string
+- name: com.github.erlang-operator.erlang-operator.api.v1alpha1.RotatingCredential
   scalar: string
 - name: com.github.erlang-operator.erlang-operator.api.v1alpha1.SecretKeyReference
   map:

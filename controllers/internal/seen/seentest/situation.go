@@ -45,6 +45,8 @@ type Situation struct {
 	CA string `json:"ca,omitempty"`
 	// CAs of rotations: common names by the names of their Secrets.
 	CAs map[string]string `json:"cas,omitempty"`
+	// Spent are the common names of CAs whose time is nearly up.
+	Spent []string `json:"spent,omitempty"`
 	// RequestedCAs are not issued yet.
 	RequestedCAs []string `json:"requestedCAs,omitempty"`
 	// Trust bundle of the nodes: common names of CAs.
@@ -195,7 +197,7 @@ func (s Situation) addCredentials(state *seen.State) {
 		cas[names.CA("")] = s.CA
 	}
 	for _, name := range slices.Sorted(maps.Keys(cas)) {
-		ca := certstest.NewAuthority(cas[name]).Certificate
+		ca := s.authority(cas[name]).Certificate
 		s.addCertificate(state, name, certstest.PEM(ca), nil)
 		state.Certificates[name].Spec.IsCA = true
 	}
@@ -209,7 +211,7 @@ func (s Situation) addCredentials(state *seen.State) {
 		if issued.To == names.Probe() || issued.To == names.Canary() {
 			host = names.ProbeHost()
 		}
-		ca := certstest.NewAuthority(issued.By)
+		ca := s.authority(issued.By)
 		leaf := ca.Issue(host, issued.edit)
 		var caCrt []byte
 		if issued.WithCA {
@@ -225,7 +227,7 @@ func (s Situation) addCredentials(state *seen.State) {
 		state.Certificates[name].Spec.IssuerRef = certmanagermeta.IssuerReference{Name: issuer.Name, Kind: issuer.Kind, Group: issuer.Group}
 	}
 	if s.Intermediate != nil {
-		above := certstest.NewAuthority(s.Intermediate.By)
+		above := s.authority(s.Intermediate.By)
 		certificate := above.Below(names.Intermediate()).Certificate
 		if s.Intermediate.NoCA {
 			certificate = above.Issue(names.Intermediate())
@@ -242,13 +244,22 @@ func (s Situation) addCredentials(state *seen.State) {
 	if len(s.Trust) > 0 {
 		trust := certs.Trust{}
 		for _, ca := range s.Trust {
-			trust = trust.With(certstest.NewAuthority(ca).Certificate)
+			trust = trust.With(s.authority(ca).Certificate)
 		}
 		state.Distribution = &corev1.ConfigMap{Data: map[string]string{
 			certs.TrustKey: trust.PEM(), certs.OptionsKey: certs.Options(),
 		}}
 		own(state, state.Distribution, "ConfigMap", names.Distribution())
 	}
+}
+
+// authority of a common name.
+func (s Situation) authority(name string) certstest.Authority {
+	return certstest.NewAuthority(name, func(ca *x509.Certificate) {
+		if slices.Contains(s.Spent, name) {
+			ca.NotBefore, ca.NotAfter = certstest.Start.AddDate(-10, 0, 0), Now.AddDate(0, 0, 20)
+		}
+	})
 }
 
 // issuerCalled is the issuer of that name: the wanted one, one of ours, or else one

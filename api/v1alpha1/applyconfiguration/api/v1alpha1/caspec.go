@@ -11,7 +11,10 @@ import (
 //
 // CASpec is the private CA: how long it lives, and when it is replaced.
 type CASpecApplyConfiguration struct {
-	// duration from issue to expiry, as hours, minutes and seconds ("87600h").
+	// duration from issue to expiry, as hours, minutes and seconds ("87600h"): at least
+	// twice that of certificate. Another CA takes its place, as with a change of
+	// rotationID, when a third of it is left, or what certificate.duration is if that is
+	// more (with delivery PodCertificate, three times that).
 	Duration *apiv1alpha1.Duration `json:"duration,omitempty"`
 	// rotationID starts a rotation of the private CA whenever it changes: a new CA is
 	// made, and the nodes go over to it step by step, without a restart and without

@@ -20,7 +20,7 @@ type DistributionSpecApplyConfiguration struct {
 	// creation.
 	Discovery *apiv1alpha1.Discovery `json:"discovery,omitempty"`
 	// ports that the nodes listen on for distribution (inet_dist_listen_min and
-	// inet_dist_listen_max of kernel(6)). FixedPort uses min only.
+	// inet_dist_listen_max of kernel(6)). With FixedPort it is min alone.
 	Ports *PortRangeApplyConfiguration `json:"ports,omitempty"`
 }
 

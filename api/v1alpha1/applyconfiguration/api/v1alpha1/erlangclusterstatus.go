@@ -3,6 +3,7 @@
 package v1alpha1
 
 import (
+	apiv1alpha1 "github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
@@ -31,6 +32,10 @@ type ErlangClusterStatusApplyConfiguration struct {
 	// members is the certificate that is stored for each node. The probe holds against
 	// it what the node serves.
 	Members []MemberStatusApplyConfiguration `json:"members,omitempty"`
+	// authorities are the CAs that the nodes trust: one, and two while it changes.
+	Authorities []AuthorityStatusApplyConfiguration `json:"authorities,omitempty"`
+	// rotating are the credentials that the nodes are being taken from and to.
+	Rotating []apiv1alpha1.RotatingCredential `json:"rotating,omitempty"`
 	// mesh is what the probe observed.
 	Mesh *MeshStatusApplyConfiguration `json:"mesh,omitempty"`
 }
@@ -111,6 +116,29 @@ func (b *ErlangClusterStatusApplyConfiguration) WithMembers(values ...*MemberSta
 			panic("nil value passed to WithMembers")
 		}
 		b.Members = append(b.Members, *values[i])
+	}
+	return b
+}
+
+// WithAuthorities adds the given value to the Authorities field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Authorities field.
+func (b *ErlangClusterStatusApplyConfiguration) WithAuthorities(values ...*AuthorityStatusApplyConfiguration) *ErlangClusterStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithAuthorities")
+		}
+		b.Authorities = append(b.Authorities, *values[i])
+	}
+	return b
+}
+
+// WithRotating adds the given value to the Rotating field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Rotating field.
+func (b *ErlangClusterStatusApplyConfiguration) WithRotating(values ...apiv1alpha1.RotatingCredential) *ErlangClusterStatusApplyConfiguration {
+	for i := range values {
+		b.Rotating = append(b.Rotating, values[i])
 	}
 	return b
 }

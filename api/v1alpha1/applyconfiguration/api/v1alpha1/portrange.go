@@ -9,7 +9,8 @@ package v1alpha1
 type PortRangeApplyConfiguration struct {
 	// min is the lowest port.
 	Min *int32 `json:"min,omitempty"`
-	// max is the highest port.
+	// max is the highest port. Default: the ninth after min, so that there are ten.
+	// FixedPort makes no use of it.
 	Max *int32 `json:"max,omitempty"`
 }
 

@@ -1,0 +1,110 @@
+package envtest
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+)
+
+// Whoever has the role erlang-operator-metrics-reader, and nobody else, reads how the
+// clusters are, as long as they are there.
+func TestMetrics(t *testing.T) {
+	if err := applyFile(t.Context(), "config/rbac/metrics.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	namespace := newNamespace(t)
+	address := freeAddress(t)
+	startManagerWith(t, managerKubeconfig(t), "--metrics-bind-address="+address)
+	stranger, reader := tokenOf(t, namespace, "stranger"), tokenOf(t, namespace, "prometheus")
+	create(t, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: named("", "prometheus-of-"+namespace),
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "erlang-operator-metrics-reader"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: "prometheus"}},
+	})
+	create(t, object(t, namespace, minimal))
+
+	expected := fmt.Sprintf(`erlang_operator_cluster_nodes_expected{cluster="chat",namespace=%q} 3`, namespace)
+	ready := fmt.Sprintf(`erlang_operator_cluster_condition{cluster="chat",namespace=%q,type="Ready"} 0`, namespace)
+	ca := fmt.Sprintf(`,cluster="chat",namespace=%q}`, namespace)
+	eventually(t, "the series of the cluster", func(ctx context.Context) error {
+		status, text, err := scrape(ctx, address, reader)
+		if err != nil || status != http.StatusOK {
+			return fmt.Errorf("%d, %w", status, err)
+		}
+		for _, line := range []string{expected, ready, "erlang_operator_cluster_ca_expiration_timestamp_seconds{", ca, "controller_runtime_reconcile_total"} {
+			if !strings.Contains(text, line) {
+				return fmt.Errorf("no %s in:\n%s", line, text)
+			}
+		}
+		return nil
+	})
+	for who, token := range map[string]string{"a stranger": stranger, "nobody": ""} {
+		if status, _, err := scrape(t.Context(), address, token); err != nil || status == http.StatusOK {
+			t.Errorf("%s is answered with %d, %v", who, status, err)
+		}
+	}
+
+	if err := admin.Delete(t.Context(), clusterIn(namespace)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end of the series", func(ctx context.Context) error {
+		_, text, err := scrape(ctx, address, reader)
+		if err == nil && strings.Contains(text, expected) {
+			err = fmt.Errorf("still there: %s", expected)
+		}
+		return err
+	})
+}
+
+// freeAddress is one on which nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// tokenOf makes a ServiceAccount, and a token of it.
+func tokenOf(t *testing.T, namespace, name string) string {
+	t.Helper()
+	account := &corev1.ServiceAccount{ObjectMeta: named(namespace, name)}
+	create(t, account)
+	token := &authenticationv1.TokenRequest{}
+	if err := admin.SubResource("token").Create(t.Context(), account, token); err != nil {
+		t.Fatal(err)
+	}
+	return token.Status.Token
+}
+
+// scrape asks for the metrics as Prometheus does.
+func scrape(ctx context.Context, address, token string) (status int, text string, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+address+"/metrics", nil)
+	if err != nil {
+		return 0, "", err
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	// The manager's certificate is self-signed.
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(body), err
+}

@@ -1,0 +1,63 @@
+package envtest
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/erlang-operator/erlang-operator/certs"
+)
+
+// A private CA whose time is nearly up is replaced as if that had been asked for, with
+// the real cert-manager, and by two managers.
+func TestCAWhoseTimeIsNearlyUp(t *testing.T) {
+	namespace := newNamespace(t)
+	create(t, merged(t, object(t, namespace, minimal), `spec: {tls: {certificate: {duration: 1h, renewBefore: 10m}, ca: {duration: 4h}}}`))
+	manager := startManager(t)
+	pods := startPods(t, awaitStatefulSet(t, namespace, 3), 0, 3)
+	p := startProbe(t, namespace)
+	n := &nodes{namespace: namespace, pods: pods, leafs: make([]certs.Leaf, 3), trusts: make([]certs.Trust, 3)}
+	for i := range pods {
+		n.read(t, i)
+	}
+	n.until(t, p, "at first", n.issuedBy(t, "chat-ca", "chat-ca"))
+
+	age(t, namespace, "chat-ca", 3*time.Hour+20*time.Minute)
+	for range 5 {
+		n.step(t, p)
+	}
+	manager.kill(t)
+	n.step(t, p)
+	startManager(t)
+	n.until(t, p, "replaced", n.issuedBy(t, "chat-ca-r2", "chat-ca-r2"))
+	if n.widest < 2 || n.canaries == 0 || n.refused == 0 {
+		t.Errorf("a node trusted %d CAs at most; %d canaries were accepted and %d refused", n.widest, n.canaries, n.refused)
+	}
+}
+
+// age makes a CA as old as that, with its key.
+func age(t *testing.T, namespace, ca string, by time.Duration) {
+	t.Helper()
+	secret := get(t, &corev1.Secret{ObjectMeta: named(namespace, ca)})
+	block, _ := pem.Decode(secret.Data[corev1.TLSPrivateKeyKey])
+	key, err := x509.ParseECPrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := leafIn(t, namespace, ca).Certificate
+	certificate.NotBefore, certificate.NotAfter = certificate.NotBefore.Add(-by), certificate.NotAfter.Add(-by)
+	der, err := x509.CreateCertificate(rand.Reader, certificate, certificate, key.Public(), crypto.Signer(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	secret.Data[corev1.TLSCertKey], secret.Data[certs.AuthorityKey] = text, text
+	if err := admin.Update(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+}
