@@ -28,7 +28,7 @@ func LetIn(node string, accepted []v1alpha1.RefusalTrial) string {
 		"{fail_if_no_peer_cert,true}, and the cluster's CA alone as cacertfile, and restart it", node, strings.Join(whom, ", ")))
 }
 
-// ErrLinksLost: when a link was made, nodes gave up others.
+// ErrLinksLost says that nodes gave up other links when one was made.
 var ErrLinksLost = errors.New("other links were lost when it was made")
 
 // NotLinked says of a verified node that it could not connect to another, and how to
