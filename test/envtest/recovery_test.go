@@ -174,8 +174,11 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 		"a Secret":    {&corev1.Secret{StringData: map[string]string{"cookie": "NotOurs1"}}, `Secret "chat-cookie"`},
 		"a Service":   {&corev1.Service{Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}}, `Service "chat-nodes"`},
 		"a ConfigMap": {&corev1.ConfigMap{Data: map[string]string{"of": "somebody"}}, `ConfigMap "chat-distribution"`},
+		"a node's":    {&corev1.Secret{StringData: map[string]string{"tls.key": "NotOurs2"}}, `Secret "chat-0-tls"`},
+		"a CA's":      {&corev1.Secret{StringData: map[string]string{"tls.key": "NotOurs3"}}, `Secret "chat-ca"`},
 	}
-	names := map[string]string{"a Secret": "chat-cookie", "a Service": "chat-nodes", "a ConfigMap": "chat-distribution"}
+	names := map[string]string{"a Secret": "chat-cookie", "a Service": "chat-nodes", "a ConfigMap": "chat-distribution",
+		"a node's": "chat-0-tls", "a CA's": "chat-ca"}
 	startManager(t)
 	for name, test := range foreign {
 		t.Run(name, func(t *testing.T) {

@@ -11,12 +11,15 @@ import (
 	"strings"
 	"sync"
 
+	applycertmanager "github.com/cert-manager/cert-manager/pkg/client/applyconfigurations/certmanager/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
 )
@@ -159,16 +162,32 @@ func adopts(text []byte) bool {
 	return json.Unmarshal(text, &object) == nil && object.UID != ""
 }
 
+// refuseForeign finds what is there already of that name and somebody else's. Into the
+// Secret of a new Certificate cert-manager would write, whoever's that is.
 func (a *Applier) refuseForeign(ctx context.Context, state seen.State, configuration plan.Configuration) error {
 	gvk := schema.FromAPIVersionAndKind(*configuration.GetAPIVersion(), *configuration.GetKind())
-	there, err := a.look(ctx, gvk, types.NamespacedName{Namespace: *configuration.GetNamespace(), Name: *configuration.GetName()})
+	if err := a.refuse(ctx, gvk, *configuration.GetName(), state, controls); err != nil {
+		return err
+	}
+	if certificate, ok := configuration.(*applycertmanager.CertificateApplyConfiguration); ok {
+		return a.refuse(ctx, corev1.SchemeGroupVersion.WithKind("Secret"), *certificate.Spec.SecretName, state, plan.Owns)
+	}
+	return nil
+}
+
+func controls(cluster *v1alpha1.ErlangCluster, object metav1.Object) bool {
+	return metav1.IsControlledBy(object, cluster)
+}
+
+func (a *Applier) refuse(ctx context.Context, gvk schema.GroupVersionKind, name string, state seen.State, unless func(*v1alpha1.ErlangCluster, metav1.Object) bool) error {
+	there, err := a.look(ctx, gvk, types.NamespacedName{Namespace: state.Names.Namespace, Name: name})
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil
 	case err != nil:
 		return err
-	case !metav1.IsControlledBy(there, state.Cluster):
-		return Conflict{gvk.Kind, there.Name}
+	case !unless(state.Cluster, there):
+		return Conflict{gvk.Kind, name}
 	}
 	return nil
 }

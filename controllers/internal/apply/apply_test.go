@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/apply"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
@@ -187,6 +190,56 @@ func TestForeignObjectsStay(t *testing.T) {
 						t.Errorf("%s changed it (-before +after):\n%s", what, diff)
 					}
 				}
+			}
+		})
+	}
+}
+
+// cert-manager writes into the Secret of a Certificate, whoever's it is: so there is no
+// Certificate while it is somebody else's.
+func TestForeignSecretsKeepCertificatesAway(t *testing.T) {
+	ours := map[string]string{plan.LabelCluster: "chat"}
+	madeFor := func(certificate string) map[string]string {
+		return map[string]string{certmanager.CertificateNameKey: certificate}
+	}
+	namesake := plan.OwnerReference(cluster())
+	namesake.UID = "of-a-cluster-of-the-same-name-that-is-gone"
+	asked := errors.New("the Certificate was asked for")
+	for name, test := range map[string]struct {
+		secret *metav1.ObjectMeta
+		want   error // a Conflict if nil
+	}{
+		"none":                          {nil, asked},
+		"ours":                          {&metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{plan.OwnerReference(cluster())}}, asked},
+		"made for an earlier one":       {&metav1.ObjectMeta{Labels: ours, Annotations: madeFor("chat-0-tls")}, asked},
+		"a user's":                      {&metav1.ObjectMeta{}, nil},
+		"a user's with our label":       {&metav1.ObjectMeta{Labels: ours}, nil},
+		"for a Certificate of a user's": {&metav1.ObjectMeta{Annotations: madeFor("website")}, nil},
+		"a copy of another of ours":     {&metav1.ObjectMeta{Labels: ours, Annotations: madeFor("chat-1-tls")}, nil},
+		"another cluster's":             {&metav1.ObjectMeta{Labels: map[string]string{plan.LabelCluster: "pay"}, Annotations: madeFor("chat-0-tls")}, nil},
+		"an earlier namesake's":         {&metav1.ObjectMeta{Labels: ours, Annotations: madeFor("chat-0-tls"), OwnerReferences: []metav1.OwnerReference{namesake}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			if test.secret != nil {
+				secret := &corev1.Secret{ObjectMeta: *test.secret}
+				secret.Namespace, secret.Name = "shop", "chat-0-tls"
+				w = newWorld(secret)
+			}
+			w.refuse = func(request string) error {
+				if request == "apply *v1.CertificateApplyConfiguration chat-0-tls" {
+					return asked
+				}
+				return nil
+			}
+			state := w.state(t)
+			certificate := certs.NewMemberCertificate(state.Names, state.Cluster.Spec.TLS, state.WantedIssuer(), "chat-0", nil)
+			err := w.applier().Do(t.Context(), plan.Plan{Apply: []plan.Configuration{certificate}}, state)
+			if test.want != nil && !errors.Is(err, test.want) {
+				t.Errorf("error %v, want that %v", err, test.want)
+			}
+			if test.want == nil && (!apply.Foreign(err) || !strings.Contains(err.Error(), `Secret "chat-0-tls" exists`)) {
+				t.Errorf("error %v, want one that names the Secret", err)
 			}
 		})
 	}

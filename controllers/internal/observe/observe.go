@@ -141,8 +141,7 @@ func (o *Observer) keep(state *seen.State, object seen.Object) error {
 	}
 	switch object := object.(type) {
 	case *corev1.Secret:
-		// cert-manager's do not have our owner reference until we give it to them.
-		if controlled || issuedForCertificate(object) {
+		if plan.Owns(state.Cluster, object) {
 			state.Secrets[object.Name] = object
 		}
 	case *certmanager.Certificate:
@@ -159,10 +158,6 @@ func (o *Observer) keep(state *seen.State, object seen.Object) error {
 		}
 	}
 	return nil
-}
-
-func issuedForCertificate(secret *corev1.Secret) bool {
-	return secret.Annotations[certmanager.CertificateNameKey] != ""
 }
 
 // requests reads the CertificateRequests, which have the labels of their Certificates. Of

@@ -218,7 +218,12 @@ func ownership(p *Plan, s seen.State) {
 // there is a CA to trust.
 func distribution(p *Plan, s seen.State, r rotation) {
 	if r.trust.Empty() {
-		p.hold(v1alpha1.ReasonCertificatesPending, "waiting for cert-manager to make the CA, before the trust bundle can be made")
+		awaited := "cert-manager to make the CA"
+		if ref := s.Cluster.Spec.TLS.IssuerRef; ref != nil {
+			// Only what it signs shows the CA of an issuer of the user's.
+			awaited = fmt.Sprintf("the first certificate of %s %q, with its CA", ref.Kind, ref.Name)
+		}
+		p.hold(v1alpha1.ReasonCertificatesPending, fmt.Sprintf("waiting for %s, before the trust bundle can be made", awaited))
 		return
 	}
 	p.apply(owned(applycore.ConfigMap(s.Names.Distribution(), s.Names.Namespace), s).

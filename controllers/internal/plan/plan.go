@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
@@ -142,6 +143,14 @@ func owned[T ownable[T]](configuration T, s seen.State) T {
 // OwnerReference is the same as a typed value.
 func OwnerReference(cluster *v1alpha1.ErlangCluster) metav1.OwnerReference {
 	return *metav1.NewControllerRef(cluster, v1alpha1.SchemeGroupVersion.WithKind("ErlangCluster"))
+}
+
+// Owns says that a Secret is the cluster's: it has our owner reference, or is one that
+// cert-manager made for a Certificate of ours, and will be given it. A copy of such a
+// Secret has another name, and is its maker's.
+func Owns(cluster *v1alpha1.ErlangCluster, secret metav1.Object) bool {
+	return metav1.IsControlledBy(secret, cluster) || metav1.GetControllerOf(secret) == nil &&
+		secret.GetLabels()[LabelCluster] == cluster.Name && secret.GetAnnotations()[certmanager.CertificateNameKey] == secret.GetName()
 }
 
 // prune deletes the objects that the cluster owns, of the kinds that come and go,
