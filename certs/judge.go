@@ -2,6 +2,7 @@ package certs
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -56,6 +57,9 @@ func (l Leaf) Judge(host string, trust Trust, now time.Time) *Fault {
 	case !servesBothWays(certificate):
 		return &Fault{v1alpha1.ReasonCertificateUnusable,
 			"lacks the extended key usages serverAuth and clientAuth, both of which a node needs"}
+	case certificate.KeyUsage != 0 && certificate.KeyUsage&x509.KeyUsageDigitalSignature == 0:
+		return &Fault{v1alpha1.ReasonCertificateUnusable,
+			"lacks the key usage digitalSignature, without which TLS 1.3 cannot sign with it"}
 	}
 	_, fault := l.chains(trust, now)
 	return fault
@@ -83,10 +87,18 @@ func (l Leaf) chains(trust Trust, now time.Time) ([][]*x509.Certificate, *Fault)
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	if err != nil {
-		return nil, &Fault{v1alpha1.ReasonCertificateUntrusted,
-			fmt.Sprintf("is not signed by a CA of the trust bundle: %v", err)}
+		return nil, untrusted(l.Certificate, err)
 	}
 	return chains, nil
+}
+
+// untrusted is why a certificate is not trusted: its CA has expired, or is none of ours.
+func untrusted(certificate *x509.Certificate, err error) *Fault {
+	if invalid := (x509.CertificateInvalidError{}); errors.As(err, &invalid) && invalid.Reason == x509.Expired && !invalid.Cert.Equal(certificate) {
+		return &Fault{v1alpha1.ReasonCertificateExpired, fmt.Sprintf("rests on the CA %q, which is good from %s to %s only",
+			invalid.Cert.Subject, invalid.Cert.NotBefore.UTC().Format(time.RFC3339), invalid.Cert.NotAfter.UTC().Format(time.RFC3339))}
+	}
+	return &Fault{v1alpha1.ReasonCertificateUntrusted, fmt.Sprintf("is not signed by a CA of the trust bundle: %v", err)}
 }
 
 // servesBothWays: OTP refuses a server's certificate that is only for clients, and

@@ -62,6 +62,7 @@ func CacheOptions(podCertificates bool) (cache.Options, error) {
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:                                 ours,
+			&certmanager.CertificateRequest{}:             ours,
 			&admissionv1.MutatingAdmissionPolicy{}:        policy,
 			&admissionv1.MutatingAdmissionPolicyBinding{}: policy,
 		},
@@ -152,7 +153,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	}
 
 	controller := ctrl.NewControllerManagedBy(mgr).For(&v1alpha1.ErlangCluster{})
-	for _, kind := range append(observe.OwnedKinds(), &corev1.Pod{}) {
+	for _, kind := range append(observe.OwnedKinds(), &corev1.Pod{}, &certmanager.CertificateRequest{}) {
 		controller.Watches(kind, handler.EnqueueRequestsFromMapFunc(byLabel))
 	}
 	return controller.
