@@ -47,14 +47,10 @@ type Fault struct {
 // Judge says what is wrong with a leaf as the certificate of a host, at a time and
 // under a trust; nil when nothing is.
 func (l Leaf) Judge(host string, trust Trust, now time.Time) *Fault {
-	certificate := l.Certificate
-	switch {
-	case now.After(certificate.NotAfter):
-		return &Fault{v1alpha1.ReasonCertificateExpired,
-			fmt.Sprintf("expired at %s", certificate.NotAfter.UTC().Format(time.RFC3339))}
-	case now.Before(certificate.NotBefore):
-		return &Fault{v1alpha1.ReasonCertificateNotYetValid,
-			fmt.Sprintf("is not valid before %s", certificate.NotBefore.UTC().Format(time.RFC3339))}
+	if fault := outOfTime(l.Certificate, now); fault != nil {
+		return fault
+	}
+	switch certificate := l.Certificate; {
 	case certificate.VerifyHostname(host) != nil:
 		return &Fault{v1alpha1.ReasonCertificateNameMismatch,
 			fmt.Sprintf("has no DNS SAN %s", host)}
@@ -65,15 +61,35 @@ func (l Leaf) Judge(host string, trust Trust, now time.Time) *Fault {
 		return &Fault{v1alpha1.ReasonCertificateUnusable,
 			"lacks the key usage digitalSignature, without which TLS 1.3 cannot sign with it"}
 	}
-	if _, err := certificate.Verify(x509.VerifyOptions{
+	_, fault := l.chains(trust, now)
+	return fault
+}
+
+// outOfTime says that a certificate is good no more, or not yet.
+func outOfTime(certificate *x509.Certificate, now time.Time) *Fault {
+	switch {
+	case now.After(certificate.NotAfter):
+		return &Fault{v1alpha1.ReasonCertificateExpired,
+			fmt.Sprintf("expired at %s", certificate.NotAfter.UTC().Format(time.RFC3339))}
+	case now.Before(certificate.NotBefore):
+		return &Fault{v1alpha1.ReasonCertificateNotYetValid,
+			fmt.Sprintf("is not valid before %s", certificate.NotBefore.UTC().Format(time.RFC3339))}
+	}
+	return nil
+}
+
+// chains are the ways from a leaf to a CA of a trust.
+func (l Leaf) chains(trust Trust, now time.Time) ([][]*x509.Certificate, *Fault) {
+	chains, err := l.Certificate.Verify(x509.VerifyOptions{
 		Roots:         trust.Pool(),
 		Intermediates: Trust{}.With(l.Above...).Pool(),
 		CurrentTime:   now,
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	}); err != nil {
-		return untrusted(certificate, err)
+	})
+	if err != nil {
+		return nil, untrusted(l.Certificate, err)
 	}
-	return nil
+	return chains, nil
 }
 
 // untrusted is why a certificate is not trusted: its CA has expired, or is none of ours.

@@ -202,7 +202,7 @@ func withoutRoot(s seen.State, issuer v1alpha1.IssuerReference) (secret string, 
 func ownership(p *Plan, s seen.State) {
 	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
 		secret, certificate := s.Secrets[name], s.Certificates[name]
-		if certificate == nil || certificate.DeletionTimestamp != nil {
+		if certificate == nil || certificate.DeletionTimestamp != nil || controlledByCertificate(secret) {
 			continue
 		}
 		p.apply(owned(applycore.Secret(name, s.Names.Namespace).WithUID(secret.UID), s).
