@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Checks that what is generated is what the sources say, that the code is formatted
-# and linted, that every module is tidy, and that the docs name what there is.
+# and linted, that every module is tidy, and that the docs name what there is. What
+# differs is shown before the complaint.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 failed=0
 fail() {
-	echo "verify: $1" >&2
+	echo "verify: $*" >&2
 	failed=1
 }
 step() { echo "verify: $1"; }
@@ -19,16 +20,19 @@ step "generated files"
 cp -r --parents "${generated[@]}" "$before"
 make -s generate
 for path in "${generated[@]}"; do
-	diff -r "$before/$path" "$path" >/dev/null || fail "$path was not what the sources say; it is now: commit the outcome of 'make generate'"
+	diff -ru "$before/$path" "$path" || fail "$path was not what the sources say; it is now: commit the outcome of 'make generate'"
 done
 
 step "formatting"
 unformatted=$(gofmt -l $(git ls-files '*.go'))
-[ -z "$unformatted" ] || fail "not formatted, run 'make format': $unformatted"
+[ -z "$unformatted" ] || {
+	gofmt -d $unformatted || true
+	fail "not formatted, run 'make format':" $unformatted
+}
 
 step "modules"
 for module in . hack hack/coredns hack/certmanager test; do
-	go -C "$module" mod tidy -diff >/dev/null || fail "$module/go.mod is not tidy: run 'go mod tidy' there"
+	go -C "$module" mod tidy -diff || fail "$module/go.mod is not tidy: run 'go mod tidy' there"
 done
 
 step "lint"

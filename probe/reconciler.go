@@ -25,6 +25,7 @@ type reconciler struct {
 	last        written
 	changed     time.Time   // when a report last said something new
 	failed      []mesh.Edge // links that the last sweep could not make
+	harmful     backoff
 }
 
 // written is what was reported last. The cache may not have heard of it yet.
@@ -62,13 +63,17 @@ func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 		Credentials: credentials.Credentials, Limits: r.options.Limits,
 		Resolve: r.options.Resolve, DialContext: r.options.DialContext,
 	}
-	result := sweep.Run(ctx, verifier, expected(cluster, names, previous),
-		sweep.Options{Concurrency: r.options.Concurrency, HealingTime: r.options.HealingTime, Postponed: r.failed})
+	begun := r.now()
+	result := sweep.Run(ctx, verifier, expected(cluster, names, previous), sweep.Options{
+		Concurrency: r.options.Concurrency, HealingTime: r.options.HealingTime,
+		Postponed: r.failed, Harmful: r.harmful.resting(begun),
+	})
 	if ctx.Err() != nil {
 		return ctrl.Result{}, ctx.Err() // Stopped in the midst of it: what failed says nothing.
 	}
 
 	r.failed = result.Failed
+	r.harmful.learn(begun, r.now(), result.Harmful)
 	status := report(previous, result, names, cluster.Generation, r.now())
 	status.CookieVersion = credentials.cookieVersion
 	for _, edge := range result.Made {
@@ -113,7 +118,8 @@ func (r *reconciler) publish(ctx context.Context, cluster *v1alpha1.ErlangCluste
 const patience = time.Minute
 
 // interval is the time to the next sweep: the longer something has been wrong, the
-// longer, within bounds; what changed just now will likely change again.
+// longer, within bounds; what changed just now will likely change again. Nodes that part
+// with each other are given time to find together.
 func (r *reconciler) interval(result sweep.Result, mesh *v1alpha1.MeshStatus) time.Duration {
 	unchanged := r.now().Sub(r.changed)
 	switch {
@@ -121,6 +127,8 @@ func (r *reconciler) interval(result sweep.Result, mesh *v1alpha1.MeshStatus) ti
 		return r.options.SettledInterval
 	case unchanged > patience && logged(result):
 		return r.options.PatientInterval
+	case result.Lost > 0:
+		return r.options.UnsettledInterval
 	default:
 		return min(max(unchanged, time.Second), r.options.UnsettledInterval)
 	}

@@ -45,6 +45,7 @@ func TestInterval(t *testing.T) {
 	for name, tc := range map[string]struct {
 		result  []sweep.Outcome
 		failed  bool          // to make a link
+		lost    int           // links
 		changed time.Duration // ago
 		want    time.Duration
 	}{
@@ -58,6 +59,7 @@ func TestInterval(t *testing.T) {
 		"a node has been gone for long":         {result: gone, changed: 2 * time.Minute, want: 5 * time.Second},
 		"a link has failed for long":            {result: apart, failed: true, changed: 2 * time.Minute, want: 15 * time.Second},
 		"links have just gone":                  {result: apart, changed: 0, want: time.Second},
+		"links go while others are made":        {result: apart, lost: 3, want: 5 * time.Second},
 		"links went a little ago":               {result: apart, changed: 3 * time.Second, want: 3 * time.Second},
 		"the clock was set backwards":           {result: apart, changed: -time.Hour, want: time.Second},
 		"a certificate is not served":           {result: outdated, changed: time.Hour, want: 5 * time.Second},
@@ -72,6 +74,7 @@ func TestInterval(t *testing.T) {
 			if tc.failed {
 				result.Failed = []mesh.Edge{{From: result.Outcomes[0].Node, To: result.Outcomes[1].Node}}
 			}
+			result.Lost = tc.lost
 			if got := r.interval(result, report(nil, result, names, 1, noon)); got != tc.want {
 				t.Errorf("the next sweep is in %s, want %s", got, tc.want)
 			}

@@ -85,7 +85,7 @@ func (o options) run(ctx context.Context, out io.Writer, nodes []string) error {
 	}
 	verifier := o.verifier
 	verifier.Credentials, verifier.Plaintext = credentials, o.plaintext
-	report := Report{Nodes: make([]verify.Verdict, len(nodes))}
+	verdicts := make([]verify.Verdict, len(nodes))
 	var group sync.WaitGroup
 	for i, node := range nodes {
 		group.Go(func() {
@@ -93,12 +93,12 @@ func (o options) run(ctx context.Context, out io.Writer, nodes []string) error {
 			if session != nil {
 				session.Close()
 			}
-			report.Nodes[i] = verdict
+			verdicts[i] = verdict
 		})
 	}
 	group.Wait()
-	report.judge()
-	if err := write(out, report); err != nil {
+	report := NewReport(verdicts)
+	if err := write(report, out); err != nil {
 		return err
 	}
 	if !report.Whole {
@@ -119,7 +119,9 @@ type Report struct {
 	Missing []mesh.Edge `json:"missing,omitempty"`
 }
 
-func (r *Report) judge() {
+// NewReport holds the nodes against each other.
+func NewReport(verdicts []verify.Verdict) Report {
+	r := Report{Nodes: verdicts}
 	var names []string
 	views := map[string][]string{}
 	for _, verdict := range r.Nodes {
@@ -136,6 +138,7 @@ func (r *Report) judge() {
 			r.Missing = append(r.Missing, mesh.Edge{From: node, To: peer})
 		}
 	}
+	return r
 }
 
 // Files are where credentials are. The cookie is never taken from the command line,

@@ -11,21 +11,23 @@ import (
 )
 
 // writers are the ways to write a report, by the name of each.
-var writers = map[string]func(io.Writer, Report) error{"text": writeText, "json": writeJSON}
+var writers = map[string]func(Report, io.Writer) error{"text": Report.WriteText, "json": Report.WriteJSON}
 
-func writeJSON(out io.Writer, report Report) error {
+// WriteJSON writes for programs.
+func (r Report) WriteJSON(out io.Writer) error {
 	encoder := json.NewEncoder(out)
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(report)
+	return encoder.Encode(r)
 }
 
-func writeText(out io.Writer, report Report) error {
+// WriteText writes for people.
+func (r Report) WriteText(out io.Writer) error {
 	var text strings.Builder
-	for _, verdict := range report.Nodes {
+	for _, verdict := range r.Nodes {
 		writeVerdict(&text, verdict)
 	}
-	if len(report.Nodes) > 1 {
-		writeMesh(&text, report)
+	if len(r.Nodes) > 1 {
+		writeMesh(&text, r)
 	}
 	_, err := io.WriteString(out, text.String())
 	return err

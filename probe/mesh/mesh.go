@@ -50,6 +50,26 @@ func (m Mesh) Links() int {
 	return links
 }
 
+// Holds says that both ends report a link.
+func (m Mesh) Holds(edge Edge) bool {
+	pairs := m.indices([]Edge{edge})
+	return len(pairs) == 1 && m.linked(pairs[0][0], pairs[0][1])
+}
+
+// Lost counts the links of an earlier look that are no more, though both ends still
+// have a view: links that were given up, not those of a node that is gone.
+func (m Mesh) Lost(earlier Mesh) int {
+	lost := 0
+	for a := range m.nodes {
+		for b := range a {
+			if earlier.linked(a, b) && !m.linked(a, b) && m.viewed[a] && m.viewed[b] {
+				lost++
+			}
+		}
+	}
+	return lost
+}
+
 // Whole says that every node reports every other.
 func (m Mesh) Whole() bool { return m.Links() == len(m.nodes)*(len(m.nodes)-1)/2 }
 

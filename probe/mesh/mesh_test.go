@@ -141,3 +141,37 @@ func TestWholeAround(t *testing.T) {
 		}
 	}
 }
+
+func TestLost(t *testing.T) {
+	nodes := []string{"a", "b", "c"}
+	whole := mesh.Of(nodes, map[string][]string{"a": {"b", "c"}, "b": {"a", "c"}, "c": {"a", "b"}})
+	for name, tc := range map[string]struct {
+		earlier mesh.Mesh
+		views   map[string][]string
+		want    int
+	}{
+		"nothing changed":                {whole, map[string][]string{"a": {"b", "c"}, "b": {"a", "c"}, "c": {"a", "b"}}, 0},
+		"all apart":                      {whole, map[string][]string{"a": {}, "b": {}, "c": {}}, 3},
+		"one end believes in it":         {whole, map[string][]string{"a": {"b", "c"}, "b": {"a"}, "c": {"a", "b"}}, 1},
+		"a node that is gone":            {whole, map[string][]string{"a": {"b"}, "b": {"a"}}, 0},
+		"links that were made meanwhile": {mesh.Of(nodes, nil), map[string][]string{"a": {"b"}, "b": {"a"}, "c": {}}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := mesh.Of(nodes, tc.views).Lost(tc.earlier); got != tc.want {
+				t.Errorf("%d links are lost, want %d", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestHolds(t *testing.T) {
+	m := mesh.Of([]string{"a", "b", "c"}, map[string][]string{"a": {"b", "c"}, "b": {"a"}, "c": {}})
+	for edge, want := range map[mesh.Edge]bool{
+		{From: "a", To: "b"}: true, {From: "b", To: "a"}: true,
+		{From: "a", To: "c"}: false, {From: "b", To: "c"}: false, {From: "a", To: "stranger"}: false,
+	} {
+		if got := m.Holds(edge); got != want {
+			t.Errorf("%v holds: %t, want %t", edge, got, want)
+		}
+	}
+}

@@ -31,6 +31,15 @@ type Options struct {
 	HealingTime time.Duration
 	// Postponed are the links that failed in the last sweep.
 	Postponed []mesh.Edge
+	// Harmful are links that are not to be made.
+	Harmful []HarmfulLink
+}
+
+// HarmfulLink is a link that did not last when it was made, or at the cost of others.
+type HarmfulLink struct {
+	mesh.Edge
+	Err          error
+	incarnations [2]uint32
 }
 
 // Result is what came of a sweep.
@@ -41,8 +50,13 @@ type Result struct {
 	Mesh mesh.Mesh
 	// Made are the links that were made.
 	Made []mesh.Edge
-	// Failed are the links that could not be made from either end.
+	// Failed are the links that could not be made from either end, or were harmful.
 	Failed []mesh.Edge
+	// Harmful are those of them that did harm in this sweep.
+	Harmful []HarmfulLink
+	// Lost is how many links the nodes gave up while the last one was made: no
+	// further was begun.
+	Lost int
 }
 
 // Outcome is what came of a sweep for one node.
@@ -102,7 +116,7 @@ func Run(ctx context.Context, verifier *verify.Verifier, members []Member, optio
 		p.tryCertificates(ctx, i)
 	})
 
-	return Result{Outcomes: p.outcomes, Mesh: p.mesh(), Made: p.made, Failed: p.failed}
+	return Result{Outcomes: p.outcomes, Mesh: p.mesh(), Made: p.made, Failed: p.failed, Harmful: p.harmful, Lost: p.lost}
 }
 
 // pass is a sweep under way. sessions has one for each node that is verified.
@@ -114,6 +128,8 @@ type pass struct {
 	sessions []*verify.Session
 	made     []mesh.Edge
 	failed   []mesh.Edge
+	harmful  []HarmfulLink
+	lost     int
 }
 
 // each does something for every member, a bounded number at a time.

@@ -256,7 +256,7 @@ func TestDiagnoseSlowNode(t *testing.T) {
 
 func TestWords(t *testing.T) {
 	checkSentence(t, LetIn(node, Trials()), "a client without a certificate, a client with the certificate of a foreign CA")
-	for _, err := range []error{ErrNotConnected, context.DeadlineExceeded, io.EOF} {
+	for _, err := range []error{ErrNotConnected, ErrLinksLost, context.DeadlineExceeded, io.EOF} {
 		checkSentence(t, NotLinked(node, "chat@chat-1", err), "chat@chat-1")
 	}
 }

@@ -49,6 +49,23 @@ func (o *observation) trace() *erldist.Trace {
 	}
 }
 
+// blame makes the stage that failed the last one. What it failed by may have come to
+// light only later: a node judges our certificate when, for us, TLS is done with.
+func (o *observation) blame(stage v1alpha1.Stage) {
+	last := len(o.timings) - 1
+	for last >= 0 && o.timings[last].Stage != stage {
+		last--
+	}
+	if last < 0 { // There was nothing to try.
+		o.timings, last = append(o.timings, Timing{Stage: stage, Address: o.target.Node}), len(o.timings)
+	}
+	for _, later := range o.timings[last+1:] {
+		o.timings[last].Duration += later.Duration
+	}
+	o.timings[last].Failed = true
+	o.timings = o.timings[:last+1]
+}
+
 // portOutOfRangeError: epmd gave a port that the node's peers do not reach.
 type portOutOfRangeError struct{ port uint16 }
 

@@ -16,7 +16,8 @@ type Verdict struct {
 	Reason string `json:"reason"`
 	// Message says in a sentence what was seen, and how to mend it.
 	Message string `json:"message,omitempty"`
-	// Timings are the stages, in the order tried.
+	// Timings are the stages, in the order tried. The last is Stage, which failed unless
+	// the node is verified.
 	Timings []Timing `json:"timings"`
 
 	// The rest is what was learned of the node as far as the stages came.

@@ -85,6 +85,9 @@ func (v *Verifier) Verify(ctx context.Context, target Target) (Verdict, *Session
 		v.lookAgain(ctx, err, seen)
 	}
 	finding := diagnose(err, *seen)
+	if err != nil {
+		seen.blame(finding.Stage)
+	}
 	verdict := Verdict{
 		Node: target.Node, Stage: finding.Stage, Reason: finding.Reason, Message: finding.Message,
 		Timings:     seen.timings,

@@ -250,6 +250,7 @@ func TestVerify(t *testing.T) {
 			if verdict.Stage != tc.stage || verdict.Reason != tc.reason {
 				t.Errorf("verdict is %s at %s, want %s at %s: %s", verdict.Reason, verdict.Stage, tc.reason, tc.stage, verdict.Message)
 			}
+			checkTimings(t, verdict)
 			if strings.Contains(verdict.Message, cookie) {
 				t.Errorf("the message %q holds the cookie", verdict.Message)
 			}
@@ -259,4 +260,27 @@ func TestVerify(t *testing.T) {
 			}
 		})
 	}
+}
+
+// checkTimings wants the timings to say what the verdict says: the stage that failed is
+// the last one, and no other failed.
+func checkTimings(t *testing.T, verdict Verdict) {
+	t.Helper()
+	for i, timing := range verdict.Timings {
+		if last := i == len(verdict.Timings)-1; timing.Failed != last || last && timing.Stage != verdict.Stage {
+			t.Errorf("failed at %s, and the stages are %+v", verdict.Stage, verdict.Timings)
+		}
+	}
+	if len(verdict.Timings) == 0 {
+		t.Errorf("failed at %s, and no stage was tried", verdict.Stage)
+	}
+}
+
+// TestVerifyNoName: what is no name of a node gets a verdict too.
+func TestVerifyNoName(t *testing.T) {
+	verdict, _ := new(Verifier).Verify(t.Context(), Target{Node: "chat"})
+	if verdict.Stage != v1alpha1.StageResolve || verdict.Reason != v1alpha1.ReasonNameResolutionFailed {
+		t.Errorf("verdict is %s at %s: %s", verdict.Reason, verdict.Stage, verdict.Message)
+	}
+	checkTimings(t, verdict)
 }

@@ -28,11 +28,17 @@ func LetIn(node string, accepted []v1alpha1.RefusalTrial) string {
 		"{fail_if_no_peer_cert,true}, and the cluster's CA alone as cacertfile, and restart it", node, strings.Join(whom, ", ")))
 }
 
+// ErrLinksLost says that nodes gave up other links when one was made.
+var ErrLinksLost = errors.New("other links were lost when it was made")
+
 // NotLinked says of a verified node that it could not connect to another, and how to
 // find out why.
 func NotLinked(node, to string, err error) string {
 	cause := "cannot connect to"
 	switch {
+	case errors.Is(err, ErrLinksLost):
+		return clip(fmt.Sprintf("%s and %s were linked, and nodes lost other links by it, though all are verified; see in the logs of the "+
+			"nodes which two of them cannot connect (prevent_overlapping_partitions has the others part with them), and whether they are overloaded", node, to))
 	case errors.Is(err, ErrNotConnected):
 	case errors.Is(err, context.DeadlineExceeded):
 		cause = "does not get done connecting to"

@@ -21,6 +21,8 @@ type CA struct {
 	key         *ecdsa.PrivateKey
 	// PEM is its certificate.
 	PEM []byte
+	// Issued is what it has issued.
+	Issued []Identity
 }
 
 // Identity is a certificate and its key.
@@ -108,6 +110,7 @@ func (ca *CA) Issue(host string, changes ...func(*x509.Certificate)) Identity {
 	if id.TLS, err = tls.X509KeyPair(id.CertPEM, id.KeyPEM); err != nil {
 		ca.t.Fatal(err)
 	}
+	ca.Issued = append(ca.Issued, id)
 	return id
 }
 

@@ -20,6 +20,12 @@ import (
 const Domain = "chat.default.svc.cluster.local"
 
 // Network is a bridge with hosts on it. The test process stands on the bridge.
+//
+// In IPv4 the bridge is the hosts' router too: what hosts say to each other, they say
+// through it, as in many a Kubernetes. So a host needs the hardware address of the
+// bridge only. Of such addresses the kernel keeps a thousand for all namespaces
+// together (gc_thresh3 of arp(7)), and when thirty hosts knew each other's, connections
+// would fail that have nothing to do with what is tested.
 type Network struct {
 	t      testing.TB
 	bridge string // namespace
@@ -47,6 +53,7 @@ type Host struct {
 // subnet and subnet6 hold every host; the bridge has their first addresses.
 const (
 	subnet  = "10.77.0.0/24"
+	router  = "10.77.0.1"
 	subnet6 = "fd77::/64"
 )
 
@@ -79,13 +86,34 @@ func NewNetwork(t testing.TB) *Network {
 	}
 	n.addNamespace(n.bridge)
 	mustIP(t, "-n", n.bridge, "link", "add", "bridge", "type", "bridge")
-	mustIP(t, "-n", n.bridge, "address", "add", "10.77.0.1/24", "dev", "bridge")
+	mustIP(t, "-n", n.bridge, "address", "add", router+"/24", "dev", "bridge")
 	if hasIPv6() {
 		mustIP(t, "-n", n.bridge, "address", "add", "fd77::1/64", "dev", "bridge", "nodad")
 	}
 	mustIP(t, "-n", n.bridge, "link", "set", "bridge", "up")
+	n.route()
 	n.writeHosts()
 	return n
+}
+
+// route makes the bridge a router, which does not tell hosts of a shorter way.
+func (n *Network) route() {
+	n.t.Helper()
+	n.setIPv4(n.bridge, "ip_forward", "1")
+	for _, link := range []string{"all", "bridge"} {
+		n.setIPv4(n.bridge, "conf/"+link+"/send_redirects", "0")
+	}
+}
+
+// setIPv4 sets a parameter of a namespace.
+func (n *Network) setIPv4(namespace, parameter, value string) {
+	n.t.Helper()
+	err := inNamespace(namespace, func() error {
+		return os.WriteFile("/proc/sys/net/ipv4/"+parameter, []byte(value), 0o644)
+	})
+	if err != nil {
+		n.t.Fatal(err)
+	}
 }
 
 func (n *Network) addNamespace(name string) {
@@ -132,12 +160,19 @@ func (h *Host) plugIn() {
 	t := h.network.t
 	t.Helper()
 	mustIP(t, "-n", h.network.bridge, "link", "set", h.link, "master", "bridge", "up")
-	mustIP(t, "-n", h.namespace, "address", "add", h.Address+"/24", "dev", "eth0")
+	mustIP(t, "-n", h.namespace, "address", "add", h.Address, "dev", "eth0")
 	if h.Address6 != "" {
 		mustIP(t, "-n", h.namespace, "address", "add", h.Address6+"/64", "dev", "eth0", "nodad")
 	}
 	mustIP(t, "-n", h.namespace, "link", "set", "eth0", "up")
+	h.connect()
 	h.acceptAnySource()
+}
+
+// connect gives the host its way to all others.
+func (h *Host) connect() {
+	h.network.t.Helper()
+	mustIP(h.network.t, "-n", h.namespace, "route", "replace", subnet, "via", router, "dev", "eth0", "onlink", "src", h.Address)
 }
 
 // hasIPv6 tells whether the kernel knows IPv6.
@@ -149,16 +184,9 @@ func hasIPv6() bool {
 // acceptAnySource turns reverse path filtering off, which a machine may have on:
 // it would make Blackhole drop ARP requests too.
 func (h *Host) acceptAnySource() {
-	err := inNamespace(h.namespace, func() error {
-		for _, link := range []string{"all", "eth0"} {
-			if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+link+"/rp_filter", []byte("0"), 0o644); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		h.network.t.Fatal(err)
+	h.network.t.Helper()
+	for _, link := range []string{"all", "eth0"} {
+		h.network.setIPv4(h.namespace, "conf/"+link+"/rp_filter", "0")
 	}
 }
 
@@ -216,7 +244,7 @@ func (n *Network) Dialer() *erldist.Dialer {
 // does not would soon be reported as unreachable.
 func (h *Host) Blackhole() {
 	h.network.t.Helper()
-	mustIP(h.network.t, "-n", h.namespace, "route", "replace", "blackhole", subnet, "metric", "0")
+	mustIP(h.network.t, "-n", h.namespace, "route", "replace", "blackhole", subnet)
 	if h.Address6 != "" {
 		mustIP(h.network.t, "-n", h.namespace, "-6", "route", "add", "blackhole", subnet6, "metric", "1")
 	}
@@ -225,7 +253,7 @@ func (h *Host) Blackhole() {
 // Restore takes a Blackhole back.
 func (h *Host) Restore() {
 	h.network.t.Helper()
-	mustIP(h.network.t, "-n", h.namespace, "route", "replace", subnet, "dev", "eth0", "src", h.Address)
+	h.connect()
 	if h.Address6 != "" {
 		mustIP(h.network.t, "-n", h.namespace, "-6", "route", "delete", "blackhole", subnet6)
 	}

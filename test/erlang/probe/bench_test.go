@@ -75,11 +75,21 @@ func BenchmarkVerify(b *testing.B) {
 }
 
 // BenchmarkSweep meshes some nodes, and prints how long that took, and how long a
-// sweep of the whole mesh takes. With -soak it has 100 nodes, which take some 6 GB of
-// memory and minutes to start and to mesh.
+// sweep of the whole mesh takes. With -soak it has 50 and 100 nodes, which take some
+// 6 GB of memory and minutes to start and to mesh.
 func BenchmarkSweep(b *testing.B) {
+	counts := []int{10}
+	if *beam.Soak {
+		counts = []int{50, 100}
+	}
+	for _, count := range counts {
+		b.Run(fmt.Sprint(count), func(b *testing.B) { benchmarkSweep(b, count) })
+	}
+}
+
+func benchmarkSweep(b *testing.B, count int) {
 	c := newCluster(b)
-	nodes := c.startMany(beam.Times(10, 100))
+	nodes := c.startMany(count)
 	members := make([]sweep.Member, len(nodes))
 	for i, node := range nodes {
 		members[i] = sweep.Member{Target: target(node)}

@@ -102,7 +102,6 @@ func TestCommandInPlaintext(t *testing.T) {
 func (c *cluster) files(cookie string) []string {
 	c.t.Helper()
 	identity := c.ca.Issue("probe." + beam.Domain)
-	c.verifier.Credentials = c.credentials(identity, c.ca.PEM) // wantNoSecret looks for its key
 	dir := c.t.TempDir()
 	var flags []string
 	for _, file := range []struct{ flag, content string }{

@@ -3,17 +3,23 @@
 package probe
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/erldist"
+	"github.com/erlang-operator/erlang-operator/probe/command"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
@@ -489,11 +495,7 @@ func (s *scene) verify() verify.Verdict {
 	if took, most := time.Since(begun), 5*time.Second+time.Second; took > most && !verdict.Verified() {
 		s.t.Errorf("the verdict took %s, more than a stage may: %v", took, verdict.Timings)
 	}
-	document, err := json.Marshal(verdict)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.wantNoSecret(string(document))
+	s.wantAgreement(verdict)
 	return verdict
 }
 
@@ -505,5 +507,38 @@ func (s *scene) wantVerdict(verdict verify.Verdict, stage v1alpha1.Stage, reason
 	}
 	if !strings.Contains(verdict.Message, says) {
 		s.t.Errorf("message %q does not say %q", verdict.Message, says)
+	}
+}
+
+// wantAgreement wants the text and the JSON to say what the verdict says, and to hold no
+// secret.
+func (s *scene) wantAgreement(verdict verify.Verdict) {
+	s.t.Helper()
+	var text, document bytes.Buffer
+	report := command.NewReport([]verify.Verdict{verdict})
+	if err := errors.Join(report.WriteText(&text), report.WriteJSON(&document)); err != nil {
+		s.t.Fatal(err)
+	}
+	s.wantNoSecret(text.String() + document.String() + fmt.Sprintf("%+v %#v", verdict, verdict))
+
+	var failed []string // in the text
+	for line := range strings.Lines(text.String()) {
+		if stage := strings.Fields(line); len(stage) > 1 && stage[1] == "failed" {
+			failed = append(failed, stage[0])
+		}
+	}
+	var want []string
+	if !verdict.Verified() {
+		want = []string{string(verdict.Stage)}
+	}
+	if diff := cmp.Diff(want, failed); diff != "" {
+		s.t.Errorf("stages marked as failed (-want +got):\n%s%s", diff, text.String())
+	}
+	var told command.Report
+	if err := json.Unmarshal(document.Bytes(), &told); err != nil {
+		s.t.Fatal(err)
+	}
+	if last := told.Nodes[0].Timings[len(told.Nodes[0].Timings)-1]; last.Stage != verdict.Stage || last.Failed == verdict.Verified() {
+		s.t.Errorf("the last stage of %s at %s is %+v", verdict.Reason, verdict.Stage, last)
 	}
 }

@@ -3,6 +3,8 @@
 package probe
 
 import (
+	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/erldist"
 	"github.com/erlang-operator/erlang-operator/probe/mesh"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
@@ -156,6 +159,63 @@ func TestHealBrokenPair(t *testing.T) {
 		}
 		c.call(c.dial(nodes[0], cookie), "erlang", "set_cookie", erldist.Atom(nodes[2].Name), erldist.Atom(cookie))
 		if result := c.sweep(nodes); !result.Mesh.Whole() {
+			t.Errorf("parts are %v", result.Mesh.Components())
+		}
+	})
+}
+
+// TestHealStops: where two parts are joined, and a node of the one cannot connect to a
+// node of the other, OTP has others part with them too. A sweep makes no further link
+// then, and says so; and while the links that did harm are left alone, the others stay
+// together.
+func TestHealStops(t *testing.T) {
+	onEachRelease(t, func(t *testing.T, otp string) {
+		c := newCluster(t)
+		var nodes []*beam.Node
+		for ordinal := range 4 {
+			nodes = append(nodes, c.start(otp, ordinal))
+		}
+		for _, pair := range [][]*beam.Node{nodes[:2], nodes[2:]} {
+			if result := c.sweep(pair); !result.Mesh.Whole() {
+				t.Fatalf("parts are %v", result.Mesh.Components())
+			}
+		}
+		odd := c.dial(nodes[1], cookie)
+		c.call(odd, "erlang", "set_cookie", erldist.Atom(nodes[3].Name), erldist.Atom("An0therCookie"))
+
+		result := c.sweep(nodes)
+		c.wantReasons(result, "Verified", "Verified", "Verified", "Verified")
+		if result.Lost == 0 || len(result.Made) != 1 || len(result.Harmful) != 1 {
+			t.Errorf("%d links lost, made %v, harmful %v, parts %v", result.Lost, result.Made, result.Harmful, result.Mesh.Components())
+		}
+		if failed := result.Outcomes[0].Failed; len(failed) != 1 || !errors.Is(failed[0].Err, verify.ErrLinksLost) {
+			t.Errorf("failed links %v", failed)
+		}
+
+		harmful := result.Harmful
+		for sweeps, calm := 1, 0; calm < 3; sweeps++ {
+			result = c.sweepBut(nodes, harmful)
+			harmful = append(harmful, result.Harmful...)
+			if calm++; len(result.Made) > 0 || result.Lost > 0 {
+				calm = 0
+			}
+			if sweeps == 12 {
+				t.Fatalf("%d links lost, made %v, parts %v", result.Lost, result.Made, result.Mesh.Components())
+			}
+		}
+		if largest := result.Mesh.Components()[0]; len(largest) < 3 {
+			t.Errorf("parts are %v", result.Mesh.Components())
+		}
+		if !slices.ContainsFunc(result.Outcomes, func(o sweep.Outcome) bool { return len(o.Failed) > 0 }) {
+			t.Error("nothing is said of the links that are not made")
+		}
+
+		// Nodes that restarted may have been mended, and these were.
+		for i, node := range nodes {
+			node.Kill()
+			nodes[i] = node.Host.Start(beam.Options{OTP: otp, Cookie: cookie, FixedPort: port, TLS: c.tls(node.Host)})
+		}
+		if result = c.sweepBut(nodes, harmful); !result.Mesh.Whole() {
 			t.Errorf("parts are %v", result.Mesh.Components())
 		}
 	})

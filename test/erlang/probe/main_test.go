@@ -85,12 +85,15 @@ func target(node *beam.Node) verify.Target {
 }
 
 // sweep takes one pass over some nodes.
-func (c *cluster) sweep(nodes []*beam.Node) sweep.Result {
+func (c *cluster) sweep(nodes []*beam.Node) sweep.Result { return c.sweepBut(nodes, nil) }
+
+// sweepBut makes no link that does harm.
+func (c *cluster) sweepBut(nodes []*beam.Node, harmful []sweep.HarmfulLink) sweep.Result {
 	members := make([]sweep.Member, len(nodes))
 	for i, node := range nodes {
 		members[i] = sweep.Member{Target: target(node)}
 	}
-	return sweep.Run(deadline(c.t), c.verifier, members, sweep.Options{Concurrency: 16, HealingTime: 20 * time.Second})
+	return sweep.Run(deadline(c.t), c.verifier, members, sweep.Options{Concurrency: 16, HealingTime: 20 * time.Second, Harmful: harmful})
 }
 
 // dial connects to a node as somebody who may do anything.
