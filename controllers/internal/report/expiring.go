@@ -31,7 +31,7 @@ func warnings(at time.Time, life, due time.Duration) (first, second time.Time) {
 	return at.Add(-min(life*3/10, due-slack)), at.Add(-min(life/10, due/3))
 }
 
-// members are the expiries of the nodes' certificates: as served, and where the probe has
+// memberExpiries are those of the nodes' certificates: as served, and where the probe has
 // not seen it, as stored.
 func (v view) memberExpiries() []expiry {
 	var all []expiry

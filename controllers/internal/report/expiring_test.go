@@ -84,6 +84,8 @@ func TestExpiring(t *testing.T) {
 		"renewed late on purpose": {left: 71 * time.Hour, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "72h" }},
 		"late even so":            {left: 64 * time.Hour, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "72h" }, reason: mild},
 		"grave even so":           {left: 23 * time.Hour, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "72h" }, reason: grave},
+		"to be renewed early":     {left: 217 * time.Hour, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "600h" }},
+		"late for that":           {left: 216 * time.Hour, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "600h" }, reason: mild},
 		"renewed at the last":     {left: 3 * time.Minute, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "5m" }},
 		"renewed earlier than it lives": {left: 239 * time.Hour, edit: func(s *scene) {
 			s.Cluster.Spec.TLS.Certificate = v1alpha1.CertificateLifetime{Duration: "7200h", RenewBefore: "2400h"}
