@@ -1,7 +1,9 @@
 package beam
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -258,6 +260,17 @@ func rootfs(t testing.TB, otp string) string {
 		t.Fatalf("no Erlang/OTP %s in %s; make it with: cd hack && go run ./image rootfs %s", otp, root, otp)
 	}
 	return root
+}
+
+// Exec runs a command where the node runs, with the environment that the node was
+// started with, as kubectl exec does it.
+func (n *Node) Exec(ctx context.Context, stdin io.Reader, command ...string) (output string, err error) {
+	enter := []string{"--target", fmt.Sprint(n.cmd.Process.Pid), "--mount", "--net", "--pid", "--root",
+		"env", "--chdir=/", "-i", "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8"}
+	cmd := exec.CommandContext(ctx, "nsenter", slices.Concat(enter, n.options.Env, command)...)
+	cmd.Stdin = stdin
+	text, err := cmd.CombinedOutput()
+	return string(text), err
 }
 
 // process is a running program of a root file system.
