@@ -1,9 +1,7 @@
 package beam
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -262,16 +260,15 @@ func rootfs(t testing.TB, otp string) string {
 	return root
 }
 
-// Exec runs a command where the node runs, with the environment that the node was
-// started with, as kubectl exec does it.
-func (n *Node) Exec(ctx context.Context, stdin io.Reader, command ...string) (output string, err error) {
-	enter := []string{"--target", fmt.Sprint(n.cmd.Process.Pid), "--mount", "--net", "--pid", "--root",
-		"env", "--chdir=/", "-i", "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8"}
-	cmd := exec.CommandContext(ctx, "nsenter", slices.Concat(enter, n.options.Env, command)...)
-	cmd.Stdin = stdin
-	text, err := cmd.CombinedOutput()
-	return string(text), err
+// Exec is the command line, but for what to run, that runs something where the node runs
+// and with the node's environment, as kubectl exec does it.
+func (n *Node) Exec() []string {
+	return slices.Concat([]string{"nsenter", "--target", fmt.Sprint(n.cmd.Process.Pid), "--mount", "--net", "--pid", "--root",
+		"env", "--chdir=/", "-i"}, environment, n.options.Env)
 }
+
+// environment is what every program runs with.
+var environment = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8", "ERL_CRASH_DUMP_SECONDS=0"}
 
 // process is a running program of a root file system.
 type process struct {
@@ -298,7 +295,7 @@ mount -t tmpfs tmpfs "$root/tmp"
 mount -t tmpfs tmpfs "$root/run"
 ln -s /mnt "$root/run/erlang-operator"
 mount -t proc proc "$root/proc"
-exec chroot "$root" /usr/bin/env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=/tmp LANG=C.UTF-8 "$@"
+exec chroot "$root" /usr/bin/env -i "$@"
 `
 
 // run starts a program of an OTP release on the host. Variables of its environment
@@ -307,7 +304,7 @@ func (h *Host) run(otp, dir string, command ...string) *process {
 	t := h.network.t
 	t.Helper()
 	p := &process{t: t, log: newLog(), ended: make(chan struct{})}
-	enterArgs := append([]string{"-c", enter, "enter", rootfs(t, otp), dir, h.network.hostsFile()}, command...)
+	enterArgs := append([]string{"-c", enter, "enter", rootfs(t, otp), dir, h.network.hostsFile()}, slices.Concat(environment, command)...)
 	p.cmd = exec.Command("sh", enterArgs...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.WaitDelay = 5 * time.Second
