@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"slices"
 )
 
 // Identity is what a CA is called in a status: the first 8 bytes of the SHA-256 of
@@ -22,6 +23,13 @@ func Serial(certificate *x509.Certificate) string {
 // it; nil otherwise.
 func (l Leaf) Signer(trust Trust) *x509.Certificate {
 	return Trust{}.With(l.Above...).Union(trust).Signer(l.Certificate)
+}
+
+// Rooted says that a certificate brought along, or the trust has, all that is above it,
+// up to a CA that signed itself.
+func (l Leaf) Rooted(trust Trust) bool {
+	above := Trust{}.With(l.Above...).Union(trust).NeededBy([]*x509.Certificate{l.Certificate})
+	return slices.ContainsFunc(above.cas, func(ca *x509.Certificate) bool { return ca.CheckSignatureFrom(ca) == nil })
 }
 
 // Identities of all the CAs of the trust.

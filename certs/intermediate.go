@@ -2,7 +2,6 @@ package certs
 
 import (
 	"crypto/x509"
-	"fmt"
 	"slices"
 	"time"
 
@@ -68,26 +67,15 @@ func intermediateLifetime(spec v1alpha1.TLSSpec) metav1.Duration {
 // JudgeIntermediate says what is wrong with a certificate as that of a CA that signs
 // the nodes' certificates, at a time and under a trust; nil when nothing is.
 func (l Leaf) JudgeIntermediate(trust Trust, now time.Time) *Fault {
-	certificate := l.Certificate
-	switch {
-	case now.After(certificate.NotAfter):
-		return &Fault{v1alpha1.ReasonCertificateExpired,
-			fmt.Sprintf("expired at %s", certificate.NotAfter.UTC().Format(time.RFC3339))}
-	case now.Before(certificate.NotBefore):
-		return &Fault{v1alpha1.ReasonCertificateNotYetValid,
-			fmt.Sprintf("is not valid before %s", certificate.NotBefore.UTC().Format(time.RFC3339))}
-	case !certificate.IsCA || certificate.KeyUsage != 0 && certificate.KeyUsage&x509.KeyUsageCertSign == 0:
+	if fault := outOfTime(l.Certificate, now); fault != nil {
+		return fault
+	}
+	if certificate := l.Certificate; !certificate.IsCA || certificate.KeyUsage != 0 && certificate.KeyUsage&x509.KeyUsageCertSign == 0 {
 		return &Fault{v1alpha1.ReasonIssuerGivesNoCA, "is not that of a CA, though that was asked for"}
 	}
-	chains, err := certificate.Verify(x509.VerifyOptions{
-		Roots:         trust.Pool(),
-		Intermediates: Trust{}.With(l.Above...).Pool(),
-		CurrentTime:   now,
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	})
-	if err != nil {
-		return &Fault{v1alpha1.ReasonCertificateUntrusted,
-			fmt.Sprintf("is not signed by a CA of the trust bundle: %v", err)}
+	chains, fault := l.chains(trust, now)
+	if fault != nil {
+		return fault
 	}
 	if !slices.ContainsFunc(chains, roomForOneMore) {
 		return &Fault{v1alpha1.ReasonIssuerGivesNoCA,

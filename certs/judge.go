@@ -2,6 +2,7 @@ package certs
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -46,7 +47,26 @@ type Fault struct {
 // Judge says what is wrong with a leaf as the certificate of a host, at a time and
 // under a trust; nil when nothing is.
 func (l Leaf) Judge(host string, trust Trust, now time.Time) *Fault {
-	certificate := l.Certificate
+	if fault := outOfTime(l.Certificate, now); fault != nil {
+		return fault
+	}
+	switch certificate := l.Certificate; {
+	case certificate.VerifyHostname(host) != nil:
+		return &Fault{v1alpha1.ReasonCertificateNameMismatch,
+			fmt.Sprintf("has no DNS SAN %s", host)}
+	case !servesBothWays(certificate):
+		return &Fault{v1alpha1.ReasonCertificateUnusable,
+			"lacks the extended key usages serverAuth and clientAuth, both of which a node needs"}
+	case certificate.KeyUsage != 0 && certificate.KeyUsage&x509.KeyUsageDigitalSignature == 0:
+		return &Fault{v1alpha1.ReasonCertificateUnusable,
+			"lacks the key usage digitalSignature, without which TLS 1.3 cannot sign with it"}
+	}
+	_, fault := l.chains(trust, now)
+	return fault
+}
+
+// outOfTime says that a certificate is good no more, or not yet.
+func outOfTime(certificate *x509.Certificate, now time.Time) *Fault {
 	switch {
 	case now.After(certificate.NotAfter):
 		return &Fault{v1alpha1.ReasonCertificateExpired,
@@ -54,23 +74,31 @@ func (l Leaf) Judge(host string, trust Trust, now time.Time) *Fault {
 	case now.Before(certificate.NotBefore):
 		return &Fault{v1alpha1.ReasonCertificateNotYetValid,
 			fmt.Sprintf("is not valid before %s", certificate.NotBefore.UTC().Format(time.RFC3339))}
-	case certificate.VerifyHostname(host) != nil:
-		return &Fault{v1alpha1.ReasonCertificateNameMismatch,
-			fmt.Sprintf("has no DNS SAN %s", host)}
-	case !servesBothWays(certificate):
-		return &Fault{v1alpha1.ReasonCertificateUnusable,
-			"lacks the extended key usages serverAuth and clientAuth, both of which a node needs"}
 	}
-	if _, err := certificate.Verify(x509.VerifyOptions{
+	return nil
+}
+
+// chains are the ways from a leaf to a CA of a trust.
+func (l Leaf) chains(trust Trust, now time.Time) ([][]*x509.Certificate, *Fault) {
+	chains, err := l.Certificate.Verify(x509.VerifyOptions{
 		Roots:         trust.Pool(),
 		Intermediates: Trust{}.With(l.Above...).Pool(),
 		CurrentTime:   now,
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	}); err != nil {
-		return &Fault{v1alpha1.ReasonCertificateUntrusted,
-			fmt.Sprintf("is not signed by a CA of the trust bundle: %v", err)}
+	})
+	if err != nil {
+		return nil, untrusted(l.Certificate, err)
 	}
-	return nil
+	return chains, nil
+}
+
+// untrusted is why a certificate is not trusted: its CA has expired, or is none of ours.
+func untrusted(certificate *x509.Certificate, err error) *Fault {
+	if invalid := (x509.CertificateInvalidError{}); errors.As(err, &invalid) && invalid.Reason == x509.Expired && !invalid.Cert.Equal(certificate) {
+		return &Fault{v1alpha1.ReasonCertificateExpired, fmt.Sprintf("rests on the CA %q, which is good from %s to %s only",
+			invalid.Cert.Subject, invalid.Cert.NotBefore.UTC().Format(time.RFC3339), invalid.Cert.NotAfter.UTC().Format(time.RFC3339))}
+	}
+	return &Fault{v1alpha1.ReasonCertificateUntrusted, fmt.Sprintf("is not signed by a CA of the trust bundle: %v", err)}
 }
 
 // servesBothWays: OTP refuses a server's certificate that is only for clients, and

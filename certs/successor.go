@@ -18,11 +18,11 @@ const minRenewBefore = 5 * time.Minute
 // spec asks for: each new CA would be spent at once.
 func SpentAt(ca *x509.Certificate, spec v1alpha1.TLSSpec) time.Time {
 	life := ca.NotAfter.Sub(ca.NotBefore)
-	return ca.NotAfter.Add(-min(max(longestSigned(spec), life/3), life/2))
+	return ca.NotAfter.Add(-min(max(LongestSigned(spec), life/3), life/2))
 }
 
-// longestSigned is how long the longest-lived certificate lives that a private CA signs.
-func longestSigned(spec v1alpha1.TLSSpec) time.Duration {
+// LongestSigned is how long the longest-lived certificate lives that the issuer signs.
+func LongestSigned(spec v1alpha1.TLSSpec) time.Duration {
 	longest := Length(spec.Certificate.Duration)
 	if spec.Delivery == v1alpha1.DeliveryPodCertificate {
 		longest = max(longest, intermediateLifetime(spec).Duration)

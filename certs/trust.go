@@ -47,14 +47,18 @@ func (t Trust) Empty() bool { return len(t.cas) == 0 }
 // CAs of the trust, each once.
 func (t Trust) CAs() []*x509.Certificate { return slices.Clone(t.cas) }
 
-// NeededBy is the part of the trust that one of these certificates still rests on.
+// NeededBy is the part of the trust that one of these certificates still rests on: who
+// signed it, and who is above that. OTP takes no CA for an anchor that another one has
+// signed, unless it has that one too.
 func (t Trust) NeededBy(leafs []*x509.Certificate) Trust {
 	needed := Trust{}
-	for _, ca := range t.cas {
-		signs := func(leaf *x509.Certificate) bool { return leaf.CheckSignatureFrom(ca) == nil }
-		if slices.ContainsFunc(leafs, signs) {
-			needed = needed.With(ca)
-		}
+	for below := leafs; len(below) > 0; {
+		signers := slices.DeleteFunc(t.CAs(), func(ca *x509.Certificate) bool {
+			signs := func(certificate *x509.Certificate) bool { return certificate.CheckSignatureFrom(ca) == nil }
+			return slices.ContainsFunc(needed.cas, ca.Equal) || !slices.ContainsFunc(below, signs)
+		})
+		needed = needed.With(signers...)
+		below = signers
 	}
 	return needed
 }

@@ -70,6 +70,7 @@ func TestTrustTakesNoLeaf(t *testing.T) {
 
 func TestNeededBy(t *testing.T) {
 	intermediate := blue.Below("blue intermediate")
+	lowest := intermediate.Below("blue lowest")
 	both := certs.Trust{}.With(blue.Certificate, green.Certificate)
 	tests := map[string]struct {
 		trust certs.Trust
@@ -83,6 +84,9 @@ func TestNeededBy(t *testing.T) {
 		"an intermediate counts as the signer": {
 			certs.Trust{}.With(intermediate.Certificate, green.Certificate),
 			[]*x509.Certificate{intermediate.Issue(host)}, certs.Trust{}.With(intermediate.Certificate)},
+		"a leaf rests on all that is above it": {
+			certs.Trust{}.With(lowest.Certificate, intermediate.Certificate, blue.Certificate, green.Certificate),
+			[]*x509.Certificate{lowest.Issue(host)}, certs.Trust{}.With(lowest.Certificate, intermediate.Certificate, blue.Certificate)},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -90,6 +94,28 @@ func TestNeededBy(t *testing.T) {
 				t.Errorf("got:\n%swant:\n%s", got.PEM(), test.want.PEM())
 			}
 		})
+	}
+}
+
+func TestRooted(t *testing.T) {
+	intermediate := blue.Below("blue intermediate")
+	leaf := intermediate.Issue(host)
+	chain := func(above ...*x509.Certificate) certs.Leaf { return certs.Leaf{Certificate: leaf, Above: above} }
+	for name, test := range map[string]struct {
+		leaf  certs.Leaf
+		trust certs.Trust
+		want  bool
+	}{
+		"with its whole chain":         {chain(intermediate.Certificate, blue.Certificate), certs.Trust{}, true},
+		"with a chain that ends early": {chain(intermediate.Certificate), certs.Trust{}, false},
+		"whose root is trusted":        {chain(intermediate.Certificate), certs.Trust{}.With(blue.Certificate), true},
+		"with a foreign root":          {chain(intermediate.Certificate, green.Certificate), certs.Trust{}, false},
+		"alone":                        {chain(), certs.Trust{}, false},
+		"alone, but its signers known": {chain(), certs.Trust{}.With(blue.Certificate, intermediate.Certificate), true},
+	} {
+		if got := test.leaf.Rooted(test.trust); got != test.want {
+			t.Errorf("%s: %t", name, got)
+		}
 	}
 }
 

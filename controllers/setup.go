@@ -62,6 +62,7 @@ func CacheOptions(podCertificates bool) (cache.Options, error) {
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:                                 ours,
+			&certmanager.CertificateRequest{}:             {Label: ours.Label, Transform: withoutCertificates},
 			&admissionv1.MutatingAdmissionPolicy{}:        policy,
 			&admissionv1.MutatingAdmissionPolicyBinding{}: policy,
 		},
@@ -81,6 +82,16 @@ func CacheOptions(podCertificates bool) (cache.Options, error) {
 		}
 	}
 	return options, nil
+}
+
+// withoutCertificates drops from CertificateRequests what is in them: only what is said
+// of them is of interest.
+func withoutCertificates(object any) (any, error) {
+	if request, ok := object.(*certmanager.CertificateRequest); ok {
+		request.ManagedFields = nil
+		request.Spec.Request, request.Status.Certificate, request.Status.CA = nil, nil, nil
+	}
+	return object, nil
 }
 
 // withoutKeys drops the private keys from Secrets before they are kept: no decision
@@ -152,7 +163,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	}
 
 	controller := ctrl.NewControllerManagedBy(mgr).For(&v1alpha1.ErlangCluster{})
-	for _, kind := range append(observe.OwnedKinds(), &corev1.Pod{}) {
+	for _, kind := range append(observe.OwnedKinds(), &corev1.Pod{}, &certmanager.CertificateRequest{}) {
 		controller.Watches(kind, handler.EnqueueRequestsFromMapFunc(byLabel))
 	}
 	return controller.

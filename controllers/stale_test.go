@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -13,11 +14,13 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
+var histories = flag.Uint64("histories", 4, "how many histories to play")
+
 // Managers that see the past, die, and are started again, while the user edits and
 // somebody deletes what he should not: the cookie stays, and once all of that ends,
 // everything is as in a cluster that was made so at once.
 func TestAnyHistoryEndsTheSame(t *testing.T) {
-	for seed := range uint64(8) {
+	for seed := range *histories {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			h := &history{world: newWorld(chat(2)), random: rand.New(rand.NewPCG(seed, 0))}

@@ -24,9 +24,12 @@ const (
 	// ConditionSharedIssuer is a warning, there only while tls.issuerRef is set: who
 	// else has certificates of that issuer can be a member, if he has the cookie.
 	ConditionSharedIssuer = "SharedIssuer"
-	// ConditionCertificateExpiring is a warning, there only while a certificate that a
-	// node serves has little of its time left, and should have been renewed long ago.
+	// ConditionCertificateExpiring is a warning, there only while a certificate, or a CA,
+	// has little of its time left, and should have been renewed before.
 	ConditionCertificateExpiring = "CertificateExpiring"
+	// ConditionCertificateShortLived is a warning, there only while the issuer gives
+	// certificates that live for much less than was asked for.
+	ConditionCertificateShortLived = "CertificateShortLived"
 )
 
 // RunbookURL and a reason in lower case is the section of the troubleshooting guide
@@ -79,10 +82,25 @@ const (
 	ReasonCallFailed = "CallFailed"
 
 	// The mesh.
-	ReasonLinkMissing         = "LinkMissing"
-	ReasonAsymmetricLink      = "AsymmetricLink"
-	ReasonPartitioned         = "Partitioned"
+	ReasonLinkMissing    = "LinkMissing"
+	ReasonAsymmetricLink = "AsymmetricLink"
+	ReasonPartitioned    = "Partitioned"
+)
+
+// Reasons of the warnings about certificates.
+const (
+	// ReasonCertificateExpiring: of a certificate that should have been renewed, less
+	// than three tenths of its life are left.
 	ReasonCertificateExpiring = "CertificateExpiring"
+	// ReasonCertificateExpiryImminent: less than a tenth is.
+	ReasonCertificateExpiryImminent = "CertificateExpiryImminent"
+	// ReasonCAExpiring: so much for a CA that the nodes trust.
+	ReasonCAExpiring = "CAExpiring"
+	// ReasonCAExpiryImminent: and so much.
+	ReasonCAExpiryImminent = "CAExpiryImminent"
+	// ReasonCertificateShortLived: the issuer gave less than half of the life that was
+	// asked for.
+	ReasonCertificateShortLived = "CertificateShortLived"
 )
 
 // Reasons of the manager.
@@ -115,6 +133,12 @@ const (
 	ReasonIssuerNotFound = "IssuerNotFound"
 	// ReasonIssuerNotReady: the issuer says that it cannot sign.
 	ReasonIssuerNotReady = "IssuerNotReady"
+	// ReasonIssuerKindUnknown: tls.issuerRef names a kind that this Kubernetes does not
+	// have.
+	ReasonIssuerKindUnknown = "IssuerKindUnknown"
+	// ReasonIssuerGivesNoRoot: what the issuer gives comes without the CAs above it, up to
+	// the root, so that the trust bundle cannot be made.
+	ReasonIssuerGivesNoRoot = "IssuerGivesNoRoot"
 	// ReasonIssuerGivesNoCA: tls.delivery PodCertificate needs an intermediate CA, and
 	// the issuer gave something else, or may not give one.
 	ReasonIssuerGivesNoCA = "IssuerGivesNoCA"
@@ -127,6 +151,8 @@ const (
 	ReasonCertificatesIssued = "CertificatesIssued"
 	// ReasonCertificateRefused: the issuer refused a certificate, or failed.
 	ReasonCertificateRefused = "CertificateRefused"
+	// ReasonCertificateOverdue: a certificate has been awaited for long.
+	ReasonCertificateOverdue = "CertificateOverdue"
 	// ReasonNameConflict: an object that we need to make exists and is not ours.
 	ReasonNameConflict = "NameConflict"
 	// ReasonRejected: the API server refused an object that the spec asks for.

@@ -278,6 +278,8 @@ const (
 )
 
 // IssuerReference names a cert-manager issuer.
+//
+// +kubebuilder:validation:XValidation:rule="self.group != 'cert-manager.io' || self.kind in ['Issuer', 'ClusterIssuer']",message="tls.issuerRef.kind must be Issuer or ClusterIssuer in the group cert-manager.io; an external issuer has a group of its own: set tls.issuerRef.group"
 type IssuerReference struct {
 	// name of the issuer.
 	// +required

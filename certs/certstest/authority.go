@@ -9,9 +9,11 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"sync"
 	"time"
 )
 
@@ -109,10 +111,27 @@ func PEM(certificates ...*x509.Certificate) []byte {
 	return text.Bytes()
 }
 
+// signed holds what was signed before, by what was asked for. Properties ask for the
+// same again thousands of times.
+var signed sync.Map // of [sha256.Size]byte to *x509.Certificate
+
 func sign(template, parent *x509.Certificate, public any, key ed25519.PrivateKey) *x509.Certificate {
 	if parent == nil {
 		parent = template
 	}
+	request, err := json.Marshal([]any{template, parent.Raw, parent.Subject, public, key})
+	if err != nil {
+		panic(fmt.Sprintf("describe a certificate for a test: %v", err))
+	}
+	known, ok := signed.Load(sha256.Sum256(request))
+	if !ok {
+		known, _ = signed.LoadOrStore(sha256.Sum256(request), newlySigned(template, parent, public, key))
+	}
+	certificate := *known.(*x509.Certificate)
+	return &certificate
+}
+
+func newlySigned(template, parent *x509.Certificate, public any, key ed25519.PrivateKey) *x509.Certificate {
 	der, err := x509.CreateCertificate(nil, template, parent, public, key)
 	if err != nil {
 		panic(fmt.Sprintf("sign a certificate for a test: %v", err))
@@ -124,9 +143,16 @@ func sign(template, parent *x509.Certificate, public any, key ed25519.PrivateKey
 	return certificate
 }
 
+// keys made before, by their names.
+var keys sync.Map
+
 func keyOf(name string) ed25519.PrivateKey {
-	seed := sha256.Sum256([]byte(name))
-	return ed25519.NewKeyFromSeed(seed[:])
+	known, ok := keys.Load(name)
+	if !ok {
+		seed := sha256.Sum256([]byte(name))
+		known, _ = keys.LoadOrStore(name, ed25519.NewKeyFromSeed(seed[:]))
+	}
+	return known.(ed25519.PrivateKey)
 }
 
 func serialOf(name string) *big.Int {

@@ -40,7 +40,7 @@ func diagnose(err error, seen observation) finding {
 	case erldist.StageResolve:
 		return seen.resolving(failed)
 	case erldist.StageConnect:
-		return seen.connecting(failed, v1alpha1.StageConnect, "epmd", "see that epmd runs beside it (epmd -daemon starts it, -start_epmd false keeps it from starting) and that no network policy closes its port to us")
+		return seen.connecting(failed, v1alpha1.StageConnect, "epmd", "see that a BEAM runs there and is distributed (a pod's command must start one that heeds ERL_ZFLAGS), that epmd, which it starts, has not died or been kept from it by -start_epmd false, and that no network policy closes its port to us")
 	case erldist.StageLookup:
 		return seen.lookingUp(failed)
 	case erldist.StageConnectDistribution:

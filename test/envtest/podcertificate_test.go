@@ -15,7 +15,6 @@ import (
 	"time"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
-	certmanagermetav1 "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -440,7 +439,9 @@ func TestIssuerThatGivesNoCA(t *testing.T) {
 	startManager(t)
 	corp := certstest.NewAuthority("corp")
 	for _, name := range []string{"chat-probe-tls", "chat-intermediate"} {
-		answerAsIssuer(t, namespace, name, corp)
+		answer(t, namespace, name, func(asked *x509.CertificateRequest, request *certmanagerv1.CertificateRequest) {
+			issue(request, corp.IssueTo(hostOf(asked), asked.PublicKey, validFor(24*time.Hour)), corp.Certificate)
+		})
 	}
 	condition := awaitCondition(t, namespace, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonIssuerGivesNoCA)
 	if !strings.Contains(condition.Message, "tls.delivery") || !strings.Contains(condition.Message, "chat-intermediate") {
@@ -453,41 +454,6 @@ func TestIssuerThatGivesNoCA(t *testing.T) {
 	if *set.Spec.Replicas != 0 {
 		t.Errorf("%d nodes are started, and nobody can sign their certificates", *set.Spec.Replicas)
 	}
-}
-
-// answerAsIssuer signs what cert-manager asks for a Certificate, as an external issuer
-// does that gives leafs only.
-func answerAsIssuer(t *testing.T, namespace, name string, corp certstest.Authority) {
-	t.Helper()
-	eventually(t, "cert-manager asks for "+name, func(ctx context.Context) error {
-		var requests certmanagerv1.CertificateRequestList
-		if err := admin.List(ctx, &requests, client.InNamespace(namespace)); err != nil {
-			return err
-		}
-		for _, request := range requests.Items {
-			if request.Annotations[certmanagerv1.CertificateNameKey] != name {
-				continue
-			}
-			block, _ := pem.Decode(request.Spec.Request)
-			asked, err := x509.ParseCertificateRequest(block.Bytes)
-			if err != nil {
-				return err
-			}
-			host := asked.Subject.CommonName
-			if len(asked.DNSNames) > 0 {
-				host = asked.DNSNames[0]
-			}
-			request.Status.Certificate = certstest.PEM(corp.IssueTo(host, asked.PublicKey, func(leaf *x509.Certificate) {
-				leaf.NotBefore, leaf.NotAfter = time.Now().Add(-time.Minute), time.Now().Add(24*time.Hour)
-			}))
-			request.Status.CA = certstest.PEM(corp.Certificate)
-			request.Status.Conditions = append(request.Status.Conditions, certmanagerv1.CertificateRequestCondition{
-				Type: certmanagerv1.CertificateRequestConditionReady, Status: certmanagermetav1.ConditionTrue, Reason: "Issued",
-			})
-			return admin.Status().Update(ctx, &request)
-		}
-		return fmt.Errorf("there are %d other requests", len(requests.Items))
-	})
 }
 
 // collectGarbage does what the garbage collector would, which does not run here, with

@@ -19,6 +19,7 @@ import (
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -202,6 +203,9 @@ func TestForeignSecretsKeepCertificatesAway(t *testing.T) {
 	madeFor := func(certificate string) map[string]string {
 		return map[string]string{certmanager.CertificateNameKey: certificate}
 	}
+	controlledBy := func(kind, name string) []metav1.OwnerReference {
+		return []metav1.OwnerReference{{APIVersion: "cert-manager.io/v1", Kind: kind, Name: name, UID: "x", Controller: ptr.To(true)}}
+	}
 	namesake := plan.OwnerReference(cluster())
 	namesake.UID = "of-a-cluster-of-the-same-name-that-is-gone"
 	asked := errors.New("the Certificate was asked for")
@@ -212,6 +216,8 @@ func TestForeignSecretsKeepCertificatesAway(t *testing.T) {
 		"none":                          {nil, asked},
 		"ours":                          {&metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{plan.OwnerReference(cluster())}}, asked},
 		"made for an earlier one":       {&metav1.ObjectMeta{Labels: ours, Annotations: madeFor("chat-0-tls")}, asked},
+		"its own Certificate's":         {&metav1.ObjectMeta{Labels: ours, Annotations: madeFor("chat-0-tls"), OwnerReferences: controlledBy("Certificate", "chat-0-tls")}, asked},
+		"another Certificate's":         {&metav1.ObjectMeta{Labels: ours, Annotations: madeFor("chat-0-tls"), OwnerReferences: controlledBy("Certificate", "website")}, nil},
 		"a user's":                      {&metav1.ObjectMeta{}, nil},
 		"a user's with our label":       {&metav1.ObjectMeta{Labels: ours}, nil},
 		"for a Certificate of a user's": {&metav1.ObjectMeta{Annotations: madeFor("website")}, nil},

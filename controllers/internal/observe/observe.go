@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -95,12 +96,13 @@ func (o *Observer) Observe(ctx context.Context, cluster *v1alpha1.ErlangCluster)
 		Names:        certs.NamesOf(cluster, o.Domain),
 		Now:          o.Clock.Now(),
 		Certificates: map[string]*certmanager.Certificate{},
+		Requests:     map[string]*certmanager.CertificateRequest{},
 		Secrets:      map[string]*corev1.Secret{},
 
 		PodCertificatesServed: o.PodCertificatesServed,
 	}
 	for _, read := range []func(context.Context, *seen.State) error{
-		o.owned, o.pods, o.userCookie, o.issuer, o.admissionPolicy,
+		o.owned, o.requests, o.pods, o.userCookie, o.issuer, o.admissionPolicy,
 	} {
 		if err := read(ctx, &state); err != nil {
 			return seen.State{}, err
@@ -153,6 +155,24 @@ func (o *Observer) keep(state *seen.State, object seen.Object) error {
 	case *corev1.ConfigMap:
 		if controlled && object.Name == state.Names.Distribution() {
 			state.Distribution = object
+		}
+	}
+	return nil
+}
+
+// requests reads the CertificateRequests, which have the labels of their Certificates. Of
+// several the latest counts.
+func (o *Observer) requests(ctx context.Context, state *seen.State) error {
+	var requests certmanager.CertificateRequestList
+	if err := o.Cached.List(ctx, &requests, client.InNamespace(state.Names.Namespace),
+		client.MatchingLabels{plan.LabelCluster: state.Names.Cluster}); err != nil {
+		return fmt.Errorf("list CertificateRequests: %w", err)
+	}
+	for i := range requests.Items {
+		request := &requests.Items[i]
+		name := request.Annotations[certmanager.CertificateNameKey]
+		if before := state.Requests[name]; before == nil || before.CreationTimestamp.Before(&request.CreationTimestamp) {
+			state.Requests[name] = request
 		}
 	}
 	return nil
@@ -215,26 +235,33 @@ func SecretMetadata() *metav1.PartialObjectMetadata {
 	return head
 }
 
-// issuer reads the issuer that tls.issuerRef names, if it is one of cert-manager's
-// own kinds.
+// issuer reads the issuer that tls.issuerRef names. Of one that is not of cert-manager's
+// own kinds, it sees only whether there is such a kind: its state is its own affair.
 func (o *Observer) issuer(ctx context.Context, state *seen.State) error {
 	ref := state.Cluster.Spec.TLS.IssuerRef
-	if ref == nil || ref.Group != certmanager.SchemeGroupVersion.Group {
-		return nil
-	}
-	var issuer certmanager.GenericIssuer
-	key := types.NamespacedName{Name: ref.Name}
-	switch ref.Kind {
-	case certmanager.IssuerKind:
-		issuer, key.Namespace = &certmanager.Issuer{}, state.Names.Namespace
-	case certmanager.ClusterIssuerKind:
-		issuer = &certmanager.ClusterIssuer{}
-	default:
-		// cert-manager knows no such kind in its own group.
-		state.Issuer = &seen.Issuer{}
+	if ref == nil {
 		return nil
 	}
 	state.Issuer = &seen.Issuer{}
+	var issuer certmanager.GenericIssuer
+	key := types.NamespacedName{Name: ref.Name}
+	switch {
+	case ref.Group != certmanager.SchemeGroupVersion.Group:
+		_, err := o.Cached.RESTMapper().RESTMapping(schema.GroupKind{Group: ref.Group, Kind: ref.Kind})
+		if err != nil && !meta.IsNoMatchError(err) {
+			return fmt.Errorf("look for kind %s.%s: %w", ref.Kind, ref.Group, err)
+		}
+		state.Issuer.KindKnown = err == nil
+		state.Issuer.Found = state.Issuer.KindKnown
+		return nil
+	case ref.Kind == certmanager.IssuerKind:
+		issuer, key.Namespace = &certmanager.Issuer{}, state.Names.Namespace
+	case ref.Kind == certmanager.ClusterIssuerKind:
+		issuer = &certmanager.ClusterIssuer{}
+	default:
+		return nil
+	}
+	state.Issuer.KindKnown = true
 	if err := o.Cached.Get(ctx, key, issuer); err != nil {
 		return ignoreNotFound(err, "look for %s %s", ref.Kind, key)
 	}

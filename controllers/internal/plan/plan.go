@@ -149,8 +149,18 @@ func OwnerReference(cluster *v1alpha1.ErlangCluster) metav1.OwnerReference {
 // cert-manager made for a Certificate of ours, and will be given it. A copy of such a
 // Secret has another name, and is its maker's.
 func Owns(cluster *v1alpha1.ErlangCluster, secret metav1.Object) bool {
-	return metav1.IsControlledBy(secret, cluster) || metav1.GetControllerOf(secret) == nil &&
-		secret.GetLabels()[LabelCluster] == cluster.Name && secret.GetAnnotations()[certmanager.CertificateNameKey] == secret.GetName()
+	if controller := metav1.GetControllerOf(secret); controller != nil && !controlledByCertificate(secret) {
+		return controller.UID == cluster.UID
+	}
+	return secret.GetLabels()[LabelCluster] == cluster.Name && secret.GetAnnotations()[certmanager.CertificateNameKey] == secret.GetName()
+}
+
+// controlledByCertificate says that cert-manager made a Secret with
+// --enable-certificate-owner-ref: it goes with its Certificate, and no other can be its
+// controller.
+func controlledByCertificate(secret metav1.Object) bool {
+	controller := metav1.GetControllerOf(secret)
+	return controller != nil && controller.Kind == certmanager.CertificateKind && controller.Name == secret.GetName()
 }
 
 // prune deletes the objects that the cluster owns, of the kinds that come and go,
@@ -196,7 +206,7 @@ func prune(p *Plan, s seen.State) {
 func ownerless(s seen.State) []seen.Object {
 	var secrets []seen.Object
 	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
-		if secret := s.Secrets[name]; metav1.GetControllerOf(secret) == nil {
+		if secret := s.Secrets[name]; metav1.GetControllerOf(secret) == nil || controlledByCertificate(secret) {
 			secrets = append(secrets, secret)
 		}
 	}

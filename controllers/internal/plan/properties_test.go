@@ -88,7 +88,8 @@ func drawSituation(t *rapid.T) seentest.Situation {
 	for _, to := range rapid.SliceOfDistinct(rapid.OneOf(pod, rapid.SampledFrom([]string{"chat-probe", "chat-probe-canary"})), rapid.ID).Draw(t, "issued") {
 		situation.Issued = append(situation.Issued, seentest.Issued{
 			To: to, By: authority.Draw(t, "by"), WithCA: rapid.Bool().Draw(t, "with its CA"),
-			Issuer: issuer.Draw(t, "issuer"), AskedOf: rapid.OneOf(rapid.Just(""), issuer).Draw(t, "asked of")})
+			Through: rapid.SampledFrom([]string{"", "", "low"}).Draw(t, "through"),
+			Issuer:  issuer.Draw(t, "issuer"), AskedOf: rapid.OneOf(rapid.Just(""), issuer).Draw(t, "asked of")})
 	}
 	if rapid.Bool().Draw(t, "a rotated CA") {
 		situation.CAs = map[string]string{rotated: authority.Draw(t, "its name")}

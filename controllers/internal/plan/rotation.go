@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
@@ -107,12 +108,22 @@ func widened(s seen.State, wanted v1alpha1.IssuerReference) certs.Trust {
 	return s.Trust().Union(s.CAOf(wanted)).Union(certs.Trust{}.With(above...).NeededBy(leafs))
 }
 
+// untilIssued is that cert-manager has a certificate to issue, and what it says of that.
+func untilIssued(s seen.State, name string, issuer v1alpha1.IssuerReference) string {
+	text := fmt.Sprintf("waiting for cert-manager to issue certificate %s by %s %s", name, issuer.Kind, issuer.Name)
+	if issuance, awaited := s.Issuance(name); awaited && issuance.Failed {
+		text += fmt.Sprintf(", which failed at %s: %s", issuance.Since.UTC().Format(time.RFC3339), issuance.Said)
+	} else if awaited {
+		text += fmt.Sprintf(", since %s: %s", issuance.Since.UTC().Format(time.RFC3339), issuance.Said)
+	}
+	return text
+}
+
 // untilAccepted is what keeps the leafs from changing to another issuer.
 func untilAccepted(s seen.State, wanted v1alpha1.IssuerReference) string {
 	canary, ok := s.Leaf(s.Names.Canary())
 	if by, known := s.IssuedBy(s.Names.Canary()); !ok || !known || by != wanted {
-		return fmt.Sprintf("waiting for cert-manager to issue certificate %s by %s %s",
-			s.Names.Certificate(s.Names.Canary()), wanted.Kind, wanted.Name)
+		return untilIssued(s, s.Names.Certificate(s.Names.Canary()), wanted)
 	}
 	signer := s.Trust().Signer(canary.Certificate)
 	if signer == nil {
@@ -146,7 +157,7 @@ func allServe(s seen.State, wanted v1alpha1.IssuerReference, ca certs.Trust) (se
 		by, _ := s.IssuedBy(owner)
 		switch {
 		case !stored || by != wanted:
-			return false, fmt.Sprintf("waiting for cert-manager to issue certificate %s by %s %s", s.Names.Certificate(owner), wanted.Kind, wanted.Name)
+			return false, untilIssued(s, s.Names.Certificate(owner), wanted)
 		case ca.Signer(leaf.Certificate) == nil:
 			// The issuer has another CA by now: so will the certificate, when it is renewed.
 			served = false
@@ -163,7 +174,7 @@ func untilServedBelow(s seen.State, pod string, wanted v1alpha1.IssuerReference,
 	intermediate, ok := s.Intermediate()
 	switch by, _ := s.IntermediateBy(); {
 	case !ok || by != wanted || ca.Signer(intermediate.Certificate) == nil:
-		return fmt.Sprintf("waiting for cert-manager to issue certificate %s by %s %s", s.Names.Intermediate(), wanted.Kind, wanted.Name)
+		return untilIssued(s, s.Names.Intermediate(), wanted)
 	case !s.ServesBelow(pod, intermediate):
 		return fmt.Sprintf("waiting until %s serves a certificate of the new CA: its kubelet asks for one after two thirds of the life of the one that it has, or when the pod is deleted", pod)
 	}

@@ -292,3 +292,29 @@ func TestRotationIsSafe(t *testing.T) {
 func TestRotationIsSafeInAnySituation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { checkRotation(t, drawState(t), steps{}) })
 }
+
+// Nodes that are not there hold nothing up: to scale to zero is the way out when none of
+// them can be asked any more.
+func TestScaledToZeroHoldsNothingUp(t *testing.T) {
+	at := func(replicas int32) plan.Plan {
+		cluster := seentest.MustCluster(`
+metadata: {name: chat, namespace: shop}
+spec: {tls: {ca: {rotationID: "2026-11"}}, template: {spec: {containers: [{name: chat, image: "example.com/chat:1"}]}}}
+`)
+		cluster.Spec.Replicas = &replicas
+		s := seentest.Situation{
+			CAs: map[string]string{"chat-ca": "blue", rotated: "green"}, Trust: []string{"blue", "green"}, Cookie: "TheCookieOfTheCluster",
+			StatefulSet: &seentest.StatefulSet{Replicas: replicas},
+			Issued: []seentest.Issued{{To: "chat-probe", By: "blue", Issuer: "chat-ca"}, {To: "chat-0", By: "blue", Issuer: "chat-ca"},
+				{To: "chat-probe-canary", By: "green", Issuer: rotated}},
+		}.Seen(cluster)
+		return plan.Make(s, operator, freshCookie)
+	}
+	for replicas, want := range map[int32]string{1: "chat-ca", 0: rotated} {
+		for _, certificate := range certificatesOf(t, at(replicas)) {
+			if certificate.Name == "chat-probe-tls" && certificate.Spec.IssuerRef.Name != want {
+				t.Errorf("of %d nodes that cannot be asked: certificates by %s, want %s", replicas, certificate.Spec.IssuerRef.Name, want)
+			}
+		}
+	}
+}

@@ -1,32 +1,42 @@
 package report
 
 import (
+	"crypto/x509"
+	"maps"
 	"slices"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 )
 
-// authorities are the CAs of the trust bundle. One that was renewed with its key is
-// there twice, and is told of once, with the time that it has now.
-func (v view) authorities() []v1alpha1.AuthorityStatus {
-	var all []v1alpha1.AuthorityStatus
+// trusted are the CAs of the trust bundle. One that was renewed with its key is there
+// twice, and is told of once, with the time that it has now.
+func (v view) trusted() []*x509.Certificate {
+	latest := map[string]*x509.Certificate{}
 	for _, ca := range v.Trust().CAs() {
-		authority := v1alpha1.AuthorityStatus{
-			Identity: certs.Identity(ca), Subject: shortened(ca.Subject.String(), 256), NotAfter: metav1.NewTime(ca.NotAfter),
-		}
-		same := slices.IndexFunc(all, func(a v1alpha1.AuthorityStatus) bool { return a.Identity == authority.Identity })
-		switch {
-		case same < 0:
-			all = append(all, authority)
-		case all[same].NotAfter.Before(&authority.NotAfter):
-			all[same] = authority
+		identity := certs.Identity(ca)
+		if known := latest[identity]; known == nil || known.NotAfter.Before(ca.NotAfter) {
+			latest[identity] = ca
 		}
 	}
-	slices.SortFunc(all, func(a, b v1alpha1.AuthorityStatus) int { return strings.Compare(a.Identity, b.Identity) })
+	var all []*x509.Certificate
+	for _, identity := range slices.Sorted(maps.Keys(latest)) {
+		all = append(all, latest[identity])
+	}
+	return all
+}
+
+// authorities are what the status has of them.
+func (v view) authorities() []v1alpha1.AuthorityStatus {
+	var all []v1alpha1.AuthorityStatus
+	for _, ca := range v.trusted() {
+		all = append(all, v1alpha1.AuthorityStatus{
+			Identity: certs.Identity(ca), Subject: shortened(ca.Subject.String(), 256), NotAfter: metav1.NewTime(ca.NotAfter),
+		})
+	}
 	return all[:min(len(all), v1alpha1.MaxAuthorities)]
 }
 
@@ -34,12 +44,27 @@ func (v view) authorities() []v1alpha1.AuthorityStatus {
 func (v view) rotating() []v1alpha1.RotatingCredential {
 	var all []v1alpha1.RotatingCredential
 	for _, hold := range v.plan.Holds {
-		switch hold.Reason {
-		case v1alpha1.ReasonRotatingCA:
-			all = append(all, v1alpha1.RotatingCA)
-		case v1alpha1.ReasonRotatingCookie:
-			all = append(all, v1alpha1.RotatingCookie)
+		if credential, rotates := rotatingOf(hold); rotates {
+			all = append(all, credential)
 		}
 	}
 	return all
+}
+
+// rotatingOf is what rotates while something is held for that.
+func rotatingOf(hold plan.Hold) (credential v1alpha1.RotatingCredential, rotates bool) {
+	switch hold.Reason {
+	case v1alpha1.ReasonRotatingCA:
+		return v1alpha1.RotatingCA, true
+	case v1alpha1.ReasonRotatingCookie:
+		return v1alpha1.RotatingCookie, true
+	}
+	return "", false
+}
+
+func reasonOf(credential v1alpha1.RotatingCredential) string {
+	if credential == v1alpha1.RotatingCA {
+		return v1alpha1.ReasonRotatingCA
+	}
+	return v1alpha1.ReasonRotatingCookie
 }

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
-	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -77,11 +75,14 @@ func (v view) conditions() []metav1.Condition {
 	}
 	if ref := v.Cluster.Spec.TLS.IssuerRef; ref != nil {
 		set(v1alpha1.ConditionSharedIssuer, good(v1alpha1.ReasonIssuerRefSet, fmt.Sprintf(
-			"OTP checks the chain of a connecting node, not its name: whoever has a certificate of %s %q, and the cookie, can be a member. Let this issuer serve this cluster alone, or remove tls.issuerRef to have a private CA",
+			"OTP checks the chain of a connecting node, not its name: whoever has a certificate of %s %q, or of another CA below the same root, and the cookie, can be a member. Let this issuer serve this cluster alone, or remove tls.issuerRef to have a private CA",
 			ref.Kind, ref.Name)))
 	}
 	if warning, ok := v.expiring(); ok {
 		set(v1alpha1.ConditionCertificateExpiring, warning)
+	}
+	if warning, ok := v.shortLived(); ok {
+		set(v1alpha1.ConditionCertificateShortLived, warning)
 	}
 	return conditions
 }
@@ -155,10 +156,13 @@ func (v view) rollingOut() bool {
 		status.UpdateRevision != "" && status.UpdateRevision != status.CurrentRevision && status.UpdatedReplicas < v.Replicas()
 }
 
-// credentials: the cookie, the trust bundle, and every certificate.
+// credentials: the cookie, the trust bundle, and every certificate, stored and served.
 func (v view) credentials() finding {
 	if v.Cookie() == nil {
 		return underway(v1alpha1.ReasonProgressing, "The cookie has not been made yet.")
+	}
+	if ca := v.WantedIssuer(); v.Cluster.Spec.TLS.IssuerRef == nil && v.Trust().Empty() && v.PrivateCA(ca.Name).Empty() {
+		return v.notIssued(ca.Name)
 	}
 	owners := append(v.Names.Pods(v.Replicas()), v.Names.Probe())
 	if v.asked() {
@@ -183,61 +187,79 @@ func (v view) credentials() finding {
 		}
 	}
 	if v.asked() {
-		return v.intermediate()
+		if fault, found := v.intermediate(); found {
+			return fault
+		}
+	}
+	if fault, found := v.servedExpired(); found {
+		return fault
+	}
+	if v.asked() {
+		return good(v1alpha1.ReasonCertificatesIssued,
+			"The cookie, the trust bundle, the intermediate CA and the probe's certificate are there; the nodes' certificates are known as far as they are served.")
 	}
 	return good(v1alpha1.ReasonCertificatesIssued, "The cookie, the trust bundle and every certificate are there.")
+}
+
+// servedExpired: links that are up know nothing of it, and no new one can be made.
+func (v view) servedExpired() (finding, bool) {
+	for _, e := range v.memberExpiries() {
+		if v.Now.After(e.at) {
+			return bad(v1alpha1.ReasonCertificateExpired, fmt.Sprintf("%s %s. %s", e.what, v.ends(e), e.story)), true
+		}
+	}
+	return finding{}, false
 }
 
 // asked says that the kubelets ask for the nodes' certificates, which are therefore
 // seen where they are served, and nowhere else.
 func (v view) asked() bool { return v.Cluster.Spec.TLS.Delivery == v1alpha1.DeliveryPodCertificate }
 
-// intermediate: the CA that signs what the kubelets ask for is there, and what it has
-// signed is good as far as the probe has seen it served.
-func (v view) intermediate() finding {
+// intermediate is what is wrong with the CA that signs what the kubelets ask for.
+func (v view) intermediate() (finding, bool) {
 	name := v.Names.Intermediate()
 	ca, ok := v.Intermediate()
 	if !ok {
-		return v.notIssued(name)
+		return v.notIssued(name), true
 	}
 	if fault := ca.JudgeIntermediate(v.Trust(), v.Now); fault != nil {
 		return bad(fault.Reason, fmt.Sprintf(
-			"The certificate of the intermediate CA in Secret %s %s. See `kubectl describe certificate %s`.", name, fault.Detail, name))
+			"The certificate of the intermediate CA in Secret %s %s. See `kubectl describe certificate %s`.", name, fault.Detail, name)), true
 	}
-	for _, pod := range v.Names.Pods(v.Replicas()) {
-		if node := v.Node(pod); node != nil && node.CertificateNotAfter != nil && v.Now.After(node.CertificateNotAfter.Time) {
-			return bad(v1alpha1.ReasonCertificateExpired, fmt.Sprintf(
-				"The certificate that pod %s serves expired at %s: its kubelet has not renewed it. See `kubectl describe pod %s` and `kubectl get podcertificaterequests`.",
-				pod, node.CertificateNotAfter.UTC().Format(time.RFC3339), pod))
-		}
-	}
-	return good(v1alpha1.ReasonCertificatesIssued,
-		"The cookie, the trust bundle, the intermediate CA and the probe's certificate are there; the nodes' certificates are known as far as they are served.")
+	return finding{}, false
 }
+
+// issuingTimeout is how long a certificate may be awaited before that is a fault of its
+// own.
+const issuingTimeout = 5 * time.Minute
 
 // notIssued says why a certificate is not there, as far as cert-manager tells.
 func (v view) notIssued(name string) finding {
-	certificate := v.Certificates[name]
-	if certificate == nil {
+	issuance, awaited := v.Issuance(name)
+	switch {
+	case !awaited && v.Certificates[name] == nil:
 		return underway(v1alpha1.ReasonCertificatesPending, fmt.Sprintf("Certificate %s has not been made yet.", name))
+	case !awaited:
+		return underway(v1alpha1.ReasonCertificatesPending, fmt.Sprintf("The certificate in Secret %s cannot be read yet.", name))
+	case issuance.Failed:
+		return bad(v1alpha1.ReasonCertificateRefused, fmt.Sprintf(
+			"cert-manager could not have certificate %s issued: %s. It tries again by itself, less and less often. See `kubectl describe certificate %s`.", name, issuance.Said, name))
 	}
-	said := ""
-	for _, condition := range certificate.Status.Conditions {
-		if condition.Type == certmanager.CertificateConditionIssuing && condition.Status == certmanagermeta.ConditionFalse && condition.Reason == "Failed" {
-			return bad(v1alpha1.ReasonCertificateRefused, fmt.Sprintf(
-				"cert-manager could not have certificate %s issued: %s. See `kubectl describe certificate %s`.", name, condition.Message, name))
-		}
-		if condition.Message != "" {
-			said = ": " + condition.Message
-		}
+	since := issuance.Since.UTC().Format(time.RFC3339)
+	if v.Now.Sub(issuance.Since) > issuingTimeout {
+		return bad(v1alpha1.ReasonCertificateOverdue, fmt.Sprintf(
+			"Certificate %s has been awaited for more than %s, since %s: %s. See `kubectl describe certificate %s`.", name, issuingTimeout, since, issuance.Said, name))
 	}
-	return underway(v1alpha1.ReasonCertificatesPending, fmt.Sprintf("Waiting for cert-manager to issue certificate %s%s", name, sentence(said)))
+	return underway(v1alpha1.ReasonCertificatesPending, fmt.Sprintf("Waiting for cert-manager to issue certificate %s, since %s: %s.", name, since, issuance.Said))
 }
 
 // sentence ends a text as a sentence, once.
 func sentence(text string) string {
 	return strings.TrimRight(text, ". ") + "."
 }
+
+// capitalized begins a sentence.
+func capitalized(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
 // bounded keeps a message within what people read, and a status within its size, with
 // room for so much more.

@@ -2,62 +2,246 @@ package report
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
 )
 
-// expiry is when the certificate that a pod serves expires, and when that becomes
-// worrying.
+// An expiry is when a certificate ends, and when that becomes worrying.
 type expiry struct {
-	pod         string
-	at, warning time.Time
+	// what ends, as the beginning of a sentence.
+	what string
+	at   time.Time
+	// first and second warning.
+	first, second time.Time
+	// mild and grave are their reasons.
+	mild, grave string
+	// story tells what came of the renewal, what follows, and the remedy.
+	story string
 }
 
-// expiries are those of the members' certificates: as served, and where the probe has
+// warnings are for a certificate of that life, which should be replaced so long before
+// its end: when three tenths of it are left, and when one is. A certificate
+// that is replaced late on purpose is no cause for alarm before that is overdue.
+func warnings(at time.Time, life, due time.Duration) (first, second time.Time) {
+	slack := max(due/10, min(servingTimeout, due/2))
+	return at.Add(-min(life*3/10, due-slack)), at.Add(-min(life/10, due/3))
+}
+
+// memberExpiries are those of the nodes' certificates: as served, and where the probe has
 // not seen it, as stored.
-func (v view) expiries() []expiry {
+func (v view) memberExpiries() []expiry {
 	var all []expiry
 	for _, pod := range v.Names.Pods(v.Replicas()) {
 		leaf, stored := v.Leaf(pod)
-		node := v.Node(pod)
-		switch {
+		switch node := v.Node(pod); {
 		case node != nil && node.CertificateNotAfter != nil:
-			at := node.CertificateNotAfter.Time
-			all = append(all, expiry{pod, at, at.Add(-v.margin(leaf))})
+			all = append(all, v.leafExpiry("The certificate that pod "+pod+" serves", node.CertificateNotAfter.Time, leaf, v.memberStory(pod)))
 		case stored:
-			at := leaf.Certificate.NotAfter
-			all = append(all, expiry{pod, at, at.Add(-v.margin(leaf))})
+			all = append(all, v.leafExpiry("The certificate of pod "+pod, leaf.Certificate.NotAfter, leaf, v.memberStory(pod)))
 		}
 	}
 	return all
 }
 
-// margin is how little time may be left without a warning: a third of what there is
-// for renewal, so that it has failed for long, and a tenth of the lifetime at most,
-// which an issuer may have made shorter than asked for.
-func (v view) margin(leaf certs.Leaf) time.Duration {
+// leafExpiry is that of a leaf as it is served. The one that is stored, if any, tells how
+// long its like lives.
+func (v view) leafExpiry(what string, at time.Time, stored certs.Leaf, story string) expiry {
 	spec := v.Cluster.Spec.TLS.Certificate
-	lifetime := certs.Length(spec.Duration)
-	if leaf.Certificate != nil {
-		lifetime = leaf.Certificate.NotAfter.Sub(leaf.Certificate.NotBefore)
+	life := certs.Length(spec.Duration)
+	if v.asked() {
+		life = certs.PodCertificateLifetime(v.Cluster.Spec.TLS)
 	}
-	return min(certs.Length(spec.RenewBefore)/3, lifetime/10)
+	if stored.Certificate != nil {
+		life = lifeOf(stored)
+	}
+	// cert-manager, like the kubelet, takes a third of a life for renewal where it is not
+	// told better.
+	due := certs.Length(spec.RenewBefore)
+	if v.asked() || due >= life {
+		due = life / 3
+	}
+	e := expiry{what: what, at: at, mild: v1alpha1.ReasonCertificateExpiring, grave: v1alpha1.ReasonCertificateExpiryImminent, story: story}
+	e.first, e.second = warnings(at, life, due)
+	return e
 }
 
-// expiring warns of the first certificate that should have been renewed long ago.
-func (v view) expiring() (finding, bool) {
-	var first *expiry
-	for _, e := range v.expiries() {
-		if !v.Now.Before(e.warning) && (first == nil || e.at.Before(first.at)) {
-			first = &e
+// expiries are all that there is to warn of.
+func (v view) expiries() []expiry {
+	all := append(v.memberExpiries(), v.authorityExpiries()...)
+	probe := v.Names.Probe()
+	if leaf, ok := v.Leaf(probe); ok {
+		e := v.leafExpiry("The certificate of the probe", leaf.Certificate.NotAfter, leaf,
+			v.renewalStory(v.Names.Certificate(probe))+" After that the probe can prove nothing.")
+		all = append(all, e)
+	}
+	if ca, ok := v.Intermediate(); ok && v.asked() {
+		e := expiry{what: "The intermediate CA " + v.Names.Intermediate(), at: ca.Certificate.NotAfter,
+			mild: v1alpha1.ReasonCAExpiring, grave: v1alpha1.ReasonCAExpiryImminent,
+			story: v.renewalStory(v.Names.Intermediate()) + " After that no kubelet is given a certificate."}
+		e.first, e.second = warnings(e.at, lifeOf(ca), lifeOf(ca)/3)
+		all = append(all, e)
+	}
+	return all
+}
+
+// authorityExpiries are those of the CAs that the nodes trust.
+func (v view) authorityExpiries() []expiry {
+	var all []expiry
+	for _, ca := range v.trusted() {
+		life := ca.NotAfter.Sub(ca.NotBefore)
+		e := expiry{at: ca.NotAfter, mild: v1alpha1.ReasonCAExpiring, grave: v1alpha1.ReasonCAExpiryImminent}
+		if name, ours := v.privateCAOf(certs.Identity(ca)); ours {
+			e.what = "The private CA " + name
+			e.story = "Another one should have taken its place" + v.held(v1alpha1.ReasonRotatingCA) + ". After that no node can connect to another. Mend what holds it up; see the troubleshooting guide, RotatingCA."
+			e.first, e.second = warnings(e.at, life, e.at.Sub(certs.SpentAt(ca, v.Cluster.Spec.TLS)))
+		} else {
+			// Nobody knows when somebody else's is renewed. It must not end before what it
+			// signs.
+			signed := certs.LongestSigned(v.Cluster.Spec.TLS)
+			e.what = fmt.Sprintf("The CA %q, which the nodes trust,", shortened(ca.Subject.String(), 128))
+			e.story = "Certificates that it signs now would outlive it, and after that no node can connect to another. Make an issuer with another CA and name it in tls.issuerRef: the nodes go over to it without a restart."
+			e.first, e.second = e.at.Add(-min(life*3/10, signed)), e.at.Add(-min(life/10, signed/3))
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// privateCAOf is the name of the private CA of that identity.
+func (v view) privateCAOf(identity string) (name string, ours bool) {
+	for _, name := range v.PrivateCAs() {
+		if slices.Contains(v.PrivateCA(name).Identities(), identity) {
+			return name, true
 		}
 	}
-	if first == nil {
+	return "", false
+}
+
+// held is what the plan waits for, as the end of a sentence.
+func (v view) held(reason string) string {
+	for _, hold := range v.plan.Holds {
+		if hold.Reason == reason {
+			return " (" + hold.Message + ")"
+		}
+	}
+	return ""
+}
+
+// memberStory is what became of the renewal of a member's certificate.
+func (v view) memberStory(pod string) string {
+	const follows = " After that no node can connect to it."
+	if v.asked() {
+		return fmt.Sprintf("Its kubelet should have renewed it: see `kubectl describe pod %s` and `kubectl get podcertificaterequests`.", pod) + follows
+	}
+	unserved := func(member v1alpha1.MemberStatus) bool { return member.Pod == pod && v.unserved(member) }
+	if slices.ContainsFunc(v.members, unserved) {
+		return "A newer one is stored, and the node does not serve it: see the troubleshooting guide, CertificateNotServed." + follows
+	}
+	return v.renewalStory(v.Names.Certificate(pod)) + follows
+}
+
+// renewalStory is what cert-manager says of a Certificate that should have been renewed.
+func (v view) renewalStory(name string) string {
+	issuance, awaited := v.Issuance(name)
+	switch {
+	case !awaited:
+		return fmt.Sprintf("It should have been renewed, and cert-manager has not begun to: see whether it runs, and `kubectl describe certificate %s`.", name)
+	case issuance.Failed:
+		return fmt.Sprintf("cert-manager could not have it renewed: %s. Mend the issuer; see `kubectl describe certificate %s`.", issuance.Said, name)
+	default:
+		return fmt.Sprintf("cert-manager has been waiting for another one since %s: %s. See `kubectl describe certificate %s`.",
+			issuance.Since.UTC().Format(time.RFC3339), issuance.Said, name)
+	}
+}
+
+// worrying are the expiries to warn of by now: the grave ones first, and then the soonest.
+func (v view) worrying() []expiry {
+	all := slices.DeleteFunc(v.expiries(), func(e expiry) bool { return v.Now.Before(e.first) })
+	slices.SortStableFunc(all, func(a, b expiry) int {
+		if grave := v.grave(a); grave != v.grave(b) {
+			if grave {
+				return -1
+			}
+			return 1
+		}
+		return a.at.Compare(b.at)
+	})
+	return all
+}
+
+func (v view) grave(e expiry) bool { return !v.Now.Before(e.second) }
+
+// expiring warns of what should have been renewed before.
+func (v view) expiring() (finding, bool) {
+	all := v.worrying()
+	if len(all) == 0 {
 		return finding{}, false
 	}
-	return good(v1alpha1.ReasonCertificateExpiring, fmt.Sprintf(
-		"The certificate that pod %s serves expires at %s, and should have been renewed by now. After that no node can connect to it. See `kubectl describe certificate %s`.",
-		first.pod, first.at.UTC().Format(time.RFC3339), v.Names.Certificate(first.pod))), true
+	first := all[0]
+	reason := first.mild
+	if v.grave(first) {
+		reason = first.grave
+	}
+	text := fmt.Sprintf("%s %s. %s", first.what, v.ends(first), first.story)
+	if others := all[1:]; len(others) > 0 {
+		var also []string
+		for _, e := range others[:min(len(others), 3)] {
+			also = append(also, fmt.Sprintf("%s%s %s", strings.ToLower(e.what[:1]), e.what[1:], v.ends(e)))
+		}
+		text += fmt.Sprintf(" %d more: %s.", len(others), strings.Join(also, "; "))
+	}
+	return good(reason, text), true
+}
+
+func (v view) ends(e expiry) string {
+	at := e.at.UTC().Format(time.RFC3339)
+	if left := e.at.Sub(v.Now); left > 0 {
+		return fmt.Sprintf("expires in %s, at %s", timeLeft(left), at)
+	}
+	return "expired at " + at
+}
+
+// shortLived warns of an issuer that gives much less than was asked for.
+func (v view) shortLived() (finding, bool) {
+	owners := []string{v.Names.Probe()}
+	if !v.asked() {
+		owners = append(owners, v.Names.Pods(v.Replicas())...)
+	}
+	for _, owner := range owners {
+		name := v.Names.Certificate(owner)
+		leaf, ok := v.Leaf(owner)
+		asked, settled := v.settled(name)
+		if ok && settled && lifeOf(leaf) < asked/2 {
+			return good(v1alpha1.ReasonCertificateShortLived, fmt.Sprintf(
+				"The certificate in Secret %s lives for %s, and %s was asked for: the issuer gives no more. It is renewed in time all the same, but more often, and an outage of the issuer is felt sooner. Let the issuer give what tls.certificate.duration asks for, or ask for less.",
+				name, lifeOf(leaf).Round(time.Minute), asked)), true
+		}
+	}
+	return finding{}, false
+}
+
+// settled is the life that was asked of cert-manager for a certificate, if that has looked
+// at it since.
+func (v view) settled(name string) (asked time.Duration, settled bool) {
+	certificate := v.Certificates[name]
+	if certificate == nil || certificate.Spec.Duration == nil {
+		return 0, false
+	}
+	for _, condition := range certificate.Status.Conditions {
+		if condition.Type == certmanager.CertificateConditionReady && condition.Status == certmanagermeta.ConditionTrue {
+			settled = condition.ObservedGeneration == certificate.Generation
+		}
+	}
+	return certificate.Spec.Duration.Duration, settled
+}
+
+func lifeOf(leaf certs.Leaf) time.Duration {
+	return leaf.Certificate.NotAfter.Sub(leaf.Certificate.NotBefore)
 }

@@ -22,6 +22,9 @@ import (
 // a minute, and a sweep over unreachable nodes takes its time too.
 const HeartbeatTimeout = 3 * time.Minute
 
+// kindsAgain is how long until a kind is looked for again.
+const kindsAgain = time.Minute
+
 // A Report is what there is to say after a pass.
 type Report struct {
 	// Status is the manager's part of the status.
@@ -76,7 +79,7 @@ func Describe(s seen.State, p plan.Plan, outcome Outcome) Report {
 		Status:  status,
 		Changed: changed(s.Cluster.Status, status),
 		Joined:  v.joined(),
-		Events:  events(s.Cluster.Status.Conditions, status.Conditions),
+		Events:  append(events(s.Cluster.Status.Conditions, status.Conditions), v.rotations(status.Rotating)...),
 		Again:   v.again(expiry, known),
 	}
 }
@@ -116,7 +119,7 @@ func (v view) links() int32 {
 
 // firstExpiry is when the first of the members' certificates expires.
 func (v view) firstExpiry() (first time.Time, known bool) {
-	for _, e := range v.expiries() {
+	for _, e := range v.memberExpiries() {
 		if !known || e.at.Before(first) {
 			first, known = e.at, true
 		}
@@ -175,6 +178,11 @@ func (v view) again(firstExpiry time.Time, expiryKnown bool) time.Duration {
 	if mesh := v.Cluster.Status.Mesh; mesh != nil {
 		sooner(mesh.HeartbeatTime.Add(HeartbeatTimeout).Sub(v.Now) + time.Second)
 	}
+	for _, problem := range v.plan.Problems {
+		if problem.Reason == v1alpha1.ReasonIssuerKindUnknown {
+			sooner(kindsAgain) // No watch tells of a new kind.
+		}
+	}
 	for _, member := range v.members {
 		if v.unserved(member) {
 			sooner(member.StoredSince.Add(servingTimeout).Sub(v.Now) + time.Second)
@@ -184,7 +192,16 @@ func (v view) again(firstExpiry time.Time, expiryKnown bool) time.Duration {
 		sooner(at.Sub(v.Now) + time.Second)
 	}
 	for _, e := range v.expiries() {
-		sooner(e.warning.Sub(v.Now) + time.Second)
+		sooner(e.first.Sub(v.Now) + time.Second)
+		sooner(e.second.Sub(v.Now) + time.Second)
+	}
+	for _, e := range v.worrying() {
+		sooner(untilReadsOtherwise(e.at.Sub(v.Now)))
+	}
+	for name := range v.Certificates {
+		if issuance, awaited := v.Issuance(name); awaited && !issuance.Failed {
+			sooner(issuance.Since.Add(issuingTimeout).Sub(v.Now) + time.Second)
+		}
 	}
 	if expiryKnown {
 		sooner(untilReadsOtherwise(firstExpiry.Sub(v.Now)))

@@ -98,10 +98,13 @@ func TestConditions(t *testing.T) {
 		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "chat",
 			State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}}}
 	}
-	conditionOf := func(s *scene, name string, condition certmanager.CertificateCondition) {
+	issuing := func(s *scene, name string, status certmanagermeta.ConditionStatus, reason, message string, ago time.Duration) {
 		delete(s.Secrets, name)
-		s.Certificates[name] = &certmanager.Certificate{Status: certmanager.CertificateStatus{
-			Conditions: []certmanager.CertificateCondition{condition}}}
+		awaited(s, name, status, reason, message, ago)
+	}
+	request := func(s *scene, name string, conditions ...certmanager.CertificateRequestCondition) {
+		s.Requests = map[string]*certmanager.CertificateRequest{name: {
+			ObjectMeta: metav1.ObjectMeta{Name: name + "-1"}, Status: certmanager.CertificateRequestStatus{Conditions: conditions}}}
 	}
 	tests := map[string]struct {
 		replicas int32
@@ -183,14 +186,61 @@ func TestConditions(t *testing.T) {
 			ready: "False CertificatesPending", reason: "Reconciling CertificatesPending", says: []string{"chat-1-tls"}},
 		"a certificate is being issued": {
 			edit: func(s *scene) {
-				conditionOf(s, "chat-1-tls", certmanager.CertificateCondition{Type: certmanager.CertificateConditionIssuing, Status: certmanagermeta.ConditionTrue, Message: "Issuing certificate as Secret does not exist"})
+				issuing(s, "chat-1-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "Issuing", time.Minute)
 			},
-			ready: "False CertificatesPending", reason: "Reconciling CertificatesPending", says: []string{"chat-1-tls: Issuing certificate as Secret does not exist."}},
-		"a certificate was refused": {
+			ready: "False CertificatesPending", reason: "Reconciling CertificatesPending",
+			says: []string{"chat-1-tls, since 2026-01-02T11:59:00Z: cert-manager has made no CertificateRequest yet."}},
+		"the issuer takes its time": {
 			edit: func(s *scene) {
-				conditionOf(s, "chat-1-tls", certmanager.CertificateCondition{Type: certmanager.CertificateConditionIssuing, Status: certmanagermeta.ConditionFalse, Reason: "Failed", Message: "not allowed here"})
+				issuing(s, "chat-1-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "Issuing", time.Minute)
+				request(s, "chat-1-tls", certmanager.CertificateRequestCondition{Type: certmanager.CertificateRequestConditionReady,
+					Status: certmanagermeta.ConditionFalse, Reason: "Pending", Message: "Waiting on certificate issuance from order shop/x: \"pending\"."})
 			},
-			ready: "False CertificateRefused", says: []string{"chat-1-tls", "not allowed here", "kubectl describe certificate chat-1-tls"}},
+			ready: "False CertificatesPending", reason: "Reconciling CertificatesPending",
+			says: []string{`CertificateRequest chat-1-tls-1: Waiting on certificate issuance from order shop/x: "pending".`}},
+		"the issuer takes too long": {
+			edit: func(s *scene) {
+				issuing(s, "chat-1-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "Issuing", 6*time.Minute)
+				request(s, "chat-1-tls", certmanager.CertificateRequestCondition{Type: certmanager.CertificateRequestConditionApproved, Status: certmanagermeta.ConditionTrue})
+			},
+			ready: "False CertificateOverdue",
+			says:  []string{"chat-1-tls", "more than 5m0s, since 2026-01-02T11:54:00Z", "no controller has taken up CertificateRequest chat-1-tls-1"}},
+		"nobody approves": {
+			edit: func(s *scene) {
+				issuing(s, "chat-1-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "Issuing", 6*time.Minute)
+				request(s, "chat-1-tls")
+			},
+			ready: "False CertificateOverdue", says: []string{"CertificateRequest chat-1-tls-1 is not approved"}},
+		"cert-manager does not run": {
+			edit: func(s *scene) {
+				delete(s.Secrets, "chat-1-tls")
+				s.Certificates["chat-1-tls"] = &certmanager.Certificate{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(s.Now.Add(-time.Hour))}}
+			},
+			ready: "False CertificateOverdue", says: []string{"chat-1-tls", "see whether it runs"}},
+		"the CA is not there": {
+			edit: func(s *scene) {
+				s.Distribution = nil
+				issuing(s, "chat-ca", certmanagermeta.ConditionTrue, "DoesNotExist", "Issuing", 6*time.Minute)
+			},
+			ready: "False CertificateOverdue", says: []string{"Certificate chat-ca has been awaited"}},
+		"a certificate failed": {
+			edit: func(s *scene) {
+				issuing(s, "chat-1-tls", certmanagermeta.ConditionFalse, "Failed", "not allowed here", time.Minute)
+			},
+			ready: "False CertificateRefused", says: []string{"chat-1-tls", "not allowed here.", "kubectl describe certificate chat-1-tls"}},
+		"a certificate was denied": {
+			edit: func(s *scene) {
+				issuing(s, "chat-1-tls", certmanagermeta.ConditionFalse, "policy.example.com", "no policy approved it", time.Minute)
+			},
+			ready: "False CertificateRefused", says: []string{"no policy approved it"}},
+		"an issuer gave a key that is not ours": {
+			edit: func(s *scene) {
+				issuing(s, "chat-1-tls", certmanagermeta.ConditionFalse, "InvalidCertificate", "a public key that does not match the CSR", time.Minute)
+			},
+			ready: "False CertificateRefused", says: []string{"a public key that does not match"}},
+		"a node serves what has expired": {
+			edit:  func(s *scene) { s.node(1).CertificateNotAfter = ptr.To(metav1.NewTime(s.Now.Add(-time.Minute))) },
+			ready: "False CertificateExpired", says: []string{"The certificate that pod chat-1 serves expired at 2026-01-02T11:59:00Z"}},
 		"a certificate expired": {
 			edit: func(s *scene) {
 				s.Now = certstest.End.Add(time.Hour)
@@ -284,6 +334,13 @@ func TestConditions(t *testing.T) {
 	}
 }
 
+// awaited is a Certificate that cert-manager is about to issue, or could not.
+func awaited(s *scene, name string, status certmanagermeta.ConditionStatus, reason, message string, ago time.Duration) {
+	s.Certificates[name] = &certmanager.Certificate{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: certmanager.CertificateStatus{Conditions: []certmanager.CertificateCondition{{
+		Type: certmanager.CertificateConditionIssuing, Status: status, Reason: reason, Message: message,
+		LastTransitionTime: ptr.To(metav1.NewTime(s.Now.Add(-ago)))}}}}
+}
+
 func TestSharedIssuerWarns(t *testing.T) {
 	s := whole(3)
 	s.Cluster.Spec.TLS.IssuerRef = &v1alpha1.IssuerReference{Name: "corp", Kind: "ClusterIssuer", Group: "cert-manager.io"}
@@ -347,6 +404,37 @@ func TestRotating(t *testing.T) {
 	}
 }
 
+// A rotation that begins is told of, with its cause if nobody asked for it, and so is its
+// end; what comes between is for the condition.
+func TestRotationEvents(t *testing.T) {
+	s := whole(1)
+	s.trusts(24*365*10*time.Hour, 24*365*3*time.Hour)
+	tell := func(hold string, want ...string) {
+		t.Helper()
+		s.plan.Holds = nil
+		if hold != "" {
+			s.plan.Holds = []plan.Hold{{Reason: v1alpha1.ReasonRotatingCA, Message: hold}}
+		}
+		told := s.describe(t)
+		s.Cluster.Status = statusOf(s, told.Status)
+		var got []string
+		for _, event := range told.Events {
+			if event.Reason == v1alpha1.ReasonRotatingCA {
+				got = append(got, event.Type+" "+event.Message)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	tell("")
+	tell("CA rotation: one", "Normal The time of the private CA chat-ca is nearly up, and chat-ca-r2 takes its place. CA rotation: one.")
+	tell("CA rotation: two")
+	tell("", "Normal The rotation of the CA is over: certificates are by chat-ca.")
+	s.trusts(24*365*10*time.Hour, 24*365*9*time.Hour)
+	tell("waiting", "Normal Waiting.")
+}
+
 // What is stored is told with the time at which it was first seen, and no other.
 func TestMembers(t *testing.T) {
 	s := whole(2)
@@ -375,53 +463,6 @@ func TestMembers(t *testing.T) {
 	want[0].CertificateSerial, want[0].StoredSince = certs.Serial(renewed), metav1.NewTime(s.Now)
 	if diff := cmp.Diff(want, s.describe(t).Status.Members); diff != "" {
 		t.Errorf("members after the certificate was renewed (-want +got):\n%s", diff)
-	}
-}
-
-// A certificate that should have been renewed long ago is told of before it expires,
-// once, and Ready stays: of 30 days, 10 are for renewal, and 3 are worrying.
-func TestExpiring(t *testing.T) {
-	soon := func(left time.Duration, edit func(*scene)) *scene {
-		s := whole(2)
-		s.Now = certstest.End.Add(-left)
-		s.Cluster.Status.Mesh.HeartbeatTime = metav1.NewTime(s.Now)
-		if edit != nil {
-			edit(s)
-		}
-		return s
-	}
-	for name, test := range map[string]struct {
-		scene *scene
-		want  string // the pod; empty for no warning
-	}{
-		"time enough":         {soon(73*time.Hour, nil), ""},
-		"a tenth of it left":  {soon(72*time.Hour, nil), "chat-0"},
-		"renewed, not served": {soon(71*time.Hour, func(s *scene) { s.node(0).CertificateNotAfter = ptr.To(metav1.NewTime(s.Now.Add(500 * time.Hour))) }), "chat-1"},
-		"renewed and served": {soon(71*time.Hour, func(s *scene) {
-			for i := range 2 {
-				s.node(i).CertificateNotAfter = ptr.To(metav1.NewTime(s.Now.Add(500 * time.Hour)))
-			}
-		}), ""},
-		"renewed late on purpose": {soon(71*time.Hour, func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "72h" }), ""},
-		"late even so":            {soon(23*time.Hour, func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "72h" }), "chat-0"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			told := test.scene.describe(t)
-			warning := meta.FindStatusCondition(told.Status.Conditions, v1alpha1.ConditionCertificateExpiring)
-			if (warning != nil) != (test.want != "") || warning != nil && !strings.Contains(warning.Message, "pod "+test.want+" serves") {
-				t.Fatalf("warning is %+v, want one of %q", warning, test.want)
-			}
-			if !meta.IsStatusConditionTrue(told.Status.Conditions, v1alpha1.ConditionReady) {
-				t.Error("a warning keeps the cluster from being ready")
-			}
-			test.scene.Cluster.Status.Conditions = told.Status.Conditions
-			if again := test.scene.describe(t); len(again.Events) > 0 {
-				t.Errorf("told again: %+v", again.Events)
-			}
-		})
-	}
-	if s := soon(72*time.Hour+time.Minute, nil); s.describe(t).Again > time.Minute+time.Second {
-		t.Errorf("looks again in %s", s.describe(t).Again)
 	}
 }
 
@@ -546,6 +587,15 @@ func TestEvents(t *testing.T) {
 	expect()
 	s.node(1).Reason = v1alpha1.ReasonVerified
 	expect("Normal MeshVerified")
+	s.plan.Holds = []plan.Hold{{Reason: v1alpha1.ReasonCertificatesPending, Message: "waiting"}}
+	secret := s.Secrets["chat-2-tls"]
+	delete(s.Secrets, "chat-2-tls")
+	awaited(s, "chat-2-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "", time.Minute)
+	expect("Normal CertificatesPending")
+	awaited(s, "chat-2-tls", certmanagermeta.ConditionFalse, "Failed", "no", time.Minute)
+	expect("Warning CertificateRefused")
+	s.Secrets["chat-2-tls"] = secret
+	expect("Normal MeshVerified")
 	s.plan.Problems = []plan.Problem{{Reason: v1alpha1.ReasonIssuerNotFound, Message: "none"}}
 	s.Cluster.Spec.TLS.IssuerRef = &v1alpha1.IssuerReference{Name: "corp", Kind: "Issuer", Group: "cert-manager.io"}
 	expect("Warning IssuerNotFound", "Warning IssuerRefSet")
@@ -624,7 +674,17 @@ func TestAgain(t *testing.T) {
 	}{
 		// The heartbeat of a minute ago may be followed by two minutes of silence.
 		"when the probe has been silent too long": {func(*scene) {}, 2*time.Minute + time.Second},
-		"never for what has no end":               {func(s *scene) { s.Cluster.Status.Mesh = nil; s.Secrets = nil }, 0},
+		"never for what has no end":               {func(s *scene) { s.Cluster.Status.Mesh, s.Secrets, s.Distribution = nil, nil, nil }, 0},
+		"when a kind may be there": {func(s *scene) {
+			s.plan.Problems = []plan.Problem{{Reason: v1alpha1.ReasonIssuerKindUnknown, Message: "none"}}
+		}, time.Minute},
+		"when a certificate is overdue": {func(s *scene) {
+			delete(s.Secrets, "chat-1-tls")
+			awaited(s, "chat-1-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "", 4*time.Minute)
+		}, time.Minute + time.Second},
+		"when the CA is spent": {func(s *scene) {
+			s.trusts(24*365*10*time.Hour, 24*365*10*time.Hour/3+30*time.Second)
+		}, 31 * time.Second},
 		"when the time left reads otherwise": {func(s *scene) {
 			s.node(1).CertificateNotAfter = ptr.To(metav1.NewTime(seentest.Now.Add(3*time.Hour + time.Minute)))
 		}, time.Minute + time.Second},

@@ -37,6 +37,8 @@ type State struct {
 	Pods []corev1.Pod
 	// Certificates of ours, by name.
 	Certificates map[string]*certmanager.Certificate
+	// Requests are the latest CertificateRequests, by the names of their Certificates.
+	Requests map[string]*certmanager.CertificateRequest
 	// Secrets with our labels, by name; private keys are not among their data.
 	Secrets map[string]*corev1.Secret
 	// Distribution is the ConfigMap with the trust bundle; nil when there is none.
@@ -44,8 +46,7 @@ type State struct {
 
 	// UserCookie is what cookie.secretKeyRef names; nil when it is not set.
 	UserCookie *UserCookie
-	// Issuer is what tls.issuerRef names; nil when it is not set, or names a kind
-	// of an external issuer, whose state is its own affair.
+	// Issuer is what tls.issuerRef names; nil when it is not set.
 	Issuer *Issuer
 	// AdmissionPolicyInForce: the MutatingAdmissionPolicy that gives each pod its own
 	// certificate, and its binding, are there.
@@ -63,6 +64,9 @@ type UserCookie struct {
 
 // Issuer is the issuer that tls.issuerRef names.
 type Issuer struct {
+	// KindKnown: this Kubernetes has such a kind in that group.
+	KindKnown bool
+	// Found; of a kind of an external issuer that is not looked for, and true.
 	Found bool
 	// Refuses is why the issuer says that it is not ready; empty when it is, or
 	// has not said.

@@ -91,6 +91,9 @@ type Issued struct {
 	AskedOf string `json:"askedOf,omitempty"`
 	// WithCA says that the issuer sends its CA along.
 	WithCA bool `json:"withCA,omitempty"`
+	// Through is the common name of an intermediate CA below that, which signs, and which
+	// the issuer sends along in any case.
+	Through string `json:"through,omitempty"`
 	// NotAfter, unless the usual.
 	NotAfter *metav1.Time `json:"notAfter,omitempty"`
 }
@@ -143,6 +146,8 @@ type UserCookie struct {
 type Issuer struct {
 	// Refuses is what it says when it is not ready.
 	Refuses string `json:"refuses,omitempty"`
+	// OfNoKind: this Kubernetes has no such kind.
+	OfNoKind bool `json:"ofNoKind,omitempty"`
 }
 
 // Seen is the cluster in this situation.
@@ -168,10 +173,11 @@ func (s Situation) Seen(cluster *v1alpha1.ErlangCluster) seen.State {
 			state.UserCookie.KeyFound, state.UserCookie.Value = true, []byte(*s.UserCookie.Value)
 		}
 	}
-	if ref := cluster.Spec.TLS.IssuerRef; ref != nil && ref.Group == certmanager.SchemeGroupVersion.Group {
-		state.Issuer = &seen.Issuer{Found: s.Issuer != nil}
+	if ref := cluster.Spec.TLS.IssuerRef; ref != nil {
+		external := ref.Group != certmanager.SchemeGroupVersion.Group
+		state.Issuer = &seen.Issuer{KindKnown: true, Found: external || s.Issuer != nil}
 		if s.Issuer != nil {
-			state.Issuer.Refuses = s.Issuer.Refuses
+			state.Issuer.Refuses, state.Issuer.KindKnown = s.Issuer.Refuses, !s.Issuer.OfNoKind
 		}
 	}
 	return state
@@ -212,13 +218,17 @@ func (s Situation) addCredentials(state *seen.State) {
 			host = names.ProbeHost()
 		}
 		ca := s.authority(issued.By)
-		leaf := ca.Issue(host, issued.edit)
 		var caCrt []byte
 		if issued.WithCA {
 			caCrt = certstest.PEM(ca.Certificate)
 		}
+		tlsCrt := certstest.PEM(ca.Issue(host, issued.edit))
+		if issued.Through != "" {
+			intermediate := ca.Below(issued.Through)
+			tlsCrt = certstest.PEM(intermediate.Issue(host, issued.edit), intermediate.Certificate)
+		}
 		name := names.Certificate(issued.To)
-		s.addCertificate(state, name, certstest.PEM(leaf), caCrt)
+		s.addCertificate(state, name, tlsCrt, caCrt)
 		issuer := issuerCalled(state, issued.Issuer)
 		issuedBy(state.Secrets[name], issuer)
 		if issued.AskedOf != "" {

@@ -1,0 +1,57 @@
+package plan_test
+
+import (
+	"slices"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen/seentest"
+)
+
+// With --enable-certificate-owner-ref cert-manager makes each Certificate the controller
+// of its Secret. A second one the API server would refuse, and the Secret needs none: it
+// goes with the Certificate.
+func TestSecretsThatTheirCertificatesControl(t *testing.T) {
+	situation := situationOf(t, "testdata/credentials-there")
+	situation.Unowned = true
+	state := situation.Seen(seentest.MustCluster(string(read(t, "testdata/credentials-there/cluster.yaml"))))
+	given := func() (names []string) {
+		for _, configuration := range plan.Make(state, operator, freshCookie).Apply {
+			if *configuration.GetKind() == "Secret" {
+				names = append(names, *configuration.GetName())
+			}
+		}
+		return names
+	}
+	all := given()
+	if len(all) < 3 {
+		t.Fatalf("only %v are given an owner: there is nothing to see here", all)
+	}
+	for _, name := range all {
+		state.Secrets[name].OwnerReferences = []metav1.OwnerReference{{
+			APIVersion: "cert-manager.io/v1", Kind: "Certificate", Name: name, UID: state.Certificates[name].UID, Controller: ptr.To(true)}}
+	}
+	if some := given(); len(some) > 0 {
+		t.Errorf("%v are given a second controller", some)
+	}
+	if deleted := deletedBy(state); len(deleted) > 0 {
+		t.Errorf("%v are deleted", deleted)
+	}
+	delete(state.Certificates, all[0])
+	none := int32(0)
+	state.Cluster.Spec.Replicas = &none
+	if deleted := deletedBy(state); !slices.Contains(deleted, all[0]) {
+		t.Errorf("%v are deleted, want %s among them: its Certificate is gone", deleted, all[0])
+	}
+}
+
+func deletedBy(state seen.State) (names []string) {
+	for _, object := range plan.Make(state, operator, freshCookie).Delete {
+		names = append(names, object.GetName())
+	}
+	return names
+}
