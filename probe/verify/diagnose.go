@@ -212,13 +212,13 @@ func (o observation) securing(err *erldist.StageError) finding {
 	case isOtherThanTLS(err):
 		return o.found(stage, v1alpha1.ReasonNotErlang,
 			"is not what listens at %[2]s: that speaks neither TLS nor Erlang distribution", "see what runs on that port", err.Address)
-	case errors.Is(err, syscall.ECONNRESET):
+	case o.deaf:
 		return o.found(stage, v1alpha1.ReasonCertificateUnusable,
-			"resets each TLS connection, as a node does that cannot read its own certificate, key or CA file",
+			"breaks each connection off before a word is said, as a node does that cannot read its own certificate, key or CA file",
 			"see in its log which file it misses, and that its Secret and ConfigMap are mounted")
 	case isHangUp(err):
 		return o.found(stage, v1alpha1.ReasonHandshakeRejected,
-			"closes each connection to %[2]s before a word of TLS is said", "see in its log why, and what runs on that port", err.Address)
+			"closes each connection to %[2]s on our first word of TLS", "see in its log why, and what runs on that port", err.Address)
 	case errors.Is(err, context.DeadlineExceeded):
 		return o.found(stage, v1alpha1.ReasonHandshakeTimedOut,
 			"accepts connections at %[2]s and does not finish a TLS handshake",

@@ -106,6 +106,11 @@ func TestDiagnose(t *testing.T) {
 		},
 		"TLS is reset": {
 			at: erldist.StageTLS, err: &net.OpError{Op: "read", Err: syscall.ECONNRESET},
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonHandshakeRejected,
+		},
+		"so is what is no TLS": {
+			at: erldist.StageTLS, err: &net.OpError{Op: "read", Err: syscall.ECONNRESET},
+			seen:  func(o *observation) { o.deaf = true },
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable, says: "cannot read",
 		},
 		"not TLS": {

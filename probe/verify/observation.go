@@ -30,6 +30,7 @@ type observation struct {
 
 	// What a second look saw.
 	plaintext  bool     // the port speaks distribution, in plaintext
+	deaf       bool     // the port breaks off connections on which nothing was said
 	registered []string // the names that epmd knows; nil when it was not asked
 }
 

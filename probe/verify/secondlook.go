@@ -30,6 +30,7 @@ func (v *Verifier) lookAgain(ctx context.Context, err error, seen *observation) 
 		ctx, cancel := context.WithDeadline(ctx, seen.began.Add(v.Limits.TLS))
 		defer cancel()
 		seen.plaintext = v.speaksPlaintext(ctx, failed.Address)
+		seen.deaf = !seen.plaintext && isHangUp(err) && v.hangsUp(ctx, failed.Address)
 	}
 }
 
@@ -77,6 +78,23 @@ const nobody = "nobody@invalid"
 func (v *Verifier) speaksPlaintext(ctx context.Context, address string) bool {
 	answered, _ := v.knock(ctx, address, nil)
 	return answered
+}
+
+// hangsUp says that a port breaks connections off on which nothing was said. Whether we
+// see the end of one, or a reset, is chance: it depends on whether our words had come.
+func (v *Verifier) hangsUp(ctx context.Context, address string) bool {
+	conn, err := v.stranger().DialContext(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }()
+	if deadline, limited := ctx.Deadline(); limited {
+		if err := conn.SetReadDeadline(deadline); err != nil {
+			return false
+		}
+	}
+	_, err = conn.Read(make([]byte, 1))
+	return isHangUp(err)
 }
 
 // knock says whether a distribution port takes part in a handshake, as far as

@@ -44,10 +44,11 @@ type Limits struct {
 }
 
 // DefaultLimits leave room for some lost packets or a link to the far end of the
-// world, and tell of a dead node in time.
+// world, and tell of a dead node in time. Who connects is heard of once more after a
+// second, and after three.
 func DefaultLimits() Limits {
 	return Limits{
-		Resolve: 3 * time.Second, Connect: 3 * time.Second, Lookup: 3 * time.Second, ConnectDistribution: 3 * time.Second,
+		Resolve: 3 * time.Second, Connect: 4 * time.Second, Lookup: 3 * time.Second, ConnectDistribution: 4 * time.Second,
 		TLS: 5 * time.Second, Handshake: 5 * time.Second, Call: 5 * time.Second,
 		Link: 9 * time.Second,
 	}

@@ -173,6 +173,10 @@ func TestVerify(t *testing.T) {
 				_, _ = conn.Read(make([]byte, 1<<16))
 				_ = conn.(*net.TCPConn).SetLinger(0)
 			},
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonHandshakeRejected,
+		},
+		"an end before a word": {
+			node:  func(net.Conn) {},
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable,
 		},
 		"the certificate of another CA": {

@@ -1,12 +1,14 @@
 package plan_test
 
 import (
+	"slices"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/seen/seentest"
 )
 
@@ -36,7 +38,20 @@ func TestSecretsThatTheirCertificatesControl(t *testing.T) {
 	if some := given(); len(some) > 0 {
 		t.Errorf("%v are given a second controller", some)
 	}
-	for _, object := range plan.Make(state, operator, freshCookie).Delete {
-		t.Errorf("%s %s is deleted", object.GetObjectKind().GroupVersionKind().Kind, object.GetName())
+	if deleted := deletedBy(state); len(deleted) > 0 {
+		t.Errorf("%v are deleted", deleted)
 	}
+	delete(state.Certificates, all[0])
+	none := int32(0)
+	state.Cluster.Spec.Replicas = &none
+	if deleted := deletedBy(state); !slices.Contains(deleted, all[0]) {
+		t.Errorf("%v are deleted, want %s among them: its Certificate is gone", deleted, all[0])
+	}
+}
+
+func deletedBy(state seen.State) (names []string) {
+	for _, object := range plan.Make(state, operator, freshCookie).Delete {
+		names = append(names, object.GetName())
+	}
+	return names
 }

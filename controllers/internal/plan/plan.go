@@ -206,7 +206,7 @@ func prune(p *Plan, s seen.State) {
 func ownerless(s seen.State) []seen.Object {
 	var secrets []seen.Object
 	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
-		if secret := s.Secrets[name]; metav1.GetControllerOf(secret) == nil {
+		if secret := s.Secrets[name]; metav1.GetControllerOf(secret) == nil || controlledByCertificate(secret) {
 			secrets = append(secrets, secret)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 )
 
 // trusted are the CAs of the trust bundle. One that was renewed with its key is there
@@ -43,12 +44,27 @@ func (v view) authorities() []v1alpha1.AuthorityStatus {
 func (v view) rotating() []v1alpha1.RotatingCredential {
 	var all []v1alpha1.RotatingCredential
 	for _, hold := range v.plan.Holds {
-		switch hold.Reason {
-		case v1alpha1.ReasonRotatingCA:
-			all = append(all, v1alpha1.RotatingCA)
-		case v1alpha1.ReasonRotatingCookie:
-			all = append(all, v1alpha1.RotatingCookie)
+		if credential, rotates := rotatingOf(hold); rotates {
+			all = append(all, credential)
 		}
 	}
 	return all
+}
+
+// rotatingOf is what rotates while something is held for that.
+func rotatingOf(hold plan.Hold) (credential v1alpha1.RotatingCredential, rotates bool) {
+	switch hold.Reason {
+	case v1alpha1.ReasonRotatingCA:
+		return v1alpha1.RotatingCA, true
+	case v1alpha1.ReasonRotatingCookie:
+		return v1alpha1.RotatingCookie, true
+	}
+	return "", false
+}
+
+func reasonOf(credential v1alpha1.RotatingCredential) string {
+	if credential == v1alpha1.RotatingCA {
+		return v1alpha1.ReasonRotatingCA
+	}
+	return v1alpha1.ReasonRotatingCookie
 }

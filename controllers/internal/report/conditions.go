@@ -258,6 +258,9 @@ func sentence(text string) string {
 	return strings.TrimRight(text, ". ") + "."
 }
 
+// capitalized begins a sentence.
+func capitalized(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
+
 // bounded keeps a message within what people read, and a status within its size, with
 // room for so much more.
 func bounded(message string, room int) string { return shortened(message, 1024-room) }

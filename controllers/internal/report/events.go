@@ -1,6 +1,8 @@
 package report
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,6 +29,38 @@ func events(had, has []metav1.Condition) []Event {
 		events = append(events, event)
 	}
 	return events
+}
+
+// rotations tells which began, why, and which are over.
+func (v view) rotations(has []v1alpha1.RotatingCredential) []Event {
+	var events []Event
+	for _, hold := range v.plan.Holds {
+		credential, rotates := rotatingOf(hold)
+		if !rotates || slices.Contains(v.Cluster.Status.Rotating, credential) {
+			continue
+		}
+		why := ""
+		if signing := v.SigningIssuer(); credential == v1alpha1.RotatingCA && v.outlived(signing.Name) {
+			why = fmt.Sprintf("The time of the private CA %s is nearly up, and %s takes its place. ", signing.Name, v.WantedIssuer().Name)
+		}
+		events = append(events, Event{Type: corev1.EventTypeNormal, Reason: hold.Reason, Message: why + capitalized(sentence(hold.Message))})
+	}
+	over := map[v1alpha1.RotatingCredential]string{
+		v1alpha1.RotatingCA:     fmt.Sprintf("The rotation of the CA is over: certificates are by %s.", v.SigningIssuer().Name),
+		v1alpha1.RotatingCookie: "The rotation of the cookie is over.",
+	}
+	for _, credential := range v.Cluster.Status.Rotating {
+		if !slices.Contains(has, credential) {
+			events = append(events, Event{Type: corev1.EventTypeNormal, Reason: reasonOf(credential), Message: over[credential]})
+		}
+	}
+	return events
+}
+
+// outlived says that a private CA is there whose time is nearly up.
+func (v view) outlived(ca string) bool {
+	at, known := v.SpentAt(ca)
+	return known && !v.Now.Before(at) && v.WantedIssuer().Name != ca
 }
 
 func onItsWay(conditions []metav1.Condition) bool {

@@ -84,6 +84,8 @@ func TestExpiring(t *testing.T) {
 		"renewed late on purpose": {left: 71 * time.Hour, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "72h" }},
 		"late even so":            {left: 64 * time.Hour, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "72h" }, reason: mild},
 		"grave even so":           {left: 23 * time.Hour, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "72h" }, reason: grave},
+		"to be renewed early":     {left: 217 * time.Hour, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "600h" }},
+		"late for that":           {left: 216 * time.Hour, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "600h" }, reason: mild},
 		"renewed at the last":     {left: 3 * time.Minute, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "5m" }},
 		"renewed earlier than it lives": {left: 239 * time.Hour, edit: func(s *scene) {
 			s.Cluster.Spec.TLS.Certificate = v1alpha1.CertificateLifetime{Duration: "7200h", RenewBefore: "2400h"}
@@ -220,17 +222,27 @@ func (s *scene) renewProbe() {
 	s.Secrets["chat-probe-tls"].Data[corev1.TLSCertKey] = certstest.PEM(leaf)
 }
 
+// An issuer that gives much less than was asked for is told of, and a change of what is
+// asked for is not taken for that.
 func TestShortLived(t *testing.T) {
 	for name, test := range map[string]struct {
-		asked v1alpha1.Duration
-		warns bool
-	}{"as asked for": {"720h", false}, "half of it": {"1440h", false}, "less": {"1441h", true}} {
+		asked      time.Duration
+		generation int64 // of the Certificate; cert-manager has seen the first
+		warns      bool
+	}{
+		"as asked for":       {720 * time.Hour, 1, false},
+		"half of it":         {1440 * time.Hour, 1, false},
+		"less":               {1441 * time.Hour, 1, true},
+		"just asked for now": {1441 * time.Hour, 2, false},
+	} {
 		t.Run(name, func(t *testing.T) {
 			s := whole(2)
-			s.Cluster.Spec.TLS.Certificate.Duration = test.asked
+			certificate := s.Certificates["chat-1-tls"]
+			certificate.Spec.Duration = &metav1.Duration{Duration: test.asked}
+			certificate.Generation, certificate.Status.Conditions[0].ObservedGeneration = test.generation, 1
 			told := s.describe(t)
 			warning := meta.FindStatusCondition(told.Status.Conditions, v1alpha1.ConditionCertificateShortLived)
-			if (warning != nil) != test.warns || warning != nil && !strings.Contains(warning.Message, "lives for 720h0m0s, and 1441h0m0s was asked for") {
+			if (warning != nil) != test.warns || warning != nil && !strings.Contains(warning.Message, "Secret chat-1-tls lives for 720h0m0s, and 1441h0m0s was asked for") {
 				t.Errorf("the warning is %+v", warning)
 			}
 			if !meta.IsStatusConditionTrue(told.Status.Conditions, v1alpha1.ConditionReady) {

@@ -78,7 +78,7 @@ func (v view) probeAdvice() string {
 // held back, at what holds it.
 func (v view) advice(there bool, kind, name string) string {
 	if !there && len(v.plan.Holds) > 0 {
-		return strings.ToUpper(v.plan.Holds[0].Message[:1]) + sentence(v.plan.Holds[0].Message[1:])
+		return capitalized(sentence(v.plan.Holds[0].Message))
 	}
 	return fmt.Sprintf("See `kubectl describe %[1]s %[2]s`, and `kubectl logs %[1]s/%[2]s` if it runs.", kind, name)
 }

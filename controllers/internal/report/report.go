@@ -79,7 +79,7 @@ func Describe(s seen.State, p plan.Plan, outcome Outcome) Report {
 		Status:  status,
 		Changed: changed(s.Cluster.Status, status),
 		Joined:  v.joined(),
-		Events:  events(s.Cluster.Status.Conditions, status.Conditions),
+		Events:  append(events(s.Cluster.Status.Conditions, status.Conditions), v.rotations(status.Rotating)...),
 		Again:   v.again(expiry, known),
 	}
 }

@@ -404,6 +404,37 @@ func TestRotating(t *testing.T) {
 	}
 }
 
+// A rotation that begins is told of, with its cause if nobody asked for it, and so is its
+// end; what comes between is for the condition.
+func TestRotationEvents(t *testing.T) {
+	s := whole(1)
+	s.trusts(24*365*10*time.Hour, 24*365*3*time.Hour)
+	tell := func(hold string, want ...string) {
+		t.Helper()
+		s.plan.Holds = nil
+		if hold != "" {
+			s.plan.Holds = []plan.Hold{{Reason: v1alpha1.ReasonRotatingCA, Message: hold}}
+		}
+		told := s.describe(t)
+		s.Cluster.Status = statusOf(s, told.Status)
+		var got []string
+		for _, event := range told.Events {
+			if event.Reason == v1alpha1.ReasonRotatingCA {
+				got = append(got, event.Type+" "+event.Message)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	tell("")
+	tell("CA rotation: one", "Normal The time of the private CA chat-ca is nearly up, and chat-ca-r2 takes its place. CA rotation: one.")
+	tell("CA rotation: two")
+	tell("", "Normal The rotation of the CA is over: certificates are by chat-ca.")
+	s.trusts(24*365*10*time.Hour, 24*365*9*time.Hour)
+	tell("waiting", "Normal Waiting.")
+}
+
 // What is stored is told with the time at which it was first seen, and no other.
 func TestMembers(t *testing.T) {
 	s := whole(2)

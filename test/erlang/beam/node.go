@@ -260,6 +260,16 @@ func rootfs(t testing.TB, otp string) string {
 	return root
 }
 
+// Exec is the command line, but for what to run, that runs something where the node runs
+// and with the node's environment, as kubectl exec does it.
+func (n *Node) Exec() []string {
+	return slices.Concat([]string{"nsenter", "--target", fmt.Sprint(n.cmd.Process.Pid), "--mount", "--net", "--pid", "--root",
+		"env", "--chdir=/", "-i"}, environment, n.options.Env)
+}
+
+// environment is what every program runs with.
+var environment = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8", "ERL_CRASH_DUMP_SECONDS=0"}
+
 // process is a running program of a root file system.
 type process struct {
 	t     testing.TB
@@ -285,7 +295,7 @@ mount -t tmpfs tmpfs "$root/tmp"
 mount -t tmpfs tmpfs "$root/run"
 ln -s /mnt "$root/run/erlang-operator"
 mount -t proc proc "$root/proc"
-exec chroot "$root" /usr/bin/env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=/tmp LANG=C.UTF-8 "$@"
+exec chroot "$root" /usr/bin/env -i "$@"
 `
 
 // run starts a program of an OTP release on the host. Variables of its environment
@@ -294,7 +304,7 @@ func (h *Host) run(otp, dir string, command ...string) *process {
 	t := h.network.t
 	t.Helper()
 	p := &process{t: t, log: newLog(), ended: make(chan struct{})}
-	enterArgs := append([]string{"-c", enter, "enter", rootfs(t, otp), dir, h.network.hostsFile()}, command...)
+	enterArgs := append([]string{"-c", enter, "enter", rootfs(t, otp), dir, h.network.hostsFile()}, slices.Concat(environment, command)...)
 	p.cmd = exec.Command("sh", enterArgs...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.WaitDelay = 5 * time.Second

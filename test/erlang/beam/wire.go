@@ -15,8 +15,9 @@ import (
 type Wire struct {
 	// Delay holds up every packet, in each direction.
 	Delay time.Duration
-	// Loss is the share of the packets to the host that get lost, evenly spread, so
-	// that a test that passed passes again. ARP is spared.
+	// Loss is the share of the IPv4 packets to the host that get lost, evenly spread, so
+	// that a test that passed passes again. What the kernel says by itself does not count:
+	// ARP, and IPv6 to whom it may concern.
 	Loss float64
 }
 
@@ -104,9 +105,11 @@ func (h *Host) carry(from, to *os.File, loss func() float64) {
 		if err != nil {
 			return
 		}
-		if owed += loss(); owed >= 1 && !isARP(buffer[:n]) {
-			owed--
-			continue
+		if isIPv4(buffer[:n]) {
+			if owed += loss(); owed >= 1 {
+				owed--
+				continue
+			}
 		}
 		select {
 		case parcels <- parcel{time.Now().Add(h.wire.Load().Delay), append([]byte(nil), buffer[:n]...)}:
@@ -115,8 +118,7 @@ func (h *Host) carry(from, to *os.File, loss func() float64) {
 	}
 }
 
-// isARP says that an Ethernet frame holds a question for a hardware address, or the
-// answer.
-func isARP(frame []byte) bool {
-	return len(frame) >= 14 && binary.BigEndian.Uint16(frame[12:]) == unix.ETH_P_ARP
+// isIPv4 says that an Ethernet frame holds a packet of IPv4.
+func isIPv4(frame []byte) bool {
+	return len(frame) >= 14 && binary.BigEndian.Uint16(frame[12:]) == unix.ETH_P_IP
 }

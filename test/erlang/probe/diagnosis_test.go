@@ -95,6 +95,15 @@ func (s *scene) serveTLS(answer func(net.Conn)) {
 	s.serve(port, func(conn net.Conn) { answer(tls.Server(conn, config)) })
 }
 
+// idle opens a connection to the node and says nothing.
+func (s *scene) idle() {
+	conn, err := s.DialContext(s.t.Context(), "tcp4", net.JoinHostPort(s.host.Address, fmt.Sprint(port)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = conn.Close() })
+}
+
 // epmd has the verifier ask epmd for the port.
 func (s *scene) epmd() { s.target.FixedPort = 0 }
 
@@ -168,8 +177,34 @@ func TestDiagnosis(t *testing.T) {
 		},
 		"TLS options file missing, so the node ends": {
 			given: func(s *scene) {
-				s.ended(func(o *beam.Options) { o.Args = []string{"-ssl_dist_optfile", "/mnt/nowhere.conf"} })
+				s.ended(func(o *beam.Options) { o.Files = map[string][]byte{"dist.conf": nil} })
 			},
+			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "see in its log",
+		},
+		"TLS options file is nonsense, so the node ends": {
+			given: func(s *scene) {
+				s.ended(func(o *beam.Options) { o.TLS.OptionsFile = "[{server," })
+			},
+			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "see in its log",
+		},
+		"-ssl_dist_optfile twice, so the node ends": {
+			given: func(s *scene) {
+				s.ended(func(o *beam.Options) { o.Args = []string{"-ssl_dist_optfile", "/mnt/dist.conf"} })
+			},
+			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "see in its log",
+		},
+		"-erl_epmd_port twice, so the node listens elsewhere": {
+			given: func(s *scene) {
+				s.node(func(o *beam.Options) { o.Args = []string{"-erl_epmd_port", "9100"} })
+			},
+			otps:  []string{"25"},
+			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "see in its log",
+		},
+		"-erl_epmd_port twice, so the node ends": {
+			given: func(s *scene) {
+				s.ended(func(o *beam.Options) { o.Args = []string{"-erl_epmd_port", "9100"} })
+			},
+			otps:  []string{"27", "29"},
 			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "see in its log",
 		},
 		"no such carrier, so the node ends": { // as in a release that lacks ssl
@@ -378,6 +413,21 @@ func TestDiagnosis(t *testing.T) {
 			},
 			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeRejected, says: "net_kernel:allow/1",
 		},
+		"net_kernel:allow/1 has our host": { // the name before it does not count
+			given: func(s *scene) {
+				node := s.node()
+				s.call(s.dial(node, cookie), "net_kernel", "allow", erldist.AtomList("chat@probe."+beam.Domain))
+			},
+			stage: v1alpha1.StageCall, reason: v1alpha1.ReasonVerified,
+		},
+		"net_kernel:allow/1 has another host of our certificate": {
+			given: func(s *scene) {
+				node := s.node()
+				s.call(s.dial(node, cookie), "net_kernel", "allow", erldist.AtomList("chat@also."+beam.Domain))
+				s.show(s.ca.Issue("probe."+beam.Domain, func(c *x509.Certificate) { c.DNSNames = append(c.DNSNames, "also."+beam.Domain) }))
+			},
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeRejected, says: "not_allowed",
+		},
 		"net_kernel:allow/1 leaves us out, in plaintext": {
 			given: func(s *scene) {
 				s.verifier.Plaintext = true
@@ -396,6 +446,14 @@ func TestDiagnosis(t *testing.T) {
 		"frozen": {
 			given: func(s *scene) { s.node().Freeze() },
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonHandshakeTimedOut, says: "does not finish a TLS handshake",
+		},
+		"somebody holds an idle connection to a node on one processor": {
+			given: func(s *scene) {
+				s.node(func(o *beam.Options) { o.Args = []string{"+S", "1"} })
+				s.idle()
+			},
+			otps:  []string{"27", "29"}, // 25 takes 128 at a time
+			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonHandshakeTimedOut, says: "idle connections",
 		},
 		"a server that says nothing": {
 			given: func(s *scene) { s.serve(port, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }) },
