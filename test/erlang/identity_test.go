@@ -3,6 +3,7 @@
 package erlang
 
 import (
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"testing"
@@ -22,7 +23,7 @@ func TestInjectedIdentity(t *testing.T) {
 		t.Run(discovery, func(t *testing.T) {
 			onEachRelease(t, func(t *testing.T, otp string) {
 				c := newCluster(t)
-				testInjectedIdentity(t, c, c.ca, otp, discovery)
+				testInjectedIdentity(t, c, c.ca, c.ca.PEM, otp, discovery)
 			})
 		})
 	}
@@ -33,31 +34,38 @@ func TestInjectedIdentity(t *testing.T) {
 func TestIdentityBelowAnIntermediate(t *testing.T) {
 	onEachRelease(t, func(t *testing.T, otp string) {
 		c := newCluster(t)
-		testInjectedIdentity(t, c, c.ca.Below("chat-intermediate"), otp, "EPMD")
+		testInjectedIdentity(t, c, c.ca.Below("chat-intermediate"), c.ca.PEM, otp, "EPMD")
 	})
 }
 
-func testInjectedIdentity(t *testing.T, c *cluster, signer *beam.CA, otp, discovery string) {
-	ports, fixed := "-kernel inet_dist_listen_min 9100 inet_dist_listen_max 9109", uint16(0)
-	if discovery == "FixedPort" {
-		ports, fixed = "-start_epmd false -erl_epmd_port 9100", 9100
-	}
+// An issuer of the user's that signs with an intermediate CA: the trust bundle has that
+// and the root, since OTP takes the one for no anchor without the other.
+func TestTrustInAnIntermediate(t *testing.T) {
+	onEachRelease(t, func(t *testing.T, otp string) {
+		c := newCluster(t)
+		issuer := c.ca.Below("issuer")
+		given, err := certs.ParseLeaf(issuer.Issue("chat-0."+beam.Domain).CertPEM, c.ca.PEM)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leafs := []*x509.Certificate{given.Certificate}
+		testInjectedIdentity(t, c, issuer, []byte(certs.Trust{}.With(given.Above...).NeededBy(leafs).PEM()), otp, "EPMD")
+
+		host := c.Host("chat-2")
+		node := startMember(host, issuer.Issue(host.Name), issuer.PEM, otp, "EPMD")
+		dialer := c.dialer(node)
+		dialer.TLS = erldist.ClientTLS(c.ca.Pool(), issuer.Issue("probe."+beam.Domain).TLS)
+		_, err = dialer.Dial(deadline(t), node.Name)
+		wantAlert(t, err, 48)
+	})
+}
+
+func testInjectedIdentity(t *testing.T, c *cluster, signer *beam.CA, trust []byte, otp, discovery string) {
+	trust = slices.Concat(c.foreign.PEM, trust) // amid a rotation
 	var nodes []*beam.Node
 	for _, label := range []string{"chat-0", "chat-1"} {
 		host := c.Host(label)
-		identity := signer.Issue(host.Name)
-		name := "chat@" + host.Name
-		flags := fmt.Sprintf("-name %[1]s -proto_dist inet_tls -ssl_dist_optfile %[2]s -nocookie -setcookie %[1]s %[3]s %[4]s",
-			name, certs.OptionsFile, cookie, ports)
-		nodes = append(nodes, host.Start(beam.Options{
-			OTP: otp, Bare: true, Cookie: cookie, FixedPort: fixed,
-			Env: []string{"ERL_FLAGS=-setcookie baked_into_the_image", "ERL_ZFLAGS=" + flags},
-			Files: map[string][]byte{
-				"tls/" + certs.CombinedKey:         slices.Concat(identity.KeyPEM, identity.CertPEM),
-				"distribution/" + certs.TrustKey:   slices.Concat(c.foreign.PEM, c.ca.PEM), // amid a rotation
-				"distribution/" + certs.OptionsKey: []byte(certs.Options()),
-			},
-		}))
+		nodes = append(nodes, startMember(host, signer.Issue(host.Name), trust, otp, discovery))
 	}
 	for i, node := range nodes {
 		conn := mustDial(t, c.dialer(node), node.Name)
@@ -73,4 +81,24 @@ func testInjectedIdentity(t *testing.T, c *cluster, signer *beam.CA, otp, discov
 		_, err := stranger.Dial(deadline(t), node.Name)
 		wantAlert(t, err, 48)
 	}
+}
+
+// startMember runs a node with what the manager would put into its pod.
+func startMember(host *beam.Host, identity beam.Identity, trust []byte, otp, discovery string) *beam.Node {
+	ports, fixed := "-kernel inet_dist_listen_min 9100 inet_dist_listen_max 9109", uint16(0)
+	if discovery == "FixedPort" {
+		ports, fixed = "-start_epmd false -erl_epmd_port 9100", 9100
+	}
+	name := "chat@" + host.Name
+	flags := fmt.Sprintf("-name %[1]s -proto_dist inet_tls -ssl_dist_optfile %[2]s -nocookie -setcookie %[1]s %[3]s %[4]s",
+		name, certs.OptionsFile, cookie, ports)
+	return host.Start(beam.Options{
+		OTP: otp, Bare: true, Cookie: cookie, FixedPort: fixed,
+		Env: []string{"ERL_FLAGS=-setcookie baked_into_the_image", "ERL_ZFLAGS=" + flags},
+		Files: map[string][]byte{
+			"tls/" + certs.CombinedKey:         slices.Concat(identity.KeyPEM, identity.CertPEM),
+			"distribution/" + certs.TrustKey:   trust,
+			"distribution/" + certs.OptionsKey: []byte(certs.Options()),
+		},
+	})
 }
