@@ -57,12 +57,14 @@ func (m Mesh) Holds(edge Edge) bool {
 }
 
 // Lost counts the links of an earlier look that are no more, though both ends still
-// have a view: links that were given up, not those of a node that is gone.
-func (m Mesh) Lost(earlier Mesh) int {
+// have a view: links that were given up, not those of a node that is gone, or was, as
+// the restarted.
+func (m Mesh) Lost(earlier Mesh, restarted ...string) int {
 	lost := 0
+	there := func(a int) bool { return m.viewed[a] && !slices.Contains(restarted, m.nodes[a]) }
 	for a := range m.nodes {
 		for b := range a {
-			if earlier.linked(a, b) && !m.linked(a, b) && m.viewed[a] && m.viewed[b] {
+			if earlier.linked(a, b) && !m.linked(a, b) && there(a) && there(b) {
 				lost++
 			}
 		}

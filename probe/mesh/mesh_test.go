@@ -162,6 +162,10 @@ func TestLost(t *testing.T) {
 			}
 		})
 	}
+	apart := mesh.Of(nodes, map[string][]string{"a": {}, "b": {}, "c": {}})
+	if got := apart.Lost(whole, "c"); got != 1 {
+		t.Errorf("%d links are lost beside those of a node that restarted, want 1", got)
+	}
 }
 
 func TestHolds(t *testing.T) {

@@ -37,7 +37,7 @@ func (p *pass) heal(ctx context.Context) {
 		if !ok {
 			return
 		}
-		before := p.mesh()
+		before, incarnations := p.mesh(), p.incarnations()
 		err := p.link(ctx, edge)
 		if errors.Is(err, verify.ErrNotConnected) && time.Now().Before(enough) {
 			err = p.link(ctx, mesh.Edge{From: edge.To, To: edge.From})
@@ -45,7 +45,7 @@ func (p *pass) heal(ctx context.Context) {
 		if err != nil {
 			p.look(ctx)
 		}
-		if p.lost = p.mesh().Lost(before); p.lost > 0 {
+		if p.lost = p.mesh().Lost(before, p.restarted(incarnations)...); p.lost > 0 {
 			err = verify.ErrLinksLost
 			p.blame(edge, err)
 		}
@@ -53,7 +53,7 @@ func (p *pass) heal(ctx context.Context) {
 			p.failed = append(p.failed, edge)
 		}
 		if errors.Is(err, verify.ErrLinksLost) || errors.Is(err, errNotKept) {
-			p.harmful = append(p.harmful, HarmfulLink{Edge: edge, Err: err, incarnations: p.incarnations(edge)})
+			p.harmful = append(p.harmful, HarmfulLink{Edge: edge, Err: err, ends: p.ends(edge)})
 		}
 	}
 }
@@ -63,7 +63,7 @@ func (p *pass) heal(ctx context.Context) {
 func (p *pass) leaveHarmful() {
 	m := p.mesh()
 	for _, link := range p.options.Harmful {
-		if !m.Holds(link.Edge) && p.incarnations(link.Edge) == link.incarnations {
+		if !m.Holds(link.Edge) && p.ends(link.Edge) == link.ends {
 			p.failed = append(p.failed, link.Edge)
 			p.blame(link.Edge, link.Err)
 		}
@@ -100,8 +100,28 @@ func (p *pass) blame(edge mesh.Edge, err error) {
 	p.outcomes[from].Failed = append(p.outcomes[from].Failed, FailedLink{To: edge.To, Err: err})
 }
 
-// incarnations are those of a link's ends: 0 of a node that is not expected.
-func (p *pass) incarnations(edge mesh.Edge) (ends [2]uint32) {
+// incarnations are those of the members: 0 of one that was not spoken to.
+func (p *pass) incarnations() []uint32 {
+	incarnations := make([]uint32, len(p.members))
+	for i, outcome := range p.outcomes {
+		incarnations[i] = outcome.Incarnation
+	}
+	return incarnations
+}
+
+// restarted are the nodes that have other incarnations than before.
+func (p *pass) restarted(before []uint32) []string {
+	var nodes []string
+	for i, now := range p.incarnations() {
+		if now != before[i] {
+			nodes = append(nodes, p.members[i].Node)
+		}
+	}
+	return nodes
+}
+
+// ends are the incarnations of the two nodes of a link: 0 of one that is not expected.
+func (p *pass) ends(edge mesh.Edge) (ends [2]uint32) {
 	for i, node := range []string{edge.From, edge.To} {
 		if at := p.indexOf(node); at >= 0 {
 			ends[i] = p.outcomes[at].Incarnation

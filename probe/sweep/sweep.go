@@ -38,8 +38,8 @@ type Options struct {
 // HarmfulLink is a link that did not last when it was made, or at the cost of others.
 type HarmfulLink struct {
 	mesh.Edge
-	Err          error
-	incarnations [2]uint32
+	Err  error
+	ends [2]uint32 // the incarnations of its two nodes
 }
 
 // Result is what came of a sweep.

@@ -5,21 +5,25 @@ package probe
 import (
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/erldist"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
 // What is promised.
 const (
-	mostRatio = 2.5             // of a full verification to a bare TLS handshake
-	mostSweep = 2 * time.Second // of 100 nodes, on two idle cores
+	mostRatio = 2.5                    // of a full verification to a bare TLS handshake
+	mostSweep = 2 * time.Second        // of 100 nodes, on two idle cores
+	mostAfter = 100 * time.Millisecond // the deadline of a stage, until the verdict
 )
 
 // BenchmarkVerify compares the full verification of a healthy node with a bare TLS
@@ -69,6 +73,63 @@ func BenchmarkVerify(b *testing.B) {
 				quartile(fulls), quartile(bares), ratio, float64(median(fulls))/float64(median(bares)))
 			if ratio > mostRatio && len(fulls) >= 50 { // fewer say little
 				b.Errorf("the ratio is %.2f, more than %.1f", ratio, mostRatio)
+			}
+		})
+	}
+}
+
+// BenchmarkVerdict is about nodes that hang, and prints how long after the deadline of the
+// stage its verdict comes.
+func BenchmarkVerdict(b *testing.B) {
+	const limit = 200 * time.Millisecond
+	for name, tc := range map[string]struct {
+		given  func(*scene)
+		stage  v1alpha1.Stage
+		limits func(*verify.Limits)
+	}{
+		"epmd says nothing": {
+			func(s *scene) {
+				s.epmd()
+				s.serve(4369, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+			},
+			v1alpha1.StageLookup, func(l *verify.Limits) { l.Lookup = limit },
+		},
+		"black hole": {
+			func(s *scene) { s.node(); s.host.Blackhole() },
+			v1alpha1.StageConnectDistribution, func(l *verify.Limits) { l.ConnectDistribution = limit },
+		},
+		"frozen": {
+			func(s *scene) { s.node().Freeze() },
+			v1alpha1.StageTLS, func(l *verify.Limits) { l.TLS = limit },
+		},
+		"rex hangs": {
+			func(s *scene) {
+				conn := s.dial(s.node(), cookie)
+				s.call(conn, "sys", "suspend", s.call(conn, "erlang", "whereis", erldist.Atom("rex")))
+			},
+			v1alpha1.StageCall, func(l *verify.Limits) { l.Call = limit },
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			s := newScene(b, "27")
+			tc.given(s)
+			tc.limits(&s.verifier.Limits)
+			var after []time.Duration
+			for b.Loop() {
+				begun := time.Now()
+				verdict, _ := s.verifier.Verify(b.Context(), s.target)
+				after = append(after, time.Since(begun)-limit)
+				if verdict.Stage != tc.stage || verdict.Verified() {
+					b.Fatalf("verdict is %s at %s: %s", verdict.Reason, verdict.Stage, verdict.Message)
+				}
+			}
+			slices.Sort(after)
+			most := after[len(after)*99/100]
+			b.ReportMetric(float64(most.Milliseconds()), "ms-after")
+			fmt.Printf("%s: the verdict comes %s after the deadline of %s (%s at most, but for one in a hundred)\n",
+				name, median(after).Round(10*time.Microsecond), tc.stage, most.Round(10*time.Microsecond))
+			if most > mostAfter {
+				b.Errorf("a verdict comes %s after the deadline, more than %s", most, mostAfter)
 			}
 		})
 	}

@@ -32,7 +32,7 @@ type scene struct {
 	target verify.Target
 }
 
-func newScene(t *testing.T, otp string) *scene {
+func newScene(t testing.TB, otp string) *scene {
 	s := &scene{cluster: newCluster(t), otp: otp}
 	s.host = s.Host("chat-0")
 	s.target = verify.Target{Node: "chat@" + s.host.Name, FixedPort: port, Network: "tcp4"}
