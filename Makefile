@@ -115,7 +115,7 @@ test-erlang: modules ## The protocol and the probe against real nodes of OTP 25,
 
 .PHONY: test-e2e
 test-e2e: cluster-up cluster-deploy ## The whole of it on the Kubernetes of this machine
-	$(E2E) -count=1 -parallel=5 -timeout=30m -skip KubeletRestart -v
+	$(E2E) -count=1 -parallel=6 -timeout=30m -skip KubeletRestart -v
 
 .PHONY: bench
 bench: modules ## What a verification costs, held against what is promised: its ratio to a bare TLS handshake, a sweep

@@ -17,6 +17,7 @@ import (
 // The promise itself, on every release and both ways of discovery: each node names
 // all the others, over TLS 1.3 with a peer certificate.
 func TestMesh(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, otp string
 		extra     []string

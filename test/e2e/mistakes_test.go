@@ -34,6 +34,7 @@ func TestRefusedAtApply(t *testing.T) {
 // What needs a look at the cluster is Stalled, says what and how to mend it, and
 // recovers when it is mended, with nothing deleted.
 func TestStalledAndRecovers(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, extra, reason string
 		says                []string

@@ -112,6 +112,7 @@ func (c cluster) awaitCA(within time.Duration, before string, cas ...string) str
 // restarts, no link and no call is lost, the cluster is Ready all the time, and no
 // member takes what was before.
 func TestRotation(t *testing.T) {
+	t.Parallel()
 	for _, members := range []int{3, 7} {
 		t.Run(fmt.Sprintf("of%d", members), func(t *testing.T) {
 			t.Parallel()
