@@ -81,7 +81,7 @@ func BenchmarkVerify(b *testing.B) {
 // BenchmarkVerdict is about nodes that hang, and prints how long after the deadline of the
 // stage its verdict comes.
 func BenchmarkVerdict(b *testing.B) {
-	const limit = 200 * time.Millisecond
+	const limit = 100 * time.Millisecond
 	for name, tc := range map[string]struct {
 		given  func(*scene)
 		stage  v1alpha1.Stage
