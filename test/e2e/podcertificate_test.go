@@ -5,13 +5,8 @@ package e2e
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -134,7 +129,7 @@ spec:
 // again. The nodes go over to the new ones, and no link is lost. Not parallel: the
 // machine is everybody's.
 func TestKubeletRestart(t *testing.T) {
-	c := start(t, namespace(t), "chat", 3, "27", podCertificate)
+	c := startMixed(t, "chat", 3, podCertificate)
 	served := func() map[string]time.Time {
 		read, err := c.read()
 		if err != nil {
@@ -168,44 +163,6 @@ func TestKubeletRestart(t *testing.T) {
 	c.awaitWhole(3)
 	c.checkTraffic(3)
 	c.checkRestarts(3, pods)
-}
-
-// restartKubelets ends the kubelets of the Kubernetes on this machine, which is
-// known by what its daemons have in their environment, and starts them again.
-func restartKubelets(t *testing.T) {
-	t.Helper()
-	checkout, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	environments, err := filepath.Glob("/proc/[0-9]*/environ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := 0
-	for _, file := range environments {
-		environment, err := os.ReadFile(file)
-		name, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "comm"))
-		variables := strings.Split(string(environment), "\x00")
-		if err != nil || strings.TrimSpace(string(name)) != "kubelet" || !slices.Contains(variables, "ERLANG_OPERATOR_CLUSTER="+checkout) {
-			continue
-		}
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			t.Fatalf("end the kubelet, process %d: %v", pid, err)
-		}
-		ended++
-	}
-	if ended == 0 {
-		t.Fatalf("no kubelet of %s runs on this machine: run `make test-e2e`", checkout)
-	}
-	up := exec.CommandContext(t.Context(), "go", "run", "-C", filepath.Join(checkout, "hack"), "./cluster", "up")
-	if output, err := up.CombinedOutput(); err != nil {
-		t.Fatalf("start the kubelets again: %v\n%s", err, output)
-	}
 }
 
 // The delivery changes on a live cluster, there and back: one member at a time is

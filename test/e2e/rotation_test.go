@@ -41,7 +41,7 @@ func (c cluster) awaitCookie(within time.Duration, before string) {
 // An imported cookie that changes in the user's Secret is followed.
 func TestImportedCookieRotation(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t)
+	ns := mixedNamespace(t)
 	must(t, "create", "secret", "generic", "mine", "-n", ns, "--from-literal=cookie=TheFirstCookie")
 	c := start(t, ns, "chat", 2, "25", "cookie: {secretKeyRef: {name: mine}}")
 	must(t, "patch", "secret", "mine", "-n", ns, "--type=merge", "-p", `{"stringData":{"cookie":"TheSecondCookie"}}`)
@@ -256,7 +256,7 @@ func (c cluster) checkOnlyNowAdmits(members int, before identity) {
 // A private CA gives way to an issuer of the user's, and comes back, in the same way.
 func TestIssuerChange(t *testing.T) {
 	t.Parallel()
-	c := start(t, namespace(t), "chat", 3, "27")
+	c := startMixed(t, "chat", 3)
 	pods := c.restarts(3)
 	first, err := c.serving()
 	if err != nil {
