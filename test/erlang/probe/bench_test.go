@@ -78,10 +78,10 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// BenchmarkVerdict is about nodes that hang, and prints how long after the deadline of the
+// BenchmarkVerdict is about what hangs, and prints how long after the deadline of the
 // stage its verdict comes.
 func BenchmarkVerdict(b *testing.B) {
-	const limit = 200 * time.Millisecond
+	const limit = 100 * time.Millisecond
 	for name, tc := range map[string]struct {
 		given  func(*scene)
 		stage  v1alpha1.Stage
@@ -98,8 +98,8 @@ func BenchmarkVerdict(b *testing.B) {
 			func(s *scene) { s.node(); s.host.Blackhole() },
 			v1alpha1.StageConnectDistribution, func(l *verify.Limits) { l.ConnectDistribution = limit },
 		},
-		"frozen": {
-			func(s *scene) { s.node().Freeze() },
+		"nothing but silence": {
+			func(s *scene) { s.serve(port, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }) },
 			v1alpha1.StageTLS, func(l *verify.Limits) { l.TLS = limit },
 		},
 		"rex hangs": {
