@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -33,7 +34,17 @@ func TestQuiet(t *testing.T) {
 		}
 		return seen
 	}
-	before := versions()
+	// The controllers of Kubernetes take note of what has become ready after us.
+	before := map[string]string{}
+	eventually(t, time.Minute, "the cluster has settled", func() error {
+		last := before
+		time.Sleep(10 * time.Second) // that long nothing may change
+		before = versions()
+		if diff := cmp.Diff(last, before); diff != "" {
+			return errors.New(diff)
+		}
+		return nil
+	})
 	if len(before) < 20 {
 		t.Fatalf("saw %d objects only: %v", len(before), before)
 	}
