@@ -108,10 +108,11 @@ test-unit: modules ## Unit and property tests: seconds
 test-envtest: modules ## The API and the manager against a real kube-apiserver, with the real cert-manager
 	KUBEBUILDER_ASSETS=$$($(CLUSTER) build kube-apiserver etcd) go test -C test -count=1 ./envtest/...
 
+# Six at a time: most of them wait for a deadline.
 .PHONY: test-erlang
 test-erlang: modules ## The protocol and the probe against real nodes of OTP 25, 27 and 29
 	for release in 25 27 29; do $(IMAGE) rootfs $$release || exit 1; done
-	go test -C test -tags erlang -count=1 -parallel=6 ./erlang/... # most of them wait for a deadline
+	go test -C test -tags erlang -count=1 -parallel=6 ./erlang/...
 
 .PHONY: test-e2e
 test-e2e: cluster-up cluster-deploy ## The whole of it on the Kubernetes of this machine

@@ -197,6 +197,19 @@ func collectRequests(t *testing.T, namespace string) {
 	}
 }
 
+// startNodes starts three pods, and has their nodes read what they are given.
+func startNodes(t *testing.T, namespace string) *nodes {
+	t.Helper()
+	n := &nodes{
+		namespace: namespace, pods: startPods(t, awaitStatefulSet(t, namespace, 3), 0, 3),
+		leafs: make([]certs.Leaf, 3), trusts: make([]certs.Trust, 3),
+	}
+	for i := range n.pods {
+		n.read(t, i)
+	}
+	return n
+}
+
 // patchTLS changes spec.tls.
 func patchTLS(t *testing.T, namespace, patch string) {
 	t.Helper()
@@ -211,12 +224,7 @@ func TestChangeOfCA(t *testing.T) {
 	namespace := newNamespace(t)
 	create(t, object(t, namespace, minimal))
 	manager := startManager(t)
-	pods := startPods(t, awaitStatefulSet(t, namespace, 3), 0, 3)
-	p := startProbe(t, namespace)
-	n := &nodes{namespace: namespace, pods: pods, leafs: make([]certs.Leaf, 3), trusts: make([]certs.Trust, 3)}
-	for i := range pods {
-		n.read(t, i)
-	}
+	n, p := startNodes(t, namespace), startProbe(t, namespace)
 	n.until(t, p, "at first", n.issuedBy(t, "chat-ca", "chat-ca"))
 
 	names := certs.NamesOf(get(t, clusterIn(namespace)), certs.DefaultDomain)

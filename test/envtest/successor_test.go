@@ -19,12 +19,7 @@ func TestCAWhoseTimeIsNearlyUp(t *testing.T) {
 	namespace := newNamespace(t)
 	create(t, merged(t, object(t, namespace, minimal), `spec: {tls: {certificate: {duration: 1h, renewBefore: 10m}, ca: {duration: 4h}}}`))
 	manager := startManager(t)
-	pods := startPods(t, awaitStatefulSet(t, namespace, 3), 0, 3)
-	p := startProbe(t, namespace)
-	n := &nodes{namespace: namespace, pods: pods, leafs: make([]certs.Leaf, 3), trusts: make([]certs.Trust, 3)}
-	for i := range pods {
-		n.read(t, i)
-	}
+	n, p := startNodes(t, namespace), startProbe(t, namespace)
 	n.until(t, p, "at first", n.issuedBy(t, "chat-ca", "chat-ca"))
 
 	age(t, namespace, "chat-ca", 3*time.Hour+20*time.Minute)
