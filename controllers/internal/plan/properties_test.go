@@ -422,6 +422,24 @@ func TestDeliveryChangesWhenAllIsThere(t *testing.T) {
 	})
 }
 
+// plannedTrust is the trust bundle that a plan makes; none where it holds that back.
+func plannedTrust(t *rapid.T, state seen.State) []certs.Trust {
+	var planned []certs.Trust
+	for _, configuration := range plan.Make(state, operator, freshCookie).Apply {
+		if *configuration.GetKind() != "ConfigMap" {
+			continue
+		}
+		var applied corev1.ConfigMap
+		convert(t, configuration, &applied)
+		trust, err := certs.ParseTrust([]byte(applied.Data[certs.TrustKey]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		planned = append(planned, trust)
+	}
+	return planned
+}
+
 // What the kubelets hold is stored nowhere: what it may rest on stays trusted.
 func TestPodCertificatesStayTrusted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -433,16 +451,7 @@ func TestPodCertificatesStayTrusted(t *testing.T) {
 		if !slices.ContainsFunc(state.Names.Pods(state.Replicas()), asks) {
 			return
 		}
-		for _, configuration := range plan.Make(state, operator, freshCookie).Apply {
-			if *configuration.GetKind() != "ConfigMap" {
-				continue
-			}
-			var applied corev1.ConfigMap
-			convert(t, configuration, &applied)
-			trust, err := certs.ParseTrust([]byte(applied.Data[certs.TrustKey]))
-			if err != nil {
-				t.Fatal(err)
-			}
+		for _, trust := range plannedTrust(t, state) {
 			if trust.Union(state.Trust()).PEM() != trust.PEM() {
 				t.Fatal("a CA is not trusted any more, and kubelets may hold what it has signed")
 			}
@@ -455,16 +464,7 @@ func TestPodCertificatesStayTrusted(t *testing.T) {
 func TestTrustNeverLosesACAInUse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		state := drawState(t)
-		for _, configuration := range plan.Make(state, operator, freshCookie).Apply {
-			if *configuration.GetKind() != "ConfigMap" {
-				continue
-			}
-			var applied corev1.ConfigMap
-			convert(t, configuration, &applied)
-			trust, err := certs.ParseTrust([]byte(applied.Data[certs.TrustKey]))
-			if err != nil {
-				t.Fatal(err)
-			}
+		for _, trust := range plannedTrust(t, state) {
 			for _, pod := range append(state.Names.Pods(state.Replicas()), state.Names.Probe()) {
 				leaf, ok := state.Leaf(pod)
 				if !ok {
