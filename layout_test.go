@@ -36,17 +36,17 @@ var rooms = []room{
 	{path: "erldist", foreign: []string{}},
 	{path: "probe", knows: []string{"api", "certs", "erldist"}},
 	{path: "controllers", knows: []string{"api", "certs",
-		"controllers/internal/seen", "controllers/internal/observe", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/report", "controllers/internal/sign", "controllers/internal/metrics"}},
-	{path: "controllers/internal/seen", knows: []string{"api", "certs"}, pure: true},
-	{path: "controllers/internal/seen/seentest", knows: []string{"api", "certs", "certs/certstest", "controllers/internal/seen"}},
-	{path: "controllers/internal/plan", knows: []string{"api", "certs", "controllers/internal/seen"}, pure: true},
-	{path: "controllers/internal/report", knows: []string{"api", "certs", "controllers/internal/seen", "controllers/internal/plan"}, pure: true},
-	{path: "controllers/internal/sign", knows: []string{"api", "certs"}, pure: true},
-	{path: "controllers/internal/observe", knows: []string{"api", "certs", "controllers/internal/seen", "controllers/internal/plan"}},
-	{path: "controllers/internal/apply", knows: []string{"api", "certs", "controllers/internal/seen", "controllers/internal/plan"}},
+		"controllers/internal/state", "controllers/internal/observe", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/status", "controllers/internal/podcert", "controllers/internal/metrics"}},
+	{path: "controllers/internal/state", knows: []string{"api", "certs"}, pure: true},
+	{path: "controllers/internal/state/statetest", knows: []string{"api", "certs", "certs/certstest", "controllers/internal/state"}},
+	{path: "controllers/internal/plan", knows: []string{"api", "certs", "controllers/internal/state"}, pure: true},
+	{path: "controllers/internal/status", knows: []string{"api", "certs", "controllers/internal/state", "controllers/internal/plan"}, pure: true},
+	{path: "controllers/internal/podcert", knows: []string{"api", "certs"}, pure: true},
+	{path: "controllers/internal/observe", knows: []string{"api", "certs", "controllers/internal/state", "controllers/internal/plan"}},
+	{path: "controllers/internal/apply", knows: []string{"api", "certs", "controllers/internal/state", "controllers/internal/plan"}},
 	{path: "controllers/internal/metrics", knows: []string{"api", "certs"}},
 	{path: "cmd/erlang-operator", knows: []string{"api", "certs", "erldist", "probe", "controllers",
-		"controllers/internal/seen", "controllers/internal/observe", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/report", "controllers/internal/sign", "controllers/internal/metrics"}},
+		"controllers/internal/state", "controllers/internal/observe", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/status", "controllers/internal/podcert", "controllers/internal/metrics"}},
 	{path: "cmd/kubectl-erlang", knows: []string{"api", "certs", "erldist", "probe"}},
 }
 
@@ -109,7 +109,7 @@ func TestRoomsKnowWhatTheyMay(t *testing.T) {
 			checkNoClock(t, p)
 		}
 	}
-	for _, path := range []string{"api", "certs", "erldist", "controllers/internal/plan", "controllers/internal/report"} {
+	for _, path := range []string{"api", "certs", "erldist", "controllers/internal/plan", "controllers/internal/status"} {
 		if !visited[path] {
 			t.Errorf("`go list` shows no package in %s: this test has looked at nothing", path)
 		}

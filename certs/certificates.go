@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
 // PrivateCA is the chain of objects that makes a CA of the cluster's own:
@@ -22,7 +23,7 @@ type PrivateCA struct {
 // NewPrivateCA makes the objects of a private CA of the cluster. OTP's accepting side
 // checks the chain of its peer and never the name (inet_tls_dist), so the CA is
 // the boundary of membership, and each cluster gets one.
-func NewPrivateCA(names Names, name string, spec v1alpha1.TLSSpec, secretLabels map[string]string) PrivateCA {
+func NewPrivateCA(names naming.Names, name string, spec v1alpha1.TLSSpec, secretLabels map[string]string) PrivateCA {
 	return PrivateCA{
 		SelfSigned: applycertmanager.Issuer(names.SelfSignedIssuer(), names.Namespace).
 			WithSpec(applycertmanager.IssuerSpec().
@@ -56,24 +57,24 @@ func NewPrivateCA(names Names, name string, spec v1alpha1.TLSSpec, secretLabels 
 }
 
 // NewMemberCertificate makes the Certificate of the node in a pod.
-func NewMemberCertificate(names Names, spec v1alpha1.TLSSpec, issuer v1alpha1.IssuerReference, pod string, secretLabels map[string]string) *applycertmanager.CertificateApplyConfiguration {
+func NewMemberCertificate(names naming.Names, spec v1alpha1.TLSSpec, issuer v1alpha1.IssuerReference, pod string, secretLabels map[string]string) *applycertmanager.CertificateApplyConfiguration {
 	return newLeaf(names, spec, issuer, pod, names.Host(pod), secretLabels)
 }
 
 // NewProbeCertificate makes the Certificate that the probe shows to the nodes.
-func NewProbeCertificate(names Names, spec v1alpha1.TLSSpec, issuer v1alpha1.IssuerReference, secretLabels map[string]string) *applycertmanager.CertificateApplyConfiguration {
+func NewProbeCertificate(names naming.Names, spec v1alpha1.TLSSpec, issuer v1alpha1.IssuerReference, secretLabels map[string]string) *applycertmanager.CertificateApplyConfiguration {
 	return newLeaf(names, spec, issuer, names.Probe(), names.ProbeHost(), secretLabels)
 }
 
 // NewCanaryCertificate makes the Certificate by which the probe finds out whether the
 // nodes trust an issuer: like its own in all else.
-func NewCanaryCertificate(names Names, spec v1alpha1.TLSSpec, issuer v1alpha1.IssuerReference, secretLabels map[string]string) *applycertmanager.CertificateApplyConfiguration {
+func NewCanaryCertificate(names naming.Names, spec v1alpha1.TLSSpec, issuer v1alpha1.IssuerReference, secretLabels map[string]string) *applycertmanager.CertificateApplyConfiguration {
 	return newLeaf(names, spec, issuer, names.Canary(), names.ProbeHost(), secretLabels)
 }
 
 // newLeaf makes a Certificate for one host. Every node is a client of some peers
 // and a server to others, so every certificate serves for both.
-func newLeaf(names Names, spec v1alpha1.TLSSpec, issuer v1alpha1.IssuerReference, owner, host string, secretLabels map[string]string) *applycertmanager.CertificateApplyConfiguration {
+func newLeaf(names naming.Names, spec v1alpha1.TLSSpec, issuer v1alpha1.IssuerReference, owner, host string, secretLabels map[string]string) *applycertmanager.CertificateApplyConfiguration {
 	return applycertmanager.Certificate(names.Certificate(owner), names.Namespace).
 		WithSpec(applycertmanager.CertificateSpec().
 			WithCommonName(owner).

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
 // SignerName is the name by which a pod's volume asks for the certificate of its
@@ -32,7 +33,7 @@ func PodCertificateLifetime(spec v1alpha1.TLSSpec) time.Duration {
 // NewIntermediate makes the Certificate of the CA that the manager signs with when
 // kubelets ask. cert-manager cannot be asked in its place: a kubelet's request is
 // empty, and cert-manager signs what is in the request.
-func NewIntermediate(names Names, spec v1alpha1.TLSSpec, issuer v1alpha1.IssuerReference, secretLabels map[string]string) *applycertmanager.CertificateApplyConfiguration {
+func NewIntermediate(names naming.Names, spec v1alpha1.TLSSpec, issuer v1alpha1.IssuerReference, secretLabels map[string]string) *applycertmanager.CertificateApplyConfiguration {
 	return applycertmanager.Certificate(names.Intermediate(), names.Namespace).
 		WithSpec(applycertmanager.CertificateSpec().
 			WithIsCA(true).

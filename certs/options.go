@@ -1,17 +1,9 @@
 package certs
 
-import "fmt"
+import (
+	"fmt"
 
-// Where the member's container finds what the manager gives it. OTP reads the
-// options file once, at boot, and the files that it names again and again, so the
-// paths never change and the contents may.
-const (
-	// TLSDir holds the member's own key and certificate.
-	TLSDir = "/run/erlang-operator/tls"
-	// DistributionDir holds the trust bundle and the TLS options.
-	DistributionDir = "/run/erlang-operator/distribution"
-	// OptionsFile is the argument of -ssl_dist_optfile.
-	OptionsFile = DistributionDir + "/" + OptionsKey
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
 // Options is the text of -ssl_dist_optfile: one Erlang expression, evaluated by
@@ -34,5 +26,5 @@ func Options() string {
            {versions, ['tlsv1.3']},
            {customize_hostname_check,
             [{match_fun, public_key:pkix_verify_hostname_match_fun(https)}]}]}].
-`, TLSDir+"/"+CombinedKey, DistributionDir+"/"+TrustKey)
+`, naming.TLSDir+"/"+naming.CombinedKey, naming.DistributionDir+"/"+naming.TrustKey)
 }

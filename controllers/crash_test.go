@@ -12,11 +12,11 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen/seentest"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
 )
 
 func chat(replicas int32) *v1alpha1.ErlangCluster {
-	cluster := seentest.MustCluster("metadata: {name: chat, namespace: shop}\nspec: {template: {spec: {containers: [{name: chat, image: x}]}}}")
+	cluster := statetest.MustCluster("metadata: {name: chat, namespace: shop}\nspec: {template: {spec: {containers: [{name: chat, image: x}]}}}")
 	cluster.Spec.Replicas = &replicas
 	return cluster
 }

@@ -20,11 +20,11 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	applyv1alpha1 "github.com/erlang-operator/erlang-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/apply"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/observe"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/report"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/status"
 )
 
 // FieldOwner is the manager's name in server-side apply.
@@ -69,7 +69,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 	if !cluster.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
-	state, err := r.observer.Observe(ctx, cluster)
+	observed, err := r.observer.Observe(ctx, cluster)
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("observe: %w", err)
 	}
@@ -77,11 +77,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	intended := plan.Make(state, r.Operator, cookie)
-	failure := r.applier.Do(ctx, intended, state)
-	outcome := report.Outcome{Err: failure, Refused: apply.Refused(failure), Foreign: apply.Foreign(failure)}
+	intended := plan.Make(observed, r.Operator, cookie)
+	failure := r.applier.Do(ctx, intended, observed)
+	outcome := status.Outcome{Err: failure, Refused: apply.Refused(failure), Foreign: apply.Foreign(failure)}
 
-	told := report.Describe(state, intended, outcome)
+	told := status.Describe(observed, intended, outcome)
 	if err := r.tell(ctx, cluster, told); err != nil {
 		return ctrl.Result{}, fmt.Errorf("report: %w", err)
 	}
@@ -121,7 +121,7 @@ func (r *Reconciler) gone(ctx context.Context, cluster *v1alpha1.ErlangCluster) 
 
 // tell writes what is new: the joined pods first, since they are not looked at
 // again once the status says that all is well.
-func (r *Reconciler) tell(ctx context.Context, cluster *v1alpha1.ErlangCluster, told report.Report) error {
+func (r *Reconciler) tell(ctx context.Context, cluster *v1alpha1.ErlangCluster, told status.Report) error {
 	for _, pod := range told.Joined {
 		if err := r.setJoined(ctx, pod); err != nil {
 			return err
@@ -174,13 +174,13 @@ func statusConfiguration(status v1alpha1.ErlangClusterStatus) (*applyv1alpha1.Er
 
 // drawCookie makes a cookie that nobody can guess.
 func drawCookie() (string, error) {
-	cookie := make([]byte, certs.GeneratedCookieLength)
+	cookie := make([]byte, naming.GeneratedCookieLength)
 	for i := range cookie {
-		n, err := rand.Int(rand.Reader, big.NewInt(int64(len(certs.CookieAlphabet))))
+		n, err := rand.Int(rand.Reader, big.NewInt(int64(len(naming.CookieAlphabet))))
 		if err != nil {
 			return "", fmt.Errorf("draw a cookie: %w", err)
 		}
-		cookie[i] = certs.CookieAlphabet[n.Int64()]
+		cookie[i] = naming.CookieAlphabet[n.Int64()]
 	}
 	return string(cookie), nil
 }

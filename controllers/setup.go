@@ -25,6 +25,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/apply"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/metrics"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/observe"
@@ -103,7 +104,7 @@ func withoutKeys(object any) (any, error) {
 	}
 	secret.ManagedFields = nil
 	kept := map[string][]byte{}
-	for _, key := range []string{corev1.TLSCertKey, certs.AuthorityKey, certs.CookieKey, certs.PreviousCookieKey} {
+	for _, key := range []string{corev1.TLSCertKey, naming.AuthorityKey, naming.CookieKey, naming.PreviousCookieKey} {
 		if value, ok := secret.Data[key]; ok {
 			kept[key] = value
 		}

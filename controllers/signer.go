@@ -32,7 +32,8 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/sign"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/podcert"
 )
 
 // Signer answers the kubelets' requests for certificates of nodes, of clusters with
@@ -60,14 +61,14 @@ const waitsAgain = 2 * time.Second
 
 // Reconcile looks up who asks, decides, and writes the answer once.
 func (s *Signer) Reconcile(ctx context.Context, request *certificatesv1.PodCertificateRequest) (ctrl.Result, error) {
-	if !sign.Mine(request) {
+	if !podcert.Mine(request) {
 		return ctrl.Result{}, nil
 	}
 	found, err := s.lookUp(ctx, request)
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("look up pod %s: %w", request.Spec.PodName, err)
 	}
-	decision := sign.Decide(request, found)
+	decision := podcert.Decide(request, found)
 	logger := log.FromContext(ctx).WithValues("pod", request.Spec.PodName)
 	answer := request.DeepCopy()
 	switch {
@@ -96,8 +97,8 @@ func (s *Signer) Reconcile(ctx context.Context, request *certificatesv1.PodCerti
 }
 
 // lookUp follows the request to its pod, and the owners up to the ErlangCluster.
-func (s *Signer) lookUp(ctx context.Context, request *certificatesv1.PodCertificateRequest) (sign.Seen, error) {
-	found := sign.Seen{Now: s.Clock.Now(), Domain: s.Domain}
+func (s *Signer) lookUp(ctx context.Context, request *certificatesv1.PodCertificateRequest) (podcert.Seen, error) {
+	found := podcert.Seen{Now: s.Clock.Now(), Domain: s.Domain}
 	at := func(name string) types.NamespacedName {
 		return types.NamespacedName{Namespace: request.Namespace, Name: name}
 	}
@@ -128,13 +129,13 @@ func (s *Signer) lookUp(ctx context.Context, request *certificatesv1.PodCertific
 }
 
 // lookUpCA reads the intermediate CA and the trust bundle, without any key.
-func (s *Signer) lookUpCA(ctx context.Context, found *sign.Seen) error {
-	names := certs.NamesOf(found.Cluster, s.Domain)
+func (s *Signer) lookUpCA(ctx context.Context, found *podcert.Seen) error {
+	names := naming.Of(found.Cluster, s.Domain)
 	bundle := &corev1.ConfigMap{}
 	if err := s.Client.Get(ctx, types.NamespacedName{Namespace: names.Namespace, Name: names.Distribution()}, bundle); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	trust, err := certs.ParseTrust([]byte(bundle.Data[certs.TrustKey]))
+	trust, err := certs.ParseTrust([]byte(bundle.Data[naming.TrustKey]))
 	if err != nil {
 		return err
 	}
@@ -170,7 +171,7 @@ type authority struct {
 }
 
 // issue signs a certificate, and makes the answer of it.
-func (s *Signer) issue(ctx context.Context, found sign.Seen, grant *sign.Grant) (certificatesv1.PodCertificateRequestStatus, error) {
+func (s *Signer) issue(ctx context.Context, found podcert.Seen, grant *podcert.Grant) (certificatesv1.PodCertificateRequestStatus, error) {
 	none := certificatesv1.PodCertificateRequestStatus{}
 	signer, err := s.authority(ctx, found)
 	if err != nil {
@@ -199,7 +200,7 @@ func (s *Signer) issue(ctx context.Context, found sign.Seen, grant *sign.Grant) 
 	return certificatesv1.PodCertificateRequestStatus{
 		Conditions: []metav1.Condition{{
 			Type: certificatesv1.PodCertificateRequestConditionTypeIssued, Status: metav1.ConditionTrue,
-			Reason: "Issued", Message: fmt.Sprintf("For %s, by the CA in Secret %s.", grant.Host, certs.NamesOf(found.Cluster, s.Domain).Intermediate()),
+			Reason: "Issued", Message: fmt.Sprintf("For %s, by the CA in Secret %s.", grant.Host, naming.Of(found.Cluster, s.Domain).Intermediate()),
 		}},
 		CertificateChain: text.String(),
 		NotBefore:        at(leaf.NotBefore),
@@ -210,9 +211,9 @@ func (s *Signer) issue(ctx context.Context, found sign.Seen, grant *sign.Grant) 
 
 // authority is the cluster's intermediate CA with its key: from memory if it has the
 // certificate that the cache has seen, else read live.
-func (s *Signer) authority(ctx context.Context, found sign.Seen) (authority, error) {
+func (s *Signer) authority(ctx context.Context, found podcert.Seen) (authority, error) {
 	cluster := client.ObjectKeyFromObject(found.Cluster)
-	at := types.NamespacedName{Namespace: cluster.Namespace, Name: certs.NamesOf(found.Cluster, s.Domain).Intermediate()}
+	at := types.NamespacedName{Namespace: cluster.Namespace, Name: naming.Of(found.Cluster, s.Domain).Intermediate()}
 	if known, ok := s.authorities.Load(cluster); ok && known.(authority).ca.Certificate.Equal(found.Intermediate.Certificate) {
 		return known.(authority), nil
 	}

@@ -38,9 +38,10 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/certs/certstest"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/apply"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/observe"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen/seentest"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
 )
 
 // A world is an API server's memory and those who act on it beside the manager:
@@ -103,9 +104,9 @@ func (w *world) manager(cached client.Client) *Reconciler {
 	return &Reconciler{
 		Client:   split,
 		Recorder: events.NewFakeRecorder(1000),
-		Operator: Settings{Image: "example.com/erlang-operator:v1", Domain: certs.DefaultDomain},
-		observer: &observe.Observer{Cached: split, Secrets: cached, Live: w.present, Domain: certs.DefaultDomain,
-			Clock: testclock.NewFakePassiveClock(seentest.Now)},
+		Operator: Settings{Image: "example.com/erlang-operator:v1", Domain: naming.DefaultDomain},
+		observer: &observe.Observer{Cached: split, Secrets: cached, Live: w.present, Domain: naming.DefaultDomain,
+			Clock: testclock.NewFakePassiveClock(statetest.Now)},
 		applier: &apply.Applier{Client: split, Live: w.present},
 	}
 }
@@ -317,7 +318,7 @@ func (w *world) timePasses(ca string) {
 	secret := &corev1.Secret{}
 	must(w.present.Get(ctx, types.NamespacedName{Namespace: "shop", Name: ca}, secret))
 	secret.Data[corev1.TLSCertKey] = certstest.PEM(certstest.NewAuthority(ca, func(c *x509.Certificate) {
-		c.NotBefore, c.NotAfter = certstest.Start.AddDate(-10, 0, 0), seentest.Now.AddDate(0, 0, 20)
+		c.NotBefore, c.NotAfter = certstest.Start.AddDate(-10, 0, 0), statetest.Now.AddDate(0, 0, 20)
 	}).Certificate)
 	must(w.present.Update(ctx, secret))
 }
@@ -375,7 +376,7 @@ func (w *world) probe() bool {
 	}
 	count := int32(len(pods.Items))
 	mesh := &v1alpha1.MeshStatus{
-		ObservedGeneration: cluster.Generation, HeartbeatTime: metav1.NewTime(seentest.Now.Truncate(time.Second)),
+		ObservedGeneration: cluster.Generation, HeartbeatTime: metav1.NewTime(statetest.Now.Truncate(time.Second)),
 		CookieVersion: cookie.ResourceVersion, Components: 1, Links: count * (count - 1) / 2,
 	}
 	for _, pod := range pods.Items {
@@ -402,7 +403,7 @@ func (w *world) probe() bool {
 func (w *world) seeCertificates(node *v1alpha1.NodeStatus) {
 	var distribution corev1.ConfigMap
 	must(w.present.Get(context.Background(), types.NamespacedName{Namespace: "shop", Name: "chat-distribution"}, &distribution))
-	trust, err := certs.ParseTrust([]byte(distribution.Data[certs.TrustKey]))
+	trust, err := certs.ParseTrust([]byte(distribution.Data[naming.TrustKey]))
 	must(err)
 	leaf := func(owner string) *x509.Certificate {
 		var secret corev1.Secret
@@ -484,7 +485,7 @@ func (w *world) description() map[string]string {
 		object.SetOwnerReferences(owners)
 		switch object := object.(type) {
 		case *corev1.Secret:
-			if _, ok := object.Data[certs.CookieKey]; ok {
+			if _, ok := object.Data[naming.CookieKey]; ok {
 				object.Data = nil
 			}
 		case *v1alpha1.ErlangCluster:
@@ -519,7 +520,7 @@ func (w *world) cookie() string {
 	var secret corev1.Secret
 	err := w.present.Get(context.Background(), types.NamespacedName{Namespace: "shop", Name: "chat-cookie"}, &secret)
 	must(client.IgnoreNotFound(err))
-	return string(secret.Data[certs.CookieKey])
+	return string(secret.Data[naming.CookieKey])
 }
 
 func must(err error) {

@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/erldist"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
@@ -30,7 +31,7 @@ type credentials struct {
 }
 
 // read gives the credentials of now. An error says which of them is missing or bad.
-func (r credentialsReader) read(ctx context.Context, names certs.Names) (credentials, error) {
+func (r credentialsReader) read(ctx context.Context, names naming.Names) (credentials, error) {
 	var cookie, certificate corev1.Secret
 	var distribution corev1.ConfigMap
 	for _, wanted := range []struct {
@@ -48,16 +49,16 @@ func (r credentialsReader) read(ctx context.Context, names certs.Names) (credent
 			return credentials{}, fmt.Errorf("read %s %s: %w", wanted.kind, wanted.name, err)
 		}
 	}
-	text := cookie.Data[certs.CookieKey]
-	if err := certs.CheckCookie(text); err != nil {
+	text := cookie.Data[naming.CookieKey]
+	if err := naming.CheckCookie(text); err != nil {
 		return credentials{}, fmt.Errorf("read the cookie in Secret %s: %w", cookie.Name, err)
 	}
 	parsed, err := verify.ParseCredentials(
-		erldist.NewCookie(string(text)), certificate.Data[certs.CombinedKey], []byte(distribution.Data[certs.TrustKey]))
+		erldist.NewCookie(string(text)), certificate.Data[naming.CombinedKey], []byte(distribution.Data[naming.TrustKey]))
 	if err != nil {
 		return credentials{}, err
 	}
-	if former, changing := cookie.Data[certs.PreviousCookieKey]; changing {
+	if former, changing := cookie.Data[naming.PreviousCookieKey]; changing {
 		parsed.FormerCookie = erldist.NewCookie(string(former))
 	}
 	parsed.Canary, err = r.readCanary(ctx, names, parsed.Trust)
@@ -65,7 +66,7 @@ func (r credentialsReader) read(ctx context.Context, names certs.Names) (credent
 }
 
 // readCanary gives the canary; nil while there is none.
-func (r credentialsReader) readCanary(ctx context.Context, names certs.Names, trust certs.Trust) (*verify.Canary, error) {
+func (r credentialsReader) readCanary(ctx context.Context, names naming.Names, trust certs.Trust) (*verify.Canary, error) {
 	var secret corev1.Secret
 	key := client.ObjectKey{Namespace: names.Namespace, Name: names.Certificate(names.Canary())}
 	if err := r.canary.Get(ctx, key, &secret); apierrors.IsNotFound(err) {
@@ -73,5 +74,5 @@ func (r credentialsReader) readCanary(ctx context.Context, names certs.Names, tr
 	} else if err != nil {
 		return nil, fmt.Errorf("read Secret %s: %w", key.Name, err)
 	}
-	return verify.ParseCanary(secret.Data[certs.CombinedKey], secret.Data[corev1.TLSCertKey], secret.Data[certs.AuthorityKey], trust)
+	return verify.ParseCanary(secret.Data[naming.CombinedKey], secret.Data[corev1.TLSCertKey], secret.Data[naming.AuthorityKey], trust)
 }

@@ -2,14 +2,14 @@ package probe
 
 import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
 
 // expected are the members that the spec asks for, in the order of their ordinals,
 // and at which incarnation each was last proven.
-func expected(cluster *v1alpha1.ErlangCluster, names certs.Names, previous *v1alpha1.MeshStatus) []sweep.Member {
+func expected(cluster *v1alpha1.ErlangCluster, names naming.Names, previous *v1alpha1.MeshStatus) []sweep.Member {
 	replicas := int32(1)
 	if cluster.Spec.Replicas != nil {
 		replicas = *cluster.Spec.Replicas

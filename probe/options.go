@@ -7,7 +7,7 @@ import (
 	"net"
 	"time"
 
-	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
 
@@ -55,7 +55,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Namespace == "" || o.Cluster == "" {
 		return o, errors.New("the namespace and the name of the ErlangCluster must be given")
 	}
-	o.Domain = cmp.Or(o.Domain, certs.DefaultDomain)
+	o.Domain = cmp.Or(o.Domain, naming.DefaultDomain)
 	o.SettledInterval = cmp.Or(o.SettledInterval, 10*time.Second)
 	o.UnsettledInterval = cmp.Or(o.UnsettledInterval, 5*time.Second)
 	o.PatientInterval = cmp.Or(o.PatientInterval, 15*time.Second)

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/probe/mesh"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
@@ -44,7 +44,7 @@ func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 		return ctrl.Result{}, nil // The nodes are going, and so are we.
 	}
 	log := logr.FromContextOrDiscard(ctx)
-	names := certs.NamesOf(cluster, r.options.Domain)
+	names := naming.Of(cluster, r.options.Domain)
 
 	credentials, err := r.credentials.read(ctx, names)
 	if err != nil {

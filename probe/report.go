@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/probe/mesh"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
@@ -16,7 +16,7 @@ import (
 
 // report words what came of a sweep as a status. What is known of a node's
 // incarnation stays while the node cannot be spoken to.
-func report(previous *v1alpha1.MeshStatus, result sweep.Result, names certs.Names, generation int64, now time.Time) *v1alpha1.MeshStatus {
+func report(previous *v1alpha1.MeshStatus, result sweep.Result, names naming.Names, generation int64, now time.Time) *v1alpha1.MeshStatus {
 	status := &v1alpha1.MeshStatus{
 		ObservedGeneration: generation,
 		HeartbeatTime:      instant(now),

@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/probe/mesh"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
@@ -18,7 +18,7 @@ import (
 
 var (
 	chat  = &v1alpha1.ErlangCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "chat"}}
-	names = certs.NamesOf(chat, certs.DefaultDomain)
+	names = naming.Of(chat, naming.DefaultDomain)
 	noon  = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 )
 
@@ -259,7 +259,7 @@ func TestExpected(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cluster := chat.DeepCopy()
 			cluster.Spec.Replicas, cluster.Spec.Distribution = tc.replicas, tc.distribution
-			if diff := cmp.Diff(tc.want, expected(cluster, certs.NamesOf(cluster, certs.DefaultDomain), nil)); diff != "" {
+			if diff := cmp.Diff(tc.want, expected(cluster, naming.Of(cluster, naming.DefaultDomain), nil)); diff != "" {
 				t.Errorf("members (-want +got):\n%s", diff)
 			}
 		})

@@ -24,7 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
 // Run proves a cluster until the context ends.
@@ -79,7 +79,7 @@ func only(namespace, name string) cache.Options {
 // credentials changes. Each of these has a cache of its own, since a cache looks for
 // one name.
 func add(manager ctrl.Manager, config *rest.Config, scheme *runtime.Scheme, options Options) error {
-	names := certs.NamesOf(&v1alpha1.ErlangCluster{}, options.Domain)
+	names := naming.Of(&v1alpha1.ErlangCluster{}, options.Domain)
 	names.Cluster, names.Namespace = options.Cluster, options.Namespace
 
 	reconciler := newReconciler(manager.GetClient(), options)

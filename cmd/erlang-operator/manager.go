@@ -23,7 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers"
 )
 
@@ -50,7 +50,7 @@ func managerCommand() *cobra.Command {
 	flags := command.Flags()
 	flags.StringVar(&options.image, "probe-image", "", "image that the probes run (default: that of the manager's own pod, which POD_NAME and POD_NAMESPACE tell)")
 	flags.StringVar(&options.imagePullPolicy, "probe-image-pull-policy", string(corev1.PullIfNotPresent), "pull policy of that image")
-	flags.StringVar(&options.domain, "cluster-domain", certs.DefaultDomain, "DNS domain of the Kubernetes cluster")
+	flags.StringVar(&options.domain, "cluster-domain", naming.DefaultDomain, "DNS domain of the Kubernetes cluster")
 	flags.IntVar(&options.workers, "workers", 4, "ErlangClusters reconciled at the same time")
 	flags.BoolVar(&options.leaderElection, "leader-elect", true, "let one replica lead")
 	flags.StringVar(&options.metricsAddress, "metrics-bind-address", ":8443", "address of the metrics, over TLS and for authorized readers; 0 for none")

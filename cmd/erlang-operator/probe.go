@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	ctrl "sigs.k8s.io/controller-runtime"
 
-	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/probe"
 )
 
@@ -24,7 +24,7 @@ func probeCommand() *cobra.Command {
 	flags := command.Flags()
 	flags.StringVar(&options.Namespace, "namespace", "", "namespace of the ErlangCluster")
 	flags.StringVar(&options.Cluster, "cluster", "", "name of the ErlangCluster")
-	flags.StringVar(&options.Domain, "cluster-domain", certs.DefaultDomain, "DNS domain of the Kubernetes cluster")
+	flags.StringVar(&options.Domain, "cluster-domain", naming.DefaultDomain, "DNS domain of the Kubernetes cluster")
 	flags.StringVar(&options.MetricsAddr, "metrics-bind-address", ":8080", "address of the metrics; 0 for none")
 	flags.StringVar(&options.HealthAddr, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
 	for _, required := range []string{"namespace", "cluster"} {

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
 var seed = flag.Uint64("seed", 0, "of TestChaos; another each time, unless it is given")
@@ -224,7 +224,7 @@ func (c cluster) phaseOfCA(from, to string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	wide := strings.Count(trust.Data[certs.TrustKey], "BEGIN CERTIFICATE") > 1
+	wide := strings.Count(trust.Data[naming.TrustKey], "BEGIN CERTIFICATE") > 1
 	switch {
 	case issuer == from && !wide:
 		return 0, fmt.Errorf("it has not begun")
@@ -244,7 +244,7 @@ func (c cluster) phaseOfCA(from, to string) (int, error) {
 // rotateCAInChaos rotates the CA and restarts a member in each phase that it meets.
 func (c cluster) rotateCAInChaos(round int, met map[phase]bool, restartOne, grow func()) {
 	c.t.Helper()
-	names := certs.Names{Cluster: c.name}
+	names := naming.Names{Cluster: c.name}
 	id := func(round int) string {
 		if round == 0 {
 			return ""
@@ -301,7 +301,7 @@ func (c cluster) rotateCookieInChaos(round int, restartOne func()) {
 // members need and nothing else.
 func (c cluster) awaitNothingElse(members, round int) {
 	c.t.Helper()
-	ca := certs.Names{Cluster: c.name}.CA(fmt.Sprintf("round-%d", round))
+	ca := naming.Names{Cluster: c.name}.CA(fmt.Sprintf("round-%d", round))
 	want := []string{
 		"certificate.cert-manager.io/" + ca, "certificate.cert-manager.io/" + c.name + "-probe-tls",
 		"issuer.cert-manager.io/" + ca, "issuer.cert-manager.io/" + c.name + "-selfsigned",

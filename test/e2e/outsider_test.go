@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/probe/command"
 )
 
@@ -30,7 +30,7 @@ func (c cluster) identity() identity {
 	}
 	return identity{
 		cookie:      c.cookie(),
-		certificate: string(key.Data[certs.CombinedKey]),
+		certificate: string(key.Data[naming.CombinedKey]),
 		trust:       must(c.t, "get", "configmap", c.name+"-distribution", "-n", c.namespace, "-o", `jsonpath={.data.trust\.pem}`),
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
 func (c cluster) cookie() string {
@@ -222,7 +222,7 @@ func (c cluster) rotateCA(members int, id string) {
 	}
 	begun := time.Now()
 	c.patchTLS(fmt.Sprintf(`{"ca":{"rotationID":%q}}`, id))
-	c.awaitCA(3*time.Minute, before, certs.Names{Cluster: c.name}.CA(id))
+	c.awaitCA(3*time.Minute, before, naming.Names{Cluster: c.name}.CA(id))
 	c.t.Logf("the rotation of the CA of %d members took %s", members, time.Since(begun).Round(time.Second))
 }
 

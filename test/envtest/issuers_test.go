@@ -19,6 +19,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/certs/certstest"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
 // reply is what an external issuer makes of a request.
@@ -137,7 +138,7 @@ func TestWhatIssuersGive(t *testing.T) {
 			}
 			awaitCondition(t, namespace, test.condition, test.status, test.reason, test.says)
 			if name == "a chain and the root" {
-				bundle := get(t, &corev1.ConfigMap{ObjectMeta: named(namespace, "chat-distribution")}).Data[certs.TrustKey]
+				bundle := get(t, &corev1.ConfigMap{ObjectMeta: named(namespace, "chat-distribution")}).Data[naming.TrustKey]
 				if want := (certs.Trust{}).With(corp.Certificate, below.Certificate).PEM(); bundle != want {
 					t.Errorf("the trust bundle is\n%swant\n%s", bundle, want)
 				}

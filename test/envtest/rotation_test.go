@@ -19,6 +19,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	applyv1alpha1 "github.com/erlang-operator/erlang-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
 // nodes stand for Erlang nodes as far as certificates go: each works with what it read
@@ -41,7 +42,7 @@ func (n *nodes) read(t *testing.T, i int) {
 	n.leafs[i] = leafIn(t, n.namespace, n.pods[i].Name+"-tls")
 	var err error
 	distribution := get(t, &corev1.ConfigMap{ObjectMeta: named(n.namespace, "chat-distribution")})
-	if n.trusts[i], err = certs.ParseTrust([]byte(distribution.Data[certs.TrustKey])); err != nil {
+	if n.trusts[i], err = certs.ParseTrust([]byte(distribution.Data[naming.TrustKey])); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -49,7 +50,7 @@ func (n *nodes) read(t *testing.T, i int) {
 func leafIn(t *testing.T, namespace, name string) certs.Leaf {
 	t.Helper()
 	secret := get(t, &corev1.Secret{ObjectMeta: named(namespace, name)})
-	leaf, err := certs.ParseLeaf(secret.Data[corev1.TLSCertKey], secret.Data[certs.AuthorityKey])
+	leaf, err := certs.ParseLeaf(secret.Data[corev1.TLSCertKey], secret.Data[naming.AuthorityKey])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +149,7 @@ func (n *nodes) issuedBy(t *testing.T, issuer string, cas ...string) func(*v1alp
 			}
 		}
 		distribution := get(t, &corev1.ConfigMap{ObjectMeta: named(n.namespace, "chat-distribution")})
-		trust, err := certs.ParseTrust([]byte(distribution.Data[certs.TrustKey]))
+		trust, err := certs.ParseTrust([]byte(distribution.Data[naming.TrustKey]))
 		if err != nil {
 			return err
 		}
@@ -227,7 +228,7 @@ func TestChangeOfCA(t *testing.T) {
 	n, p := startNodes(t, namespace), startProbe(t, namespace)
 	n.until(t, p, "at first", n.issuedBy(t, "chat-ca", "chat-ca"))
 
-	names := certs.NamesOf(get(t, clusterIn(namespace)), certs.DefaultDomain)
+	names := naming.Of(get(t, clusterIn(namespace)), naming.DefaultDomain)
 	patchTLS(t, namespace, `{"ca":{"rotationID":"2026-11"}}`)
 	n.until(t, p, "rotated", n.issuedBy(t, names.CA("2026-11"), names.CA("2026-11")))
 	if n.widest != 2 || n.canaries == 0 || n.refused == 0 {

@@ -10,7 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
 // A private CA whose time is nearly up is replaced as if that had been asked for, with
@@ -51,7 +51,7 @@ func age(t *testing.T, namespace, ca string, by time.Duration) {
 		t.Fatal(err)
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	secret.Data[corev1.TLSCertKey], secret.Data[certs.AuthorityKey] = text, text
+	secret.Data[corev1.TLSCertKey], secret.Data[naming.AuthorityKey] = text, text
 	if err := admin.Update(t.Context(), secret); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/erldist"
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
@@ -91,14 +92,14 @@ func startMember(host *beam.Host, identity beam.Identity, trust []byte, otp, dis
 	}
 	name := "chat@" + host.Name
 	flags := fmt.Sprintf("-name %[1]s -proto_dist inet_tls -ssl_dist_optfile %[2]s -nocookie -setcookie %[1]s %[3]s %[4]s",
-		name, certs.OptionsFile, cookie, ports)
+		name, naming.OptionsFile, cookie, ports)
 	return host.Start(beam.Options{
 		OTP: otp, Bare: true, Cookie: cookie, FixedPort: fixed,
 		Env: []string{"ERL_FLAGS=-setcookie baked_into_the_image", "ERL_ZFLAGS=" + flags},
 		Files: map[string][]byte{
-			"tls/" + certs.CombinedKey:         slices.Concat(identity.KeyPEM, identity.CertPEM),
-			"distribution/" + certs.TrustKey:   trust,
-			"distribution/" + certs.OptionsKey: []byte(certs.Options()),
+			"tls/" + naming.CombinedKey:         slices.Concat(identity.KeyPEM, identity.CertPEM),
+			"distribution/" + naming.TrustKey:   trust,
+			"distribution/" + naming.OptionsKey: []byte(certs.Options()),
 		},
 	})
 }

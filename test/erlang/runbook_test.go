@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
@@ -51,7 +52,7 @@ func TestRunbook(t *testing.T) {
 				t.Errorf("%s shows the cookie", command)
 			}
 			for _, want := range []string{
-				"-proto_dist\ninet_tls\n-ssl_dist_optfile\n" + certs.OptionsFile, "inet_dist_listen_max\n9109",
+				"-proto_dist\ninet_tls\n-ssl_dist_optfile\n" + naming.OptionsFile, "inet_dist_listen_max\n9109",
 				"name chat at port 91", "open\n", "readable\n", otp + "\n", "BEGIN CERTIFICATE", "chat@" + podHost("chat-1") + ": Verified",
 			} {
 				said[want] = said[want] || strings.Contains(string(out), want)
@@ -79,11 +80,11 @@ func (c *cluster) pod(pod, otp string) *beam.Node {
 		OTP: otp, Bare: true, Cookie: cookie,
 		Env: []string{"ERLANG_NODE=" + node, "ERLANG_COOKIE=" + cookie, fmt.Sprintf(
 			"ERL_ZFLAGS=-name %[1]s -proto_dist inet_tls -ssl_dist_optfile %[2]s -nocookie -setcookie %[1]s %[3]s "+
-				"-kernel inet_dist_listen_min 9100 inet_dist_listen_max 9109", node, certs.OptionsFile, cookie)},
+				"-kernel inet_dist_listen_min 9100 inet_dist_listen_max 9109", node, naming.OptionsFile, cookie)},
 		Files: map[string][]byte{
-			"tls/" + certs.CombinedKey:         slices.Concat(identity.KeyPEM, identity.CertPEM),
-			"distribution/" + certs.TrustKey:   c.ca.PEM,
-			"distribution/" + certs.OptionsKey: []byte(certs.Options()),
+			"tls/" + naming.CombinedKey:         slices.Concat(identity.KeyPEM, identity.CertPEM),
+			"distribution/" + naming.TrustKey:   c.ca.PEM,
+			"distribution/" + naming.OptionsKey: []byte(certs.Options()),
 		},
 	})
 }

@@ -21,7 +21,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // Applier writes what a plan intends.
@@ -55,7 +55,7 @@ func (c Conflict) Error() string {
 
 // Do carries out a plan in its order. The first failure ends it: what follows may
 // rest on what failed, and the next pass begins anew.
-func (a *Applier) Do(ctx context.Context, p plan.Plan, state seen.State) error {
+func (a *Applier) Do(ctx context.Context, p plan.Plan, observed state.State) error {
 	for _, secret := range p.Create {
 		if err := a.create(ctx, secret.DeepCopy()); err != nil {
 			return err
@@ -66,14 +66,14 @@ func (a *Applier) Do(ctx context.Context, p plan.Plan, state seen.State) error {
 			return fmt.Errorf("replace %s %s: %w", secret.Kind, secret.Name, err)
 		}
 	}
-	remembered := a.remembered(state)
-	owned := map[string]seen.Object{}
-	for _, object := range state.Owned {
+	remembered := a.remembered(observed)
+	owned := map[string]state.Object{}
+	for _, object := range observed.Owned {
 		owned[key(object.GetObjectKind().GroupVersionKind().Kind, object.GetName())] = object
 	}
 	for _, configuration := range p.Apply {
 		there := owned[key(*configuration.GetKind(), *configuration.GetName())]
-		if err := a.apply(ctx, state, configuration, there, remembered); err != nil {
+		if err := a.apply(ctx, observed, configuration, there, remembered); err != nil {
 			return fmt.Errorf("apply %s %s: %w", *configuration.GetKind(), *configuration.GetName(), err)
 		}
 	}
@@ -93,8 +93,8 @@ func (a *Applier) Do(ctx context.Context, p plan.Plan, state seen.State) error {
 	return nil
 }
 
-func (a *Applier) remembered(state seen.State) memory {
-	known, _ := a.memories.LoadOrStore(client.ObjectKeyFromObject(state.Cluster), memory{})
+func (a *Applier) remembered(observed state.State) memory {
+	known, _ := a.memories.LoadOrStore(client.ObjectKeyFromObject(observed.Cluster), memory{})
 	return known.(memory)
 }
 
@@ -121,7 +121,7 @@ func (a *Applier) create(ctx context.Context, object client.Object) error {
 
 // apply makes an object as configured, unless that is what it is. An object that
 // is not among ours is looked for first: a forced apply would take it over.
-func (a *Applier) apply(ctx context.Context, state seen.State, configuration plan.Configuration, there seen.Object, remembered memory) error {
+func (a *Applier) apply(ctx context.Context, observed state.State, configuration plan.Configuration, there state.Object, remembered memory) error {
 	object := key(*configuration.GetKind(), *configuration.GetName())
 	text, err := json.Marshal(configuration)
 	if err != nil {
@@ -136,7 +136,7 @@ func (a *Applier) apply(ctx context.Context, state seen.State, configuration pla
 		}
 		bind(configuration, there.GetUID())
 	case !adopts(text):
-		if err := a.refuseForeign(ctx, state, configuration); err != nil {
+		if err := a.refuseForeign(ctx, observed, configuration); err != nil {
 			return err
 		}
 	}
@@ -164,13 +164,13 @@ func adopts(text []byte) bool {
 
 // refuseForeign finds what is there already of that name and somebody else's. Into the
 // Secret of a new Certificate cert-manager would write, whoever's that is.
-func (a *Applier) refuseForeign(ctx context.Context, state seen.State, configuration plan.Configuration) error {
+func (a *Applier) refuseForeign(ctx context.Context, observed state.State, configuration plan.Configuration) error {
 	gvk := schema.FromAPIVersionAndKind(*configuration.GetAPIVersion(), *configuration.GetKind())
-	if err := a.refuse(ctx, gvk, *configuration.GetName(), state, controls); err != nil {
+	if err := a.refuse(ctx, gvk, *configuration.GetName(), observed, controls); err != nil {
 		return err
 	}
 	if certificate, ok := configuration.(*applycertmanager.CertificateApplyConfiguration); ok {
-		return a.refuse(ctx, corev1.SchemeGroupVersion.WithKind("Secret"), *certificate.Spec.SecretName, state, plan.Owns)
+		return a.refuse(ctx, corev1.SchemeGroupVersion.WithKind("Secret"), *certificate.Spec.SecretName, observed, plan.Owns)
 	}
 	return nil
 }
@@ -179,14 +179,14 @@ func controls(cluster *v1alpha1.ErlangCluster, object metav1.Object) bool {
 	return metav1.IsControlledBy(object, cluster)
 }
 
-func (a *Applier) refuse(ctx context.Context, gvk schema.GroupVersionKind, name string, state seen.State, unless func(*v1alpha1.ErlangCluster, metav1.Object) bool) error {
-	there, err := a.look(ctx, gvk, types.NamespacedName{Namespace: state.Names.Namespace, Name: name})
+func (a *Applier) refuse(ctx context.Context, gvk schema.GroupVersionKind, name string, observed state.State, unless func(*v1alpha1.ErlangCluster, metav1.Object) bool) error {
+	there, err := a.look(ctx, gvk, types.NamespacedName{Namespace: observed.Names.Namespace, Name: name})
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil
 	case err != nil:
 		return err
-	case !unless(state.Cluster, there):
+	case !unless(observed.Cluster, there):
 		return Conflict{gvk.Kind, name}
 	}
 	return nil
@@ -216,7 +216,7 @@ func made(configuration plan.Configuration) string {
 
 // delete removes the object that was seen, and no other of its name, and only if
 // nobody has changed it since.
-func (a *Applier) delete(ctx context.Context, object seen.Object) error {
+func (a *Applier) delete(ctx context.Context, object state.Object) error {
 	uid, version := object.GetUID(), object.GetResourceVersion()
 	err := a.Client.Delete(ctx, object.(client.Object), client.Preconditions{UID: &uid, ResourceVersion: &version})
 	return wrap(client.IgnoreNotFound(err), "delete %s %s", object.GetObjectKind().GroupVersionKind().Kind, object.GetName())

@@ -28,8 +28,8 @@ import (
 	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/apply"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen/seentest"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
 )
 
 // A world is an API server's memory, and what was asked of it.
@@ -89,19 +89,19 @@ func (w *world) take() []string {
 
 func (w *world) applier() *apply.Applier { return &apply.Applier{Client: w, Live: w} }
 
-// state is a cluster that owns these objects as they are.
-func (w *world) state(t *testing.T, owned ...client.Object) seen.State {
+// observed is a cluster that owns these objects as they are.
+func (w *world) observed(t *testing.T, owned ...client.Object) state.State {
 	t.Helper()
-	state := seentest.Situation{}.Seen(cluster())
+	observed := statetest.Situation{}.Seen(cluster())
 	for _, object := range owned {
 		if err := w.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
 			t.Fatal(err)
 		}
 		object.GetObjectKind().SetGroupVersionKind(gvkOf(object))
-		state.Owned = append(state.Owned, object.(seen.Object))
+		observed.Owned = append(observed.Owned, object.(state.Object))
 	}
 	w.take()
-	return state
+	return observed
 }
 
 func gvkOf(object runtime.Object) schema.GroupVersionKind {
@@ -113,7 +113,7 @@ func gvkOf(object runtime.Object) schema.GroupVersionKind {
 }
 
 func cluster() *v1alpha1.ErlangCluster {
-	return seentest.MustCluster("metadata: {name: chat, namespace: shop}\nspec: {template: {spec: {containers: [{name: chat, image: x}]}}}")
+	return statetest.MustCluster("metadata: {name: chat, namespace: shop}\nspec: {template: {spec: {containers: [{name: chat, image: x}]}}}")
 }
 
 func cookie() *corev1.Secret {
@@ -139,12 +139,12 @@ func theConfigMap() *corev1.ConfigMap {
 func TestCreateNeverOverwrites(t *testing.T) {
 	p := plan.Plan{Create: []*corev1.Secret{cookie()}}
 	w := newWorld()
-	if err := w.applier().Do(t.Context(), p, w.state(t)); err != nil {
+	if err := w.applier().Do(t.Context(), p, w.observed(t)); err != nil {
 		t.Fatal(err)
 	}
 	// A cache that is behind says that there is none, and another one is drawn.
 	p.Create[0].Data["cookie"] = []byte("two")
-	if err := w.applier().Do(t.Context(), p, w.state(t)); err != nil {
+	if err := w.applier().Do(t.Context(), p, w.observed(t)); err != nil {
 		t.Fatalf("one of ours is there, which is as good: %v", err)
 	}
 	there := cookie()
@@ -171,7 +171,7 @@ func TestForeignObjectsStay(t *testing.T) {
 				"apply":  {Apply: []plan.Configuration{configMap("ours")}},
 			} {
 				w := newWorld(secret.DeepCopy(), config.DeepCopy())
-				err := w.applier().Do(t.Context(), p, w.state(t))
+				err := w.applier().Do(t.Context(), p, w.observed(t))
 				if !apply.Foreign(err) || !apply.Refused(err) {
 					t.Errorf("%s: error %v, want a Conflict, which is a refusal", what, err)
 				}
@@ -238,9 +238,9 @@ func TestForeignSecretsKeepCertificatesAway(t *testing.T) {
 				}
 				return nil
 			}
-			state := w.state(t)
-			certificate := certs.NewMemberCertificate(state.Names, state.Cluster.Spec.TLS, state.WantedIssuer(), "chat-0", nil)
-			err := w.applier().Do(t.Context(), plan.Plan{Apply: []plan.Configuration{certificate}}, state)
+			observed := w.observed(t)
+			certificate := certs.NewMemberCertificate(observed.Names, observed.Cluster.Spec.TLS, observed.WantedIssuer(), "chat-0", nil)
+			err := w.applier().Do(t.Context(), plan.Plan{Apply: []plan.Configuration{certificate}}, observed)
 			if test.want != nil && !errors.Is(err, test.want) {
 				t.Errorf("error %v, want that %v", err, test.want)
 			}
@@ -257,8 +257,8 @@ func TestWhatWasAppliedIsRemembered(t *testing.T) {
 	a := w.applier()
 	do := func(value string, owned ...client.Object) []string {
 		t.Helper()
-		state := w.state(t, owned...)
-		if err := a.Do(t.Context(), plan.Plan{Apply: []plan.Configuration{configMap(value)}}, state); err != nil {
+		observed := w.observed(t, owned...)
+		if err := a.Do(t.Context(), plan.Plan{Apply: []plan.Configuration{configMap(value)}}, observed); err != nil {
 			t.Fatal(err)
 		}
 		return slices.DeleteFunc(w.take(), func(request string) bool { return request[:3] == "get" })
@@ -303,18 +303,18 @@ func TestFailedApplyIsNotRemembered(t *testing.T) {
 	w := newWorld()
 	a := w.applier()
 	p := func() plan.Plan { return plan.Plan{Apply: []plan.Configuration{configMap("one")}} }
-	if err := a.Do(t.Context(), p(), w.state(t)); err != nil {
+	if err := a.Do(t.Context(), p(), w.observed(t)); err != nil {
 		t.Fatal(err)
 	}
-	state := w.state(t, theConfigMap())
-	state.Owned[0].SetResourceVersion("of another day")
+	observed := w.observed(t, theConfigMap())
+	observed.Owned[0].SetResourceVersion("of another day")
 	w.refuse = func(string) error { return errors.New("away") }
-	if err := a.Do(t.Context(), p(), state); err == nil {
+	if err := a.Do(t.Context(), p(), observed); err == nil {
 		t.Fatal("no error")
 	}
 	w.refuse = nil
 	w.take()
-	if err := a.Do(t.Context(), p(), state); err != nil {
+	if err := a.Do(t.Context(), p(), observed); err != nil {
 		t.Fatal(err)
 	}
 	if asked := w.take(); len(asked) != 1 {
@@ -326,8 +326,8 @@ func TestFailedApplyIsNotRemembered(t *testing.T) {
 // what has changed since.
 func TestDeleteIsBoundToWhatWasSeen(t *testing.T) {
 	w := newWorld(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "chat-distribution", UID: "first"}})
-	state := w.state(t, theConfigMap())
-	stale := plan.Plan{Delete: state.Owned}
+	observed := w.observed(t, theConfigMap())
+	stale := plan.Plan{Delete: observed.Owned}
 
 	var preconditions []metav1.Preconditions
 	recorder := interceptor.NewClient(w.Client.(client.WithWatch), interceptor.Funcs{
@@ -346,7 +346,7 @@ func TestDeleteIsBoundToWhatWasSeen(t *testing.T) {
 	if err := w.Update(t.Context(), changed); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Do(t.Context(), stale, state); !apierrors.IsConflict(err) {
+	if err := a.Do(t.Context(), stale, observed); !apierrors.IsConflict(err) {
 		t.Errorf("error %v, want a conflict: the object has changed since it was seen", err)
 	}
 	if err := w.Get(t.Context(), client.ObjectKeyFromObject(changed), theConfigMap()); err != nil {
@@ -357,11 +357,11 @@ func TestDeleteIsBoundToWhatWasSeen(t *testing.T) {
 		t.Errorf("preconditions %+v, want UID and version of what was seen", preconditions)
 	}
 
-	state = w.state(t, theConfigMap())
-	if err := a.Do(t.Context(), plan.Plan{Delete: state.Owned}, state); err != nil {
+	observed = w.observed(t, theConfigMap())
+	if err := a.Do(t.Context(), plan.Plan{Delete: observed.Owned}, observed); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Do(t.Context(), plan.Plan{Delete: state.Owned}, state); err != nil {
+	if err := a.Do(t.Context(), plan.Plan{Delete: observed.Owned}, observed); err != nil {
 		t.Errorf("what is gone already is as good as deleted: %v", err)
 	}
 }
@@ -375,9 +375,9 @@ func TestFirstFailureEndsIt(t *testing.T) {
 		}
 		return nil
 	}
-	state := w.state(t)
+	observed := w.observed(t)
 	other := configMap("x").WithName("another")
-	err := w.applier().Do(t.Context(), plan.Plan{Create: []*corev1.Secret{cookie()}, Apply: []plan.Configuration{configMap("x"), other}}, state)
+	err := w.applier().Do(t.Context(), plan.Plan{Create: []*corev1.Secret{cookie()}, Apply: []plan.Configuration{configMap("x"), other}}, observed)
 	if err == nil || apply.Refused(err) {
 		t.Errorf("error %v, want one that passes", err)
 	}

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
 // patience is how long a scrape waits for the cache.
@@ -126,7 +126,7 @@ func (s series) mesh() {
 	}
 	verified, links, expected := 0, int32(0), replicas*(replicas-1)/2
 	if mesh := s.cluster.Status.Mesh; mesh != nil {
-		pods := certs.NamesOf(s.cluster, certs.DefaultDomain).Pods(replicas)
+		pods := naming.Of(s.cluster, naming.DefaultDomain).Pods(replicas)
 		for _, node := range mesh.Nodes {
 			if !slices.Contains(pods, node.Pod) {
 				continue

@@ -26,9 +26,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // AdmissionPolicy is the name of the MutatingAdmissionPolicy, and of its binding,
@@ -90,10 +90,10 @@ func OwnedKinds() []client.Object {
 }
 
 // Observe reads everything that a decision about the cluster may rest on.
-func (o *Observer) Observe(ctx context.Context, cluster *v1alpha1.ErlangCluster) (seen.State, error) {
-	state := seen.State{
+func (o *Observer) Observe(ctx context.Context, cluster *v1alpha1.ErlangCluster) (state.State, error) {
+	observed := state.State{
 		Cluster:      cluster,
-		Names:        certs.NamesOf(cluster, o.Domain),
+		Names:        naming.Of(cluster, o.Domain),
 		Now:          o.Clock.Now(),
 		Certificates: map[string]*certmanager.Certificate{},
 		Requests:     map[string]*certmanager.CertificateRequest{},
@@ -101,27 +101,27 @@ func (o *Observer) Observe(ctx context.Context, cluster *v1alpha1.ErlangCluster)
 
 		PodCertificatesServed: o.PodCertificatesServed,
 	}
-	for _, read := range []func(context.Context, *seen.State) error{
+	for _, read := range []func(context.Context, *state.State) error{
 		o.owned, o.requests, o.pods, o.userCookie, o.issuer, o.admissionPolicy,
 	} {
-		if err := read(ctx, &state); err != nil {
-			return seen.State{}, err
+		if err := read(ctx, &observed); err != nil {
+			return state.State{}, err
 		}
 	}
-	return state, nil
+	return observed, nil
 }
 
 // owned lists what carries the cluster's labels, and keeps what is truly its own:
 // what it controls, and the Secrets that cert-manager made for its Certificates.
-func (o *Observer) owned(ctx context.Context, state *seen.State) error {
+func (o *Observer) owned(ctx context.Context, observed *state.State) error {
 	for _, kind := range owned {
 		list := kind.List.DeepCopyObject().(client.ObjectList)
-		if err := o.Cached.List(ctx, list, client.InNamespace(state.Names.Namespace),
-			client.MatchingLabels{plan.LabelCluster: state.Names.Cluster}); err != nil {
+		if err := o.Cached.List(ctx, list, client.InNamespace(observed.Names.Namespace),
+			client.MatchingLabels{plan.LabelCluster: observed.Names.Cluster}); err != nil {
 			return fmt.Errorf("list %T: %w", list, err)
 		}
 		if err := meta.EachListItem(list, func(item runtime.Object) error {
-			return o.keep(state, item.DeepCopyObject().(seen.Object))
+			return o.keep(observed, item.DeepCopyObject().(state.Object))
 		}); err != nil {
 			return err
 		}
@@ -129,32 +129,32 @@ func (o *Observer) owned(ctx context.Context, state *seen.State) error {
 	return nil
 }
 
-func (o *Observer) keep(state *seen.State, object seen.Object) error {
+func (o *Observer) keep(observed *state.State, object state.Object) error {
 	gvk, err := apiutil.GVKForObject(object, o.Cached.Scheme())
 	if err != nil {
 		return fmt.Errorf("kind of %T: %w", object, err)
 	}
 	object.GetObjectKind().SetGroupVersionKind(gvk)
-	controlled := metav1.IsControlledBy(object, state.Cluster)
+	controlled := metav1.IsControlledBy(object, observed.Cluster)
 	if controlled {
-		state.Owned = append(state.Owned, object)
+		observed.Owned = append(observed.Owned, object)
 	}
 	switch object := object.(type) {
 	case *corev1.Secret:
-		if plan.Owns(state.Cluster, object) {
-			state.Secrets[object.Name] = object
+		if plan.Owns(observed.Cluster, object) {
+			observed.Secrets[object.Name] = object
 		}
 	case *certmanager.Certificate:
 		if controlled {
-			state.Certificates[object.Name] = object
+			observed.Certificates[object.Name] = object
 		}
 	case *appsv1.StatefulSet:
-		if controlled && object.Name == state.Names.StatefulSet() {
-			state.StatefulSet = object
+		if controlled && object.Name == observed.Names.StatefulSet() {
+			observed.StatefulSet = object
 		}
 	case *corev1.ConfigMap:
-		if controlled && object.Name == state.Names.Distribution() {
-			state.Distribution = object
+		if controlled && object.Name == observed.Names.Distribution() {
+			observed.Distribution = object
 		}
 	}
 	return nil
@@ -162,52 +162,52 @@ func (o *Observer) keep(state *seen.State, object seen.Object) error {
 
 // requests reads the CertificateRequests, which have the labels of their Certificates. Of
 // several the latest counts.
-func (o *Observer) requests(ctx context.Context, state *seen.State) error {
+func (o *Observer) requests(ctx context.Context, observed *state.State) error {
 	var requests certmanager.CertificateRequestList
-	if err := o.Cached.List(ctx, &requests, client.InNamespace(state.Names.Namespace),
-		client.MatchingLabels{plan.LabelCluster: state.Names.Cluster}); err != nil {
+	if err := o.Cached.List(ctx, &requests, client.InNamespace(observed.Names.Namespace),
+		client.MatchingLabels{plan.LabelCluster: observed.Names.Cluster}); err != nil {
 		return fmt.Errorf("list CertificateRequests: %w", err)
 	}
 	for i := range requests.Items {
 		request := &requests.Items[i]
 		name := request.Annotations[certmanager.CertificateNameKey]
-		if before := state.Requests[name]; before == nil || before.CreationTimestamp.Before(&request.CreationTimestamp) {
-			state.Requests[name] = request
+		if before := observed.Requests[name]; before == nil || before.CreationTimestamp.Before(&request.CreationTimestamp) {
+			observed.Requests[name] = request
 		}
 	}
 	return nil
 }
 
-func (o *Observer) pods(ctx context.Context, state *seen.State) error {
+func (o *Observer) pods(ctx context.Context, observed *state.State) error {
 	var pods corev1.PodList
-	if err := o.Cached.List(ctx, &pods, client.InNamespace(state.Names.Namespace),
-		client.MatchingLabels(plan.Selector(state.Names.Cluster, plan.ComponentNode))); err != nil {
+	if err := o.Cached.List(ctx, &pods, client.InNamespace(observed.Names.Namespace),
+		client.MatchingLabels(plan.Selector(observed.Names.Cluster, plan.ComponentNode))); err != nil {
 		return fmt.Errorf("list pods: %w", err)
 	}
-	state.Pods = pods.Items
+	observed.Pods = pods.Items
 	return nil
 }
 
 // userCookie reads the Secret that cookie.secretKeyRef names. A watch on the
 // metadata of Secrets tells its version; only a new version is read.
-func (o *Observer) userCookie(ctx context.Context, state *seen.State) error {
-	ref := state.Cluster.Spec.Cookie.SecretKeyRef
+func (o *Observer) userCookie(ctx context.Context, observed *state.State) error {
+	ref := observed.Cluster.Spec.Cookie.SecretKeyRef
 	if ref == nil {
-		o.Forget(client.ObjectKeyFromObject(state.Cluster))
+		o.Forget(client.ObjectKeyFromObject(observed.Cluster))
 		return nil
 	}
-	state.UserCookie = &seen.UserCookie{}
-	key := types.NamespacedName{Namespace: state.Names.Namespace, Name: ref.Name}
+	observed.UserCookie = &state.UserCookie{}
+	key := types.NamespacedName{Namespace: observed.Names.Namespace, Name: ref.Name}
 	head := SecretMetadata()
 	if err := o.Secrets.Get(ctx, key, head); err != nil {
 		return ignoreNotFound(err, "look for Secret %s", key)
 	}
-	data, err := o.secretData(ctx, client.ObjectKeyFromObject(state.Cluster), key, head)
+	data, err := o.secretData(ctx, client.ObjectKeyFromObject(observed.Cluster), key, head)
 	if err != nil {
 		return ignoreNotFound(err, "read Secret %s", key)
 	}
-	state.UserCookie.Found = true
-	state.UserCookie.Value, state.UserCookie.KeyFound = data[ref.Key]
+	observed.UserCookie.Found = true
+	observed.UserCookie.Value, observed.UserCookie.KeyFound = data[ref.Key]
 	return nil
 }
 
@@ -236,13 +236,13 @@ func SecretMetadata() *metav1.PartialObjectMetadata {
 }
 
 // issuer reads the issuer that tls.issuerRef names. Of one that is not of cert-manager's
-// own kinds, it sees only whether there is such a kind: its state is its own affair.
-func (o *Observer) issuer(ctx context.Context, state *seen.State) error {
-	ref := state.Cluster.Spec.TLS.IssuerRef
+// own kinds, it sees only whether there is such a kind: its observed is its own affair.
+func (o *Observer) issuer(ctx context.Context, observed *state.State) error {
+	ref := observed.Cluster.Spec.TLS.IssuerRef
 	if ref == nil {
 		return nil
 	}
-	state.Issuer = &seen.Issuer{}
+	observed.Issuer = &state.Issuer{}
 	var issuer certmanager.GenericIssuer
 	key := types.NamespacedName{Name: ref.Name}
 	switch {
@@ -251,30 +251,30 @@ func (o *Observer) issuer(ctx context.Context, state *seen.State) error {
 		if err != nil && !meta.IsNoMatchError(err) {
 			return fmt.Errorf("look for kind %s.%s: %w", ref.Kind, ref.Group, err)
 		}
-		state.Issuer.KindKnown = err == nil
-		state.Issuer.Found = state.Issuer.KindKnown
+		observed.Issuer.KindKnown = err == nil
+		observed.Issuer.Found = observed.Issuer.KindKnown
 		return nil
 	case ref.Kind == certmanager.IssuerKind:
-		issuer, key.Namespace = &certmanager.Issuer{}, state.Names.Namespace
+		issuer, key.Namespace = &certmanager.Issuer{}, observed.Names.Namespace
 	case ref.Kind == certmanager.ClusterIssuerKind:
 		issuer = &certmanager.ClusterIssuer{}
 	default:
 		return nil
 	}
-	state.Issuer.KindKnown = true
+	observed.Issuer.KindKnown = true
 	if err := o.Cached.Get(ctx, key, issuer); err != nil {
 		return ignoreNotFound(err, "look for %s %s", ref.Kind, key)
 	}
-	state.Issuer.Found = true
+	observed.Issuer.Found = true
 	for _, condition := range issuer.GetStatus().Conditions {
 		if condition.Type == certmanager.IssuerConditionReady && condition.Status == certmanagermeta.ConditionFalse {
-			state.Issuer.Refuses = condition.Message
+			observed.Issuer.Refuses = condition.Message
 		}
 	}
 	return nil
 }
 
-func (o *Observer) admissionPolicy(ctx context.Context, state *seen.State) error {
+func (o *Observer) admissionPolicy(ctx context.Context, observed *state.State) error {
 	key := types.NamespacedName{Name: AdmissionPolicy}
 	for _, object := range []client.Object{
 		&admissionv1.MutatingAdmissionPolicy{}, &admissionv1.MutatingAdmissionPolicyBinding{},
@@ -283,7 +283,7 @@ func (o *Observer) admissionPolicy(ctx context.Context, state *seen.State) error
 			return ignoreNotFound(err, "look for %T %s", object, key.Name)
 		}
 	}
-	state.AdmissionPolicyInForce = true
+	observed.AdmissionPolicyInForce = true
 	return nil
 }
 

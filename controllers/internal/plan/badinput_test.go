@@ -10,22 +10,22 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen/seentest"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
 )
 
 // running is a cluster of two in which all is well, as far as a spec is the usual one.
-func running(tls v1alpha1.TLSSpec, cookie v1alpha1.CookieSpec, edit func(*seentest.Situation)) seen.State {
-	cluster := seentest.MustCluster(`
+func running(tls v1alpha1.TLSSpec, cookie v1alpha1.CookieSpec, edit func(*statetest.Situation)) state.State {
+	cluster := statetest.MustCluster(`
 metadata: {name: chat, namespace: shop}
 spec: {replicas: 2, template: {spec: {containers: [{name: chat, image: "example.com/chat:1"}]}}}
 `)
 	cluster.Spec.TLS.IssuerRef, cluster.Spec.Cookie = tls.IssuerRef, cookie
-	situation := seentest.Situation{
+	situation := statetest.Situation{
 		CA: "blue", Trust: []string{"blue"}, Cookie: "TheCookieOfTheCluster", Verified: []string{"chat-0", "chat-1"},
-		Issued: []seentest.Issued{{To: "chat-probe", By: "blue", Issuer: "chat-ca"},
+		Issued: []statetest.Issued{{To: "chat-probe", By: "blue", Issuer: "chat-ca"},
 			{To: "chat-0", By: "blue", Issuer: "chat-ca"}, {To: "chat-1", By: "blue", Issuer: "chat-ca"}},
-		StatefulSet: &seentest.StatefulSet{Replicas: 2}, Pods: []seentest.Pod{{Name: "chat-0"}, {Name: "chat-1"}},
+		StatefulSet: &statetest.StatefulSet{Replicas: 2}, Pods: []statetest.Pod{{Name: "chat-0"}, {Name: "chat-1"}},
 	}
 	edit(&situation)
 	return situation.Seen(cluster)
@@ -50,22 +50,22 @@ func TestBadCookieChangesNothing(t *testing.T) {
 	const ref = `cookie.secretKeyRef: Secret shop/legacy`
 	good := &v1alpha1.SecretKeyReference{Name: "legacy", Key: "cookie"}
 	for name, test := range map[string]struct {
-		there  *seentest.UserCookie
+		there  *statetest.UserCookie
 		reason string
 		says   []string
 	}{
 		"no Secret":         {nil, v1alpha1.ReasonCookieSecretNotFound, []string{ref, "does not exist", "create it again"}},
-		"no such key":       {&seentest.UserCookie{}, v1alpha1.ReasonCookieInvalid, []string{ref, `no key "cookie"`, "cookie.secretKeyRef.key"}},
-		"empty":             {&seentest.UserCookie{Value: ptr.To("")}, v1alpha1.ReasonCookieInvalid, []string{ref, "it is empty"}},
-		"ends in a newline": {&seentest.UserCookie{Value: ptr.To("AnotherCookie\n")}, v1alpha1.ReasonCookieInvalid, []string{ref, "newline", "echo -n"}},
-		"a newline inside":  {&seentest.UserCookie{Value: ptr.To("Another\nCookie")}, v1alpha1.ReasonCookieInvalid, []string{ref, "character 8"}},
-		"not ASCII":         {&seentest.UserCookie{Value: ptr.To("AnotherKrümel")}, v1alpha1.ReasonCookieInvalid, []string{ref, "character 10"}},
-		"a leading dash":    {&seentest.UserCookie{Value: ptr.To("-AnotherCookie")}, v1alpha1.ReasonCookieInvalid, []string{ref, `begins with '-'`}},
+		"no such key":       {&statetest.UserCookie{}, v1alpha1.ReasonCookieInvalid, []string{ref, `no key "cookie"`, "cookie.secretKeyRef.key"}},
+		"empty":             {&statetest.UserCookie{Value: ptr.To("")}, v1alpha1.ReasonCookieInvalid, []string{ref, "it is empty"}},
+		"ends in a newline": {&statetest.UserCookie{Value: ptr.To("AnotherCookie\n")}, v1alpha1.ReasonCookieInvalid, []string{ref, "newline", "echo -n"}},
+		"a newline inside":  {&statetest.UserCookie{Value: ptr.To("Another\nCookie")}, v1alpha1.ReasonCookieInvalid, []string{ref, "character 8"}},
+		"not ASCII":         {&statetest.UserCookie{Value: ptr.To("AnotherKrümel")}, v1alpha1.ReasonCookieInvalid, []string{ref, "character 10"}},
+		"a leading dash":    {&statetest.UserCookie{Value: ptr.To("-AnotherCookie")}, v1alpha1.ReasonCookieInvalid, []string{ref, `begins with '-'`}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			at := func(there *seentest.UserCookie) plan.Plan {
+			at := func(there *statetest.UserCookie) plan.Plan {
 				return plan.Make(running(v1alpha1.TLSSpec{}, v1alpha1.CookieSpec{SecretKeyRef: good},
-					func(s *seentest.Situation) { s.UserCookie = there }), operator, freshCookie)
+					func(s *statetest.Situation) { s.UserCookie = there }), operator, freshCookie)
 			}
 			bad := at(test.there)
 			expectProblem(t, bad, test.reason, test.says...)
@@ -73,14 +73,14 @@ func TestBadCookieChangesNothing(t *testing.T) {
 				t.Error("it tells the cookie")
 			}
 			bad.Problems = nil
-			same := at(&seentest.UserCookie{Value: ptr.To("TheCookieOfTheCluster")})
+			same := at(&statetest.UserCookie{Value: ptr.To("TheCookieOfTheCluster")})
 			if diff := cmp.Diff(written(t, same), written(t, bad)); diff != "" {
 				t.Errorf("other than with the cookie that the nodes have (-good +bad):\n%s", diff)
 			}
 
-			fresh := seentest.MustCluster("metadata: {name: chat}\nspec: {template: {spec: {containers: [{name: chat, image: x}]}}}")
+			fresh := statetest.MustCluster("metadata: {name: chat}\nspec: {template: {spec: {containers: [{name: chat, image: x}]}}}")
 			fresh.Spec.Cookie.SecretKeyRef = good
-			p := plan.Make(seentest.Situation{UserCookie: test.there}.Seen(fresh), operator, freshCookie)
+			p := plan.Make(statetest.Situation{UserCookie: test.there}.Seen(fresh), operator, freshCookie)
 			if len(p.Create) > 0 || len(p.Problems) != 1 || p.Problems[0].Reason != test.reason {
 				t.Errorf("a fresh cluster is given %d cookies, and the problems are %+v", len(p.Create), p.Problems)
 			}
@@ -93,24 +93,24 @@ func TestBadCookieChangesNothing(t *testing.T) {
 func TestBadIssuerChangesNothing(t *testing.T) {
 	for name, test := range map[string]struct {
 		ref    v1alpha1.IssuerReference
-		edit   func(*seentest.Situation)
+		edit   func(*statetest.Situation)
 		reason string
 		says   []string
 	}{
-		"not there": {v1alpha1.IssuerReference{Name: "corp", Kind: "ClusterIssuer", Group: "cert-manager.io"}, func(*seentest.Situation) {},
+		"not there": {v1alpha1.IssuerReference{Name: "corp", Kind: "ClusterIssuer", Group: "cert-manager.io"}, func(*statetest.Situation) {},
 			v1alpha1.ReasonIssuerNotFound, []string{"tls.issuerRef", `ClusterIssuer "corp" does not exist`, "Create it"}},
 		"not ready": {v1alpha1.IssuerReference{Name: "corp", Kind: "Issuer", Group: "cert-manager.io"},
-			func(s *seentest.Situation) { s.Issuer = &seentest.Issuer{Refuses: "out of ink"} },
+			func(s *statetest.Situation) { s.Issuer = &statetest.Issuer{Refuses: "out of ink"} },
 			v1alpha1.ReasonIssuerNotReady, []string{"tls.issuerRef", "out of ink"}},
 		"of a kind that is none": {v1alpha1.IssuerReference{Name: "corp", Kind: "Secret", Group: "cert-manager.io"},
-			func(s *seentest.Situation) { s.Issuer = &seentest.Issuer{OfNoKind: true} },
+			func(s *statetest.Situation) { s.Issuer = &statetest.Issuer{OfNoKind: true} },
 			v1alpha1.ReasonIssuerKindUnknown, []string{"tls.issuerRef", `no kind "Secret"`, "Issuer and ClusterIssuer"}},
 		"of a group that is none": {v1alpha1.IssuerReference{Name: "corp", Kind: "Issuer", Group: "certmanager.io"},
-			func(s *seentest.Situation) { s.Issuer = &seentest.Issuer{OfNoKind: true} },
+			func(s *statetest.Situation) { s.Issuer = &statetest.Issuer{OfNoKind: true} },
 			v1alpha1.ReasonIssuerKindUnknown, []string{"tls.issuerRef", `group "certmanager.io"`, "cert-manager.io"}},
-		"gives no root": {v1alpha1.IssuerReference{Name: "corp", Kind: "ClusterIssuer", Group: "cert-manager.io"}, func(s *seentest.Situation) {
-			s.Issuer = &seentest.Issuer{}
-			s.Issued = append(s.Issued, seentest.Issued{To: "chat-probe-canary", By: "red", Through: "low", Issuer: "corp"})
+		"gives no root": {v1alpha1.IssuerReference{Name: "corp", Kind: "ClusterIssuer", Group: "cert-manager.io"}, func(s *statetest.Situation) {
+			s.Issuer = &statetest.Issuer{}
+			s.Issued = append(s.Issued, statetest.Issued{To: "chat-probe-canary", By: "red", Through: "low", Issuer: "corp"})
 		}, v1alpha1.ReasonIssuerGivesNoRoot, []string{"tls.issuerRef", `ClusterIssuer "corp"`, "chat-probe-canary-tls", "up to the root"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,8 +134,8 @@ func TestBadIssuerChangesNothing(t *testing.T) {
 // that there is somebody.
 func TestWhoHasIssuedIsAnIssuer(t *testing.T) {
 	ref := v1alpha1.IssuerReference{Name: "corp", Kind: "Corporate", Group: "example.com"}
-	p := plan.Make(running(v1alpha1.TLSSpec{IssuerRef: &ref}, v1alpha1.CookieSpec{}, func(s *seentest.Situation) {
-		s.Issuer = &seentest.Issuer{OfNoKind: true}
+	p := plan.Make(running(v1alpha1.TLSSpec{IssuerRef: &ref}, v1alpha1.CookieSpec{}, func(s *statetest.Situation) {
+		s.Issuer = &statetest.Issuer{OfNoKind: true}
 		for i := range s.Issued {
 			s.Issued[i].Issuer = ""
 		}

@@ -8,7 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
 // Conflicts finds in a spec what would fight with what is injected, as far as it
@@ -30,7 +30,7 @@ func Conflicts(spec v1alpha1.ErlangClusterSpec) []Problem {
 	}
 	field := "containers[" + container.Name + "]"
 	for _, mount := range container.VolumeMounts {
-		if within(mount.MountPath, certs.TLSDir) || within(mount.MountPath, certs.DistributionDir) {
+		if within(mount.MountPath, naming.TLSDir) || within(mount.MountPath, naming.DistributionDir) {
 			reject(field+".volumeMounts", "mounts %q at %s, where the operator mounts the node's identity. Mount it elsewhere", mount.Name, mount.MountPath)
 		}
 	}

@@ -14,7 +14,8 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // rotationAnnotation of the cookie Secret is the cookie.rotationID that its cookie was
@@ -25,7 +26,7 @@ const rotationAnnotation = v1alpha1.Group + "/rotation-id"
 // when that is asked for. Nodes run with it, so nothing else ever changes it: while
 // they go over to another one the Secret holds both, and the probe takes each node
 // from the one to the other. Nodes that start have the new one already.
-func cookie(p *Plan, s seen.State, fresh string) {
+func cookie(p *Plan, s state.State, fresh string) {
 	imported, problem := importedCookie(s)
 	if problem != nil {
 		p.Problems = append(p.Problems, *problem)
@@ -44,13 +45,13 @@ func cookie(p *Plan, s seen.State, fresh string) {
 			"Secret %s/%s, or the cookie in it, is gone, and %d pods run with that cookie. Put it (from a backup, or ERLANG_COOKIE of a pod, unless the cookie was rotated since that pod started) into a Secret of your own and name that in cookie.secretKeyRef, or scale to 0 to have another one made",
 			s.Names.Namespace, s.Names.CookieSecret(), len(s.Pods)))
 	case secret == nil:
-		p.Create = append(p.Create, cookieSecret(s, map[string][]byte{certs.CookieKey: wanted}))
+		p.Create = append(p.Create, cookieSecret(s, map[string][]byte{naming.CookieKey: wanted}))
 	case s.Cookie() == nil:
-		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, map[string][]byte{certs.CookieKey: wanted})))
+		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, map[string][]byte{naming.CookieKey: wanted})))
 	case s.RotatingCookie() && unproven:
 		p.hold(v1alpha1.ReasonRotatingCookie, fmt.Sprintf("the nodes change to another cookie: waiting until %s is verified with it", pod))
 	case s.RotatingCookie():
-		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, map[string][]byte{certs.CookieKey: s.Cookie()})))
+		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, map[string][]byte{naming.CookieKey: s.Cookie()})))
 	case !cookieOutdated(s, imported):
 	case unproven && s.StatefulSet != nil:
 		// Never on top of another trouble: two cookies at a time are what the probe can
@@ -58,12 +59,12 @@ func cookie(p *Plan, s seen.State, fresh string) {
 		p.hold(v1alpha1.ReasonRotatingCookie, fmt.Sprintf("another cookie is asked for: waiting until %s is verified with the one before it", pod))
 	default:
 		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, map[string][]byte{
-			certs.CookieKey: wanted, certs.PreviousCookieKey: s.Cookie()})))
+			naming.CookieKey: wanted, naming.PreviousCookieKey: s.Cookie()})))
 	}
 }
 
 // cookieOutdated says that another cookie is asked for than the nodes run with.
-func cookieOutdated(s seen.State, imported []byte) bool {
+func cookieOutdated(s state.State, imported []byte) bool {
 	if imported != nil {
 		return !bytes.Equal(imported, s.Cookie())
 	}
@@ -71,7 +72,7 @@ func cookieOutdated(s seen.State, imported []byte) bool {
 	return id != "" && id != s.Secrets[s.Names.CookieSecret()].Annotations[rotationAnnotation]
 }
 
-func cookieSecret(s seen.State, data map[string][]byte) *corev1.Secret {
+func cookieSecret(s state.State, data map[string][]byte) *corev1.Secret {
 	secret := &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		ObjectMeta: metav1.ObjectMeta{
@@ -97,7 +98,7 @@ func replacing(there, by *corev1.Secret) *corev1.Secret {
 }
 
 // importedCookie is the cookie of the user's Secret, or why there is none to use.
-func importedCookie(s seen.State) ([]byte, *Problem) {
+func importedCookie(s state.State) ([]byte, *Problem) {
 	ref := s.Cluster.Spec.Cookie.SecretKeyRef
 	if ref == nil || s.UserCookie == nil {
 		return nil, nil
@@ -113,16 +114,16 @@ func importedCookie(s seen.State) ([]byte, *Problem) {
 	case !s.UserCookie.KeyFound:
 		return nil, &Problem{v1alpha1.ReasonCookieInvalid, fmt.Sprintf(
 			"%s has no key %q. Add it, or set cookie.secretKeyRef.key", where, ref.Key)}
-	case certs.CheckCookie(s.UserCookie.Value) != nil:
+	case naming.CheckCookie(s.UserCookie.Value) != nil:
 		return nil, &Problem{v1alpha1.ReasonCookieInvalid, fmt.Sprintf(
-			"%s, key %q, holds no usable cookie: %v", where, ref.Key, certs.CheckCookie(s.UserCookie.Value))}
+			"%s, key %q, holds no usable cookie: %v", where, ref.Key, naming.CheckCookie(s.UserCookie.Value))}
 	}
 	return s.UserCookie.Value, nil
 }
 
 // certificates makes the private CAs that are needed, a Certificate for the probe and
 // for every member, and the canary.
-func certificates(p *Plan, s seen.State, r rotation) {
+func certificates(p *Plan, s state.State, r rotation) {
 	tls, labels := s.Cluster.Spec.TLS, Labels(s.Names.Cluster)
 	for i, name := range r.cas {
 		ca := certs.NewPrivateCA(s.Names, name, tls, labels)
@@ -153,7 +154,7 @@ func certificates(p *Plan, s seen.State, r rotation) {
 	}
 }
 
-func checkIssuer(p *Plan, s seen.State, ref v1alpha1.IssuerReference) {
+func checkIssuer(p *Plan, s state.State, ref v1alpha1.IssuerReference) {
 	switch {
 	case s.Issuer == nil:
 	case !s.Issuer.KindKnown && !hasIssued(s, ref): // Who has issued is an issuer, of whatever kind.
@@ -173,7 +174,7 @@ func checkIssuer(p *Plan, s seen.State, ref v1alpha1.IssuerReference) {
 	}
 }
 
-func hasIssued(s seen.State, issuer v1alpha1.IssuerReference) bool {
+func hasIssued(s state.State, issuer v1alpha1.IssuerReference) bool {
 	return slices.ContainsFunc(append(s.LeafOwners(), s.Names.Canary()), func(owner string) bool {
 		by, known := s.IssuedBy(owner)
 		return known && by == issuer
@@ -182,7 +183,7 @@ func hasIssued(s seen.State, issuer v1alpha1.IssuerReference) bool {
 
 // withoutRoot is the first Secret with a certificate by an issuer that cannot be followed
 // up to a root: OTP trusts none that it cannot follow.
-func withoutRoot(s seen.State, issuer v1alpha1.IssuerReference) (secret string, found bool) {
+func withoutRoot(s state.State, issuer v1alpha1.IssuerReference) (secret string, found bool) {
 	for _, owner := range append(s.LeafOwners(), s.Names.Canary()) {
 		by, _ := s.IssuedBy(owner)
 		if leaf, ok := s.Leaf(owner); ok && by == issuer && !leaf.Rooted(s.Trust()) {
@@ -199,7 +200,7 @@ func withoutRoot(s seen.State, issuer v1alpha1.IssuerReference) (secret string, 
 // Certificate is an owner too. So garbage collection takes the Secret after it, and
 // cert-manager, which makes a Secret again as long as the Certificate is there,
 // leaves none behind.
-func ownership(p *Plan, s seen.State) {
+func ownership(p *Plan, s state.State) {
 	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
 		secret, certificate := s.Secrets[name], s.Certificates[name]
 		if certificate == nil || certificate.DeletionTimestamp != nil || controlledByCertificate(secret) {
@@ -216,7 +217,7 @@ func ownership(p *Plan, s seen.State) {
 
 // distribution makes the ConfigMap with the trust bundle and the TLS options, once
 // there is a CA to trust.
-func distribution(p *Plan, s seen.State, r rotation) {
+func distribution(p *Plan, s state.State, r rotation) {
 	if r.trust.Empty() {
 		awaited := "cert-manager to make the CA"
 		if ref := s.Cluster.Spec.TLS.IssuerRef; ref != nil {
@@ -228,7 +229,7 @@ func distribution(p *Plan, s seen.State, r rotation) {
 	}
 	p.apply(owned(applycore.ConfigMap(s.Names.Distribution(), s.Names.Namespace), s).
 		WithData(map[string]string{
-			certs.TrustKey:   r.trust.PEM(),
-			certs.OptionsKey: certs.Options(),
+			naming.TrustKey:   r.trust.PEM(),
+			naming.OptionsKey: certs.Options(),
 		}))
 }

@@ -9,7 +9,8 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // tlsSource is where the volume with a node's key and certificate comes from.
@@ -18,7 +19,7 @@ func tlsSource(delivery v1alpha1.CertificateDelivery) corev1.VolumeSource {
 		return corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
 			SecretName: placeholderSecret,
 			// Only the key and its chain, in one file: no key is there twice.
-			Items: []corev1.KeyToPath{{Key: certs.CombinedKey, Path: certs.CombinedKey}},
+			Items: []corev1.KeyToPath{{Key: naming.CombinedKey, Path: naming.CombinedKey}},
 		}}
 	}
 	return corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{
@@ -26,7 +27,7 @@ func tlsSource(delivery v1alpha1.CertificateDelivery) corev1.VolumeSource {
 			SignerName: certs.SignerName,
 			KeyType:    "ECDSAP256",
 			// The same file as with a Secret: key, then chain.
-			CredentialBundlePath: certs.CombinedKey,
+			CredentialBundlePath: naming.CombinedKey,
 			// As long as may be. The signer takes the lifetime from the spec, so that a
 			// change of it restarts no node.
 			MaxExpirationSeconds: ptr.To(int32(certs.MaxPodCertificateLifetime.Seconds())),
@@ -44,7 +45,7 @@ func deliveredTo(pod corev1.PodSpec) v1alpha1.CertificateDelivery {
 
 // asked says that the kubelet of a pod asks for its certificate, or would if the pod
 // were made anew.
-func asked(s seen.State, pod string) bool {
+func asked(s state.State, pod string) bool {
 	if there := s.Pod(pod); there != nil {
 		return asks(*there)
 	}
@@ -52,7 +53,7 @@ func asked(s seen.State, pod string) bool {
 }
 
 // delivery is what the spec asks for.
-func delivery(s seen.State) v1alpha1.CertificateDelivery {
+func delivery(s state.State) v1alpha1.CertificateDelivery {
 	if s.Cluster.Spec.TLS.Delivery == v1alpha1.DeliveryPodCertificate {
 		return v1alpha1.DeliveryPodCertificate
 	}
@@ -61,7 +62,7 @@ func delivery(s seen.State) v1alpha1.CertificateDelivery {
 
 // deliveryIs says that nodes come by their certificates in this way: as the spec asks
 // for, or as those that run still do, or those that the StatefulSet would start.
-func deliveryIs(way v1alpha1.CertificateDelivery, s seen.State) bool {
+func deliveryIs(way v1alpha1.CertificateDelivery, s state.State) bool {
 	return delivery(s) == way ||
 		s.StatefulSet != nil && deliveredTo(s.StatefulSet.Spec.Template.Spec) == way ||
 		way == v1alpha1.DeliveryPodCertificate && slices.ContainsFunc(s.Pods, asks)
@@ -72,12 +73,12 @@ func asks(pod corev1.Pod) bool { return deliveredTo(pod.Spec) == v1alpha1.Delive
 
 // changesDelivery says that nodes are about to be restarted, to come by their
 // certificates in another way.
-func changesDelivery(s seen.State) bool {
+func changesDelivery(s state.State) bool {
 	return s.StatefulSet != nil && deliveredTo(s.StatefulSet.Spec.Template.Spec) != delivery(s)
 }
 
 // prepared says that a pod would have its cookie and its certificate if it started now.
-func prepared(s seen.State, pod string) bool {
+func prepared(s state.State, pod string) bool {
 	if s.Cookie() == nil {
 		return false
 	}
@@ -90,7 +91,7 @@ func prepared(s seen.State, pod string) bool {
 }
 
 // awaited is the certificate that a pod waits for.
-func awaited(s seen.State, pod string) string {
+func awaited(s state.State, pod string) string {
 	if delivery(s) == v1alpha1.DeliveryPodCertificate {
 		return fmt.Sprintf("the intermediate CA %s, which signs the certificate of pod %s", s.Names.Intermediate(), pod)
 	}
@@ -99,7 +100,7 @@ func awaited(s seen.State, pod string) string {
 
 // checkIntermediate tells when the issuer has given no CA: it will not on another
 // attempt either.
-func checkIntermediate(p *Plan, s seen.State) {
+func checkIntermediate(p *Plan, s state.State) {
 	ca, ok := s.Intermediate()
 	if !ok || s.Trust().Empty() {
 		return

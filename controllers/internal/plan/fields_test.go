@@ -13,7 +13,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen/seentest"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
 )
 
 // A change is another value for one field of the spec.
@@ -106,7 +106,7 @@ func planOf(t *testing.T, spec v1alpha1.ErlangClusterSpec) string {
 	situation := situationOf(t, "testdata/credentials-there")
 	whole := render(t, plan.Make(situation.Seen(cluster), operator, freshCookie))
 	// A cookie that is there stays, whatever the spec says.
-	situation.Cookie, situation.UserCookie = "", &seentest.UserCookie{}
+	situation.Cookie, situation.UserCookie = "", &statetest.UserCookie{}
 	return whole + render(t, plan.Make(situation.Seen(cluster), operator, freshCookie))
 }
 

@@ -13,10 +13,10 @@ import (
 	applyapps "k8s.io/client-go/applyconfigurations/apps/v1"
 	"sigs.k8s.io/yaml"
 
-	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen/seentest"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 var operator = plan.Operator{
 	Image:           "example.com/erlang-operator:v1",
 	ImagePullPolicy: corev1.PullIfNotPresent,
-	Domain:          certs.DefaultDomain,
+	Domain:          naming.DefaultDomain,
 }
 
 const freshCookie = "FreshlyDrawnByTheManager0123456789abcdef"
@@ -32,7 +32,7 @@ const freshCookie = "FreshlyDrawnByTheManager0123456789abcdef"
 // Each directory of testdata is a case: what the user wrote, what is there, and
 // the plan that comes of it.
 func TestPlanIsAsWritten(t *testing.T) {
-	forEachCase(t, func(t *testing.T, dir string, s seen.State) {
+	forEachCase(t, func(t *testing.T, dir string, s state.State) {
 		compare(t, filepath.Join(dir, "plan.golden.yaml"), written(t, plan.Make(s, operator, freshCookie)))
 	})
 }
@@ -42,7 +42,7 @@ func TestPlanIsAsWritten(t *testing.T) {
 // Only a change of the user's may change a template. If this test fails, find
 // another way; write these files anew only for a case that no release has had.
 func TestPodTemplateIsAsReleased(t *testing.T) {
-	forEachCase(t, func(t *testing.T, dir string, s seen.State) {
+	forEachCase(t, func(t *testing.T, dir string, s state.State) {
 		golden := filepath.Join(dir, "podtemplate.golden.yaml")
 		for _, configuration := range plan.Make(s, operator, freshCookie).Apply {
 			if set, ok := configuration.(*applyapps.StatefulSetApplyConfiguration); ok {
@@ -57,7 +57,7 @@ func TestPodTemplateIsAsReleased(t *testing.T) {
 }
 
 // forEachCase runs a subtest for each directory of testdata.
-func forEachCase(t *testing.T, run func(t *testing.T, dir string, s seen.State)) {
+func forEachCase(t *testing.T, run func(t *testing.T, dir string, s state.State)) {
 	t.Helper()
 	clusters, err := filepath.Glob("testdata/*/cluster.yaml")
 	if err != nil || len(clusters) == 0 {
@@ -69,18 +69,18 @@ func forEachCase(t *testing.T, run func(t *testing.T, dir string, s seen.State))
 	}
 }
 
-func load(t *testing.T, dir string) seen.State {
+func load(t *testing.T, dir string) state.State {
 	t.Helper()
-	cluster, err := seentest.Cluster(read(t, filepath.Join(dir, "cluster.yaml")))
+	cluster, err := statetest.Cluster(read(t, filepath.Join(dir, "cluster.yaml")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return situationOf(t, dir).Seen(cluster)
 }
 
-func situationOf(t *testing.T, dir string) seentest.Situation {
+func situationOf(t *testing.T, dir string) statetest.Situation {
 	t.Helper()
-	var situation seentest.Situation
+	var situation statetest.Situation
 	if err := yaml.UnmarshalStrict(read(t, filepath.Join(dir, "observed.yaml")), &situation); err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/certs"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // What is added to the pod template. All of it is a function of the spec alone, so
@@ -35,7 +35,7 @@ const (
 )
 
 // inject adds to a pod template what distribution over TLS needs.
-func inject(template *corev1.PodTemplateSpec, s seen.State) {
+func inject(template *corev1.PodTemplateSpec, s state.State) {
 	if template.Labels == nil {
 		template.Labels = map[string]string{}
 	}
@@ -53,8 +53,8 @@ func inject(template *corev1.PodTemplateSpec, s seen.State) {
 
 	container := beamContainer(pod, s.Cluster.Spec.Container)
 	container.VolumeMounts = append(container.VolumeMounts,
-		corev1.VolumeMount{Name: tlsVolume, MountPath: certs.TLSDir, ReadOnly: true},
-		corev1.VolumeMount{Name: distributionVolume, MountPath: certs.DistributionDir, ReadOnly: true})
+		corev1.VolumeMount{Name: tlsVolume, MountPath: naming.TLSDir, ReadOnly: true},
+		corev1.VolumeMount{Name: distributionVolume, MountPath: naming.DistributionDir, ReadOnly: true})
 	container.Env = environment(container.Env, s)
 }
 
@@ -70,7 +70,7 @@ func beamContainer(pod *corev1.PodSpec, name string) *corev1.Container {
 
 // environment puts our variables before the user's, since $(VAR) is expanded from
 // earlier ones only, and joins his ERL_ZFLAGS to ours.
-func environment(users []corev1.EnvVar, s seen.State) []corev1.EnvVar {
+func environment(users []corev1.EnvVar, s state.State) []corev1.EnvVar {
 	flags := Flags(s.Cluster.Spec.Distribution)
 	theirs := slices.Clone(users)
 	if at := slices.IndexFunc(theirs, func(v corev1.EnvVar) bool { return v.Name == envFlags }); at >= 0 {
@@ -87,7 +87,7 @@ func environment(users []corev1.EnvVar, s seen.State) []corev1.EnvVar {
 		{Name: envCookie, ValueFrom: &corev1.EnvVarSource{
 			SecretKeyRef: &corev1.SecretKeySelector{
 				LocalObjectReference: corev1.LocalObjectReference{Name: s.Names.CookieSecret()},
-				Key:                  certs.CookieKey}}},
+				Key:                  naming.CookieKey}}},
 		{Name: envFlags, Value: flags},
 	}, theirs...)
 }
@@ -98,7 +98,7 @@ func Flags(distribution v1alpha1.DistributionSpec) string {
 	flags := []string{
 		"-name $(" + envNode + ")",
 		"-proto_dist inet_tls",
-		"-ssl_dist_optfile " + certs.OptionsFile,
+		"-ssl_dist_optfile " + naming.OptionsFile,
 		"-nocookie -setcookie $(" + envNode + ") $(" + envCookie + ")",
 	}
 	ports := distribution.Listening()

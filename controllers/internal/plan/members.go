@@ -13,13 +13,13 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // members makes the StatefulSet that runs the nodes. It starts a node only when
 // what the node needs to prove itself is there: a pod whose Secret is missing
 // waits in the kubelet, with ever longer pauses.
-func members(p *Plan, s seen.State, _ Operator) {
+func members(p *Plan, s state.State, _ Operator) {
 	if conflicts := Conflicts(s.Cluster.Spec); len(conflicts) > 0 {
 		p.Problems = append(p.Problems, conflicts...)
 		return
@@ -96,7 +96,7 @@ const credentialsAnnotation = v1alpha1.Group + "/credentials"
 // refresh has the kubelet bring a pod's files up to date when they should hold
 // something else. By itself it does so within some 90 s; a pod that changes it looks
 // at once.
-func refresh(p *Plan, s seen.State) {
+func refresh(p *Plan, s state.State) {
 	for _, name := range s.Names.Pods(s.Replicas()) {
 		pod := s.Pod(name)
 		leaf, ok := s.Leaf(name)
@@ -117,7 +117,7 @@ func refresh(p *Plan, s seen.State) {
 
 // startable is how many nodes may run: those asked for, as far as their
 // certificates are there without a gap. What runs already goes on.
-func startable(s seen.State) int32 {
+func startable(s state.State) int32 {
 	running := int32(0)
 	if s.StatefulSet != nil && s.StatefulSet.Spec.Replicas != nil {
 		running = *s.StatefulSet.Spec.Replicas
@@ -142,7 +142,7 @@ func lacksIdentity(pod *corev1.Pod) bool {
 }
 
 // podTemplate is the user's template with what distribution over TLS needs.
-func podTemplate(s seen.State) (*applycore.PodTemplateSpecApplyConfiguration, error) {
+func podTemplate(s state.State) (*applycore.PodTemplateSpecApplyConfiguration, error) {
 	template := s.Cluster.Spec.Template.DeepCopy()
 	inject(template, s)
 	return convert[applycore.PodTemplateSpecApplyConfiguration](template)

@@ -8,8 +8,8 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen/seentest"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
 )
 
 // With --enable-certificate-owner-ref cert-manager makes each Certificate the controller
@@ -18,7 +18,7 @@ import (
 func TestSecretsThatTheirCertificatesControl(t *testing.T) {
 	situation := situationOf(t, "testdata/credentials-there")
 	situation.Unowned = true
-	state := situation.Seen(seentest.MustCluster(string(read(t, "testdata/credentials-there/cluster.yaml"))))
+	state := situation.Seen(statetest.MustCluster(string(read(t, "testdata/credentials-there/cluster.yaml"))))
 	given := func() (names []string) {
 		for _, configuration := range plan.Make(state, operator, freshCookie).Apply {
 			if *configuration.GetKind() == "Secret" {
@@ -49,7 +49,7 @@ func TestSecretsThatTheirCertificatesControl(t *testing.T) {
 	}
 }
 
-func deletedBy(state seen.State) (names []string) {
+func deletedBy(state state.State) (names []string) {
 	for _, object := range plan.Make(state, operator, freshCookie).Delete {
 		names = append(names, object.GetName())
 	}

@@ -12,7 +12,7 @@ import (
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // Operator is what the manager knows of itself.
@@ -34,7 +34,7 @@ type Plan struct {
 	// Apply, in order of dependency.
 	Apply []Configuration
 	// Delete what is ours and no longer wanted, if it is still what was seen.
-	Delete []seen.Object
+	Delete []state.Object
 	// Refresh are pods whose kubelet should look at their files now.
 	Refresh []*applycore.PodApplyConfiguration
 	// Holds are what is deliberately not done yet, and why.
@@ -67,7 +67,7 @@ type Problem struct {
 
 // Make decides what this pass intends to do. freshCookie is used only if the
 // cluster has no cookie, and brings none.
-func Make(s seen.State, operator Operator, freshCookie string) Plan {
+func Make(s state.State, operator Operator, freshCookie string) Plan {
 	p, r := &Plan{}, rotationOf(s)
 	services(p, s, operator)
 	certificates(p, s, r)
@@ -128,7 +128,7 @@ type ownable[T any] interface {
 
 // owned marks a configuration as the cluster's: garbage collection takes it when
 // the cluster goes.
-func owned[T ownable[T]](configuration T, s seen.State) T {
+func owned[T ownable[T]](configuration T, s state.State) T {
 	return configuration.
 		WithLabels(Labels(s.Names.Cluster)).
 		WithOwnerReferences(applymeta.OwnerReference().
@@ -165,7 +165,7 @@ func controlledByCertificate(secret metav1.Object) bool {
 
 // prune deletes the objects that the cluster owns, of the kinds that come and go,
 // which the plan does not want.
-func prune(p *Plan, s seen.State) {
+func prune(p *Plan, s state.State) {
 	wanted := map[string]bool{}
 	for _, configuration := range p.Apply {
 		wanted[*configuration.GetKind()+"/"+*configuration.GetName()] = true
@@ -193,7 +193,7 @@ func prune(p *Plan, s seen.State) {
 		}
 		p.Delete = append(p.Delete, object)
 	}
-	slices.SortFunc(p.Delete, func(a, b seen.Object) int {
+	slices.SortFunc(p.Delete, func(a, b state.Object) int {
 		return cmp.Or(
 			cmp.Compare(a.GetObjectKind().GroupVersionKind().Kind, b.GetObjectKind().GroupVersionKind().Kind),
 			cmp.Compare(a.GetName(), b.GetName()))
@@ -203,8 +203,8 @@ func prune(p *Plan, s seen.State) {
 // ownerless are the Secrets that cert-manager made for Certificates of the cluster,
 // and that the cluster did not become the owner of. When such a Certificate goes,
 // nobody else takes its Secret, and the key in it.
-func ownerless(s seen.State) []seen.Object {
-	var secrets []seen.Object
+func ownerless(s state.State) []state.Object {
+	var secrets []state.Object
 	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
 		if secret := s.Secrets[name]; metav1.GetControllerOf(secret) == nil || controlledByCertificate(secret) {
 			secrets = append(secrets, secret)
@@ -215,7 +215,7 @@ func ownerless(s seen.State) []seen.Object {
 
 // hasPod says that the pod whose certificate has that name is still there, and has it
 // from the Secret.
-func hasPod(s seen.State, certificate string) bool {
+func hasPod(s state.State, certificate string) bool {
 	return slices.ContainsFunc(s.Pods, func(pod corev1.Pod) bool {
 		return s.Names.Certificate(pod.Name) == certificate && deliveredTo(pod.Spec) == v1alpha1.DeliverySecret
 	})

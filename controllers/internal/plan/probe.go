@@ -14,12 +14,12 @@ import (
 	applyrbac "k8s.io/client-go/applyconfigurations/rbac/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // probe makes the pod that proves and heals the mesh, and what it may touch: its
 // cluster's status, its own key, the cookie and the trust bundle, each by name.
-func probe(p *Plan, s seen.State, operator Operator) {
+func probe(p *Plan, s state.State, operator Operator) {
 	name, namespace := s.Names.Probe(), s.Names.Namespace
 	p.apply(
 		owned(applycore.ServiceAccount(name, namespace), s),
@@ -43,7 +43,7 @@ func rule(group, resource string, names ...string) *applyrbac.PolicyRuleApplyCon
 	return applyrbac.PolicyRule().WithAPIGroups(group).WithResources(resource).WithResourceNames(names...)
 }
 
-func probeDeployment(s seen.State, operator Operator) *applyapps.DeploymentApplyConfiguration {
+func probeDeployment(s state.State, operator Operator) *applyapps.DeploymentApplyConfiguration {
 	labels := Labels(s.Names.Cluster)
 	for key, value := range Selector(s.Names.Cluster, ComponentProbe) {
 		labels[key] = value
@@ -65,7 +65,7 @@ func probeDeployment(s seen.State, operator Operator) *applyapps.DeploymentApply
 					WithContainers(probeContainer(s, operator)))))
 }
 
-func probeContainer(s seen.State, operator Operator) *applycore.ContainerApplyConfiguration {
+func probeContainer(s state.State, operator Operator) *applycore.ContainerApplyConfiguration {
 	return applycore.Container().
 		WithName("probe").
 		WithImage(operator.Image).

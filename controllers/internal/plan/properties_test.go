@@ -18,18 +18,19 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen/seentest"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
 )
 
 // drawState makes a cluster in any situation, sensible or not.
-func drawState(t *rapid.T) seen.State {
+func drawState(t *rapid.T) state.State {
 	return drawSituation(t).Seen(drawCluster(t))
 }
 
 func drawCluster(t *rapid.T) *v1alpha1.ErlangCluster {
-	cluster := seentest.MustCluster(`
+	cluster := statetest.MustCluster(`
 metadata: {name: chat, namespace: shop}
 spec:
   template:
@@ -69,10 +70,10 @@ var deliveries = []v1alpha1.CertificateDelivery{v1alpha1.DeliverySecret, v1alpha
 // rotated is the name of the CA of the rotation "2026-11".
 const rotated = "chat-ca-05e01bd6"
 
-func drawSituation(t *rapid.T) seentest.Situation {
+func drawSituation(t *rapid.T) statetest.Situation {
 	authority := rapid.SampledFrom([]string{"blue", "green"})
 	pod := rapid.SampledFrom([]string{"chat-0", "chat-1", "chat-2", "chat-3", "chat-7"})
-	situation := seentest.Situation{
+	situation := statetest.Situation{
 		AdmissionPolicyMissing: rapid.Bool().Draw(t, "admission policy missing"),
 		PodCertificatesMissing: rapid.Bool().Draw(t, "PodCertificateRequests missing"),
 		CA:                     rapid.SampledFrom([]string{"", "blue", "green"}).Draw(t, "CA"),
@@ -86,7 +87,7 @@ func drawSituation(t *rapid.T) seentest.Situation {
 	}
 	issuer := rapid.SampledFrom([]string{"chat-ca", rotated, "corp"})
 	for _, to := range rapid.SliceOfDistinct(rapid.OneOf(pod, rapid.SampledFrom([]string{"chat-probe", "chat-probe-canary"})), rapid.ID).Draw(t, "issued") {
-		situation.Issued = append(situation.Issued, seentest.Issued{
+		situation.Issued = append(situation.Issued, statetest.Issued{
 			To: to, By: authority.Draw(t, "by"), WithCA: rapid.Bool().Draw(t, "with its CA"),
 			Through: rapid.SampledFrom([]string{"", "", "low"}).Draw(t, "through"),
 			Issuer:  issuer.Draw(t, "issuer"), AskedOf: rapid.OneOf(rapid.Just(""), issuer).Draw(t, "asked of")})
@@ -95,7 +96,7 @@ func drawSituation(t *rapid.T) seentest.Situation {
 		situation.CAs = map[string]string{rotated: authority.Draw(t, "its name")}
 	}
 	for _, pod := range rapid.SliceOfDistinct(pod, rapid.ID).Draw(t, "observed") {
-		observed := seentest.Observed{Pod: pod, Serves: rapid.SampledFrom([]string{"", "blue", "green"}).Draw(t, "serves")}
+		observed := statetest.Observed{Pod: pod, Serves: rapid.SampledFrom([]string{"", "blue", "green"}).Draw(t, "serves")}
 		if rapid.Bool().Draw(t, "accepts") {
 			observed.Accepts = authority.Draw(t, "canary")
 		} else if rapid.Bool().Draw(t, "refuses") {
@@ -107,33 +108,33 @@ func drawSituation(t *rapid.T) seentest.Situation {
 		situation.Verified = rapid.SliceOfDistinct(pod, rapid.ID).Draw(t, "verified")
 	}
 	if rapid.Bool().Draw(t, "an intermediate CA") {
-		situation.Intermediate = &seentest.Intermediate{By: authority.Draw(t, "above it"), NoCA: rapid.Bool().Draw(t, "it is none")}
+		situation.Intermediate = &statetest.Intermediate{By: authority.Draw(t, "above it"), NoCA: rapid.Bool().Draw(t, "it is none")}
 	}
 	if rapid.Bool().Draw(t, "a StatefulSet") {
-		situation.StatefulSet = &seentest.StatefulSet{Replicas: rapid.Int32Range(0, 4).Draw(t, "its replicas"),
+		situation.StatefulSet = &statetest.StatefulSet{Replicas: rapid.Int32Range(0, 4).Draw(t, "its replicas"),
 			Delivery: rapid.SampledFrom(deliveries).Draw(t, "its delivery")}
 	}
 	for _, name := range rapid.SliceOfDistinct(pod, rapid.ID).Draw(t, "pods") {
-		situation.Pods = append(situation.Pods, seentest.Pod{Name: name,
+		situation.Pods = append(situation.Pods, statetest.Pod{Name: name,
 			Delivery: rapid.SampledFrom(deliveries).Draw(t, "delivery"), Leaving: rapid.Bool().Draw(t, "leaving"), WithoutIdentity: rapid.Bool().Draw(t, "without identity")})
 	}
 	if rapid.Bool().Draw(t, "the user's cookie is there") {
 		value := rapid.SampledFrom([]string{"TheCookieOfTheUser", "TheCookieOfTheCluster", "bad\n"}).Draw(t, "the user's cookie")
-		situation.UserCookie = &seentest.UserCookie{Value: &value}
+		situation.UserCookie = &statetest.UserCookie{Value: &value}
 	}
 	if rapid.Bool().Draw(t, "the issuer is there") {
-		situation.Issuer = &seentest.Issuer{Refuses: rapid.SampledFrom([]string{"", "no"}).Draw(t, "it refuses")}
+		situation.Issuer = &statetest.Issuer{Refuses: rapid.SampledFrom([]string{"", "no"}).Draw(t, "it refuses")}
 	}
 	return situation
 }
 
 // copied is a state that shares nothing with the original.
-func copied(s seen.State) seen.State {
+func copied(s state.State) state.State {
 	c := s
 	c.Cluster = s.Cluster.DeepCopy()
 	c.Owned = nil
 	for _, object := range s.Owned {
-		c.Owned = append(c.Owned, object.DeepCopyObject().(seen.Object))
+		c.Owned = append(c.Owned, object.DeepCopyObject().(state.Object))
 	}
 	if s.StatefulSet != nil {
 		c.StatefulSet = s.StatefulSet.DeepCopy()
@@ -269,7 +270,7 @@ func TestCookieThatIsThereStays(t *testing.T) {
 			}
 		}
 		for _, secret := range p.Replace {
-			cookie, previous := string(secret.Data[certs.CookieKey]), string(secret.Data[certs.PreviousCookieKey])
+			cookie, previous := string(secret.Data[naming.CookieKey]), string(secret.Data[naming.PreviousCookieKey])
 			if secret.ResourceVersion == "" {
 				t.Fatal("a cookie is replaced, whatever it has become")
 			}
@@ -288,8 +289,8 @@ func TestCookieThatIsThereStays(t *testing.T) {
 			t.Fatal("nodes run with a cookie that is lost, and another one is drawn")
 		}
 		for _, secret := range p.Create {
-			cookie := secret.Data[certs.CookieKey]
-			if err := certs.CheckCookie(cookie); err != nil {
+			cookie := secret.Data[naming.CookieKey]
+			if err := naming.CheckCookie(cookie); err != nil {
 				t.Fatalf("a cookie is created that will not do: %v", err)
 			}
 			own := state.Cluster.Spec.Cookie.SecretKeyRef != nil
@@ -322,7 +323,7 @@ func TestPodTemplateIsAFunctionOfTheSpec(t *testing.T) {
 	}
 }
 
-func templateIsAFunctionOfTheSpec(t *testing.T, base seen.State) {
+func templateIsAFunctionOfTheSpec(t *testing.T, base state.State) {
 	want := podTemplate(t, base, operator)
 	rapid.Check(t, func(t *rapid.T) {
 		state := copied(base)
@@ -333,7 +334,7 @@ func templateIsAFunctionOfTheSpec(t *testing.T, base seen.State) {
 		state.Cluster.Status.ObservedGeneration = rapid.Int64().Draw(t, "observedGeneration")
 		replicas := rapid.Int32Range(0, 3).Draw(t, "replicas")
 		state.Cluster.Spec.Replicas = &replicas
-		state.Cluster.Spec.TLS = seentest.MustCluster("metadata: {name: chat}\nspec: {template: {}, tls: {certificate: {duration: 100h, renewBefore: 1h}}}").Spec.TLS
+		state.Cluster.Spec.TLS = statetest.MustCluster("metadata: {name: chat}\nspec: {template: {}, tls: {certificate: {duration: 100h, renewBefore: 1h}}}").Spec.TLS
 		state.Cluster.Spec.TLS.Delivery = base.Cluster.Spec.TLS.Delivery
 		upgraded := operator
 		upgraded.Image = rapid.String().Draw(t, "image")
@@ -423,7 +424,7 @@ func TestDeliveryChangesWhenAllIsThere(t *testing.T) {
 }
 
 // plannedTrust is the trust bundle that a plan makes; none where it holds that back.
-func plannedTrust(t *rapid.T, state seen.State) []certs.Trust {
+func plannedTrust(t *rapid.T, state state.State) []certs.Trust {
 	var planned []certs.Trust
 	for _, configuration := range plan.Make(state, operator, freshCookie).Apply {
 		if *configuration.GetKind() != "ConfigMap" {
@@ -431,7 +432,7 @@ func plannedTrust(t *rapid.T, state seen.State) []certs.Trust {
 		}
 		var applied corev1.ConfigMap
 		convert(t, configuration, &applied)
-		trust, err := certs.ParseTrust([]byte(applied.Data[certs.TrustKey]))
+		trust, err := certs.ParseTrust([]byte(applied.Data[naming.TrustKey]))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -482,7 +483,7 @@ func TestTrustNeverLosesACAInUse(t *testing.T) {
 	})
 }
 
-func podTemplate(t failer, s seen.State, operator plan.Operator) string {
+func podTemplate(t failer, s state.State, operator plan.Operator) string {
 	t.Helper()
 	set := statefulSet(plan.Make(s, operator, freshCookie))
 	if set == nil {

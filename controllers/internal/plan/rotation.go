@@ -8,7 +8,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // A rotation is what follows, for the certificates, from the issuer that the spec asks
@@ -35,7 +35,7 @@ type rotation struct {
 	waits string
 }
 
-func rotationOf(s seen.State) rotation {
+func rotationOf(s state.State) rotation {
 	wanted, signing := s.WantedIssuer(), s.SigningIssuer()
 	r := rotation{signing: signing, trust: widened(s, wanted)}
 	if s.Cluster.Spec.TLS.IssuerRef == nil {
@@ -93,7 +93,7 @@ func (r *rotation) keep(cas ...string) {
 }
 
 // widened is all that is trusted, and all that is about to need it.
-func widened(s seen.State, wanted v1alpha1.IssuerReference) certs.Trust {
+func widened(s state.State, wanted v1alpha1.IssuerReference) certs.Trust {
 	var leafs, above []*x509.Certificate
 	for _, owner := range s.LeafOwners() {
 		if leaf, ok := s.Leaf(owner); ok {
@@ -109,7 +109,7 @@ func widened(s seen.State, wanted v1alpha1.IssuerReference) certs.Trust {
 }
 
 // untilIssued is that cert-manager has a certificate to issue, and what it says of that.
-func untilIssued(s seen.State, name string, issuer v1alpha1.IssuerReference) string {
+func untilIssued(s state.State, name string, issuer v1alpha1.IssuerReference) string {
 	text := fmt.Sprintf("waiting for cert-manager to issue certificate %s by %s %s", name, issuer.Kind, issuer.Name)
 	if issuance, awaited := s.Issuance(name); awaited && issuance.Failed {
 		text += fmt.Sprintf(", which failed at %s: %s", issuance.Since.UTC().Format(time.RFC3339), issuance.Said)
@@ -120,7 +120,7 @@ func untilIssued(s seen.State, name string, issuer v1alpha1.IssuerReference) str
 }
 
 // untilAccepted is what keeps the leafs from changing to another issuer.
-func untilAccepted(s seen.State, wanted v1alpha1.IssuerReference) string {
+func untilAccepted(s state.State, wanted v1alpha1.IssuerReference) string {
 	canary, ok := s.Leaf(s.Names.Canary())
 	if by, known := s.IssuedBy(s.Names.Canary()); !ok || !known || by != wanted {
 		return untilIssued(s, s.Names.Certificate(s.Names.Canary()), wanted)
@@ -139,7 +139,7 @@ func untilAccepted(s seen.State, wanted v1alpha1.IssuerReference) string {
 
 // allServe says that every certificate is of that CA, as stored, and as served where a
 // node runs. Where cert-manager or a node is about to do its part, it says whose.
-func allServe(s seen.State, wanted v1alpha1.IssuerReference, ca certs.Trust) (served bool, waits string) {
+func allServe(s state.State, wanted v1alpha1.IssuerReference, ca certs.Trust) (served bool, waits string) {
 	served = !ca.Empty()
 	running := s.Running()
 	for _, owner := range s.LeafOwners() {
@@ -170,7 +170,7 @@ func allServe(s seen.State, wanted v1alpha1.IssuerReference, ca certs.Trust) (se
 
 // untilServedBelow is what is missing until a node whose kubelet asks for its
 // certificate has one by an intermediate CA below that CA. Nobody can hurry a kubelet.
-func untilServedBelow(s seen.State, pod string, wanted v1alpha1.IssuerReference, ca certs.Trust) string {
+func untilServedBelow(s state.State, pod string, wanted v1alpha1.IssuerReference, ca certs.Trust) string {
 	intermediate, ok := s.Intermediate()
 	switch by, _ := s.IntermediateBy(); {
 	case !ok || by != wanted || ca.Signer(intermediate.Certificate) == nil:
@@ -182,7 +182,7 @@ func untilServedBelow(s seen.State, pod string, wanted v1alpha1.IssuerReference,
 }
 
 // untilRefused is what keeps a private CA that has had its time.
-func untilRefused(s seen.State, former string) string {
+func untilRefused(s state.State, former string) string {
 	for _, pod := range s.Running() {
 		node := s.Node(pod)
 		if !slices.ContainsFunc(s.PrivateCA(former).Identities(), func(ca string) bool { return tried(node, ca, v1alpha1.CanaryRefused) }) {

@@ -11,16 +11,17 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen/seentest"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
 )
 
 // drawRotation makes a cluster whose CA changes, as far along as chance has it: nearer
 // to what may happen than drawState, so that every step is taken often. It was asked for,
 // or the time of the CA was nearly up.
-func drawRotation(t *rapid.T) seen.State {
-	cluster := seentest.MustCluster(`
+func drawRotation(t *rapid.T) state.State {
+	cluster := statetest.MustCluster(`
 metadata: {name: chat, namespace: shop}
 spec:
   replicas: 2
@@ -41,19 +42,19 @@ spec:
 	cas := map[string]string{"chat-ca": "blue", successor: "green"}
 	after := rapid.Bool().Draw(t, "after the switch")
 	named := map[bool]string{false: "chat-ca", true: successor}
-	situation := seentest.Situation{
-		CAs: cas, Spent: spent, Cookie: "TheCookieOfTheCluster", StatefulSet: &seentest.StatefulSet{Replicas: 2},
+	situation := statetest.Situation{
+		CAs: cas, Spent: spent, Cookie: "TheCookieOfTheCluster", StatefulSet: &statetest.StatefulSet{Replicas: 2},
 		Trust: rapid.SampledFrom([][]string{{"blue"}, {"blue", "green"}, {"green"}}).Draw(t, "trust"),
 	}
 	for _, owner := range []string{"chat-probe", "chat-0", "chat-1"} {
 		issuer := mostly(named[after], "chat-ca", "issuer of "+owner)
-		situation.Issued = append(situation.Issued, seentest.Issued{
+		situation.Issued = append(situation.Issued, statetest.Issued{
 			To: owner, By: cas[issuer], Issuer: issuer, AskedOf: mostly(named[after], successor, "asked for "+owner)})
 		if owner == "chat-probe" {
 			continue
 		}
-		situation.Pods = append(situation.Pods, seentest.Pod{Name: owner})
-		observed := seentest.Observed{Pod: owner, Serves: mostly(cas[issuer], "", owner+" serves")}
+		situation.Pods = append(situation.Pods, statetest.Pod{Name: owner})
+		observed := statetest.Observed{Pod: owner, Serves: mostly(cas[issuer], "", owner+" serves")}
 		canary := mostly(cas[named[!after]], "red", "canary of "+owner)
 		if mostly("accepts", "refuses", "result of "+owner) == "accepts" != after {
 			observed.Accepts = canary
@@ -63,7 +64,7 @@ spec:
 		situation.Observed = append(situation.Observed, observed)
 	}
 	canary := mostly(named[!after], named[after], "canary")
-	situation.Issued = append(situation.Issued, seentest.Issued{To: "chat-probe-canary", By: cas[canary], Issuer: canary})
+	situation.Issued = append(situation.Issued, statetest.Issued{To: "chat-probe-canary", By: cas[canary], Issuer: canary})
 	return situation.Seen(cluster)
 }
 
@@ -80,7 +81,7 @@ func (s steps) demand(t *testing.T, names ...string) {
 }
 
 // named is the issuer that all the leafs of a plan name.
-func named(t failer, s seen.State, p plan.Plan) v1alpha1.IssuerReference {
+func named(t failer, s state.State, p plan.Plan) v1alpha1.IssuerReference {
 	t.Helper()
 	var issuer v1alpha1.IssuerReference
 	for _, certificate := range certificatesOf(t, p) {
@@ -111,7 +112,7 @@ func certificatesOf(t failer, p plan.Plan) []certmanager.Certificate {
 }
 
 // trustOf is the trust bundle of a plan; that of now when it has none.
-func trustOf(t failer, s seen.State, p plan.Plan) certs.Trust {
+func trustOf(t failer, s state.State, p plan.Plan) certs.Trust {
 	t.Helper()
 	for _, configuration := range p.Apply {
 		if *configuration.GetKind() != "ConfigMap" {
@@ -119,7 +120,7 @@ func trustOf(t failer, s seen.State, p plan.Plan) certs.Trust {
 		}
 		var applied corev1.ConfigMap
 		convert(t, configuration, &applied)
-		trust, err := certs.ParseTrust([]byte(applied.Data[certs.TrustKey]))
+		trust, err := certs.ParseTrust([]byte(applied.Data[naming.TrustKey]))
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
@@ -129,14 +130,14 @@ func trustOf(t failer, s seen.State, p plan.Plan) certs.Trust {
 }
 
 // isAsked says that a pod's kubelet asks for its certificate, or will.
-func isAsked(s seen.State, pod string) bool {
+func isAsked(s state.State, pod string) bool {
 	if there := s.Pod(pod); there != nil {
 		return there.Spec.Volumes[0].Projected != nil
 	}
 	return s.StatefulSet != nil && s.StatefulSet.Spec.Template.Spec.Volumes[0].Projected != nil
 }
 
-func checkRotation(t *rapid.T, s seen.State, happened steps) {
+func checkRotation(t *rapid.T, s state.State, happened steps) {
 	p := plan.Make(s, operator, freshCookie)
 	wanted, signing, issuer := s.WantedIssuer(), s.SigningIssuer(), named(t, s, p)
 	trust := trustOf(t, s, p)
@@ -252,16 +253,16 @@ func TestWhatIsWantedStays(t *testing.T) {
 }
 
 // spentAtRest is a cluster whose CA has little time left, and that no rotation has seen.
-func spentAtRest(id string, number int) seen.State {
-	cluster := seentest.MustCluster(`
+func spentAtRest(id string, number int) state.State {
+	cluster := statetest.MustCluster(`
 metadata: {name: chat, namespace: shop}
 spec: {template: {spec: {containers: [{name: chat, image: "example.com/chat:1"}]}}}
 `)
 	cluster.Spec.TLS.CA.RotationID = id
-	ca := certs.NamesOf(cluster, certs.DefaultDomain).NumberedCA(id, number)
-	return seentest.Situation{
+	ca := naming.Of(cluster, naming.DefaultDomain).NumberedCA(id, number)
+	return statetest.Situation{
 		CAs: map[string]string{ca: "blue"}, Spent: []string{"blue"}, Trust: []string{"blue"}, Cookie: "TheCookieOfTheCluster",
-		Issued: []seentest.Issued{{To: "chat-probe", By: "blue", Issuer: ca}, {To: "chat-0", By: "blue", Issuer: ca}},
+		Issued: []statetest.Issued{{To: "chat-probe", By: "blue", Issuer: ca}, {To: "chat-0", By: "blue", Issuer: ca}},
 	}.Seen(cluster)
 }
 
@@ -297,15 +298,15 @@ func TestRotationIsSafeInAnySituation(t *testing.T) {
 // them can be asked any more.
 func TestScaledToZeroHoldsNothingUp(t *testing.T) {
 	at := func(replicas int32) plan.Plan {
-		cluster := seentest.MustCluster(`
+		cluster := statetest.MustCluster(`
 metadata: {name: chat, namespace: shop}
 spec: {tls: {ca: {rotationID: "2026-11"}}, template: {spec: {containers: [{name: chat, image: "example.com/chat:1"}]}}}
 `)
 		cluster.Spec.Replicas = &replicas
-		s := seentest.Situation{
+		s := statetest.Situation{
 			CAs: map[string]string{"chat-ca": "blue", rotated: "green"}, Trust: []string{"blue", "green"}, Cookie: "TheCookieOfTheCluster",
-			StatefulSet: &seentest.StatefulSet{Replicas: replicas},
-			Issued: []seentest.Issued{{To: "chat-probe", By: "blue", Issuer: "chat-ca"}, {To: "chat-0", By: "blue", Issuer: "chat-ca"},
+			StatefulSet: &statetest.StatefulSet{Replicas: replicas},
+			Issued: []statetest.Issued{{To: "chat-probe", By: "blue", Issuer: "chat-ca"}, {To: "chat-0", By: "blue", Issuer: "chat-ca"},
 				{To: "chat-probe-canary", By: "green", Issuer: rotated}},
 		}.Seen(cluster)
 		return plan.Make(s, operator, freshCookie)

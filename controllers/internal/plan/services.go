@@ -10,7 +10,7 @@ import (
 	applypolicy "k8s.io/client-go/applyconfigurations/policy/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/seen"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // epmdPort is the port of the Erlang Port Mapper Daemon (epmd(1)).
@@ -19,7 +19,7 @@ const epmdPort = 4369
 // services makes what the network knows of the nodes: the Service that their names
 // hang from, the policy that closes their distribution ports, and the budget that
 // keeps a drain from taking two at a time.
-func services(p *Plan, s seen.State, _ Operator) {
+func services(p *Plan, s state.State, _ Operator) {
 	p.apply(headlessService(s))
 	if s.Cluster.Spec.NetworkPolicy != v1alpha1.NetworkPolicyUnmanaged {
 		p.apply(networkPolicy(s))
@@ -31,7 +31,7 @@ func services(p *Plan, s seen.State, _ Operator) {
 
 // headlessService gives each pod its DNS name, before the pod is ready too: it
 // becomes ready only when it has joined, and needs the name to do so.
-func headlessService(s seen.State) *applycore.ServiceApplyConfiguration {
+func headlessService(s state.State) *applycore.ServiceApplyConfiguration {
 	distribution := s.Cluster.Spec.Distribution
 	spec := applycore.ServiceSpec().
 		WithType(corev1.ServiceTypeClusterIP).
@@ -56,7 +56,7 @@ func servicePort(name string, port int32) *applycore.ServicePortApplyConfigurati
 // networkPolicy closes the distribution ports, and epmd, to all but the nodes and
 // their probe. A pod that a policy selects is closed to all that no policy allows,
 // so the other ports are opened as ranges: applications notice nothing.
-func networkPolicy(s seen.State) *applynetworking.NetworkPolicyApplyConfiguration {
+func networkPolicy(s state.State) *applynetworking.NetworkPolicyApplyConfiguration {
 	closed := distributionPorts(s.Cluster.Spec.Distribution)
 	within := applynetworking.NetworkPolicyIngressRule().
 		WithFrom(
@@ -125,7 +125,7 @@ func peer(labels map[string]string) *applynetworking.NetworkPolicyPeerApplyConfi
 		WithPodSelector(applymeta.LabelSelector().WithMatchLabels(labels))
 }
 
-func podDisruptionBudget(s seen.State) *applypolicy.PodDisruptionBudgetApplyConfiguration {
+func podDisruptionBudget(s state.State) *applypolicy.PodDisruptionBudgetApplyConfiguration {
 	return owned(applypolicy.PodDisruptionBudget(s.Names.PodDisruptionBudget(), s.Names.Namespace), s).
 		WithSpec(applypolicy.PodDisruptionBudgetSpec().
 			WithMaxUnavailable(intstr.FromInt32(1)).

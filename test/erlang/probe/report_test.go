@@ -31,7 +31,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/erldist"
 	"github.com/erlang-operator/erlang-operator/probe"
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
@@ -219,7 +219,7 @@ func assets(t *testing.T) string {
 }
 
 // create makes the ErlangCluster, and an account with the probe's rights.
-func (k *kubernetes) create() certs.Names {
+func (k *kubernetes) create() naming.Names {
 	k.t.Helper()
 	replicas := int32(3)
 	chat := &v1alpha1.ErlangCluster{
@@ -230,7 +230,7 @@ func (k *kubernetes) create() certs.Names {
 		},
 	}
 	k.mustCreate(chat)
-	names := certs.NamesOf(chat, beam.Domain)
+	names := naming.Of(chat, beam.Domain)
 	k.mustCreate(&rbacv1.Role{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: names.Probe()},
 		Rules: []rbacv1.PolicyRule{
@@ -261,21 +261,21 @@ func (k *kubernetes) mustCreate(object client.Object) {
 
 // store writes what the manager would: the cookie, the probe's certificate, the
 // trust bundle.
-func (k *kubernetes) store(c *cluster, names certs.Names, cookie string) {
+func (k *kubernetes) store(c *cluster, names naming.Names, cookie string) {
 	k.t.Helper()
 	identity := c.ca.Issue(names.ProbeHost())
 	for _, object := range []client.Object{
 		&corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: names.CookieSecret()},
-			Data:       map[string][]byte{certs.CookieKey: []byte(cookie)},
+			Data:       map[string][]byte{naming.CookieKey: []byte(cookie)},
 		},
 		&corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: names.Certificate(names.Probe())},
-			Data:       map[string][]byte{certs.CombinedKey: slices.Concat(identity.KeyPEM, identity.CertPEM)},
+			Data:       map[string][]byte{naming.CombinedKey: slices.Concat(identity.KeyPEM, identity.CertPEM)},
 		},
 		&corev1.ConfigMap{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: names.Distribution()},
-			Data:       map[string]string{certs.TrustKey: string(c.ca.PEM)},
+			Data:       map[string]string{naming.TrustKey: string(c.ca.PEM)},
 		},
 	} {
 		err := k.Create(k.t.Context(), object)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/erldist"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
@@ -22,7 +23,7 @@ type rotating struct {
 	stored []string // serial numbers
 }
 
-const trustFile, identityFile = "distribution/" + certs.TrustKey, "tls/" + certs.CombinedKey
+const trustFile, identityFile = "distribution/" + naming.TrustKey, "tls/" + naming.CombinedKey
 
 func startRotating(t *testing.T) *rotating {
 	r := &rotating{cluster: newCluster(t)}

@@ -1,0 +1,41 @@
+package naming
+
+import (
+	"fmt"
+	"strings"
+)
+
+// CookieAlphabet is what generated cookies are made of: nothing that a shell, a
+// command line or an Erlang atom would take for something else.
+const CookieAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+// GeneratedCookieLength is the length of a generated cookie: 40 characters of 62
+// are 238 bits.
+const GeneratedCookieLength = 40
+
+// Bounds of an imported cookie. An atom has at most 255 characters (erl(1)).
+const (
+	minCookieLength = 8
+	maxCookieLength = 255
+)
+
+// CheckCookie says what is wrong with a cookie, without a word of the cookie.
+func CheckCookie(cookie []byte) error {
+	switch text := string(cookie); {
+	case text == "":
+		return fmt.Errorf("it is empty")
+	case strings.TrimRight(text, "\r\n") != text:
+		return fmt.Errorf("it ends in a newline: write it with `printf %%s` or `echo -n`")
+	case len(text) < minCookieLength || len(text) > maxCookieLength:
+		return fmt.Errorf("it has %d characters, and must have %d to %d", len(text), minCookieLength, maxCookieLength)
+	case text[0] == '-' || text[0] == '+':
+		return fmt.Errorf("it begins with %q, which erl takes for a flag", text[0])
+	default:
+		for at, character := range cookie {
+			if !strings.ContainsRune(CookieAlphabet+"_.=+/-", rune(character)) {
+				return fmt.Errorf("character %d is not one of [A-Za-z0-9_.=+/-]", at+1)
+			}
+		}
+		return nil
+	}
+}

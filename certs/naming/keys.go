@@ -1,0 +1,19 @@
+package naming
+
+// Keys of the objects that the manager writes, and the nodes and the probe read.
+const (
+	// CookieKey in the cookie Secret.
+	CookieKey = "cookie"
+	// PreviousCookieKey in the cookie Secret, while the nodes change to another cookie:
+	// the one that they come from.
+	PreviousCookieKey = "previous"
+	// TrustKey in the distribution ConfigMap: the trust bundle, PEM.
+	TrustKey = "trust.pem"
+	// OptionsKey in the distribution ConfigMap: the text of -ssl_dist_optfile.
+	OptionsKey = "inet_tls.conf"
+	// CombinedKey in a certificate's Secret: the private key, then the chain, in one
+	// file, so that the two never disagree while a node reads them.
+	CombinedKey = "tls-combined.pem"
+	// AuthorityKey in a certificate's Secret: the CA, where the issuer tells it.
+	AuthorityKey = "ca.crt"
+)

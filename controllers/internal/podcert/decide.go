@@ -1,0 +1,253 @@
+package podcert
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+)
+
+// Seen is what was looked up for a request: nil for what is not there, or not yet.
+type Seen struct {
+	Now time.Time
+	// Domain of the Kubernetes cluster's DNS.
+	Domain string
+	// Pod of the request's name.
+	Pod *corev1.Pod
+	// StatefulSet that controls the pod, by the name that the pod gives.
+	StatefulSet *metav1.PartialObjectMetadata
+	// Cluster that controls the StatefulSet, by the name that the StatefulSet gives.
+	Cluster *v1alpha1.ErlangCluster
+	// Intermediate is the cluster's CA that signs.
+	Intermediate *certs.Leaf
+	// Trust that the cluster's nodes have.
+	Trust certs.Trust
+}
+
+// A Decision is what becomes of a request. The zero value is: nothing, it is decided
+// already, or not ours to decide.
+type Decision struct {
+	// Wait is what the request waits for. It is looked at again.
+	Wait string
+	// Denied is why the request can never be granted, as a condition. The kubelet
+	// takes it for final, and never asks again for this pod.
+	Denied *metav1.Condition
+	// Grant is the certificate to sign, for the public key of the request.
+	Grant *Grant
+}
+
+// A Grant is a certificate to sign.
+type Grant struct {
+	Template *x509.Certificate
+	Key      any
+	// Host that the certificate is for.
+	Host string
+	// BeginRefreshAt is when the kubelet shall ask for the next.
+	BeginRefreshAt time.Time
+}
+
+// Reasons of a denial; besides UnsupportedKeyType, which is Kubernetes' own.
+const (
+	// ReasonInvalidRequest: the PKCS#10 in the request cannot be read, or is not
+	// signed by its key.
+	ReasonInvalidRequest = "InvalidRequest"
+	// ReasonIdentityMismatch: the pod of that name is another, or runs as another.
+	ReasonIdentityMismatch = "IdentityMismatch"
+	// ReasonNotAMember: the pod belongs to something that is no ErlangCluster.
+	ReasonNotAMember = "NotAMember"
+)
+
+// backdated is how far the clock of the machine that verifies a certificate may be
+// behind that of the manager. The API server allows five minutes.
+const backdated = 2 * time.Minute
+
+// Mine says that a request is one to decide: it is for our signer, and open.
+func Mine(request *certificatesv1.PodCertificateRequest) bool {
+	return request.Spec.SignerName == certs.SignerName && len(request.Status.Conditions) == 0
+}
+
+// Decide decides on a request. Whatever may still come true waits: the kubelet asks
+// once and believes a denial for as long as the pod lives, while a request that nobody
+// answers is forgotten after a quarter of an hour, and made again.
+func Decide(request *certificatesv1.PodCertificateRequest, s Seen) Decision {
+	if !Mine(request) {
+		return Decision{}
+	}
+	key, denied := publicKey(request.Spec.StubPKCS10Request)
+	if denied != nil {
+		return *denied
+	}
+	if refused := checkPod(request, s.Pod); refused != nil {
+		return *refused
+	}
+	if refused := checkMembership(s); refused != nil {
+		return *refused
+	}
+	return grant(request, s, key)
+}
+
+// publicKey is the key that a request is for. The request is signed with it, which
+// proves that the kubelet has it; nothing else in it counts.
+func publicKey(der []byte) (any, *Decision) {
+	if len(der) == 0 {
+		return nil, deny(ReasonInvalidRequest, "There is no stubPKCS10Request: the kubelet is older than Kubernetes 1.36.")
+	}
+	request, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		return nil, deny(ReasonInvalidRequest, "The stubPKCS10Request is no PKCS#10 certificate request.")
+	}
+	if err := request.CheckSignature(); err != nil {
+		return nil, deny(ReasonInvalidRequest, "The stubPKCS10Request is not signed by its own key.")
+	}
+	if key, ok := request.PublicKey.(*ecdsa.PublicKey); ok && key.Curve == elliptic.P256() {
+		return key, nil
+	}
+	return nil, deny(certificatesv1.PodCertificateRequestConditionUnsupportedKeyType,
+		"The key is not of the type that the operator's volumes ask for, ECDSAP256.")
+}
+
+// checkPod holds the request against the pod that it names.
+func checkPod(request *certificatesv1.PodCertificateRequest, pod *corev1.Pod) *Decision {
+	spec := request.Spec
+	switch {
+	case pod == nil:
+		return wait("pod %s is not there", spec.PodName)
+	case pod.UID != spec.PodUID:
+		return deny(ReasonIdentityMismatch, "Pod %s is another one than that of the request: it has another UID.", spec.PodName)
+	case pod.Spec.ServiceAccountName != spec.ServiceAccountName:
+		return deny(ReasonIdentityMismatch, "Pod %s does not run as ServiceAccount %s.", spec.PodName, spec.ServiceAccountName)
+	case pod.Spec.NodeName == "":
+		return wait("pod %s is on no machine yet", spec.PodName)
+	case pod.Spec.NodeName != string(spec.NodeName):
+		return deny(ReasonIdentityMismatch, "Pod %s does not run on machine %s.", spec.PodName, spec.NodeName)
+	}
+	return nil
+}
+
+// checkMembership follows the owners of the pod up to its ErlangCluster. Labels prove
+// nothing: whoever may change a pod may change them. What has no owner may be given
+// one again, as the pods of a StatefulSet that was deleted without them, so only
+// another owner is final.
+func checkMembership(s Seen) *Decision {
+	pod := s.Pod
+	owner := metav1.GetControllerOf(pod)
+	switch {
+	case owner == nil && pod.Labels[labelCluster] == "":
+		return deny(ReasonNotAMember, "Pod %s belongs to no StatefulSet of an ErlangCluster.", pod.Name)
+	case owner == nil:
+		return wait("pod %s has no StatefulSet", pod.Name)
+	case !refersTo(owner, appsv1.SchemeGroupVersion.WithKind("StatefulSet")):
+		return deny(ReasonNotAMember, "Pod %s belongs to a %s, and not to a StatefulSet of an ErlangCluster.", pod.Name, owner.Kind)
+	}
+	set := s.StatefulSet
+	if set == nil || set.UID != owner.UID {
+		return wait("StatefulSet %s, to which pod %s belongs, is not there", owner.Name, pod.Name)
+	}
+	owner = metav1.GetControllerOf(set)
+	switch {
+	case owner == nil && set.Labels[labelCluster] == "":
+		return deny(ReasonNotAMember, "StatefulSet %s, to which pod %s belongs, belongs to no ErlangCluster.", set.Name, pod.Name)
+	case owner == nil:
+		return wait("StatefulSet %s has no ErlangCluster", set.Name)
+	case !refersTo(owner, v1alpha1.SchemeGroupVersion.WithKind("ErlangCluster")):
+		return deny(ReasonNotAMember, "StatefulSet %s, to which pod %s belongs, belongs to a %s, and not to an ErlangCluster.", set.Name, pod.Name, owner.Kind)
+	}
+	cluster := s.Cluster
+	if cluster == nil || cluster.UID != owner.UID {
+		return wait("ErlangCluster %s, to which StatefulSet %s belongs, is not there", owner.Name, set.Name)
+	}
+	names := naming.Of(cluster, s.Domain)
+	if _, ok := names.Ordinal(pod.Name); !ok || set.Name != names.StatefulSet() {
+		return deny(ReasonNotAMember, "Pod %s is not named as a member of ErlangCluster %s.", pod.Name, cluster.Name)
+	}
+	if cluster.Spec.TLS.Delivery != v1alpha1.DeliveryPodCertificate && !asks(pod) {
+		return wait("tls.delivery of ErlangCluster %s is not PodCertificate", cluster.Name)
+	}
+	return nil
+}
+
+// labelCluster is the label that everything of a cluster carries.
+const labelCluster = v1alpha1.Group + "/cluster"
+
+// refersTo compares kinds without their versions, which others choose.
+func refersTo(owner *metav1.OwnerReference, gvk schema.GroupVersionKind) bool {
+	return schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind).GroupKind() == gvk.GroupKind()
+}
+
+// asks says that a pod has a volume that asks us: one that still runs after its
+// cluster went back to Secrets must be served until it is replaced.
+func asks(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Spec.Volumes, func(volume corev1.Volume) bool {
+		return volume.Projected != nil && slices.ContainsFunc(volume.Projected.Sources, func(source corev1.VolumeProjection) bool {
+			return source.PodCertificate != nil && source.PodCertificate.SignerName == certs.SignerName
+		})
+	})
+}
+
+// grant makes the certificate that is to be signed, if the CA is fit to.
+func grant(request *certificatesv1.PodCertificateRequest, s Seen, key any) Decision {
+	names := naming.Of(s.Cluster, s.Domain)
+	if s.Intermediate == nil {
+		return *wait("the intermediate CA %s is not there", names.Intermediate())
+	}
+	if fault := s.Intermediate.JudgeIntermediate(s.Trust, s.Now); fault != nil {
+		return *wait("the intermediate CA %s %s", names.Intermediate(), fault.Detail)
+	}
+	pod := s.Pod.Name
+	from := s.Now.Add(-backdated).Truncate(time.Second)
+	until := from.Add(lifetime(request, s.Cluster))
+	if end := s.Intermediate.Certificate.NotAfter; until.After(end) {
+		until = end
+	}
+	if until.Sub(from) < certs.MinPodCertificateLifetime {
+		return *wait("the intermediate CA %s expires too soon, and is to be renewed", names.Intermediate())
+	}
+	return Decision{Grant: &Grant{
+		Host: names.Host(pod),
+		Key:  key,
+		// No serial number: one is drawn when it is signed.
+		Template: &x509.Certificate{
+			Subject:               pkix.Name{CommonName: pod},
+			DNSNames:              []string{names.Host(pod)},
+			NotBefore:             from,
+			NotAfter:              until,
+			KeyUsage:              x509.KeyUsageDigitalSignature,
+			ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+			BasicConstraintsValid: true,
+		},
+		BeginRefreshAt: from.Add(until.Sub(from) * 2 / 3).Truncate(time.Second),
+	}}
+}
+
+// lifetime is what the spec asks for, and not more than the pod does.
+func lifetime(request *certificatesv1.PodCertificateRequest, cluster *v1alpha1.ErlangCluster) time.Duration {
+	wanted := certs.PodCertificateLifetime(cluster.Spec.TLS)
+	if most := request.Spec.MaxExpirationSeconds; most != nil {
+		wanted = min(wanted, time.Duration(*most)*time.Second)
+	}
+	return wanted
+}
+
+func wait(format string, args ...any) *Decision {
+	return &Decision{Wait: fmt.Sprintf(format, args...)}
+}
+
+func deny(reason, format string, args ...any) *Decision {
+	return &Decision{Denied: &metav1.Condition{
+		Type: certificatesv1.PodCertificateRequestConditionTypeDenied, Status: metav1.ConditionTrue,
+		Reason: reason, Message: fmt.Sprintf(format, args...),
+	}}
+}

@@ -1,0 +1,158 @@
+// Package seen is what one pass of the reconciler observed: plain values, absence
+// included. It reads nothing and decides nothing.
+package state
+
+import (
+	"slices"
+	"time"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+)
+
+// Object is any object of the API.
+type Object interface {
+	metav1.Object
+	runtime.Object
+}
+
+// State is everything that a decision may rest on.
+type State struct {
+	Cluster *v1alpha1.ErlangCluster
+	Names   naming.Names
+	Now     time.Time
+
+	// Owned are all the objects that the cluster is the controller of.
+	Owned []Object
+
+	// StatefulSet that runs the nodes; nil when there is none.
+	StatefulSet *appsv1.StatefulSet
+	// Pods are the member pods, in no order, whichever StatefulSet made them.
+	Pods []corev1.Pod
+	// Certificates of ours, by name.
+	Certificates map[string]*certmanager.Certificate
+	// Requests are the latest CertificateRequests, by the names of their Certificates.
+	Requests map[string]*certmanager.CertificateRequest
+	// Secrets with our labels, by name; private keys are not among their data.
+	Secrets map[string]*corev1.Secret
+	// Distribution is the ConfigMap with the trust bundle; nil when there is none.
+	Distribution *corev1.ConfigMap
+
+	// UserCookie is what cookie.secretKeyRef names; nil when it is not set.
+	UserCookie *UserCookie
+	// Issuer is what tls.issuerRef names; nil when it is not set.
+	Issuer *Issuer
+	// AdmissionPolicyInForce: the MutatingAdmissionPolicy that gives each pod its own
+	// certificate, and its binding, are there.
+	AdmissionPolicyInForce bool
+	// PodCertificatesServed: this Kubernetes has PodCertificateRequests.
+	PodCertificatesServed bool
+}
+
+// UserCookie is the Secret that cookie.secretKeyRef names.
+type UserCookie struct {
+	Found    bool
+	KeyFound bool
+	Value    []byte
+}
+
+// Issuer is the issuer that tls.issuerRef names.
+type Issuer struct {
+	// KindKnown: this Kubernetes has such a kind in that group.
+	KindKnown bool
+	// Found; of a kind of an external issuer that is not looked for, and true.
+	Found bool
+	// Refuses is why the issuer says that it is not ready; empty when it is, or
+	// has not said.
+	Refuses string
+}
+
+// Replicas is the number of nodes that the spec asks for.
+func (s State) Replicas() int32 {
+	if s.Cluster.Spec.Replicas == nil {
+		return 1
+	}
+	return *s.Cluster.Spec.Replicas
+}
+
+// Pod is the member pod of that name, or nil.
+func (s State) Pod(name string) *corev1.Pod {
+	for i := range s.Pods {
+		if s.Pods[i].Name == name {
+			return &s.Pods[i]
+		}
+	}
+	return nil
+}
+
+// Cookie is the cookie that the cluster runs with, or nil when it has none yet.
+func (s State) Cookie() []byte {
+	if secret := s.Secrets[s.Names.CookieSecret()]; secret != nil {
+		return secret.Data[naming.CookieKey]
+	}
+	return nil
+}
+
+// RotatingCookie says that some node may still run with the cookie before this one.
+func (s State) RotatingCookie() bool {
+	secret := s.Secrets[s.Names.CookieSecret()]
+	return secret != nil && secret.Data[naming.PreviousCookieKey] != nil
+}
+
+// Unproven is the first of the expected pods whose node the probe has not verified
+// with the cookie as it is now; false when there is none.
+func (s State) Unproven() (pod string, found bool) {
+	secret, mesh := s.Secrets[s.Names.CookieSecret()], s.Cluster.Status.Mesh
+	for _, pod := range s.Names.Pods(s.Replicas()) {
+		if secret == nil || mesh == nil || mesh.CookieVersion != secret.ResourceVersion {
+			return pod, true
+		}
+		verified := func(node v1alpha1.NodeStatus) bool {
+			return node.Pod == pod && node.Verified()
+		}
+		if !slices.ContainsFunc(mesh.Nodes, verified) {
+			return pod, true
+		}
+	}
+	return "", false
+}
+
+// Trust is the trust bundle that the nodes have; empty when there is none, or it
+// cannot be read.
+func (s State) Trust() certs.Trust {
+	if s.Distribution == nil {
+		return certs.Trust{}
+	}
+	trust, err := certs.ParseTrust([]byte(s.Distribution.Data[naming.TrustKey]))
+	if err != nil {
+		return certs.Trust{}
+	}
+	return trust
+}
+
+// Leaf is the stored certificate of a pod (or of the probe); false when there is
+// none yet, or it cannot be read.
+func (s State) Leaf(owner string) (certs.Leaf, bool) {
+	return s.stored(s.Names.Certificate(owner))
+}
+
+// Intermediate is the CA that signs what kubelets ask for; false when there is none
+// yet, or it cannot be read.
+func (s State) Intermediate() (certs.Leaf, bool) { return s.stored(s.Names.Intermediate()) }
+
+// stored is the certificate in a Secret, with what came with it.
+func (s State) stored(name string) (certs.Leaf, bool) {
+	secret := s.Secrets[name]
+	if secret == nil {
+		return certs.Leaf{}, false
+	}
+	leaf, err := certs.ParseLeaf(secret.Data[corev1.TLSCertKey], secret.Data[naming.AuthorityKey])
+	return leaf, err == nil
+}

@@ -1,0 +1,70 @@
+package status
+
+import (
+	"crypto/x509"
+	"maps"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+)
+
+// trusted are the CAs of the trust bundle. One that was renewed with its key is there
+// twice, and is told of once, with the time that it has now.
+func (v view) trusted() []*x509.Certificate {
+	latest := map[string]*x509.Certificate{}
+	for _, ca := range v.Trust().CAs() {
+		identity := certs.Identity(ca)
+		if known := latest[identity]; known == nil || known.NotAfter.Before(ca.NotAfter) {
+			latest[identity] = ca
+		}
+	}
+	var all []*x509.Certificate
+	for _, identity := range slices.Sorted(maps.Keys(latest)) {
+		all = append(all, latest[identity])
+	}
+	return all
+}
+
+// authorities are what the status has of them.
+func (v view) authorities() []v1alpha1.AuthorityStatus {
+	var all []v1alpha1.AuthorityStatus
+	for _, ca := range v.trusted() {
+		all = append(all, v1alpha1.AuthorityStatus{
+			Identity: certs.Identity(ca), Subject: shortened(ca.Subject.String(), 256), NotAfter: metav1.NewTime(ca.NotAfter),
+		})
+	}
+	return all[:min(len(all), v1alpha1.MaxAuthorities)]
+}
+
+// rotating are the credentials that the plan takes from one to another.
+func (v view) rotating() []v1alpha1.RotatingCredential {
+	var all []v1alpha1.RotatingCredential
+	for _, hold := range v.plan.Holds {
+		if credential, rotates := rotatingOf(hold); rotates {
+			all = append(all, credential)
+		}
+	}
+	return all
+}
+
+// rotatingOf is what rotates while something is held for that.
+func rotatingOf(hold plan.Hold) (credential v1alpha1.RotatingCredential, rotates bool) {
+	switch hold.Reason {
+	case v1alpha1.ReasonRotatingCA:
+		return v1alpha1.RotatingCA, true
+	case v1alpha1.ReasonRotatingCookie:
+		return v1alpha1.RotatingCookie, true
+	}
+	return "", false
+}
+
+func reasonOf(credential v1alpha1.RotatingCredential) string {
+	if credential == v1alpha1.RotatingCA {
+		return v1alpha1.ReasonRotatingCA
+	}
+	return v1alpha1.ReasonRotatingCookie
+}

@@ -1,0 +1,59 @@
+package status
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+)
+
+// nodes: every expected pod is there and runs.
+func (v view) nodes() finding {
+	for _, name := range v.Names.Pods(v.Replicas()) {
+		pod := v.Pod(name)
+		switch {
+		case pod == nil:
+			return underway(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is not there yet. %s", name, v.advice(v.StatefulSet != nil, "statefulset", v.Names.StatefulSet())))
+		case pod.DeletionTimestamp != nil:
+			return underway(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is being replaced.", name))
+		}
+		if reason, failing := failure(pod); failing {
+			return bad(v1alpha1.ReasonPodFailing, fmt.Sprintf("Pod %s cannot run: %s. See `kubectl describe pod %s` and `kubectl logs %s`.", name, reason, name, name))
+		}
+		if pod.Status.Phase != corev1.PodRunning {
+			return underway(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is %s%s.", name, pod.Status.Phase, unscheduled(pod)))
+		}
+	}
+	return good(v1alpha1.ReasonPodsRunning, fmt.Sprintf("All %d pods run.", v.Replicas()))
+}
+
+// failure is why a pod's container does not run, if waiting will not mend it.
+func failure(pod *corev1.Pod) (string, bool) {
+	for _, container := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		if ended := container.State.Terminated; ended != nil && ended.ExitCode != 0 {
+			return fmt.Sprintf("container %s: %s, exit code %d", container.Name, ended.Reason, ended.ExitCode), true
+		}
+		waiting := container.State.Waiting
+		if waiting == nil {
+			continue
+		}
+		switch waiting.Reason {
+		case "CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName",
+			"CreateContainerConfigError", "CreateContainerError", "RunContainerError":
+			return strings.TrimSuffix(fmt.Sprintf("container %s: %s: %s", container.Name, waiting.Reason, waiting.Message), ": "), true
+		}
+	}
+	return "", false
+}
+
+func unscheduled(pod *corev1.Pod) string {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
+			return ": " + condition.Message
+		}
+	}
+	return ""
+}

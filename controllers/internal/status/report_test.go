@@ -1,0 +1,702 @@
+package status_test
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/certstest"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/status"
+)
+
+const text = `
+metadata: {name: chat, namespace: shop}
+spec:
+  replicas: 3
+  template: {spec: {containers: [{name: chat, image: "example.com/chat:1"}]}}
+`
+
+// A scene is a cluster, its plan, and what came of it.
+type scene struct {
+	state.State
+	plan    plan.Plan
+	outcome status.Outcome
+}
+
+// whole is a cluster of so many nodes in which all is well.
+func whole(replicas int32) *scene {
+	cluster := statetest.MustCluster(text)
+	cluster.Spec.Replicas = &replicas
+	situation := statetest.Situation{
+		CA: "blue", Trust: []string{"blue"}, Cookie: "TheCookieOfTheCluster",
+		Issued:      []statetest.Issued{{To: "chat-probe", By: "blue"}},
+		StatefulSet: &statetest.StatefulSet{Replicas: replicas},
+	}
+	mesh := &v1alpha1.MeshStatus{
+		ObservedGeneration: cluster.Generation, HeartbeatTime: metav1.NewTime(statetest.Now.Add(-time.Minute)),
+		Components: 1, Links: replicas * (replicas - 1) / 2,
+	}
+	for ordinal := range replicas {
+		pod := fmt.Sprintf("chat-%d", ordinal)
+		situation.Issued = append(situation.Issued, statetest.Issued{To: pod, By: "blue"})
+		situation.Pods = append(situation.Pods, statetest.Pod{Name: pod})
+		mesh.Nodes = append(mesh.Nodes, v1alpha1.NodeStatus{
+			Pod: pod, Node: "chat@" + pod, Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified,
+			OTPRelease: "27", Incarnation: 42, StartedAt: ptr.To(metav1.NewTime(statetest.Now.Add(-time.Hour))),
+			Links: replicas - 1, CertificateNotAfter: ptr.To(metav1.NewTime(certstest.End)),
+			Refusals: &v1alpha1.RefusalStatus{Incarnation: 42},
+		})
+	}
+	cluster.Status.Mesh = mesh
+	return &scene{State: situation.Seen(cluster)}
+}
+
+func (s *scene) node(ordinal int) *v1alpha1.NodeStatus { return &s.Cluster.Status.Mesh.Nodes[ordinal] }
+
+// remember is that the certificates were stored some time ago.
+func (s *scene) remember(ago time.Duration) {
+	told := status.Describe(s.State, s.plan, s.outcome)
+	s.Cluster.Status.Members = told.Status.Members
+	for i := range s.Cluster.Status.Members {
+		s.Cluster.Status.Members[i].StoredSince = metav1.NewTime(s.Now.Add(-ago))
+	}
+}
+
+// describe reports, and holds what is reported against the rules.
+func (s *scene) describe(t failer) status.Report {
+	t.Helper()
+	told := status.Describe(s.State, s.plan, s.outcome)
+	checkDiscipline(t, s.Cluster, told.Status)
+	return told
+}
+
+func TestConditions(t *testing.T) {
+	failed := func(s *scene, ordinal int, stage v1alpha1.Stage, reason, message string) {
+		node := s.node(ordinal)
+		node.Stage, node.Reason, node.Message = stage, reason, message
+	}
+	waiting := func(pod *corev1.Pod, reason, message string) {
+		pod.Status.Phase = corev1.PodPending
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "chat",
+			State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}}}
+	}
+	issuing := func(s *scene, name string, status certmanagermeta.ConditionStatus, reason, message string, ago time.Duration) {
+		delete(s.Secrets, name)
+		awaited(s, name, status, reason, message, ago)
+	}
+	request := func(s *scene, name string, conditions ...certmanager.CertificateRequestCondition) {
+		s.Requests = map[string]*certmanager.CertificateRequest{name: {
+			ObjectMeta: metav1.ObjectMeta{Name: name + "-1"}, Status: certmanager.CertificateRequestStatus{Conditions: conditions}}}
+	}
+	tests := map[string]struct {
+		replicas int32
+		edit     func(*scene)
+		ready    string // status and reason
+		reason   string // of Reconciling or Stalled
+		says     []string
+	}{
+		"all is well":           {edit: func(*scene) {}, ready: "True MeshVerified", says: []string{"All 3 nodes"}},
+		"one node":              {replicas: 1, edit: func(*scene) {}, ready: "True MeshVerified"},
+		"scaled to zero":        {replicas: -1, edit: func(*scene) {}, ready: "True ScaledToZero"},
+		"the probe never spoke": {edit: func(s *scene) { s.Cluster.Status.Mesh = nil }, ready: "False ProbeNotReporting", reason: "Reconciling ProbeNotReporting", says: []string{"kubectl logs deployment/chat-probe"}},
+		"the probe fell silent": {edit: func(s *scene) { s.Now = s.Now.Add(3 * time.Minute) }, ready: "False ProbeNotReporting", says: []string{"silent", "3m0s"}},
+		"a breath before that":  {edit: func(s *scene) { s.Now = s.Now.Add(2 * time.Minute) }, ready: "True MeshVerified"},
+		"the probe looks at an older spec": {
+			edit: func(s *scene) { s.Cluster.Generation = 2 }, ready: "True MeshVerified", reason: "Reconciling Progressing"},
+		"a cookie differs": {
+			edit: func(s *scene) {
+				failed(s, 1, v1alpha1.StageHandshake, v1alpha1.ReasonCookieMismatch, "It has another cookie. Restart it")
+			},
+			ready: "False CookieMismatch", says: []string{"Pod chat-1, stage Handshake: It has another cookie. Restart it."}},
+		"two nodes fail": {
+			edit: func(s *scene) {
+				failed(s, 1, v1alpha1.StageConnect, v1alpha1.ReasonConnectionRefused, "Nobody listens.")
+				failed(s, 2, v1alpha1.StageTLS, v1alpha1.ReasonCertificateExpired, "It expired.")
+			},
+			ready: "False ConnectionRefused", says: []string{"Pod chat-1", "Also: chat-2 (CertificateExpired)."}},
+		"a node was not looked at yet": {
+			edit:  func(s *scene) { s.Cluster.Status.Mesh.Nodes = s.Cluster.Status.Mesh.Nodes[:2] },
+			ready: "False Progressing", reason: "Reconciling Progressing", says: []string{"chat-2"}},
+		"two parts": {
+			edit: func(s *scene) {
+				s.Cluster.Status.Mesh.Components, s.Cluster.Status.Mesh.Links = 2, 1
+				s.node(2).MissingLinks = []string{"chat-0", "chat-1"}
+			},
+			ready: "False Partitioned", says: []string{"2 parts", "chat-2 is not linked to chat-0, chat-1"}},
+		"a link is missing": {
+			edit: func(s *scene) {
+				s.Cluster.Status.Mesh.Links = 2
+				s.node(0).MissingLinks, s.node(1).MissingLinks = []string{"chat-1"}, []string{"chat-0"}
+			},
+			ready: "False LinkMissing", says: []string{"2 of 3 links", "chat-0 is not linked to chat-1; chat-1 is not linked to chat-0", "If this stays"}},
+		"a link cannot be made": {
+			edit: func(s *scene) {
+				s.Cluster.Status.Mesh.Links = 2
+				s.node(0).MissingLinks, s.node(1).MissingLinks = []string{"chat-1"}, []string{"chat-0"}
+				s.node(1).Message = "chat@chat-1 cannot connect to chat@chat-0; see the logs"
+			},
+			ready: "False LinkMissing", says: []string{"2 of 3 links", "chat@chat-1 cannot connect to chat@chat-0; see the logs."}},
+		"the refusals were not tried": {
+			edit: func(s *scene) { s.node(1).Refusals = nil }, ready: "False AwaitingProof", reason: "Reconciling AwaitingProof", says: []string{"chat-1"}},
+		"the refusals are of before a restart": {
+			edit: func(s *scene) { s.node(1).Incarnation = 43 }, ready: "False AwaitingProof", reason: "Reconciling AwaitingProof", says: []string{"chat-1"}},
+		"a node lets anybody in": {
+			edit: func(s *scene) {
+				s.node(2).Refusals.Accepted = []v1alpha1.RefusalTrial{v1alpha1.TrialPlaintext, v1alpha1.TrialNoCertificate}
+			},
+			ready: "False MutualTLSNotEnforced", says: []string{"chat-2", "Plaintext, NoCertificate"}},
+		"a node was just given another certificate": {
+			edit: func(s *scene) { s.node(1).CertificateSerial = "17" }, ready: "True MeshVerified",
+			reason: "Reconciling CertificateNotServed", says: nil},
+		"a node has not learned of its certificate": {
+			edit: func(s *scene) {
+				s.node(1).CertificateSerial = "17"
+				s.remember(6 * time.Minute)
+			},
+			ready: "False CertificateNotServed", says: []string{"Pod chat-1", "Secret chat-1-tls", "2026-01-02T11:54:00Z"}},
+		"a node serves what was stored long ago": {
+			edit: func(s *scene) { s.remember(6 * time.Minute) }, ready: "True MeshVerified"},
+		"a CA rotates": {
+			edit: func(s *scene) {
+				s.plan.Holds = []plan.Hold{{Reason: v1alpha1.ReasonRotatingCA, Message: "CA rotation: waiting until chat-1 accepts the new CA"}}
+			},
+			ready: "True MeshVerified", reason: "Reconciling RotatingCA"},
+		"no cookie yet":       {edit: func(s *scene) { delete(s.Secrets, "chat-cookie") }, ready: "False Progressing", reason: "Reconciling Progressing"},
+		"no trust bundle yet": {edit: func(s *scene) { s.Distribution = nil }, ready: "False CertificatesPending", reason: "Reconciling CertificatesPending"},
+		"a certificate was not asked for yet": {
+			edit:  func(s *scene) { delete(s.Secrets, "chat-1-tls"); delete(s.Certificates, "chat-1-tls") },
+			ready: "False CertificatesPending", reason: "Reconciling CertificatesPending", says: []string{"chat-1-tls"}},
+		"a certificate is being issued": {
+			edit: func(s *scene) {
+				issuing(s, "chat-1-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "Issuing", time.Minute)
+			},
+			ready: "False CertificatesPending", reason: "Reconciling CertificatesPending",
+			says: []string{"chat-1-tls, since 2026-01-02T11:59:00Z: cert-manager has made no CertificateRequest yet."}},
+		"the issuer takes its time": {
+			edit: func(s *scene) {
+				issuing(s, "chat-1-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "Issuing", time.Minute)
+				request(s, "chat-1-tls", certmanager.CertificateRequestCondition{Type: certmanager.CertificateRequestConditionReady,
+					Status: certmanagermeta.ConditionFalse, Reason: "Pending", Message: "Waiting on certificate issuance from order shop/x: \"pending\"."})
+			},
+			ready: "False CertificatesPending", reason: "Reconciling CertificatesPending",
+			says: []string{`CertificateRequest chat-1-tls-1: Waiting on certificate issuance from order shop/x: "pending".`}},
+		"the issuer takes too long": {
+			edit: func(s *scene) {
+				issuing(s, "chat-1-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "Issuing", 6*time.Minute)
+				request(s, "chat-1-tls", certmanager.CertificateRequestCondition{Type: certmanager.CertificateRequestConditionApproved, Status: certmanagermeta.ConditionTrue})
+			},
+			ready: "False CertificateOverdue",
+			says:  []string{"chat-1-tls", "more than 5m0s, since 2026-01-02T11:54:00Z", "no controller has taken up CertificateRequest chat-1-tls-1"}},
+		"nobody approves": {
+			edit: func(s *scene) {
+				issuing(s, "chat-1-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "Issuing", 6*time.Minute)
+				request(s, "chat-1-tls")
+			},
+			ready: "False CertificateOverdue", says: []string{"CertificateRequest chat-1-tls-1 is not approved"}},
+		"cert-manager does not run": {
+			edit: func(s *scene) {
+				delete(s.Secrets, "chat-1-tls")
+				s.Certificates["chat-1-tls"] = &certmanager.Certificate{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(s.Now.Add(-time.Hour))}}
+			},
+			ready: "False CertificateOverdue", says: []string{"chat-1-tls", "see whether it runs"}},
+		"the CA is not there": {
+			edit: func(s *scene) {
+				s.Distribution = nil
+				issuing(s, "chat-ca", certmanagermeta.ConditionTrue, "DoesNotExist", "Issuing", 6*time.Minute)
+			},
+			ready: "False CertificateOverdue", says: []string{"Certificate chat-ca has been awaited"}},
+		"a certificate failed": {
+			edit: func(s *scene) {
+				issuing(s, "chat-1-tls", certmanagermeta.ConditionFalse, "Failed", "not allowed here", time.Minute)
+			},
+			ready: "False CertificateRefused", says: []string{"chat-1-tls", "not allowed here.", "kubectl describe certificate chat-1-tls"}},
+		"a certificate was denied": {
+			edit: func(s *scene) {
+				issuing(s, "chat-1-tls", certmanagermeta.ConditionFalse, "policy.example.com", "no policy approved it", time.Minute)
+			},
+			ready: "False CertificateRefused", says: []string{"no policy approved it"}},
+		"an issuer gave a key that is not ours": {
+			edit: func(s *scene) {
+				issuing(s, "chat-1-tls", certmanagermeta.ConditionFalse, "InvalidCertificate", "a public key that does not match the CSR", time.Minute)
+			},
+			ready: "False CertificateRefused", says: []string{"a public key that does not match"}},
+		"a node serves what has expired": {
+			edit:  func(s *scene) { s.node(1).CertificateNotAfter = ptr.To(metav1.NewTime(s.Now.Add(-time.Minute))) },
+			ready: "False CertificateExpired", says: []string{"The certificate that pod chat-1 serves expired at 2026-01-02T11:59:00Z"}},
+		"a certificate expired": {
+			edit: func(s *scene) {
+				s.Now = certstest.End.Add(time.Hour)
+				s.Cluster.Status.Mesh.HeartbeatTime = metav1.NewTime(s.Now)
+			},
+			ready: "False CertificateExpired", says: []string{"Secret chat-0-tls expired at 2026-01-31"}},
+		"the trust bundle lost the CA": {
+			edit: func(s *scene) {
+				s.Distribution = statetest.Situation{Trust: []string{"green"}}.Seen(s.Cluster).Distribution
+			},
+			ready: "False CertificateUntrusted", says: []string{"chat-0-tls"}},
+		"a pod is missing": {
+			edit: func(s *scene) { s.Pods = s.Pods[:2] }, ready: "False PodsPending", reason: "Reconciling PodsPending", says: []string{"chat-2", "kubectl describe statefulset chat"}},
+		"a pod is leaving": {
+			edit:  func(s *scene) { s.Pods[1].DeletionTimestamp = &metav1.Time{Time: s.Now} },
+			ready: "False PodsPending", reason: "Reconciling PodsPending", says: []string{"chat-1 is being replaced"}},
+		"a pod finds no place": {
+			edit: func(s *scene) {
+				s.Pods[1].Status.Phase = corev1.PodPending
+				s.Pods[1].Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/1 nodes are available"}}
+			},
+			ready: "False PodsPending", reason: "Reconciling PodsPending", says: []string{"chat-1 is Pending: 0/1 nodes are available."}},
+		"an image is missing": {
+			edit: func(s *scene) { waiting(&s.Pods[1], "ImagePullBackOff", `Back-off pulling image "x"`) }, ready: "False PodFailing",
+			says: []string{"chat-1", "container chat: ImagePullBackOff", "kubectl describe pod chat-1"}},
+		"a node keeps crashing": {
+			edit: func(s *scene) { waiting(&s.Pods[1], "CrashLoopBackOff", "") }, ready: "False PodFailing", says: []string{"container chat: CrashLoopBackOff. See"}},
+		"a pod is being made": {
+			edit: func(s *scene) { waiting(&s.Pods[1], "ContainerCreating", "") }, ready: "False PodsPending", reason: "Reconciling PodsPending"},
+		"pods run an older template": {
+			edit: func(s *scene) {
+				s.StatefulSet.Status = appsv1.StatefulSetStatus{CurrentRevision: "a", UpdateRevision: "b", UpdatedReplicas: 1}
+			},
+			ready: "True MeshVerified", reason: "Reconciling RollingOut", says: []string{"1 of 3 pods"}},
+		"the StatefulSet was not looked at": {
+			edit: func(s *scene) { s.StatefulSet.Generation = 2 }, ready: "True MeshVerified", reason: "Reconciling RollingOut"},
+		"pods too many": {
+			edit: func(s *scene) { s.Pods = append(s.Pods, whole(4).Pods[3]) }, ready: "True MeshVerified", reason: "Reconciling ScalingDown", says: []string{"1 pods are leaving"}},
+		"the plan holds something back": {
+			edit:  func(s *scene) { s.plan.Holds = []plan.Hold{{Reason: "CertificatesPending", Message: "waiting for it"}} },
+			ready: "True MeshVerified", reason: "Reconciling CertificatesPending", says: []string{"waiting for it."}},
+		"somebody has to mend something": {
+			edit: func(s *scene) {
+				s.plan.Problems = []plan.Problem{{Reason: "IssuerNotFound", Message: "one thing"}, {Reason: "Rejected", Message: "another"}}
+				s.plan.Holds = []plan.Hold{{Reason: "CertificatesPending", Message: "waiting for it"}}
+			},
+			ready: "False IssuerNotFound", reason: "Stalled IssuerNotFound", says: []string{"one thing. another."}},
+		"the API server refuses": {
+			edit:  func(s *scene) { s.outcome = status.Outcome{Err: errors.New("spec.x: Invalid value"), Refused: true} },
+			ready: "False Rejected", reason: "Stalled Rejected", says: []string{"spec.x: Invalid value"}},
+		"a name is taken": {
+			edit: func(s *scene) {
+				s.outcome = status.Outcome{Err: errors.New(`Service "chat-nodes" exists`), Refused: true, Foreign: true}
+			},
+			ready: "False NameConflict", reason: "Stalled NameConflict", says: []string{`Service "chat-nodes" exists`, "Delete or rename"}},
+		"the API server is away": {
+			edit:  func(s *scene) { s.outcome = status.Outcome{Err: errors.New("connection refused")} },
+			ready: "True MeshVerified", reason: "Reconciling Progressing", says: []string{"connection refused"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			replicas := test.replicas
+			switch replicas {
+			case 0:
+				replicas = 3
+			case -1:
+				replicas = 0
+			}
+			s := whole(replicas)
+			test.edit(s)
+			conditions := s.describe(t).Status.Conditions
+			ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
+			if got := fmt.Sprintf("%s %s", ready.Status, ready.Reason); got != test.ready {
+				t.Errorf("Ready is %s (%s), want %s", got, ready.Message, test.ready)
+			}
+			got, message := "", ""
+			for _, condition := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled} {
+				if c := meta.FindStatusCondition(conditions, condition); c != nil {
+					got, message = c.Type+" "+c.Reason, c.Message
+				}
+			}
+			if got != test.reason {
+				t.Errorf("%q (%s), want %q", got, message, test.reason)
+			}
+			for _, says := range test.says {
+				if !strings.Contains(ready.Message+message, says) {
+					t.Errorf("neither Ready (%s) nor %s (%s) says %q", ready.Message, got, message, says)
+				}
+			}
+		})
+	}
+}
+
+// awaited is a Certificate that cert-manager is about to issue, or could not.
+func awaited(s *scene, name string, status certmanagermeta.ConditionStatus, reason, message string, ago time.Duration) {
+	s.Certificates[name] = &certmanager.Certificate{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: certmanager.CertificateStatus{Conditions: []certmanager.CertificateCondition{{
+		Type: certmanager.CertificateConditionIssuing, Status: status, Reason: reason, Message: message,
+		LastTransitionTime: ptr.To(metav1.NewTime(s.Now.Add(-ago)))}}}}
+}
+
+func TestSharedIssuerWarns(t *testing.T) {
+	s := whole(3)
+	s.Cluster.Spec.TLS.IssuerRef = &v1alpha1.IssuerReference{Name: "corp", Kind: "ClusterIssuer", Group: "cert-manager.io"}
+	told := s.describe(t)
+	if !meta.IsStatusConditionTrue(told.Status.Conditions, v1alpha1.ConditionSharedIssuer) {
+		t.Error("no warning of the shared issuer")
+	}
+	if !meta.IsStatusConditionTrue(told.Status.Conditions, v1alpha1.ConditionReady) {
+		t.Error("a warning keeps the cluster from being ready")
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	s := whole(3)
+	s.node(1).Reason = v1alpha1.ReasonCookieMismatch
+	s.Cluster.Status.Mesh.Links = 1
+	status := s.describe(t).Status
+	want := v1alpha1.ErlangClusterStatus{
+		ObservedGeneration: 1, Replicas: 3, Nodes: "2/3", Links: "1/3", CertificatesExpire: "28d",
+		Selector: "erlang-operator.dev/cluster=chat,erlang-operator.dev/component=node",
+	}
+	status.Conditions, status.Members, status.Authorities = nil, nil, nil
+	if diff := cmp.Diff(want, status); diff != "" {
+		t.Errorf("status (-want +got):\n%s", diff)
+	}
+}
+
+// The CAs that the nodes trust are told of, one that was renewed with its key once.
+func TestAuthorities(t *testing.T) {
+	s := whole(1)
+	blue, green := certstest.NewAuthority("blue").Certificate, certstest.NewAuthority("green").Certificate
+	renewed := certstest.NewAuthority("blue", func(c *x509.Certificate) { c.NotAfter = c.NotAfter.AddDate(1, 0, 0) }).Certificate
+	s.Distribution.Data[naming.TrustKey] = certs.Trust{}.With(blue, green, renewed).PEM()
+	want := []v1alpha1.AuthorityStatus{
+		{Identity: certs.Identity(green), Subject: "CN=green", NotAfter: metav1.NewTime(green.NotAfter)},
+		{Identity: certs.Identity(blue), Subject: "CN=blue", NotAfter: metav1.NewTime(renewed.NotAfter)},
+	}
+	slices.SortFunc(want, func(a, b v1alpha1.AuthorityStatus) int { return strings.Compare(a.Identity, b.Identity) })
+	if diff := cmp.Diff(want, s.describe(t).Status.Authorities); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+
+	many := certs.Trust{}
+	for i := range 20 {
+		many = many.With(certstest.NewAuthority(strings.Repeat("x", 300) + fmt.Sprint(i)).Certificate)
+	}
+	s.Distribution.Data[naming.TrustKey] = many.PEM()
+	all := s.describe(t).Status.Authorities
+	if len(all) != v1alpha1.MaxAuthorities || len(all[0].Subject) > 256 {
+		t.Errorf("%d authorities, the first with %d bytes: the API server would refuse the status", len(all), len(all[0].Subject))
+	}
+}
+
+func TestRotating(t *testing.T) {
+	s := whole(1)
+	s.plan.Holds = []plan.Hold{{Reason: v1alpha1.ReasonRotatingCA, Message: "x"}, {Reason: v1alpha1.ReasonProgressing, Message: "x"},
+		{Reason: v1alpha1.ReasonRotatingCookie, Message: "x"}}
+	want := []v1alpha1.RotatingCredential{v1alpha1.RotatingCA, v1alpha1.RotatingCookie}
+	if diff := cmp.Diff(want, s.describe(t).Status.Rotating); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A rotation that begins is told of, with its cause if nobody asked for it, and so is its
+// end; what comes between is for the condition.
+func TestRotationEvents(t *testing.T) {
+	s := whole(1)
+	s.trusts(24*365*10*time.Hour, 24*365*3*time.Hour)
+	tell := func(hold string, want ...string) {
+		t.Helper()
+		s.plan.Holds = nil
+		if hold != "" {
+			s.plan.Holds = []plan.Hold{{Reason: v1alpha1.ReasonRotatingCA, Message: hold}}
+		}
+		told := s.describe(t)
+		s.Cluster.Status = statusOf(s, told.Status)
+		var got []string
+		for _, event := range told.Events {
+			if event.Reason == v1alpha1.ReasonRotatingCA {
+				got = append(got, event.Type+" "+event.Message)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	tell("")
+	tell("CA rotation: one", "Normal The time of the private CA chat-ca is nearly up, and chat-ca-r2 takes its place. CA rotation: one.")
+	tell("CA rotation: two")
+	tell("", "Normal The rotation of the CA is over: certificates are by chat-ca.")
+	s.trusts(24*365*10*time.Hour, 24*365*9*time.Hour)
+	tell("waiting", "Normal Waiting.")
+}
+
+// What is stored is told with the time at which it was first seen, and no other.
+func TestMembers(t *testing.T) {
+	s := whole(2)
+	delete(s.Secrets, "chat-1-tls")
+	first := s.describe(t)
+	leaf, _ := s.Leaf("chat-0")
+	want := []v1alpha1.MemberStatus{{
+		Pod: "chat-0", CertificateSerial: certs.Serial(leaf.Certificate),
+		CertificateNotAfter: metav1.NewTime(certstest.End), StoredSince: metav1.NewTime(statetest.Now),
+	}}
+	if diff := cmp.Diff(want, first.Status.Members); diff != "" {
+		t.Errorf("members (-want +got):\n%s", diff)
+	}
+
+	s.Cluster.Status = first.Status
+	s.Now = s.Now.Add(time.Hour)
+	second := s.describe(t)
+	if diff := cmp.Diff(want, second.Status.Members); diff != "" {
+		t.Errorf("members an hour later (-want +got):\n%s", diff)
+	}
+
+	renewed := certstest.NewAuthority("another").Issue(s.Names.Host("chat-0"))
+	s.Secrets["chat-0-tls"].Data[corev1.TLSCertKey] = certstest.PEM(renewed)
+	s.Cluster.Status = second.Status
+	s.Now = s.Now.Add(time.Hour)
+	want[0].CertificateSerial, want[0].StoredSince = certs.Serial(renewed), metav1.NewTime(s.Now)
+	if diff := cmp.Diff(want, s.describe(t).Status.Members); diff != "" {
+		t.Errorf("members after the certificate was renewed (-want +got):\n%s", diff)
+	}
+}
+
+// Nothing tells that a node has had its time to serve what is stored.
+func TestLooksAgainWhenANodeShouldServe(t *testing.T) {
+	s := whole(2)
+	s.remember(4 * time.Minute)
+	s.Cluster.Status.Mesh.HeartbeatTime = metav1.NewTime(s.Now)
+	before := s.describe(t).Again
+	s.node(1).CertificateSerial = "17"
+	if again := s.describe(t).Again; again != time.Minute+time.Second || again >= before {
+		t.Errorf("looks again in %s, and in %s without that", again, before)
+	}
+}
+
+func TestNumbersOfAMeshThatWasLarger(t *testing.T) {
+	s := whole(5)
+	s.Cluster.Spec.Replicas = ptr.To[int32](2)
+	if status := s.describe(t).Status; status.Nodes != "2/2" || status.Links != "1/1" {
+		t.Errorf("nodes %s, links %s, want 2/2 and 1/1", status.Nodes, status.Links)
+	}
+}
+
+func TestExpiryIsOfTheFirstThatExpires(t *testing.T) {
+	s := whole(3)
+	s.node(1).CertificateNotAfter = ptr.To(metav1.NewTime(statetest.Now.Add(5 * time.Hour)))
+	if got := s.describe(t).Status.CertificatesExpire; got != "5h" {
+		t.Errorf("certificates expire in %q, want 5h", got)
+	}
+	s.node(1).CertificateNotAfter = nil // not seen served: what is stored counts
+	if got := s.describe(t).Status.CertificatesExpire; got != "28d" {
+		t.Errorf("certificates expire in %q, want 28d", got)
+	}
+}
+
+// The time of a condition is when its status changed, not its message.
+func TestTransitionTimes(t *testing.T) {
+	s := whole(3)
+	first := s.describe(t).Status
+	later := func(minutes int) {
+		s.Now = statetest.Now.Add(time.Duration(minutes) * time.Minute)
+		s.Cluster.Status.Mesh.HeartbeatTime = metav1.NewTime(s.Now)
+	}
+	adopt := func(status v1alpha1.ErlangClusterStatus) {
+		status.Mesh = s.Cluster.Status.Mesh
+		s.Cluster.Status = status
+	}
+	since := func(status v1alpha1.ErlangClusterStatus, condition string) time.Time {
+		return meta.FindStatusCondition(status.Conditions, condition).LastTransitionTime.Time
+	}
+
+	adopt(first)
+	later(1)
+	if told := s.describe(t); told.Changed || len(told.Events) > 0 {
+		t.Errorf("nothing has changed, but the report has: %s", cmp.Diff(first, told.Status))
+	}
+
+	s.node(1).Reason, s.node(1).Message = v1alpha1.ReasonCookieMismatch, "It differs."
+	later(2)
+	second := s.describe(t).Status
+	if got := since(second, v1alpha1.ConditionReady); !got.Equal(s.Now) {
+		t.Errorf("Ready changed at %s, want now, %s", got, s.Now)
+	}
+	if got := since(second, v1alpha1.ConditionNodesReady); !got.Equal(statetest.Now) {
+		t.Errorf("NodesReady changed at %s, and did not", got)
+	}
+
+	adopt(second)
+	s.node(1).Reason = v1alpha1.ReasonConnectionRefused
+	later(3)
+	told := s.describe(t)
+	if !told.Changed {
+		t.Error("another reason is no change")
+	}
+	if got := since(told.Status, v1alpha1.ConditionReady); !got.Equal(statetest.Now.Add(2 * time.Minute)) {
+		t.Errorf("Ready is False since %s; only the reason changed", got)
+	}
+}
+
+// Conditions come back from the API server in an order of its own.
+func TestOrderOfConditionsIsNoChange(t *testing.T) {
+	s := whole(3)
+	status := s.describe(t).Status
+	for i, j := 0, len(status.Conditions)-1; i < j; i, j = i+1, j-1 {
+		status.Conditions[i], status.Conditions[j] = status.Conditions[j], status.Conditions[i]
+	}
+	status.Mesh = s.Cluster.Status.Mesh
+	s.Cluster.Status = status
+	if s.describe(t).Changed {
+		t.Error("the order of conditions counts as a change")
+	}
+}
+
+func TestEvents(t *testing.T) {
+	s := whole(3)
+	expect := func(want ...string) {
+		t.Helper()
+		told := s.describe(t)
+		var got []string
+		for _, event := range told.Events {
+			got = append(got, event.Type+" "+event.Reason)
+			if event.Message == "" {
+				t.Errorf("event %s says nothing", event.Reason)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+		mesh := s.Cluster.Status.Mesh
+		s.Cluster.Status = told.Status
+		s.Cluster.Status.Mesh = mesh
+	}
+	pods := s.Pods
+	s.Pods = nil
+	expect("Normal PodsPending")
+	expect()
+	s.Pods = pods
+	expect("Normal MeshVerified")
+	s.node(1).Reason = v1alpha1.ReasonCookieMismatch
+	expect("Warning CookieMismatch")
+	s.node(1).Message = "Said in other words."
+	expect()
+	s.node(1).Reason = v1alpha1.ReasonVerified
+	expect("Normal MeshVerified")
+	s.plan.Holds = []plan.Hold{{Reason: v1alpha1.ReasonCertificatesPending, Message: "waiting"}}
+	secret := s.Secrets["chat-2-tls"]
+	delete(s.Secrets, "chat-2-tls")
+	awaited(s, "chat-2-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "", time.Minute)
+	expect("Normal CertificatesPending")
+	awaited(s, "chat-2-tls", certmanagermeta.ConditionFalse, "Failed", "no", time.Minute)
+	expect("Warning CertificateRefused")
+	s.Secrets["chat-2-tls"] = secret
+	expect("Normal MeshVerified")
+	s.plan.Problems = []plan.Problem{{Reason: v1alpha1.ReasonIssuerNotFound, Message: "none"}}
+	s.Cluster.Spec.TLS.IssuerRef = &v1alpha1.IssuerReference{Name: "corp", Kind: "Issuer", Group: "cert-manager.io"}
+	expect("Warning IssuerNotFound", "Warning IssuerRefSet")
+}
+
+func TestJoined(t *testing.T) {
+	tests := map[string]struct {
+		edit func(*scene)
+		want []string
+	}{
+		"all of them":          {func(*scene) {}, []string{"chat-0", "chat-1", "chat-2"}},
+		"not who is not there": {func(s *scene) { s.Pods = s.Pods[:2] }, []string{"chat-0", "chat-1"}},
+		"not who fails":        {func(s *scene) { s.node(1).Reason = v1alpha1.ReasonCookieMismatch }, []string{"chat-0", "chat-2"}},
+		"not who is alone":     {func(s *scene) { s.node(1).MissingLinks = []string{"chat-0"} }, []string{"chat-0", "chat-2"}},
+		"though a peer fails": {func(s *scene) {
+			s.node(0).Reason = v1alpha1.ReasonConnectionRefused
+			s.node(1).MissingLinks = []string{"chat-0"}
+		}, []string{"chat-1", "chat-2"}},
+		"not who was told": {func(s *scene) {
+			s.Pods[1].Status.Conditions = []corev1.PodCondition{{Type: v1alpha1.ReadinessGate, Status: corev1.ConditionTrue}}
+		}, []string{"chat-0", "chat-2"}},
+		"not who is younger than the verdict": {func(s *scene) { s.Pods[1].CreationTimestamp = metav1.NewTime(statetest.Now) }, []string{"chat-0", "chat-2"}},
+		"not who may be":                      {func(s *scene) { s.node(1).StartedAt = nil }, []string{"chat-0", "chat-2"}},
+		"nobody without a verdict":            {func(s *scene) { s.Cluster.Status.Mesh = nil }, nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := whole(3)
+			test.edit(s)
+			var got []string
+			for _, pod := range s.describe(t).Joined {
+				got = append(got, pod.Name)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("joined (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A status must stay readable, and below what etcd takes, when all of it is bad.
+func TestAHundredFailuresStayBounded(t *testing.T) {
+	s := whole(100)
+	for i := range s.Cluster.Status.Mesh.Nodes {
+		node := s.node(i)
+		node.Stage, node.Reason, node.Message = v1alpha1.StageTLS, v1alpha1.ReasonClientCertificateRejected, strings.Repeat("ü", 512)
+	}
+	s.describe(t) // checks the length of each message
+
+	partitioned := whole(100)
+	partitioned.Cluster.Status.Mesh.Components = 100
+	for i := range partitioned.Cluster.Status.Mesh.Nodes {
+		partitioned.node(i).MissingLinks = []string{"chat-1", "chat-2", "chat-3", "chat-4", "chat-5", "chat-6", "chat-7", "chat-8"}
+	}
+	partitioned.describe(t)
+
+	refused := whole(3)
+	refused.outcome = status.Outcome{Err: errors.New(strings.Repeat("x", 100_000)), Refused: true}
+	refused.describe(t)
+	for range 100 {
+		refused.plan.Problems = append(refused.plan.Problems, plan.Problem{Reason: v1alpha1.ReasonRejected, Message: strings.Repeat("y", 100)})
+	}
+	refused.describe(t)
+	failing := whole(3)
+	failing.outcome = status.Outcome{Err: errors.New(strings.Repeat("x", 100_000))}
+	failing.describe(t)
+	held := whole(3)
+	held.plan.Holds = []plan.Hold{{Reason: v1alpha1.ReasonProgressing, Message: strings.Repeat("z", 1000)}}
+	held.describe(t)
+}
+
+func TestAgain(t *testing.T) {
+	tests := map[string]struct {
+		edit func(*scene)
+		want time.Duration
+	}{
+		// The heartbeat of a minute ago may be followed by two minutes of silence.
+		"when the probe has been silent too long": {func(*scene) {}, 2*time.Minute + time.Second},
+		"never for what has no end":               {func(s *scene) { s.Cluster.Status.Mesh, s.Secrets, s.Distribution = nil, nil, nil }, 0},
+		"when a kind may be there": {func(s *scene) {
+			s.plan.Problems = []plan.Problem{{Reason: v1alpha1.ReasonIssuerKindUnknown, Message: "none"}}
+		}, time.Minute},
+		"when a certificate is overdue": {func(s *scene) {
+			delete(s.Secrets, "chat-1-tls")
+			awaited(s, "chat-1-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "", 4*time.Minute)
+		}, time.Minute + time.Second},
+		"when the CA is spent": {func(s *scene) {
+			s.trusts(24*365*10*time.Hour, 24*365*10*time.Hour/3+30*time.Second)
+		}, 31 * time.Second},
+		"when the time left reads otherwise": {func(s *scene) {
+			s.node(1).CertificateNotAfter = ptr.To(metav1.NewTime(statetest.Now.Add(3*time.Hour + time.Minute)))
+		}, time.Minute + time.Second},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := whole(3)
+			test.edit(s)
+			if got := s.describe(t).Again; got != test.want {
+				t.Errorf("again in %s, want %s", got, test.want)
+			}
+		})
+	}
+}
