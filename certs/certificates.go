@@ -102,11 +102,11 @@ func PrivateIssuer(ca string) v1alpha1.IssuerReference {
 
 // duration converts a duration that the CRD's validation has let through.
 func duration(d v1alpha1.Duration) metav1.Duration {
-	return metav1.Duration{Duration: Length(d)}
+	return metav1.Duration{Duration: ParseDuration(d)}
 }
 
-// Length of a duration that the CRD's validation has let through.
-func Length(d v1alpha1.Duration) time.Duration {
+// ParseDuration of a duration that the CRD's validation has let through.
+func ParseDuration(d v1alpha1.Duration) time.Duration {
 	parsed, err := time.ParseDuration(string(d))
 	if err != nil {
 		return 0

@@ -21,14 +21,14 @@ func Serial(certificate *x509.Certificate) string {
 
 // Signer is the CA that signed a leaf, if the leaf brought it along or the trust has
 // it; nil otherwise.
-func (l Leaf) Signer(trust Trust) *x509.Certificate {
-	return Trust{}.With(l.Above...).Union(trust).Signer(l.Certificate)
+func (l Certificate) Signer(trust Trust) *x509.Certificate {
+	return Trust{}.With(l.Above...).Union(trust).Signer(l.X509)
 }
 
 // Rooted says that a certificate brought along, or the trust has, all that is above it,
 // up to a CA that signed itself.
-func (l Leaf) Rooted(trust Trust) bool {
-	above := Trust{}.With(l.Above...).Union(trust).NeededBy([]*x509.Certificate{l.Certificate})
+func (l Certificate) Rooted(trust Trust) bool {
+	above := Trust{}.With(l.Above...).Union(trust).NeededBy([]*x509.Certificate{l.X509})
 	return slices.ContainsFunc(above.cas, func(ca *x509.Certificate) bool { return ca.CheckSignatureFrom(ca) == nil })
 }
 

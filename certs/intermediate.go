@@ -67,11 +67,11 @@ func intermediateLifetime(spec v1alpha1.TLSSpec) metav1.Duration {
 
 // JudgeIntermediate says what is wrong with a certificate as that of a CA that signs
 // the nodes' certificates, at a time and under a trust; nil when nothing is.
-func (l Leaf) JudgeIntermediate(trust Trust, now time.Time) *Fault {
-	if fault := outOfTime(l.Certificate, now); fault != nil {
+func (l Certificate) JudgeIntermediate(trust Trust, now time.Time) *Fault {
+	if fault := outOfTime(l.X509, now); fault != nil {
 		return fault
 	}
-	if certificate := l.Certificate; !certificate.IsCA || certificate.KeyUsage != 0 && certificate.KeyUsage&x509.KeyUsageCertSign == 0 {
+	if certificate := l.X509; !certificate.IsCA || certificate.KeyUsage != 0 && certificate.KeyUsage&x509.KeyUsageCertSign == 0 {
 		return &Fault{v1alpha1.ReasonIssuerGivesNoCA, "is not that of a CA, though that was asked for"}
 	}
 	chains, fault := l.chains(trust, now)
@@ -97,9 +97,9 @@ func roomForOneMore(chain []*x509.Certificate) bool {
 
 // Chain is what comes with a leaf that this CA signs: its own certificate and those
 // above it, without roots, which the other side has.
-func (l Leaf) Chain() []*x509.Certificate {
+func (l Certificate) Chain() []*x509.Certificate {
 	var chain []*x509.Certificate
-	for _, ca := range append([]*x509.Certificate{l.Certificate}, l.Above...) {
+	for _, ca := range append([]*x509.Certificate{l.X509}, l.Above...) {
 		if ca.CheckSignatureFrom(ca) != nil && !slices.ContainsFunc(chain, ca.Equal) {
 			chain = append(chain, ca)
 		}

@@ -42,10 +42,10 @@ func TestJudgeIntermediate(t *testing.T) {
 	below := root.Below("intermediate")
 	last := root.Below("last", func(c *x509.Certificate) { c.MaxPathLenZero = true })
 	sign := root.Below("usage", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature })
-	good := certs.Leaf{Certificate: below.Certificate, Above: []*x509.Certificate{root.Certificate}}
+	good := certs.Certificate{X509: below.Certificate, Above: []*x509.Certificate{root.Certificate}}
 	trust := certs.Trust{}.With(root.Certificate)
 	for name, test := range map[string]struct {
-		ca     certs.Leaf
+		ca     certs.Certificate
 		trust  certs.Trust
 		now    time.Time
 		reason string
@@ -55,10 +55,10 @@ func TestJudgeIntermediate(t *testing.T) {
 		"not yet valid":   {good, trust, certstest.Start.Add(-time.Second), v1alpha1.ReasonCertificateNotYetValid},
 		"foreign":         {good, certs.Trust{}.With(certstest.NewAuthority("green").Certificate), now, v1alpha1.ReasonCertificateUntrusted},
 		"nobody trusted":  {good, certs.Trust{}, now, v1alpha1.ReasonCertificateUntrusted},
-		"a leaf":          {certs.Leaf{Certificate: root.Issue("host")}, trust, now, v1alpha1.ReasonIssuerGivesNoCA},
-		"may not sign":    {certs.Leaf{Certificate: sign.Certificate}, trust, now, v1alpha1.ReasonIssuerGivesNoCA},
-		"may sign leafs":  {certs.Leaf{Certificate: last.Certificate}, trust, now, ""},
-		"below such a CA": {certs.Leaf{Certificate: last.Below("too low").Certificate, Above: []*x509.Certificate{last.Certificate}}, trust, now, v1alpha1.ReasonIssuerGivesNoCA},
+		"a leaf":          {certs.Certificate{X509: root.Issue("host")}, trust, now, v1alpha1.ReasonIssuerGivesNoCA},
+		"may not sign":    {certs.Certificate{X509: sign.Certificate}, trust, now, v1alpha1.ReasonIssuerGivesNoCA},
+		"may sign leaves":  {certs.Certificate{X509: last.Certificate}, trust, now, ""},
+		"below such a CA": {certs.Certificate{X509: last.Below("too low").Certificate, Above: []*x509.Certificate{last.Certificate}}, trust, now, v1alpha1.ReasonIssuerGivesNoCA},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fault := test.ca.JudgeIntermediate(test.trust, test.now)
@@ -77,7 +77,7 @@ func TestChainHasNoRoots(t *testing.T) {
 	root := certstest.NewAuthority("blue")
 	middle := root.Below("middle")
 	low := middle.Below("low")
-	leaf := certs.Leaf{Certificate: low.Certificate, Above: []*x509.Certificate{middle.Certificate, root.Certificate, middle.Certificate}}
+	leaf := certs.Certificate{X509: low.Certificate, Above: []*x509.Certificate{middle.Certificate, root.Certificate, middle.Certificate}}
 	if got := leaf.Chain(); !slices.Equal(got, []*x509.Certificate{low.Certificate, middle.Certificate}) {
 		var names []string
 		for _, certificate := range got {

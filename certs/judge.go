@@ -10,26 +10,26 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
-// Leaf is a node's certificate as it is stored, with what it brings along.
-type Leaf struct {
-	// Certificate of the node itself.
-	Certificate *x509.Certificate
+// Certificate is a node's certificate as it is stored, with what it brings along.
+type Certificate struct {
+	// X509 of the node itself.
+	X509 *x509.Certificate
 	// Above are the certificates that came with it: intermediates and CAs.
 	Above []*x509.Certificate
 }
 
-// ParseLeaf reads tls.crt, and ca.crt where the issuer gave one, of a
+// ParseCertificate reads tls.crt, and ca.crt where the issuer gave one, of a
 // certificate's Secret.
-func ParseLeaf(tlsCrt, caCrt []byte) (Leaf, error) {
+func ParseCertificate(tlsCrt, caCrt []byte) (Certificate, error) {
 	chain, err := parseChain(tlsCrt)
 	if err != nil {
-		return Leaf{}, fmt.Errorf("read tls.crt: %w", err)
+		return Certificate{}, fmt.Errorf("read tls.crt: %w", err)
 	}
-	leaf := Leaf{Certificate: chain[0], Above: chain[1:]}
+	leaf := Certificate{X509: chain[0], Above: chain[1:]}
 	if len(caCrt) > 0 {
 		cas, err := parseChain(caCrt)
 		if err != nil {
-			return Leaf{}, fmt.Errorf("read ca.crt: %w", err)
+			return Certificate{}, fmt.Errorf("read ca.crt: %w", err)
 		}
 		leaf.Above = append(leaf.Above, cas...)
 	}
@@ -46,11 +46,11 @@ type Fault struct {
 
 // Judge says what is wrong with a leaf as the certificate of a host, at a time and
 // under a trust; nil when nothing is.
-func (l Leaf) Judge(host string, trust Trust, now time.Time) *Fault {
-	if fault := outOfTime(l.Certificate, now); fault != nil {
+func (l Certificate) Judge(host string, trust Trust, now time.Time) *Fault {
+	if fault := outOfTime(l.X509, now); fault != nil {
 		return fault
 	}
-	switch certificate := l.Certificate; {
+	switch certificate := l.X509; {
 	case certificate.VerifyHostname(host) != nil:
 		return &Fault{v1alpha1.ReasonCertificateNameMismatch,
 			fmt.Sprintf("has no DNS SAN %s", host)}
@@ -79,15 +79,15 @@ func outOfTime(certificate *x509.Certificate, now time.Time) *Fault {
 }
 
 // chains are the ways from a leaf to a CA of a trust.
-func (l Leaf) chains(trust Trust, now time.Time) ([][]*x509.Certificate, *Fault) {
-	chains, err := l.Certificate.Verify(x509.VerifyOptions{
+func (l Certificate) chains(trust Trust, now time.Time) ([][]*x509.Certificate, *Fault) {
+	chains, err := l.X509.Verify(x509.VerifyOptions{
 		Roots:         trust.Pool(),
 		Intermediates: Trust{}.With(l.Above...).Pool(),
 		CurrentTime:   now,
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	if err != nil {
-		return nil, untrusted(l.Certificate, err)
+		return nil, untrusted(l.X509, err)
 	}
 	return chains, nil
 }

@@ -57,7 +57,7 @@ func TestJudge(t *testing.T) {
 			if now.IsZero() {
 				now = midway
 			}
-			fault := certs.Leaf{Certificate: test.leaf, Above: test.above}.Judge(host, trust, now)
+			fault := certs.Certificate{X509: test.leaf, Above: test.above}.Judge(host, trust, now)
 			switch {
 			case test.want == "" && fault != nil:
 				t.Errorf("%+v, want no fault", *fault)
@@ -71,7 +71,7 @@ func TestJudge(t *testing.T) {
 }
 
 func TestNobodyIsTrustedWithoutATrustBundle(t *testing.T) {
-	fault := certs.Leaf{Certificate: blue.Issue(host)}.Judge(host, certs.Trust{}, certstest.Start)
+	fault := certs.Certificate{X509: blue.Issue(host)}.Judge(host, certs.Trust{}, certstest.Start)
 	if fault == nil || fault.Reason != v1alpha1.ReasonCertificateUntrusted {
 		t.Errorf("%+v, want %s: an empty trust is not that of the machine", fault, v1alpha1.ReasonCertificateUntrusted)
 	}
@@ -79,18 +79,18 @@ func TestNobodyIsTrustedWithoutATrustBundle(t *testing.T) {
 
 func TestParseLeaf(t *testing.T) {
 	intermediate := blue.Below("blue intermediate")
-	leaf, err := certs.ParseLeaf(
+	leaf, err := certs.ParseCertificate(
 		certstest.PEM(intermediate.Issue(host), intermediate.Certificate), certstest.PEM(blue.Certificate))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !leaf.Certificate.Equal(intermediate.Issue(host)) {
+	if !leaf.X509.Equal(intermediate.Issue(host)) {
 		t.Error("the first certificate of tls.crt is not the leaf")
 	}
 	if len(leaf.Above) != 2 || !leaf.Above[0].Equal(intermediate.Certificate) || !leaf.Above[1].Equal(blue.Certificate) {
 		t.Errorf("above the leaf are %d certificates, want the intermediate of tls.crt and the CA of ca.crt", len(leaf.Above))
 	}
-	if leaf, err := certs.ParseLeaf(certstest.PEM(blue.Issue(host)), nil); err != nil || len(leaf.Above) != 0 {
+	if leaf, err := certs.ParseCertificate(certstest.PEM(blue.Issue(host)), nil); err != nil || len(leaf.Above) != 0 {
 		t.Errorf("without ca.crt (ACME gives none): %d above, error %v", len(leaf.Above), err)
 	}
 }
@@ -103,7 +103,7 @@ func TestParseLeafNamesWhatIsBroken(t *testing.T) {
 		"a broken ca.crt":  {string(good), "x", "ca.crt"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := certs.ParseLeaf([]byte(test.tlsCrt), []byte(test.caCrt)); err == nil || !strings.Contains(err.Error(), test.says) {
+			if _, err := certs.ParseCertificate([]byte(test.tlsCrt), []byte(test.caCrt)); err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("error %v, want one that names %s", err, test.says)
 			}
 		})
@@ -115,11 +115,11 @@ func FuzzParseLeaf(f *testing.F) {
 	f.Add(certstest.PEM(blue.Issue(host), blue.Certificate), certstest.PEM(blue.Certificate))
 	trust := certs.Trust{}.With(blue.Certificate)
 	f.Fuzz(func(t *testing.T, tlsCrt, caCrt []byte) {
-		leaf, err := certs.ParseLeaf(tlsCrt, caCrt)
+		leaf, err := certs.ParseCertificate(tlsCrt, caCrt)
 		if err != nil {
 			return
 		}
-		if leaf.Certificate == nil {
+		if leaf.X509 == nil {
 			t.Fatal("no certificate, and no error")
 		}
 		leaf.Judge(host, trust, certstest.Start) // must not panic

@@ -23,7 +23,7 @@ func SpentAt(ca *x509.Certificate, spec v1alpha1.TLSSpec) time.Time {
 
 // LongestSigned is how long the longest-lived certificate lives that the issuer signs.
 func LongestSigned(spec v1alpha1.TLSSpec) time.Duration {
-	longest := Length(spec.Certificate.Duration)
+	longest := ParseDuration(spec.Certificate.Duration)
 	if spec.Delivery == v1alpha1.DeliveryPodCertificate {
 		longest = max(longest, intermediateLifetime(spec).Duration)
 	}
@@ -33,5 +33,5 @@ func LongestSigned(spec v1alpha1.TLSSpec) time.Duration {
 // lastResort is how long before its end cert-manager renews a private CA, with its key,
 // so that what it signed stays good.
 func lastResort(spec v1alpha1.TLSSpec) metav1.Duration {
-	return metav1.Duration{Duration: max(Length(spec.CA.Duration)/10, minRenewBefore)}
+	return metav1.Duration{Duration: max(ParseDuration(spec.CA.Duration)/10, minRenewBefore)}
 }

@@ -50,9 +50,9 @@ func (t Trust) CAs() []*x509.Certificate { return slices.Clone(t.cas) }
 // NeededBy is the part of the trust that one of these certificates still rests on: who
 // signed it, and who is above that. OTP takes no CA for an anchor that another one has
 // signed, unless it has that one too.
-func (t Trust) NeededBy(leafs []*x509.Certificate) Trust {
+func (t Trust) NeededBy(leaves []*x509.Certificate) Trust {
 	needed := Trust{}
-	for below := leafs; len(below) > 0; {
+	for below := leaves; len(below) > 0; {
 		signers := slices.DeleteFunc(t.CAs(), func(ca *x509.Certificate) bool {
 			signs := func(certificate *x509.Certificate) bool { return certificate.CheckSignatureFrom(ca) == nil }
 			return slices.ContainsFunc(needed.cas, ca.Equal) || !slices.ContainsFunc(below, signs)

@@ -74,12 +74,12 @@ func TestNeededBy(t *testing.T) {
 	both := certs.Trust{}.With(blue.Certificate, green.Certificate)
 	tests := map[string]struct {
 		trust certs.Trust
-		leafs []*x509.Certificate
+		leaves []*x509.Certificate
 		want  certs.Trust
 	}{
 		"no leaf rests on anybody":    {both, nil, certs.Trust{}},
 		"a leaf rests on its signer":  {both, []*x509.Certificate{blue.Issue(host)}, certs.Trust{}.With(blue.Certificate)},
-		"leafs of both rest on both":  {both, []*x509.Certificate{blue.Issue(host), green.Issue(host)}, both},
+		"leaves of both rest on both":  {both, []*x509.Certificate{blue.Issue(host), green.Issue(host)}, both},
 		"a leaf of a third on nobody": {both, []*x509.Certificate{red.Issue(host)}, certs.Trust{}},
 		"an intermediate counts as the signer": {
 			certs.Trust{}.With(intermediate.Certificate, green.Certificate),
@@ -90,7 +90,7 @@ func TestNeededBy(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := test.trust.NeededBy(test.leafs); got.PEM() != test.want.PEM() {
+			if got := test.trust.NeededBy(test.leaves); got.PEM() != test.want.PEM() {
 				t.Errorf("got:\n%swant:\n%s", got.PEM(), test.want.PEM())
 			}
 		})
@@ -100,9 +100,9 @@ func TestNeededBy(t *testing.T) {
 func TestRooted(t *testing.T) {
 	intermediate := blue.Below("blue intermediate")
 	leaf := intermediate.Issue(host)
-	chain := func(above ...*x509.Certificate) certs.Leaf { return certs.Leaf{Certificate: leaf, Above: above} }
+	chain := func(above ...*x509.Certificate) certs.Certificate { return certs.Certificate{X509: leaf, Above: above} }
 	for name, test := range map[string]struct {
-		leaf  certs.Leaf
+		leaf  certs.Certificate
 		trust certs.Trust
 		want  bool
 	}{
@@ -187,14 +187,14 @@ func TestCovers(t *testing.T) {
 
 // The identity of a CA is that of its key: it stays when the CA is renewed.
 func TestIdentity(t *testing.T) {
-	leaf := certs.Leaf{Certificate: blue.Issue(host), Above: []*x509.Certificate{blue.Certificate}}
+	leaf := certs.Certificate{X509: blue.Issue(host), Above: []*x509.Certificate{blue.Certificate}}
 	if signer := leaf.Signer(certs.Trust{}); signer == nil || certs.Identity(signer) != certs.Identity(blue.Certificate) {
 		t.Errorf("the signer of a leaf of blue is %v", signer)
 	}
 	if certs.Identity(blue.Certificate) == certs.Identity(green.Certificate) {
 		t.Error("two CAs have one identity")
 	}
-	if signer := (certs.Leaf{Certificate: blue.Issue(host)}).Signer(certs.Trust{}.With(green.Certificate)); signer != nil {
+	if signer := (certs.Certificate{X509: blue.Issue(host)}).Signer(certs.Trust{}.With(green.Certificate)); signer != nil {
 		t.Error("green signed a leaf of blue")
 	}
 }

@@ -171,7 +171,7 @@ func TestConvergedCostsNothing(t *testing.T) {
 	}
 	before := w.writes
 	for range 3 {
-		result, err := manager.Reconcile(t.Context(), w.cluster())
+		result, err := manager.reconcile(t.Context(), w.cluster())
 		if err != nil {
 			t.Fatal(err)
 		}

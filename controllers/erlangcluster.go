@@ -62,10 +62,10 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// Reconcile observes, plans, applies and reports. Only plan decides, only apply
+// reconcile observes, plans, applies and reports. Only plan decides, only apply
 // writes objects, only report speaks. Everything made carries an owner reference,
 // so a cluster that goes needs nothing done.
-func (r *Reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangCluster) (ctrl.Result, error) {
+func (r *Reconciler) reconcile(ctx context.Context, cluster *v1alpha1.ErlangCluster) (ctrl.Result, error) {
 	if !cluster.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
@@ -78,7 +78,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 		return ctrl.Result{}, err
 	}
 	intended := plan.Make(observed, r.Operator, cookie)
-	failure := r.applier.Do(ctx, intended, observed)
+	failure := r.applier.Apply(ctx, intended, observed)
 	outcome := status.Outcome{Err: failure, Refused: apply.Refused(failure), Foreign: apply.Foreign(failure)}
 
 	told := status.Describe(observed, intended, outcome)
@@ -91,10 +91,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 	return ctrl.Result{RequeueAfter: told.Again}, failure
 }
 
-// find hands on the cluster that a request names. One that is gone is forgotten, and a
+// Reconcile hands on the cluster that a request names. One that is gone is forgotten, and a
 // pass that fails because it has gone meanwhile ends without a word: what that could
 // not find went with the cluster.
-func (r *Reconciler) find(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	cluster := &v1alpha1.ErlangCluster{}
 	err := r.Client.Get(ctx, request.NamespacedName, cluster)
 	if apierrors.IsNotFound(err) {
@@ -105,7 +105,7 @@ func (r *Reconciler) find(ctx context.Context, request ctrl.Request) (ctrl.Resul
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("look for the cluster: %w", err)
 	}
-	result, err := r.Reconcile(ctx, cluster)
+	result, err := r.reconcile(ctx, cluster)
 	if err != nil && r.gone(ctx, cluster) {
 		return ctrl.Result{}, nil
 	}

@@ -35,7 +35,7 @@ func TestClusterDeletedInAPass(t *testing.T) {
 			}
 			manager := w.manager(past.present)
 			for range 2 {
-				result, err := manager.find(t.Context(), requestFor(past.cluster()))
+				result, err := manager.Reconcile(t.Context(), requestFor(past.cluster()))
 				if err != nil || result != (ctrl.Result{}) {
 					t.Errorf("it comes to %+v, %v", result, err)
 				}
@@ -49,7 +49,7 @@ func TestClusterDeletedInAPass(t *testing.T) {
 	t.Run("a failure of another kind is told", func(t *testing.T) {
 		w := start.copied()
 		w.fault = func(int) error { return context.DeadlineExceeded }
-		if _, err := w.manager(w.present).find(t.Context(), requestFor(w.cluster())); err == nil {
+		if _, err := w.manager(w.present).Reconcile(t.Context(), requestFor(w.cluster())); err == nil {
 			t.Error("no error")
 		}
 	})
@@ -87,7 +87,7 @@ func TestGoneClustersAreForgotten(t *testing.T) {
 	pass := func() (writes, secrets int) {
 		t.Helper()
 		w.writes, live.secrets = 0, 0
-		if _, err := manager.find(t.Context(), requestFor(cluster)); err != nil {
+		if _, err := manager.Reconcile(t.Context(), requestFor(cluster)); err != nil {
 			t.Fatal(err)
 		}
 		return w.writes, live.secrets

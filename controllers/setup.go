@@ -174,7 +174,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		Watches(&certmanager.ClusterIssuer{}, handler.EnqueueRequestsFromMapFunc(r.referrers(issuerField))).
 		Watches(&admissionv1.MutatingAdmissionPolicy{}, handler.EnqueueRequestsFromMapFunc(r.everybody)).
 		Watches(&admissionv1.MutatingAdmissionPolicyBinding{}, handler.EnqueueRequestsFromMapFunc(r.everybody)).
-		Complete(reconcile.Func(r.find))
+		Complete(reconcile.Func(r.Reconcile))
 }
 
 // byLabel finds the cluster that an object is part of.

@@ -144,7 +144,7 @@ func (s *Signer) lookUpCA(ctx context.Context, found *podcert.Seen) error {
 	if err := s.Client.Get(ctx, types.NamespacedName{Namespace: names.Namespace, Name: names.Intermediate()}, secret); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	if ca, err := certs.ParseLeaf(secret.Data[corev1.TLSCertKey], secret.Data["ca.crt"]); err == nil {
+	if ca, err := certs.ParseCertificate(secret.Data[corev1.TLSCertKey], secret.Data["ca.crt"]); err == nil {
 		found.Intermediate = &ca
 	}
 	return nil
@@ -166,7 +166,7 @@ func (s *Signer) find(ctx context.Context, at types.NamespacedName, uid types.UI
 
 // authority is an intermediate CA with its key.
 type authority struct {
-	ca  certs.Leaf
+	ca  certs.Certificate
 	key crypto.Signer
 }
 
@@ -177,7 +177,7 @@ func (s *Signer) issue(ctx context.Context, found podcert.Seen, grant *podcert.G
 	if err != nil {
 		return none, err
 	}
-	der, err := x509.CreateCertificate(rand.Reader, grant.Template, signer.ca.Certificate, grant.Key, signer.key)
+	der, err := x509.CreateCertificate(rand.Reader, grant.Template, signer.ca.X509, grant.Key, signer.key)
 	if err != nil {
 		return none, fmt.Errorf("sign: %w", err)
 	}
@@ -187,7 +187,7 @@ func (s *Signer) issue(ctx context.Context, found podcert.Seen, grant *podcert.G
 	}
 	chain := append([]*x509.Certificate{leaf}, signer.ca.Chain()...)
 	// What a node would refuse is not given out.
-	if fault := (certs.Leaf{Certificate: leaf, Above: chain[1:]}).Judge(grant.Host, found.Trust, found.Now); fault != nil {
+	if fault := (certs.Certificate{X509: leaf, Above: chain[1:]}).Judge(grant.Host, found.Trust, found.Now); fault != nil {
 		return none, fmt.Errorf("the certificate %s (%s)", fault.Detail, fault.Reason)
 	}
 	var text strings.Builder
@@ -214,7 +214,7 @@ func (s *Signer) issue(ctx context.Context, found podcert.Seen, grant *podcert.G
 func (s *Signer) authority(ctx context.Context, found podcert.Seen) (authority, error) {
 	cluster := client.ObjectKeyFromObject(found.Cluster)
 	at := types.NamespacedName{Namespace: cluster.Namespace, Name: naming.Of(found.Cluster, s.Domain).Intermediate()}
-	if known, ok := s.authorities.Load(cluster); ok && known.(authority).ca.Certificate.Equal(found.Intermediate.Certificate) {
+	if known, ok := s.authorities.Load(cluster); ok && known.(authority).ca.X509.Equal(found.Intermediate.X509) {
 		return known.(authority), nil
 	}
 	secret := &corev1.Secret{}
@@ -230,11 +230,11 @@ func (s *Signer) authority(ctx context.Context, found podcert.Seen) (authority, 
 	if !ok {
 		return authority{}, fmt.Errorf("the key in Secret %s cannot sign", at)
 	}
-	ca, err := certs.ParseLeaf(secret.Data[corev1.TLSCertKey], secret.Data["ca.crt"])
+	ca, err := certs.ParseCertificate(secret.Data[corev1.TLSCertKey], secret.Data["ca.crt"])
 	if err != nil {
 		return authority{}, fmt.Errorf("read Secret %s: %w", at, err)
 	}
-	if !ca.Certificate.Equal(found.Intermediate.Certificate) {
+	if !ca.X509.Equal(found.Intermediate.X509) {
 		return authority{}, errors.New("the intermediate CA has just been renewed")
 	}
 	read := authority{ca: ca, key: key}

@@ -86,7 +86,7 @@ func (h *history) step() string {
 			}
 		}
 		// What it cannot do it will do in another pass.
-		_, err := h.manager(seen.present).Reconcile(context.Background(), seen.cluster())
+		_, err := h.manager(seen.present).reconcile(context.Background(), seen.cluster())
 		return fmt.Sprintf("a manager saw the world of %d steps ago: %v", age, err)
 	}
 }
@@ -126,7 +126,7 @@ func TestNamesakeIsLeftAlone(t *testing.T) {
 
 	manager := present.manager(past.present)
 	for range 3 {
-		_, err := manager.Reconcile(t.Context(), past.cluster())
+		_, err := manager.reconcile(t.Context(), past.cluster())
 		if err == nil {
 			t.Log("no error; what matters is what became of the namesake")
 		}

@@ -249,7 +249,7 @@ func (w *world) converge(manager *Reconciler) error {
 	var err error
 	for range 40 {
 		before := w.writes
-		_, err = manager.Reconcile(context.Background(), w.cluster())
+		_, err = manager.reconcile(context.Background(), w.cluster())
 		if w.dead {
 			return errCrashed
 		}
@@ -410,9 +410,9 @@ func (w *world) seeCertificates(node *v1alpha1.NodeStatus) {
 		if err := w.present.Get(context.Background(), types.NamespacedName{Namespace: "shop", Name: owner + "-tls"}, &secret); apierrors.IsNotFound(err) {
 			return nil
 		}
-		leaf, err := certs.ParseLeaf(secret.Data[corev1.TLSCertKey], nil)
+		leaf, err := certs.ParseCertificate(secret.Data[corev1.TLSCertKey], nil)
 		must(err)
-		return leaf.Certificate
+		return leaf.X509
 	}
 	if served := leaf(node.Pod); served != nil {
 		node.CertificateSerial = certs.Serial(served)

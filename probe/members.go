@@ -14,7 +14,7 @@ func expected(cluster *v1alpha1.ErlangCluster, names naming.Names, previous *v1a
 	if cluster.Spec.Replicas != nil {
 		replicas = *cluster.Spec.Replicas
 	}
-	ports := cluster.Spec.Distribution.Listening()
+	ports := cluster.Spec.Distribution.ListenPorts()
 	members := make([]sweep.Member, 0, replicas)
 	for _, pod := range names.Pods(replicas) {
 		// Nodes run inet_tls, which is IPv4.

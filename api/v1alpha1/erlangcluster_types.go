@@ -176,9 +176,9 @@ type PortRange struct {
 	Max int32 `json:"max,omitempty"`
 }
 
-// Listening are the ports that the nodes listen on. Each needs one; the others of a
+// ListenPorts are the ports that the nodes listen on. Each needs one; the others of a
 // range are for what runs beside a node and speaks to it, such as a remote shell.
-func (d DistributionSpec) Listening() PortRange {
+func (d DistributionSpec) ListenPorts() PortRange {
 	ports := d.Ports
 	switch {
 	case d.Discovery == DiscoveryFixedPort:

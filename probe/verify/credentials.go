@@ -61,7 +61,7 @@ func ParseCanary(combined, tlsCrt, caCrt []byte, trust certs.Trust) (*Canary, er
 		// The cause stays out: it is about a text that holds a key.
 		return nil, errors.New("read the canary: it is not a private key and its certificate chain in PEM")
 	}
-	leaf, err := certs.ParseLeaf(tlsCrt, caCrt)
+	leaf, err := certs.ParseCertificate(tlsCrt, caCrt)
 	if err != nil {
 		return nil, fmt.Errorf("read the canary: %w", err)
 	}
@@ -70,7 +70,7 @@ func ParseCanary(combined, tlsCrt, caCrt []byte, trust certs.Trust) (*Canary, er
 		return nil, errors.New("read the canary: its issuer does not tell its CA")
 	}
 	return &Canary{
-		Certificate: certificate, Authority: certs.Identity(signer), Trusted: trust.Signer(leaf.Certificate) != nil,
+		Certificate: certificate, Authority: certs.Identity(signer), Trusted: trust.Signer(leaf.X509) != nil,
 	}, nil
 }
 

@@ -112,7 +112,7 @@ func (o *observation) learn(err error) {
 
 // fault is what is wrong with the chain that the node served; nil when nothing is.
 func (o *observation) fault() *certs.Fault {
-	leaf := certs.Leaf{Certificate: o.chain[0], Above: o.chain[1:]}
+	leaf := certs.Certificate{X509: o.chain[0], Above: o.chain[1:]}
 	return leaf.Judge(o.host(), o.trust, o.now)
 }
 

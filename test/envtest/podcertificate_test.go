@@ -296,7 +296,7 @@ func (a *asking) isIssued(t *testing.T) {
 		t.Error("the intermediate CA is in the trust bundle, in place of the one above it")
 	}
 	host := fmt.Sprintf("%s.chat-nodes.%s.svc.cluster.local", a.pod.Name, a.pod.Namespace)
-	leaf := certs.Leaf{Certificate: chain[0], Above: chain[1:]}
+	leaf := certs.Certificate{X509: chain[0], Above: chain[1:]}
 	if fault := leaf.Judge(host, certs.Trust{}.With(roots...), time.Now()); fault != nil {
 		t.Errorf("a peer would find that it %s", fault.Detail)
 	}

@@ -27,7 +27,7 @@ import (
 type nodes struct {
 	namespace string
 	pods      []*corev1.Pod
-	leafs     []certs.Leaf
+	leaves     []certs.Certificate
 	trusts    []certs.Trust
 	turn      int
 	ready     bool // once, and so for ever
@@ -39,7 +39,7 @@ type nodes struct {
 // read has a node read its files.
 func (n *nodes) read(t *testing.T, i int) {
 	t.Helper()
-	n.leafs[i] = leafIn(t, n.namespace, n.pods[i].Name+"-tls")
+	n.leaves[i] = leafIn(t, n.namespace, n.pods[i].Name+"-tls")
 	var err error
 	distribution := get(t, &corev1.ConfigMap{ObjectMeta: named(n.namespace, "chat-distribution")})
 	if n.trusts[i], err = certs.ParseTrust([]byte(distribution.Data[naming.TrustKey])); err != nil {
@@ -47,10 +47,10 @@ func (n *nodes) read(t *testing.T, i int) {
 	}
 }
 
-func leafIn(t *testing.T, namespace, name string) certs.Leaf {
+func leafIn(t *testing.T, namespace, name string) certs.Certificate {
 	t.Helper()
 	secret := get(t, &corev1.Secret{ObjectMeta: named(namespace, name)})
-	leaf, err := certs.ParseLeaf(secret.Data[corev1.TLSCertKey], secret.Data[naming.AuthorityKey])
+	leaf, err := certs.ParseCertificate(secret.Data[corev1.TLSCertKey], secret.Data[naming.AuthorityKey])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,8 +67,8 @@ func (n *nodes) step(t *testing.T, p *probe) {
 	probe := leafIn(t, n.namespace, "chat-probe-tls")
 	for i, trust := range n.trusts {
 		n.widest = max(n.widest, len(trust.Identities()))
-		for j, leaf := range n.leafs {
-			if trust.Signer(leaf.Certificate) == nil {
+		for j, leaf := range n.leaves {
+			if trust.Signer(leaf.X509) == nil {
 				t.Fatalf("%s does not trust %s", n.pods[i].Name, n.pods[j].Name)
 			}
 		}
@@ -78,10 +78,10 @@ func (n *nodes) step(t *testing.T, p *probe) {
 	}
 	mesh := wholeMesh(n.namespace, n.pods).WithObservedGeneration(get(t, clusterIn(n.namespace)).Generation)
 	for i := range mesh.Nodes {
-		leaf := n.leafs[i]
-		mesh.Nodes[i].WithCertificateSerial(certs.Serial(leaf.Certificate)).
+		leaf := n.leaves[i]
+		mesh.Nodes[i].WithCertificateSerial(certs.Serial(leaf.X509)).
 			WithCertificateAuthority(certs.Identity(leaf.Signer(n.trusts[i]))).
-			WithCertificateNotAfter(metav1.NewTime(leaf.Certificate.NotAfter))
+			WithCertificateNotAfter(metav1.NewTime(leaf.X509.NotAfter))
 		if there, err := exists(t.Context(), &corev1.Secret{ObjectMeta: named(n.namespace, "chat-probe-canary-tls")}); err != nil {
 			t.Fatal(err)
 		} else if there {
@@ -203,7 +203,7 @@ func startNodes(t *testing.T, namespace string) *nodes {
 	t.Helper()
 	n := &nodes{
 		namespace: namespace, pods: startPods(t, awaitStatefulSet(t, namespace, 3), 0, 3),
-		leafs: make([]certs.Leaf, 3), trusts: make([]certs.Trust, 3),
+		leaves: make([]certs.Certificate, 3), trusts: make([]certs.Trust, 3),
 	}
 	for i := range n.pods {
 		n.read(t, i)

@@ -122,7 +122,7 @@ func TestGoodSpecsAreTaken(t *testing.T) {
 		"restartPolicy Always":    `spec: {template: {spec: {restartPolicy: Always}}}`,
 		"a container by name":     `spec: {container: chat}`,
 		"durations of two parts":  `spec: {tls: {certificate: {duration: 1h30m, renewBefore: 10m30s}}}`,
-		"a CA of twice its leafs": `spec: {tls: {certificate: {duration: 100h, renewBefore: 1h}, ca: {duration: 200h}}}`,
+		"a CA of twice its leaves": `spec: {tls: {certificate: {duration: 100h, renewBefore: 1h}, ca: {duration: 200h}}}`,
 		"a CA that is not asked":  `spec: {tls: {issuerRef: {name: corp}, certificate: {duration: 100000h}}}`,
 		"an own cookie":           `spec: {cookie: {secretKeyRef: {name: legacy}}}`,
 		"a rotated CA":            `spec: {tls: {ca: {rotationID: 2026-11.a_B}}}`,

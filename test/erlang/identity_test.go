@@ -45,12 +45,12 @@ func TestTrustInAnIntermediate(t *testing.T) {
 	onEachRelease(t, func(t *testing.T, otp string) {
 		c := newCluster(t)
 		issuer := c.ca.Below("issuer")
-		given, err := certs.ParseLeaf(issuer.Issue("chat-0."+beam.Domain).CertPEM, c.ca.PEM)
+		given, err := certs.ParseCertificate(issuer.Issue("chat-0."+beam.Domain).CertPEM, c.ca.PEM)
 		if err != nil {
 			t.Fatal(err)
 		}
-		leafs := []*x509.Certificate{given.Certificate}
-		testInjectedIdentity(t, c, issuer, []byte(certs.Trust{}.With(given.Above...).NeededBy(leafs).PEM()), otp, "EPMD")
+		leaves := []*x509.Certificate{given.X509}
+		testInjectedIdentity(t, c, issuer, []byte(certs.Trust{}.With(given.Above...).NeededBy(leaves).PEM()), otp, "EPMD")
 
 		host := c.Host("chat-2")
 		node := startMember(host, issuer.Issue(host.Name), issuer.PEM, otp, "EPMD")

@@ -53,9 +53,9 @@ func (c Conflict) Error() string {
 	return fmt.Sprintf("%s %q exists and does not belong to this ErlangCluster", c.Kind, c.Name)
 }
 
-// Do carries out a plan in its order. The first failure ends it: what follows may
+// Apply carries out a plan in its order. The first failure ends it: what follows may
 // rest on what failed, and the next pass begins anew.
-func (a *Applier) Do(ctx context.Context, p plan.Plan, observed state.State) error {
+func (a *Applier) Apply(ctx context.Context, p plan.Plan, observed state.State) error {
 	for _, secret := range p.Create {
 		if err := a.create(ctx, secret.DeepCopy()); err != nil {
 			return err

@@ -139,12 +139,12 @@ func theConfigMap() *corev1.ConfigMap {
 func TestCreateNeverOverwrites(t *testing.T) {
 	p := plan.Plan{Create: []*corev1.Secret{cookie()}}
 	w := newWorld()
-	if err := w.applier().Do(t.Context(), p, w.observed(t)); err != nil {
+	if err := w.applier().Apply(t.Context(), p, w.observed(t)); err != nil {
 		t.Fatal(err)
 	}
 	// A cache that is behind says that there is none, and another one is drawn.
 	p.Create[0].Data["cookie"] = []byte("two")
-	if err := w.applier().Do(t.Context(), p, w.observed(t)); err != nil {
+	if err := w.applier().Apply(t.Context(), p, w.observed(t)); err != nil {
 		t.Fatalf("one of ours is there, which is as good: %v", err)
 	}
 	there := cookie()
@@ -171,7 +171,7 @@ func TestForeignObjectsStay(t *testing.T) {
 				"apply":  {Apply: []plan.Configuration{configMap("ours")}},
 			} {
 				w := newWorld(secret.DeepCopy(), config.DeepCopy())
-				err := w.applier().Do(t.Context(), p, w.observed(t))
+				err := w.applier().Apply(t.Context(), p, w.observed(t))
 				if !apply.Foreign(err) || !apply.Refused(err) {
 					t.Errorf("%s: error %v, want a Conflict, which is a refusal", what, err)
 				}
@@ -240,7 +240,7 @@ func TestForeignSecretsKeepCertificatesAway(t *testing.T) {
 			}
 			observed := w.observed(t)
 			certificate := certs.NewMemberCertificate(observed.Names, observed.Cluster.Spec.TLS, observed.WantedIssuer(), "chat-0", nil)
-			err := w.applier().Do(t.Context(), plan.Plan{Apply: []plan.Configuration{certificate}}, observed)
+			err := w.applier().Apply(t.Context(), plan.Plan{Apply: []plan.Configuration{certificate}}, observed)
 			if test.want != nil && !errors.Is(err, test.want) {
 				t.Errorf("error %v, want that %v", err, test.want)
 			}
@@ -258,7 +258,7 @@ func TestWhatWasAppliedIsRemembered(t *testing.T) {
 	do := func(value string, owned ...client.Object) []string {
 		t.Helper()
 		observed := w.observed(t, owned...)
-		if err := a.Do(t.Context(), plan.Plan{Apply: []plan.Configuration{configMap(value)}}, observed); err != nil {
+		if err := a.Apply(t.Context(), plan.Plan{Apply: []plan.Configuration{configMap(value)}}, observed); err != nil {
 			t.Fatal(err)
 		}
 		return slices.DeleteFunc(w.take(), func(request string) bool { return request[:3] == "get" })
@@ -303,18 +303,18 @@ func TestFailedApplyIsNotRemembered(t *testing.T) {
 	w := newWorld()
 	a := w.applier()
 	p := func() plan.Plan { return plan.Plan{Apply: []plan.Configuration{configMap("one")}} }
-	if err := a.Do(t.Context(), p(), w.observed(t)); err != nil {
+	if err := a.Apply(t.Context(), p(), w.observed(t)); err != nil {
 		t.Fatal(err)
 	}
 	observed := w.observed(t, theConfigMap())
 	observed.Owned[0].SetResourceVersion("of another day")
 	w.refuse = func(string) error { return errors.New("away") }
-	if err := a.Do(t.Context(), p(), observed); err == nil {
+	if err := a.Apply(t.Context(), p(), observed); err == nil {
 		t.Fatal("no error")
 	}
 	w.refuse = nil
 	w.take()
-	if err := a.Do(t.Context(), p(), observed); err != nil {
+	if err := a.Apply(t.Context(), p(), observed); err != nil {
 		t.Fatal(err)
 	}
 	if asked := w.take(); len(asked) != 1 {
@@ -346,7 +346,7 @@ func TestDeleteIsBoundToWhatWasSeen(t *testing.T) {
 	if err := w.Update(t.Context(), changed); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Do(t.Context(), stale, observed); !apierrors.IsConflict(err) {
+	if err := a.Apply(t.Context(), stale, observed); !apierrors.IsConflict(err) {
 		t.Errorf("error %v, want a conflict: the object has changed since it was seen", err)
 	}
 	if err := w.Get(t.Context(), client.ObjectKeyFromObject(changed), theConfigMap()); err != nil {
@@ -358,10 +358,10 @@ func TestDeleteIsBoundToWhatWasSeen(t *testing.T) {
 	}
 
 	observed = w.observed(t, theConfigMap())
-	if err := a.Do(t.Context(), plan.Plan{Delete: observed.Owned}, observed); err != nil {
+	if err := a.Apply(t.Context(), plan.Plan{Delete: observed.Owned}, observed); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Do(t.Context(), plan.Plan{Delete: observed.Owned}, observed); err != nil {
+	if err := a.Apply(t.Context(), plan.Plan{Delete: observed.Owned}, observed); err != nil {
 		t.Errorf("what is gone already is as good as deleted: %v", err)
 	}
 }
@@ -377,7 +377,7 @@ func TestFirstFailureEndsIt(t *testing.T) {
 	}
 	observed := w.observed(t)
 	other := configMap("x").WithName("another")
-	err := w.applier().Do(t.Context(), plan.Plan{Create: []*corev1.Secret{cookie()}, Apply: []plan.Configuration{configMap("x"), other}}, observed)
+	err := w.applier().Apply(t.Context(), plan.Plan{Create: []*corev1.Secret{cookie()}, Apply: []plan.Configuration{configMap("x"), other}}, observed)
 	if err == nil || apply.Refused(err) {
 		t.Errorf("error %v, want one that passes", err)
 	}

@@ -175,7 +175,7 @@ func checkIssuer(p *Plan, s state.State, ref v1alpha1.IssuerReference) {
 }
 
 func hasIssued(s state.State, issuer v1alpha1.IssuerReference) bool {
-	return slices.ContainsFunc(append(s.LeafOwners(), s.Names.Canary()), func(owner string) bool {
+	return slices.ContainsFunc(append(s.CertificateOwners(), s.Names.Canary()), func(owner string) bool {
 		by, known := s.IssuedBy(owner)
 		return known && by == issuer
 	})
@@ -184,9 +184,9 @@ func hasIssued(s state.State, issuer v1alpha1.IssuerReference) bool {
 // withoutRoot is the first Secret with a certificate by an issuer that cannot be followed
 // up to a root: OTP trusts none that it cannot follow.
 func withoutRoot(s state.State, issuer v1alpha1.IssuerReference) (secret string, found bool) {
-	for _, owner := range append(s.LeafOwners(), s.Names.Canary()) {
+	for _, owner := range append(s.CertificateOwners(), s.Names.Canary()) {
 		by, _ := s.IssuedBy(owner)
-		if leaf, ok := s.Leaf(owner); ok && by == issuer && !leaf.Rooted(s.Trust()) {
+		if leaf, ok := s.StoredCertificate(owner); ok && by == issuer && !leaf.Rooted(s.Trust()) {
 			return s.Names.Certificate(owner), true
 		}
 	}

@@ -86,7 +86,7 @@ func prepared(s state.State, pod string) bool {
 		ca, ok := s.Intermediate()
 		return ok && ca.JudgeIntermediate(s.Trust(), s.Now) == nil
 	}
-	leaf, ok := s.Leaf(pod)
+	leaf, ok := s.StoredCertificate(pod)
 	return ok && leaf.Judge(s.Names.Host(pod), s.Trust(), s.Now) == nil
 }
 

@@ -70,7 +70,7 @@ func corporate(s *v1alpha1.ErlangClusterSpec) {
 
 // Whatever a user may write must make a difference.
 func TestNoFieldOfTheSpecIsDead(t *testing.T) {
-	fields := leafs(reflect.TypeFor[v1alpha1.ErlangClusterSpec](), "")
+	fields := leaves(reflect.TypeFor[v1alpha1.ErlangClusterSpec](), "")
 	for _, field := range fields {
 		t.Run(field, func(t *testing.T) {
 			change, ok := changes[field]
@@ -110,9 +110,9 @@ func planOf(t *testing.T, spec v1alpha1.ErlangClusterSpec) string {
 	return whole + render(t, plan.Make(situation.Seen(cluster), operator, freshCookie))
 }
 
-// leafs are the paths of the fields of ours, as in JSON; Kubernetes' own types are
-// leafs.
-func leafs(kind reflect.Type, path string) []string {
+// leaves are the paths of the fields of ours, as in JSON; Kubernetes' own types are
+// leaves.
+func leaves(kind reflect.Type, path string) []string {
 	if kind.Kind() == reflect.Pointer {
 		kind = kind.Elem()
 	}
@@ -123,7 +123,7 @@ func leafs(kind reflect.Type, path string) []string {
 	for i := range kind.NumField() {
 		field := kind.Field(i)
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		all = append(all, leafs(field.Type, path+"."+name)...)
+		all = append(all, leaves(field.Type, path+"."+name)...)
 	}
 	return all
 }

@@ -101,7 +101,7 @@ func Flags(distribution v1alpha1.DistributionSpec) string {
 		"-ssl_dist_optfile " + naming.OptionsFile,
 		"-nocookie -setcookie $(" + envNode + ") $(" + envCookie + ")",
 	}
-	ports := distribution.Listening()
+	ports := distribution.ListenPorts()
 	if distribution.Discovery == v1alpha1.DiscoveryFixedPort {
 		flags = append(flags, fmt.Sprintf("-start_epmd false -erl_epmd_port %d", ports.Min))
 	} else {

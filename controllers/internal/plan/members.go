@@ -99,13 +99,13 @@ const credentialsAnnotation = v1alpha1.Group + "/credentials"
 func refresh(p *Plan, s state.State) {
 	for _, name := range s.Names.Pods(s.Replicas()) {
 		pod := s.Pod(name)
-		leaf, ok := s.Leaf(name)
+		leaf, ok := s.StoredCertificate(name)
 		if pod == nil || pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil || !ok && !asks(*pod) || s.Trust().Empty() {
 			continue // A pod that starts gets what there is.
 		}
 		files := s.Trust().Identities()
 		if !asks(*pod) {
-			files = append([]string{certs.Serial(leaf.Certificate)}, files...)
+			files = append([]string{certs.Serial(leaf.X509)}, files...)
 		}
 		credentials := strings.Join(files, ".")
 		if pod.Annotations[credentialsAnnotation] != credentials {

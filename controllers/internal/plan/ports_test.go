@@ -37,7 +37,7 @@ func TestEveryPortIsOpenOrClosed(t *testing.T) {
 		}
 		listening := 1
 		if distribution.Discovery == v1alpha1.DiscoveryEPMD {
-			ports := distribution.Listening()
+			ports := distribution.ListenPorts()
 			listening = int(ports.Max-ports.Min) + 2
 			if covered[epmdPort] != "closed" {
 				t.Fatalf("%+v: epmd is open", distribution)
@@ -72,7 +72,7 @@ func TestEveryPortIsOpenOrClosed(t *testing.T) {
 		if rapid.Bool().Draw(t, "has max") {
 			distribution.Ports.Max = rapid.Int32Range(low, 65535).Draw(t, "max")
 		}
-		ports := distribution.Listening()
+		ports := distribution.ListenPorts()
 		if distribution.Discovery == v1alpha1.DiscoveryEPMD && ports.Min <= epmdPort && epmdPort <= ports.Max {
 			t.Skip("the CRD's validation refuses it")
 		}

@@ -32,7 +32,7 @@ func probe(p *Plan, s state.State, operator Operator) {
 			WithRoleRef(applyrbac.RoleRef().WithAPIGroup(rbacv1.GroupName).WithKind("Role").WithName(name)).
 			WithSubjects(applyrbac.Subject().WithKind(rbacv1.ServiceAccountKind).WithName(name).WithNamespace(namespace)))
 
-	if _, ok := s.Leaf(name); !ok || s.Cookie() == nil || s.Trust().Empty() {
+	if _, ok := s.StoredCertificate(name); !ok || s.Cookie() == nil || s.Trust().Empty() {
 		p.hold(v1alpha1.ReasonProgressing, "waiting for the cookie, the trust bundle and the probe's certificate, before the probe is started")
 		return
 	}

@@ -369,7 +369,7 @@ func TestMembersStartOnlyWithTheirCertificate(t *testing.T) {
 				if ca, ok := state.Intermediate(); !ok || ca.JudgeIntermediate(state.Trust(), state.Now) != nil {
 					t.Fatalf("%s is started, and nobody can sign its certificate", pod)
 				}
-			} else if leaf, ok := state.Leaf(pod); !ok || leaf.Judge(state.Names.Host(pod), state.Trust(), state.Now) != nil {
+			} else if leaf, ok := state.StoredCertificate(pod); !ok || leaf.Judge(state.Names.Host(pod), state.Trust(), state.Now) != nil {
 				t.Fatalf("%s is started without a good certificate", pod)
 			}
 		}
@@ -416,7 +416,7 @@ func TestDeliveryChangesWhenAllIsThere(t *testing.T) {
 			t.Fatal("nodes are restarted to have their certificates signed, and nobody can sign")
 		}
 		for _, pod := range state.Names.Pods(state.Replicas()) {
-			if leaf, ok := state.Leaf(pod); !has && (!ok || leaf.Judge(state.Names.Host(pod), state.Trust(), state.Now) != nil) {
+			if leaf, ok := state.StoredCertificate(pod); !has && (!ok || leaf.Judge(state.Names.Host(pod), state.Trust(), state.Now) != nil) {
 				t.Fatalf("nodes are restarted to have Secrets, and %s has none", pod)
 			}
 		}
@@ -467,7 +467,7 @@ func TestTrustNeverLosesACAInUse(t *testing.T) {
 		state := drawState(t)
 		for _, trust := range plannedTrust(t, state) {
 			for _, pod := range append(state.Names.Pods(state.Replicas()), state.Names.Probe()) {
-				leaf, ok := state.Leaf(pod)
+				leaf, ok := state.StoredCertificate(pod)
 				if !ok {
 					continue
 				}

@@ -16,14 +16,14 @@ import (
 // when the one before it was observed at every node:
 //
 //  1. Trust widens: the nodes come to trust the new CA beside the old.
-//  2. Every node accepts the canary, a certificate of the new CA: the leafs change
+//  2. Every node accepts the canary, a certificate of the new CA: the leaves change
 //     their issuer. There is no way back but another change of the spec.
 //  3. Every node serves its certificate of the new CA: trust shrinks.
 //  4. Every node refuses the canary, by now a certificate of the old CA: that goes.
 //
 // While nothing changes, it is all of what there is.
 type rotation struct {
-	// signing is the issuer of the leafs.
+	// signing is the issuer of the leaves.
 	signing v1alpha1.IssuerReference
 	// cas are the names of the private CAs that are needed.
 	cas []string
@@ -94,18 +94,18 @@ func (r *rotation) keep(cas ...string) {
 
 // widened is all that is trusted, and all that is about to need it.
 func widened(s state.State, wanted v1alpha1.IssuerReference) certs.Trust {
-	var leafs, above []*x509.Certificate
-	for _, owner := range s.LeafOwners() {
-		if leaf, ok := s.Leaf(owner); ok {
-			leafs = append(leafs, leaf.Certificate)
+	var leaves, above []*x509.Certificate
+	for _, owner := range s.CertificateOwners() {
+		if leaf, ok := s.StoredCertificate(owner); ok {
+			leaves = append(leaves, leaf.X509)
 			above = append(above, leaf.Above...)
 		}
 	}
 	if intermediate, ok := s.Intermediate(); ok {
-		leafs = append(leafs, intermediate.Certificate)
+		leaves = append(leaves, intermediate.X509)
 		above = append(above, intermediate.Above...)
 	}
-	return s.Trust().Union(s.CAOf(wanted)).Union(certs.Trust{}.With(above...).NeededBy(leafs))
+	return s.Trust().Union(s.CAOf(wanted)).Union(certs.Trust{}.With(above...).NeededBy(leaves))
 }
 
 // untilIssued is that cert-manager has a certificate to issue, and what it says of that.
@@ -119,13 +119,13 @@ func untilIssued(s state.State, name string, issuer v1alpha1.IssuerReference) st
 	return text
 }
 
-// untilAccepted is what keeps the leafs from changing to another issuer.
+// untilAccepted is what keeps the leaves from changing to another issuer.
 func untilAccepted(s state.State, wanted v1alpha1.IssuerReference) string {
-	canary, ok := s.Leaf(s.Names.Canary())
+	canary, ok := s.StoredCertificate(s.Names.Canary())
 	if by, known := s.IssuedBy(s.Names.Canary()); !ok || !known || by != wanted {
 		return untilIssued(s, s.Names.Certificate(s.Names.Canary()), wanted)
 	}
-	signer := s.Trust().Signer(canary.Certificate)
+	signer := s.Trust().Signer(canary.X509)
 	if signer == nil {
 		return fmt.Sprintf("waiting until the trust bundle has the CA of %s %s", wanted.Kind, wanted.Name)
 	}
@@ -142,9 +142,9 @@ func untilAccepted(s state.State, wanted v1alpha1.IssuerReference) string {
 func allServe(s state.State, wanted v1alpha1.IssuerReference, ca certs.Trust) (served bool, waits string) {
 	served = !ca.Empty()
 	running := s.Running()
-	for _, owner := range s.LeafOwners() {
+	for _, owner := range s.CertificateOwners() {
 		runs := slices.Contains(running, owner)
-		leaf, stored := s.Leaf(owner)
+		leaf, stored := s.StoredCertificate(owner)
 		if !stored && !runs && owner != s.Names.Probe() {
 			continue // What is issued to it will be of that CA.
 		}
@@ -158,7 +158,7 @@ func allServe(s state.State, wanted v1alpha1.IssuerReference, ca certs.Trust) (s
 		switch {
 		case !stored || by != wanted:
 			return false, untilIssued(s, s.Names.Certificate(owner), wanted)
-		case ca.Signer(leaf.Certificate) == nil:
+		case ca.Signer(leaf.X509) == nil:
 			// The issuer has another CA by now: so will the certificate, when it is renewed.
 			served = false
 		case runs && !s.ServesStored(owner):
@@ -173,7 +173,7 @@ func allServe(s state.State, wanted v1alpha1.IssuerReference, ca certs.Trust) (s
 func untilServedBelow(s state.State, pod string, wanted v1alpha1.IssuerReference, ca certs.Trust) string {
 	intermediate, ok := s.Intermediate()
 	switch by, _ := s.IntermediateBy(); {
-	case !ok || by != wanted || ca.Signer(intermediate.Certificate) == nil:
+	case !ok || by != wanted || ca.Signer(intermediate.X509) == nil:
 		return untilIssued(s, s.Names.Intermediate(), wanted)
 	case !s.ServesBelow(pod, intermediate):
 		return fmt.Sprintf("waiting until %s serves a certificate of the new CA: its kubelet asks for one after two thirds of the life of the one that it has, or when the pod is deleted", pod)

@@ -80,7 +80,7 @@ func (s steps) demand(t *testing.T, names ...string) {
 	}
 }
 
-// named is the issuer that all the leafs of a plan name.
+// named is the issuer that all the leaves of a plan name.
 func named(t failer, s state.State, p plan.Plan) v1alpha1.IssuerReference {
 	t.Helper()
 	var issuer v1alpha1.IssuerReference
@@ -91,7 +91,7 @@ func named(t failer, s state.State, p plan.Plan) v1alpha1.IssuerReference {
 		ref := certificate.Spec.IssuerRef
 		this := v1alpha1.IssuerReference{Name: ref.Name, Kind: ref.Kind, Group: ref.Group}
 		if issuer != (v1alpha1.IssuerReference{}) && issuer != this {
-			t.Fatalf("the leafs are of two issuers: %v and %v", issuer, this)
+			t.Fatalf("the leaves are of two issuers: %v and %v", issuer, this)
 		}
 		issuer = this
 	}
@@ -142,21 +142,21 @@ func checkRotation(t *rapid.T, s state.State, happened steps) {
 	wanted, signing, issuer := s.WantedIssuer(), s.SigningIssuer(), named(t, s, p)
 	trust := trustOf(t, s, p)
 
-	// Leafs change their issuer when every node accepts that, and to no other.
+	// Leaves change their issuer when every node accepts that, and to no other.
 	if issuer != signing {
 		happened["switched"]++
 		if issuer != wanted {
-			t.Fatalf("the leafs change to %v, and %v is wanted", issuer, wanted)
+			t.Fatalf("the leaves change to %v, and %v is wanted", issuer, wanted)
 		}
-		canary, ok := s.Leaf(s.Names.Canary())
-		if !ok || s.Trust().Signer(canary.Certificate) == nil {
-			t.Fatal("the leafs change, and the nodes were not given the CA")
+		canary, ok := s.StoredCertificate(s.Names.Canary())
+		if !ok || s.Trust().Signer(canary.X509) == nil {
+			t.Fatal("the leaves change, and the nodes were not given the CA")
 		}
 		for _, pod := range s.Running() {
 			node := s.Node(pod)
 			if node == nil || node.Canary == nil || node.Canary.Result != v1alpha1.CanaryAccepted ||
-				node.Canary.CertificateAuthority != certs.Identity(s.Trust().Signer(canary.Certificate)) {
-				t.Fatalf("the leafs change, and %s was not seen to accept that", pod)
+				node.Canary.CertificateAuthority != certs.Identity(s.Trust().Signer(canary.X509)) {
+				t.Fatalf("the leaves change, and %s was not seen to accept that", pod)
 			}
 		}
 	}
@@ -168,17 +168,17 @@ func checkRotation(t *rapid.T, s state.State, happened steps) {
 	}
 	later.Cluster.Status.Mesh = nil
 	if next := named(t, later, plan.Make(later, operator, freshCookie)); next != issuer {
-		t.Fatalf("the leafs changed to %v, and then to %v", issuer, next)
+		t.Fatalf("the leaves changed to %v, and then to %v", issuer, next)
 	}
 
 	// Trust is lost in what no certificate rests on, stored or served.
 	if !trust.Covers(s.Trust()) {
 		happened["shrunk"]++
 		if issuer != wanted {
-			t.Fatal("trust shrinks before the leafs are of the wanted issuer")
+			t.Fatal("trust shrinks before the leaves are of the wanted issuer")
 		}
-		for _, owner := range s.LeafOwners() {
-			if leaf, ok := s.Leaf(owner); ok && trust.Signer(leaf.Certificate) == nil {
+		for _, owner := range s.CertificateOwners() {
+			if leaf, ok := s.StoredCertificate(owner); ok && trust.Signer(leaf.X509) == nil {
 				t.Fatalf("trust shrinks, and the certificate of %s rests on what is gone", owner)
 			}
 		}

@@ -82,7 +82,7 @@ func networkPolicy(s state.State) *applynetworking.NetworkPolicyApplyConfigurati
 // distributionPorts are the ports that the distribution listens on, ascending and
 // apart from each other.
 func distributionPorts(distribution v1alpha1.DistributionSpec) []v1alpha1.PortRange {
-	ports := distribution.Listening()
+	ports := distribution.ListenPorts()
 	epmd := v1alpha1.PortRange{Min: epmdPort, Max: epmdPort}
 	switch {
 	case distribution.Discovery == v1alpha1.DiscoveryFixedPort:

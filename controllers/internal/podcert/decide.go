@@ -32,7 +32,7 @@ type Seen struct {
 	// Cluster that controls the StatefulSet, by the name that the StatefulSet gives.
 	Cluster *v1alpha1.ErlangCluster
 	// Intermediate is the cluster's CA that signs.
-	Intermediate *certs.Leaf
+	Intermediate *certs.Certificate
 	// Trust that the cluster's nodes have.
 	Trust certs.Trust
 }
@@ -209,7 +209,7 @@ func grant(request *certificatesv1.PodCertificateRequest, s Seen, key any) Decis
 	pod := s.Pod.Name
 	from := s.Now.Add(-backdated).Truncate(time.Second)
 	until := from.Add(lifetime(request, s.Cluster))
-	if end := s.Intermediate.Certificate.NotAfter; until.After(end) {
+	if end := s.Intermediate.X509.NotAfter; until.After(end) {
 		until = end
 	}
 	if until.Sub(from) < certs.MinPodCertificateLifetime {

@@ -62,7 +62,7 @@ func good() situation {
 			}},
 		seen: podcert.Seen{
 			Now: now, Domain: "cluster.local", Pod: pod, StatefulSet: set, Cluster: cluster,
-			Intermediate: &certs.Leaf{Certificate: intermediate.Certificate, Above: []*x509.Certificate{root.Certificate}},
+			Intermediate: &certs.Certificate{X509: intermediate.Certificate, Above: []*x509.Certificate{root.Certificate}},
 			Trust:        certs.Trust{}.With(root.Certificate),
 		}}
 }
@@ -268,7 +268,7 @@ func TestWaits(t *testing.T) {
 		"no trust bundle":        {func(s *situation) { s.seen.Trust = certs.Trust{} }, "trust bundle"},
 		"a foreign intermediate": {func(s *situation) { s.seen.Trust = certs.Trust{}.With(certstest.NewAuthority("green").Certificate) }, "trust bundle"},
 		"an intermediate that is no CA": {func(s *situation) {
-			s.seen.Intermediate.Certificate = root.Issue("chat-intermediate")
+			s.seen.Intermediate.X509 = root.Issue("chat-intermediate")
 		}, "not that of a CA"},
 		"an intermediate that has expired": {func(s *situation) {
 			s.seen.Now = intermediate.Certificate.NotAfter.Add(time.Second)

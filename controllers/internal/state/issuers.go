@@ -14,7 +14,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/certs"
 )
 
-// WantedIssuer is the issuer that shall sign the leafs: the user's, else the private CA
+// WantedIssuer is the issuer that shall sign the leaves: the user's, else the private CA
 // of the rotation that is asked for, or the one after it when its time is nearly up.
 func (s State) WantedIssuer() v1alpha1.IssuerReference {
 	if ref := s.Cluster.Spec.TLS.IssuerRef; ref != nil {
@@ -69,13 +69,13 @@ func (s State) SpentAt(ca string) (time.Time, bool) {
 	return certs.SpentAt(certificates[0], s.Cluster.Spec.TLS), true
 }
 
-// SigningIssuer is the issuer that the leafs are of, or will be when the next of them
+// SigningIssuer is the issuer that the leaves are of, or will be when the next of them
 // is issued. It is another than the wanted one until the first Certificate names that.
 // A Certificate that was never issued binds nobody.
 func (s State) SigningIssuer() v1alpha1.IssuerReference {
 	wanted := s.WantedIssuer()
 	signing := wanted
-	for _, owner := range s.LeafOwners() {
+	for _, owner := range s.CertificateOwners() {
 		name := s.Names.Certificate(owner)
 		certificate := s.Certificates[name]
 		if certificate == nil {
@@ -92,8 +92,8 @@ func (s State) SigningIssuer() v1alpha1.IssuerReference {
 	return signing
 }
 
-// LeafOwners are the probe and the expected pods: whoever has a certificate.
-func (s State) LeafOwners() []string {
+// CertificateOwners are the probe and the expected pods: whoever has a certificate.
+func (s State) CertificateOwners() []string {
 	return append([]string{s.Names.Probe()}, s.Names.Pods(s.Replicas())...)
 }
 
@@ -144,17 +144,17 @@ func (s State) CAOf(issuer v1alpha1.IssuerReference) certs.Trust {
 	if certificate := s.Certificates[issuer.Name]; certificate != nil && certificate.Spec.IsCA && issuer == certs.PrivateIssuer(issuer.Name) {
 		return s.PrivateCA(issuer.Name)
 	}
-	var leafs, above []*x509.Certificate
-	for _, owner := range append(s.LeafOwners(), s.Names.Canary()) {
+	var leaves, above []*x509.Certificate
+	for _, owner := range append(s.CertificateOwners(), s.Names.Canary()) {
 		if by, ok := s.IssuedBy(owner); !ok || by != issuer {
 			continue
 		}
-		if leaf, ok := s.Leaf(owner); ok {
-			leafs = append(leafs, leaf.Certificate)
+		if leaf, ok := s.StoredCertificate(owner); ok {
+			leaves = append(leaves, leaf.X509)
 			above = append(above, leaf.Above...)
 		}
 	}
-	return certs.Trust{}.With(above...).Union(s.Trust()).NeededBy(leafs)
+	return certs.Trust{}.With(above...).Union(s.Trust()).NeededBy(leaves)
 }
 
 // PrivateCA is the certificate of a private CA; empty when it has none yet.
@@ -200,15 +200,15 @@ func (s State) Running() []string {
 }
 
 // ServesBelow says that a node was seen to serve a certificate that a CA has signed.
-func (s State) ServesBelow(pod string, ca certs.Leaf) bool {
+func (s State) ServesBelow(pod string, ca certs.Certificate) bool {
 	node := s.Node(pod)
-	return node != nil && node.CertificateAuthority == certs.Identity(ca.Certificate)
+	return node != nil && node.CertificateAuthority == certs.Identity(ca.X509)
 }
 
 // ServesStored says that a node was seen to serve the certificate that is stored for
 // it.
 func (s State) ServesStored(pod string) bool {
-	leaf, ok := s.Leaf(pod)
+	leaf, ok := s.StoredCertificate(pod)
 	node := s.Node(pod)
-	return ok && node != nil && node.CertificateSerial == certs.Serial(leaf.Certificate)
+	return ok && node != nil && node.CertificateSerial == certs.Serial(leaf.X509)
 }

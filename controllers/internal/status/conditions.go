@@ -170,7 +170,7 @@ func (v view) credentials() finding {
 	}
 	for _, owner := range owners {
 		name := v.Names.Certificate(owner)
-		leaf, ok := v.Leaf(owner)
+		leaf, ok := v.StoredCertificate(owner)
 		if !ok {
 			return v.notIssued(name)
 		}

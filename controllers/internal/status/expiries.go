@@ -35,12 +35,12 @@ func warnings(at time.Time, life, due time.Duration) (first, second time.Time) {
 func (v view) memberExpiries() []expiry {
 	var all []expiry
 	for _, pod := range v.Names.Pods(v.Replicas()) {
-		leaf, stored := v.Leaf(pod)
+		leaf, stored := v.StoredCertificate(pod)
 		switch node := v.Node(pod); {
 		case node != nil && node.CertificateNotAfter != nil:
 			all = append(all, v.leafExpiry("The certificate that pod "+pod+" serves", node.CertificateNotAfter.Time, leaf, v.memberStory(pod)))
 		case stored:
-			all = append(all, v.leafExpiry("The certificate of pod "+pod, leaf.Certificate.NotAfter, leaf, v.memberStory(pod)))
+			all = append(all, v.leafExpiry("The certificate of pod "+pod, leaf.X509.NotAfter, leaf, v.memberStory(pod)))
 		}
 	}
 	return all
@@ -48,18 +48,18 @@ func (v view) memberExpiries() []expiry {
 
 // leafExpiry is that of a leaf as it is served. The one that is stored, if any, tells how
 // long its like lives.
-func (v view) leafExpiry(what string, at time.Time, stored certs.Leaf, story string) expiry {
+func (v view) leafExpiry(what string, at time.Time, stored certs.Certificate, story string) expiry {
 	spec := v.Cluster.Spec.TLS.Certificate
-	life := certs.Length(spec.Duration)
+	life := certs.ParseDuration(spec.Duration)
 	if v.asked() {
 		life = certs.PodCertificateLifetime(v.Cluster.Spec.TLS)
 	}
-	if stored.Certificate != nil {
+	if stored.X509 != nil {
 		life = lifeOf(stored)
 	}
 	// cert-manager, like the kubelet, takes a third of a life for renewal where it is not
 	// told better.
-	due := certs.Length(spec.RenewBefore)
+	due := certs.ParseDuration(spec.RenewBefore)
 	if v.asked() || due >= life {
 		due = life / 3
 	}
@@ -72,13 +72,13 @@ func (v view) leafExpiry(what string, at time.Time, stored certs.Leaf, story str
 func (v view) expiries() []expiry {
 	all := append(v.memberExpiries(), v.authorityExpiries()...)
 	probe := v.Names.Probe()
-	if leaf, ok := v.Leaf(probe); ok {
-		e := v.leafExpiry("The certificate of the probe", leaf.Certificate.NotAfter, leaf,
+	if leaf, ok := v.StoredCertificate(probe); ok {
+		e := v.leafExpiry("The certificate of the probe", leaf.X509.NotAfter, leaf,
 			v.renewalStory(v.Names.Certificate(probe))+" After that the probe can prove nothing.")
 		all = append(all, e)
 	}
 	if ca, ok := v.Intermediate(); ok && v.asked() {
-		e := expiry{what: "The intermediate CA " + v.Names.Intermediate(), at: ca.Certificate.NotAfter,
+		e := expiry{what: "The intermediate CA " + v.Names.Intermediate(), at: ca.X509.NotAfter,
 			mild: v1alpha1.ReasonCAExpiring, grave: v1alpha1.ReasonCAExpiryImminent,
 			story: v.renewalStory(v.Names.Intermediate()) + " After that no kubelet is given a certificate."}
 		e.first, e.second = warnings(e.at, lifeOf(ca), lifeOf(ca)/3)
@@ -120,6 +120,6 @@ func (v view) privateCAOf(identity string) (name string, ours bool) {
 	return "", false
 }
 
-func lifeOf(leaf certs.Leaf) time.Duration {
-	return leaf.Certificate.NotAfter.Sub(leaf.Certificate.NotBefore)
+func lifeOf(leaf certs.Certificate) time.Duration {
+	return leaf.X509.NotAfter.Sub(leaf.X509.NotBefore)
 }

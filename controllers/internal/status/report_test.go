@@ -441,9 +441,9 @@ func TestMembers(t *testing.T) {
 	s := whole(2)
 	delete(s.Secrets, "chat-1-tls")
 	first := s.describe(t)
-	leaf, _ := s.Leaf("chat-0")
+	leaf, _ := s.StoredCertificate("chat-0")
 	want := []v1alpha1.MemberStatus{{
-		Pod: "chat-0", CertificateSerial: certs.Serial(leaf.Certificate),
+		Pod: "chat-0", CertificateSerial: certs.Serial(leaf.X509),
 		CertificateNotAfter: metav1.NewTime(certstest.End), StoredSince: metav1.NewTime(statetest.Now),
 	}}
 	if diff := cmp.Diff(want, first.Status.Members); diff != "" {

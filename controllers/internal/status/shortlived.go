@@ -18,7 +18,7 @@ func (v view) shortLived() (finding, bool) {
 	}
 	for _, owner := range owners {
 		name := v.Names.Certificate(owner)
-		leaf, ok := v.Leaf(owner)
+		leaf, ok := v.StoredCertificate(owner)
 		asked, settled := v.settled(name)
 		if ok && settled && lifeOf(leaf) < asked/2 {
 			return good(v1alpha1.ReasonCertificateShortLived, fmt.Sprintf(

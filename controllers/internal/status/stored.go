@@ -21,13 +21,13 @@ const servingTimeout = 5 * time.Minute
 func (v view) stored() []v1alpha1.MemberStatus {
 	var members []v1alpha1.MemberStatus
 	for _, pod := range v.Names.Pods(v.Replicas()) {
-		leaf, ok := v.Leaf(pod)
+		leaf, ok := v.StoredCertificate(pod)
 		if !ok {
 			continue
 		}
 		member := v1alpha1.MemberStatus{
-			Pod: pod, CertificateSerial: certs.Serial(leaf.Certificate),
-			CertificateNotAfter: metav1.NewTime(leaf.Certificate.NotAfter),
+			Pod: pod, CertificateSerial: certs.Serial(leaf.X509),
+			CertificateNotAfter: metav1.NewTime(leaf.X509.NotAfter),
 			StoredSince:         metav1.NewTime(v.Now.Truncate(time.Second)),
 		}
 		same := func(before v1alpha1.MemberStatus) bool {

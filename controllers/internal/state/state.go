@@ -137,22 +137,22 @@ func (s State) Trust() certs.Trust {
 	return trust
 }
 
-// Leaf is the stored certificate of a pod (or of the probe); false when there is
+// StoredCertificate is the stored certificate of a pod (or of the probe); false when there is
 // none yet, or it cannot be read.
-func (s State) Leaf(owner string) (certs.Leaf, bool) {
+func (s State) StoredCertificate(owner string) (certs.Certificate, bool) {
 	return s.stored(s.Names.Certificate(owner))
 }
 
 // Intermediate is the CA that signs what kubelets ask for; false when there is none
 // yet, or it cannot be read.
-func (s State) Intermediate() (certs.Leaf, bool) { return s.stored(s.Names.Intermediate()) }
+func (s State) Intermediate() (certs.Certificate, bool) { return s.stored(s.Names.Intermediate()) }
 
 // stored is the certificate in a Secret, with what came with it.
-func (s State) stored(name string) (certs.Leaf, bool) {
+func (s State) stored(name string) (certs.Certificate, bool) {
 	secret := s.Secrets[name]
 	if secret == nil {
-		return certs.Leaf{}, false
+		return certs.Certificate{}, false
 	}
-	leaf, err := certs.ParseLeaf(secret.Data[corev1.TLSCertKey], secret.Data[naming.AuthorityKey])
+	leaf, err := certs.ParseCertificate(secret.Data[corev1.TLSCertKey], secret.Data[naming.AuthorityKey])
 	return leaf, err == nil
 }
