@@ -15,8 +15,6 @@ LOCAL      := KUBECONFIG=$(CURDIR)/.cluster/kubeconfig
 # kubectl of the machine, else the one that belongs to the one-machine Kubernetes.
 KUBECTL     = $(or $(shell command -v kubectl),$(shell $(CLUSTER) build kubectl)/kubectl)
 CRD        := config/crd/bases/erlang-operator.dev_erlangclusters.yaml
-# Fields of the API whose types are Kubernetes' own, and where their apply configurations are.
-EXTERNAL_AC := {"k8s.io/api/core/v1.PodTemplateSpec@k8s.io/client-go/applyconfigurations/core/v1","k8s.io/api/core/v1.PersistentVolumeClaim@k8s.io/client-go/applyconfigurations/core/v1","k8s.io/api/apps/v1.StatefulSetPersistentVolumeClaimRetentionPolicy@k8s.io/client-go/applyconfigurations/apps/v1"}
 # Modules of this repository that hold code of ours.
 MODULES    := . hack hack/coredns hack/certmanager test
 
@@ -49,9 +47,8 @@ build: modules ## Build bin/erlang-operator
 	CGO_ENABLED=0 go build -trimpath -o bin/erlang-operator ./cmd/erlang-operator
 
 .PHONY: generate
-generate: ## Write what is generated from the Go types: CRD, RBAC, deep copies, apply configurations, API reference
+generate: ## Write what is generated from the Go types: CRD, RBAC, deep copies, API reference
 	$(TOOL) controller-gen object paths=./api/...
-	$(TOOL) controller-gen 'applyconfiguration:externalApplyConfigurations=$(EXTERNAL_AC)' paths=./api/...
 	$(TOOL) controller-gen crd:generateEmbeddedObjectMeta=true output:crd:dir=config/crd/bases paths=./api/...
 	go run -C hack ./crd $(CURDIR)/$(CRD)
 	$(TOOL) controller-gen rbac:roleName=erlang-operator-manager output:rbac:dir=config/rbac paths=./controllers/...

@@ -30,7 +30,7 @@ type room struct {
 }
 
 var rooms = []room{
-	{path: "api", foreign: []string{"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/applyconfigurations/", "sigs.k8s.io/structured-merge-diff/"}},
+	{path: "api", foreign: []string{"k8s.io/api/", "k8s.io/apimachinery/"}},
 	{path: "certs", knows: []string{"api"}, pure: true},
 	{path: "certs/certstest"},
 	{path: "erldist", foreign: []string{}},

@@ -57,7 +57,7 @@ func TestJudgeIntermediate(t *testing.T) {
 		"nobody trusted":  {good, certs.Trust{}, now, v1alpha1.ReasonCertificateUntrusted},
 		"a leaf":          {certs.Certificate{X509: root.Issue("host")}, trust, now, v1alpha1.ReasonIssuerGivesNoCA},
 		"may not sign":    {certs.Certificate{X509: sign.Certificate}, trust, now, v1alpha1.ReasonIssuerGivesNoCA},
-		"may sign leaves":  {certs.Certificate{X509: last.Certificate}, trust, now, ""},
+		"may sign leaves": {certs.Certificate{X509: last.Certificate}, trust, now, ""},
 		"below such a CA": {certs.Certificate{X509: last.Below("too low").Certificate, Above: []*x509.Certificate{last.Certificate}}, trust, now, v1alpha1.ReasonIssuerGivesNoCA},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -73,13 +73,13 @@ func TestNeededBy(t *testing.T) {
 	lowest := intermediate.Below("blue lowest")
 	both := certs.Trust{}.With(blue.Certificate, green.Certificate)
 	tests := map[string]struct {
-		trust certs.Trust
+		trust  certs.Trust
 		leaves []*x509.Certificate
-		want  certs.Trust
+		want   certs.Trust
 	}{
 		"no leaf rests on anybody":    {both, nil, certs.Trust{}},
 		"a leaf rests on its signer":  {both, []*x509.Certificate{blue.Issue(host)}, certs.Trust{}.With(blue.Certificate)},
-		"leaves of both rest on both":  {both, []*x509.Certificate{blue.Issue(host), green.Issue(host)}, both},
+		"leaves of both rest on both": {both, []*x509.Certificate{blue.Issue(host), green.Issue(host)}, both},
 		"a leaf of a third on nobody": {both, []*x509.Certificate{red.Issue(host)}, certs.Trust{}},
 		"an intermediate counts as the signer": {
 			certs.Trust{}.With(intermediate.Certificate, green.Certificate),

@@ -5,7 +5,6 @@ package controllers
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"math/big"
 	"time"
@@ -19,7 +18,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	applyv1alpha1 "github.com/erlang-operator/erlang-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/apply"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/observe"
@@ -130,12 +128,11 @@ func (r *Reconciler) tell(ctx context.Context, cluster *v1alpha1.ErlangCluster, 
 	if !told.Changed {
 		return nil
 	}
-	status, err := statusConfiguration(told.Status)
+	status, err := cluster.ApplyStatus(&told.Status)
 	if err != nil {
 		return err
 	}
-	configuration := applyv1alpha1.ErlangCluster(cluster.Name, cluster.Namespace).WithUID(cluster.UID).WithStatus(status)
-	if err := r.Client.Status().Apply(ctx, configuration, client.ForceOwnership); err != nil {
+	if err := r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(status), client.ForceOwnership); err != nil {
 		return fmt.Errorf("apply status: %w", err)
 	}
 	for _, event := range told.Events {
@@ -159,17 +156,6 @@ func (r *Reconciler) setJoined(ctx context.Context, pod *corev1.Pod) error {
 		return fmt.Errorf("open the readiness gate of pod %s: %w", pod.Name, err)
 	}
 	return nil
-}
-
-// statusConfiguration is the manager's part of the status, for server-side apply.
-// The two have the same form as JSON.
-func statusConfiguration(status v1alpha1.ErlangClusterStatus) (*applyv1alpha1.ErlangClusterStatusApplyConfiguration, error) {
-	text, err := json.Marshal(status)
-	if err != nil {
-		return nil, err
-	}
-	configuration := applyv1alpha1.ErlangClusterStatus()
-	return configuration, json.Unmarshal(text, configuration)
 }
 
 // drawCookie makes a cookie that nobody can guess.

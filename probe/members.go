@@ -27,7 +27,7 @@ func expected(cluster *v1alpha1.ErlangCluster, names naming.Names, previous *v1a
 		if known := nodeOf(previous, pod); known != nil && known.Refusals != nil {
 			member.ProvenAt = uint32(known.Refusals.Incarnation)
 		}
-		for _, stored := range cluster.Status.Members {
+		for _, stored := range cluster.Status.StoredCertificates {
 			if stored.Pod == pod {
 				member.Stored = stored.CertificateSerial
 			}

@@ -203,7 +203,7 @@ func TestExpectedCertificates(t *testing.T) {
 	cluster := chat.DeepCopy()
 	cluster.Spec.Replicas = new(int32)
 	*cluster.Spec.Replicas = 2
-	cluster.Status.Members = []v1alpha1.MemberStatus{{Pod: "chat-1", CertificateSerial: "2a"}, {Pod: "chat-7", CertificateSerial: "2b"}}
+	cluster.Status.StoredCertificates = []v1alpha1.StoredCertificate{{Pod: "chat-1", CertificateSerial: "2a"}, {Pod: "chat-7", CertificateSerial: "2b"}}
 	members := expected(cluster, names, nil)
 	if members[0].Stored != "" || members[1].Stored != "2a" {
 		t.Errorf("stored are %q and %q", members[0].Stored, members[1].Stored)

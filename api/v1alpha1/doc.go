@@ -4,7 +4,5 @@
 // It holds types and constants only. Nothing of this project is imported here.
 //
 // +kubebuilder:object:generate=true
-// +kubebuilder:ac:generate=true
-// +kubebuilder:ac:output:package="applyconfiguration"
 // +groupName=erlang-operator.dev
 package v1alpha1

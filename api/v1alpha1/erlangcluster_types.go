@@ -106,12 +106,15 @@ type ErlangClusterSpec struct {
 	// +default={"certificate":{"duration":"720h","renewBefore":"240h"},"ca":{"duration":"87600h"},"delivery":"Secret"}
 	TLS TLSSpec `json:"tls,omitempty"`
 
-	// networkPolicy: Managed makes a NetworkPolicy that closes the distribution
-	// ports (and epmd) to all but the cluster's nodes and its probe, and leaves all
-	// other ports open. Unmanaged makes none.
+	// networkPolicy closes the distribution ports to strangers.
 	// +optional
-	// +kubebuilder:default=Managed
-	NetworkPolicy NetworkPolicyManagement `json:"networkPolicy,omitempty"`
+	// +default={"mode":"Managed"}
+	NetworkPolicy NetworkPolicySpec `json:"networkPolicy,omitempty"`
+
+	// podDisruptionBudget keeps drains from evicting several nodes at a time.
+	// +optional
+	// +default={"mode":"Managed"}
+	PodDisruptionBudget PodDisruptionBudgetSpec `json:"podDisruptionBudget,omitempty"`
 }
 
 // DistributionSpec is how nodes are named and how they find each other.
@@ -348,14 +351,33 @@ type CASpec struct {
 // +kubebuilder:validation:Pattern=`^([0-9]+h)?([0-9]+m)?([0-9]+s)?$`
 type Duration string
 
-// NetworkPolicyManagement says who makes the NetworkPolicy.
+// NetworkPolicySpec is how strangers are kept from the distribution ports.
+type NetworkPolicySpec struct {
+	// mode: Managed makes a NetworkPolicy that closes the distribution ports (and epmd)
+	// to all but the cluster's nodes and its probe, and leaves all other ports open.
+	// Unmanaged makes none.
+	// +optional
+	// +kubebuilder:default=Managed
+	Mode Management `json:"mode,omitempty"`
+}
+
+// PodDisruptionBudgetSpec is how many nodes may be evicted at a time.
+type PodDisruptionBudgetSpec struct {
+	// mode: Managed makes a PodDisruptionBudget that lets one node be evicted at a time,
+	// when there is more than one. Unmanaged makes none.
+	// +optional
+	// +kubebuilder:default=Managed
+	Mode Management `json:"mode,omitempty"`
+}
+
+// Management says who makes an object.
 //
 // +kubebuilder:validation:Enum=Managed;Unmanaged
-type NetworkPolicyManagement string
+type Management string
 
 const (
-	// NetworkPolicyManaged makes one that closes the distribution ports.
-	NetworkPolicyManaged NetworkPolicyManagement = "Managed"
-	// NetworkPolicyUnmanaged makes none.
-	NetworkPolicyUnmanaged NetworkPolicyManagement = "Unmanaged"
+	// Managed objects are made by the operator.
+	Managed Management = "Managed"
+	// Unmanaged objects are left to the user.
+	Unmanaged Management = "Unmanaged"
 )

@@ -44,13 +44,33 @@ type ErlangClusterStatus struct {
 	// +kubebuilder:validation:MaxLength=16
 	CertificatesExpire string `json:"certificatesExpire,omitempty"`
 
-	// members is the certificate that is stored for each node. The probe holds against
-	// it what the node serves.
+	// expectedNodes is the number of nodes that the spec asks for.
+	// +optional
+	ExpectedNodes int32 `json:"expectedNodes"`
+
+	// verifiedNodes is the number of expected nodes that the probe verified.
+	// +optional
+	VerifiedNodes int32 `json:"verifiedNodes"`
+
+	// expectedLinks is the number of links of a full mesh of the expected nodes.
+	// +optional
+	ExpectedLinks int32 `json:"expectedLinks"`
+
+	// establishedLinks is the number of expected links that both ends report.
+	// +optional
+	EstablishedLinks int32 `json:"establishedLinks"`
+
+	// certificatesExpireAt is when the first of the served certificates expires.
+	// +optional
+	CertificatesExpireAt *metav1.Time `json:"certificatesExpireAt,omitempty"`
+
+	// storedCertificates are the certificates that are stored for the nodes, one for
+	// each. The probe compares what each node serves with them.
 	// +optional
 	// +listType=map
 	// +listMapKey=pod
 	// +kubebuilder:validation:MaxItems=100
-	Members []MemberStatus `json:"members,omitempty"`
+	StoredCertificates []StoredCertificate `json:"storedCertificates,omitempty"`
 
 	// authorities are the CAs that the nodes trust: one, and two while it changes.
 	// +optional
@@ -102,9 +122,9 @@ const (
 	RotatingCookie RotatingCredential = "Cookie"
 )
 
-// MemberStatus is the certificate that is stored for one node: what the node serves
+// StoredCertificate is the certificate that is stored for one node: what the node serves
 // once it has learned of it.
-type MemberStatus struct {
+type StoredCertificate struct {
 	// pod that runs the node.
 	// +required
 	// +kubebuilder:validation:MaxLength=63

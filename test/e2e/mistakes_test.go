@@ -57,10 +57,10 @@ func TestStalledAndRecovers(t *testing.T) {
 			},
 		},
 		{
-			name: "flags", extra: "networkPolicy: Managed", reason: v1alpha1.ReasonRejected,
+			name: "flags", extra: "networkPolicy: {mode: Managed}", reason: v1alpha1.ReasonRejected,
 			says: []string{"template.spec.containers[node].env[ERL_FLAGS]", "-proto_dist", "Remove it"},
 			mend: func(t *testing.T, namespace string) {
-				if err := apply(t, manifest(namespace, "chat", 2, "27", "networkPolicy: Managed")); err != nil {
+				if err := apply(t, manifest(namespace, "chat", 2, "27", "networkPolicy: {mode: Managed}")); err != nil {
 					t.Fatal(err)
 				}
 			},

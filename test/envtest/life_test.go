@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	applyv1alpha1 "github.com/erlang-operator/erlang-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
 )
 
 // From a file of ten lines to a cluster that is ready, and then quiet.
@@ -59,7 +58,7 @@ func TestLifeOfACluster(t *testing.T) {
 
 	t.Run("a node fails", func(t *testing.T) {
 		mesh := wholeMesh(namespace, pods)
-		mesh.Nodes[1].WithStage(v1alpha1.StageHandshake).WithReason(v1alpha1.ReasonCookieMismatch).WithMessage("It has another cookie.")
+		mesh.Nodes[1].Stage, mesh.Nodes[1].Reason, mesh.Nodes[1].Message = v1alpha1.StageHandshake, v1alpha1.ReasonCookieMismatch, "It has another cookie."
 		probe.says(t, mesh)
 		awaitCondition(t, namespace, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCookieMismatch)
 		expectStatus(t, namespace, kstatus.InProgressStatus, "a node fails")
@@ -72,7 +71,7 @@ func TestLifeOfACluster(t *testing.T) {
 		set := awaitStatefulSet(t, namespace, 4)
 		all := append(slices.Clone(pods), startPods(t, set, 3, 4)...)
 		mesh := wholeMesh(namespace, all)
-		mesh.WithObservedGeneration(get(t, clusterIn(namespace)).Generation)
+		mesh.ObservedGeneration = get(t, clusterIn(namespace)).Generation
 		probe.says(t, mesh)
 		awaitReady(t, namespace)
 
@@ -87,7 +86,7 @@ func TestLifeOfACluster(t *testing.T) {
 		}
 		awaitGone(t, certificate(namespace, "chat-3-tls"), &corev1.Secret{ObjectMeta: departing})
 		mesh = wholeMesh(namespace, pods)
-		mesh.WithObservedGeneration(get(t, clusterIn(namespace)).Generation)
+		mesh.ObservedGeneration = get(t, clusterIn(namespace)).Generation
 		probe.says(t, mesh)
 		awaitReady(t, namespace)
 	})
@@ -340,26 +339,31 @@ func (p *probe) expectPermissions(t *testing.T) {
 }
 
 // says writes the probe's part of the status.
-func (p *probe) says(t *testing.T, mesh *applyv1alpha1.MeshStatusApplyConfiguration) {
+func (p *probe) says(t *testing.T, mesh *v1alpha1.MeshStatus) {
 	t.Helper()
-	status := applyv1alpha1.ErlangCluster("chat", p.namespace).
-		WithStatus(applyv1alpha1.ErlangClusterStatus().WithMesh(mesh))
-	if err := p.client.Status().Apply(t.Context(), status, client.FieldOwner("erlang-operator/probe"), client.ForceOwnership); err != nil {
+	cluster := &v1alpha1.ErlangCluster{ObjectMeta: metav1.ObjectMeta{Namespace: p.namespace, Name: "chat"}}
+	status, err := cluster.ApplyStatus(&struct {
+		Mesh *v1alpha1.MeshStatus `json:"mesh"`
+	}{mesh})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.client.Status().Apply(t.Context(), client.ApplyConfigurationFromUnstructured(status), client.FieldOwner("erlang-operator/probe"), client.ForceOwnership); err != nil {
 		t.Fatalf("speak as the probe: %v", err)
 	}
 }
 
 // wholeMesh is what the probe says when all is well.
-func wholeMesh(namespace string, pods []*corev1.Pod) *applyv1alpha1.MeshStatusApplyConfiguration {
+func wholeMesh(namespace string, pods []*corev1.Pod) *v1alpha1.MeshStatus {
 	count := int32(len(pods))
-	mesh := applyv1alpha1.MeshStatus().
-		WithObservedGeneration(1).WithHeartbeatTime(metav1.Now()).WithComponents(1).WithLinks(count * (count - 1) / 2)
+	mesh := &v1alpha1.MeshStatus{ObservedGeneration: 1, HeartbeatTime: metav1.Now(), Components: 1, Links: count * (count - 1) / 2}
 	for _, pod := range pods {
-		mesh.WithNodes(applyv1alpha1.NodeStatus().
-			WithPod(pod.Name).WithNode("chat@" + pod.Name + ".chat-nodes." + namespace + ".svc.cluster.local").
-			WithStage(v1alpha1.StageCall).WithReason(v1alpha1.ReasonVerified).WithMessage("Verified.").
-			WithOTPRelease("27").WithIncarnation(42).WithStartedAt(pod.CreationTimestamp).WithLinks(count - 1).
-			WithRefusals(applyv1alpha1.RefusalStatus().WithIncarnation(42)))
+		mesh.Nodes = append(mesh.Nodes, v1alpha1.NodeStatus{
+			Pod: pod.Name, Node: "chat@" + pod.Name + ".chat-nodes." + namespace + ".svc.cluster.local",
+			Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified, Message: "Verified.",
+			OTPRelease: "27", Incarnation: 42, StartedAt: pod.CreationTimestamp.DeepCopy(), Links: count - 1,
+			Refusals: &v1alpha1.RefusalStatus{Incarnation: 42},
+		})
 	}
 	return mesh
 }

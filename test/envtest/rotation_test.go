@@ -17,7 +17,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	applyv1alpha1 "github.com/erlang-operator/erlang-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
@@ -27,7 +26,7 @@ import (
 type nodes struct {
 	namespace string
 	pods      []*corev1.Pod
-	leaves     []certs.Certificate
+	leaves    []certs.Certificate
 	trusts    []certs.Trust
 	turn      int
 	ready     bool // once, and so for ever
@@ -72,21 +71,22 @@ func (n *nodes) step(t *testing.T, p *probe) {
 				t.Fatalf("%s does not trust %s", n.pods[i].Name, n.pods[j].Name)
 			}
 		}
-		if trust.Signer(probe.Certificate) == nil {
+		if trust.Signer(probe.X509) == nil {
 			t.Fatalf("%s does not trust the probe", n.pods[i].Name)
 		}
 	}
-	mesh := wholeMesh(n.namespace, n.pods).WithObservedGeneration(get(t, clusterIn(n.namespace)).Generation)
+	mesh := wholeMesh(n.namespace, n.pods)
+	mesh.ObservedGeneration = get(t, clusterIn(n.namespace)).Generation
 	for i := range mesh.Nodes {
 		leaf := n.leaves[i]
-		mesh.Nodes[i].WithCertificateSerial(certs.Serial(leaf.X509)).
-			WithCertificateAuthority(certs.Identity(leaf.Signer(n.trusts[i]))).
-			WithCertificateNotAfter(metav1.NewTime(leaf.X509.NotAfter))
+		mesh.Nodes[i].CertificateSerial = certs.Serial(leaf.X509)
+		mesh.Nodes[i].CertificateAuthority = certs.Identity(leaf.Signer(n.trusts[i]))
+		mesh.Nodes[i].CertificateNotAfter = &metav1.Time{Time: leaf.X509.NotAfter}
 		if there, err := exists(t.Context(), &corev1.Secret{ObjectMeta: named(n.namespace, "chat-probe-canary-tls")}); err != nil {
 			t.Fatal(err)
 		} else if there {
 			canary := leafIn(t, n.namespace, "chat-probe-canary-tls")
-			accepted := n.trusts[i].Signer(canary.Certificate) != nil
+			accepted := n.trusts[i].Signer(canary.X509) != nil
 			result := v1alpha1.CanaryRefused
 			if accepted {
 				result = v1alpha1.CanaryAccepted
@@ -94,8 +94,7 @@ func (n *nodes) step(t *testing.T, p *probe) {
 			} else {
 				n.refused++
 			}
-			mesh.Nodes[i].WithCanary(applyv1alpha1.CanaryStatus().
-				WithCertificateAuthority(certs.Identity(canary.Signer(certs.Trust{}))).WithResult(result))
+			mesh.Nodes[i].Canary = &v1alpha1.CanaryStatus{CertificateAuthority: certs.Identity(canary.Signer(certs.Trust{})), Result: result}
 		}
 	}
 	p.says(t, mesh)

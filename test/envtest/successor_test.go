@@ -44,7 +44,7 @@ func age(t *testing.T, namespace, ca string, by time.Duration) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificate := leafIn(t, namespace, ca).Certificate
+	certificate := leafIn(t, namespace, ca).X509
 	certificate.NotBefore, certificate.NotAfter = certificate.NotBefore.Add(-by), certificate.NotAfter.Add(-by)
 	der, err := x509.CreateCertificate(rand.Reader, certificate, certificate, key.Public(), crypto.Signer(key))
 	if err != nil {

@@ -21,10 +21,10 @@ const epmdPort = 4369
 // keeps a drain from taking two at a time.
 func services(p *Plan, s state.State, _ Operator) {
 	p.apply(headlessService(s))
-	if s.Cluster.Spec.NetworkPolicy != v1alpha1.NetworkPolicyUnmanaged {
+	if s.Cluster.Spec.NetworkPolicy.Mode != v1alpha1.Unmanaged {
 		p.apply(networkPolicy(s))
 	}
-	if s.Replicas() > 1 {
+	if s.Replicas() > 1 && s.Cluster.Spec.PodDisruptionBudget.Mode != v1alpha1.Unmanaged {
 		p.apply(podDisruptionBudget(s))
 	}
 }

@@ -24,7 +24,7 @@ func (v view) memberStory(pod string) string {
 	if v.asked() {
 		return fmt.Sprintf("Its kubelet should have renewed it: see `kubectl describe pod %s` and `kubectl get podcertificaterequests`.", pod) + follows
 	}
-	unserved := func(member v1alpha1.MemberStatus) bool { return member.Pod == pod && v.unserved(member) }
+	unserved := func(member v1alpha1.StoredCertificate) bool { return member.Pod == pod && v.unserved(member) }
 	if slices.ContainsFunc(v.members, unserved) {
 		return "A newer one is stored, and the node does not serve it: see the troubleshooting guide, CertificateNotServed." + follows
 	}

@@ -67,13 +67,18 @@ func Describe(s state.State, p plan.Plan, outcome Outcome) Report {
 		Selector:           labels.SelectorFromSet(plan.Selector(s.Names.Cluster, plan.ComponentNode)).String(),
 		Nodes:              fmt.Sprintf("%d/%d", v.verified(), s.Replicas()),
 		Links:              fmt.Sprintf("%d/%d", v.links(), v.expectedLinks()),
-		Members:            v.members,
+		StoredCertificates: v.members,
+		ExpectedNodes:      v.Replicas(),
+		VerifiedNodes:      v.verified(),
+		ExpectedLinks:      v.expectedLinks(),
+		EstablishedLinks:   v.links(),
 		Authorities:        v.authorities(),
 		Rotating:           v.rotating(),
 	}
 	expiry, known := v.firstExpiry()
 	if known {
 		status.CertificatesExpire = timeLeft(expiry.Sub(s.Now))
+		status.CertificatesExpireAt = &metav1.Time{Time: expiry}
 	}
 	return Report{
 		Status:  status,
@@ -89,7 +94,7 @@ type view struct {
 	state.State
 	plan    plan.Plan
 	outcome Outcome
-	members []v1alpha1.MemberStatus
+	members []v1alpha1.StoredCertificate
 }
 
 // verified counts the expected nodes that passed every stage.

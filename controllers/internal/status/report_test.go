@@ -75,9 +75,9 @@ func (s *scene) node(ordinal int) *v1alpha1.NodeStatus { return &s.Cluster.Statu
 // remember is that the certificates were stored some time ago.
 func (s *scene) remember(ago time.Duration) {
 	told := status.Describe(s.State, s.plan, s.outcome)
-	s.Cluster.Status.Members = told.Status.Members
-	for i := range s.Cluster.Status.Members {
-		s.Cluster.Status.Members[i].StoredSince = metav1.NewTime(s.Now.Add(-ago))
+	s.Cluster.Status.StoredCertificates = told.Status.StoredCertificates
+	for i := range s.Cluster.Status.StoredCertificates {
+		s.Cluster.Status.StoredCertificates[i].StoredSince = metav1.NewTime(s.Now.Add(-ago))
 	}
 }
 
@@ -361,9 +361,11 @@ func TestNumbers(t *testing.T) {
 	status := s.describe(t).Status
 	want := v1alpha1.ErlangClusterStatus{
 		ObservedGeneration: 1, Replicas: 3, Nodes: "2/3", Links: "1/3", CertificatesExpire: "28d",
+		ExpectedNodes: 3, VerifiedNodes: 2, ExpectedLinks: 3, EstablishedLinks: 1,
+		CertificatesExpireAt: status.CertificatesExpireAt,
 		Selector: "erlang-operator.dev/cluster=chat,erlang-operator.dev/component=node",
 	}
-	status.Conditions, status.Members, status.Authorities = nil, nil, nil
+	status.Conditions, status.StoredCertificates, status.Authorities = nil, nil, nil
 	if diff := cmp.Diff(want, status); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
@@ -442,18 +444,18 @@ func TestMembers(t *testing.T) {
 	delete(s.Secrets, "chat-1-tls")
 	first := s.describe(t)
 	leaf, _ := s.StoredCertificate("chat-0")
-	want := []v1alpha1.MemberStatus{{
+	want := []v1alpha1.StoredCertificate{{
 		Pod: "chat-0", CertificateSerial: certs.Serial(leaf.X509),
 		CertificateNotAfter: metav1.NewTime(certstest.End), StoredSince: metav1.NewTime(statetest.Now),
 	}}
-	if diff := cmp.Diff(want, first.Status.Members); diff != "" {
+	if diff := cmp.Diff(want, first.Status.StoredCertificates); diff != "" {
 		t.Errorf("members (-want +got):\n%s", diff)
 	}
 
 	s.Cluster.Status = first.Status
 	s.Now = s.Now.Add(time.Hour)
 	second := s.describe(t)
-	if diff := cmp.Diff(want, second.Status.Members); diff != "" {
+	if diff := cmp.Diff(want, second.Status.StoredCertificates); diff != "" {
 		t.Errorf("members an hour later (-want +got):\n%s", diff)
 	}
 
@@ -462,7 +464,7 @@ func TestMembers(t *testing.T) {
 	s.Cluster.Status = second.Status
 	s.Now = s.Now.Add(time.Hour)
 	want[0].CertificateSerial, want[0].StoredSince = certs.Serial(renewed), metav1.NewTime(s.Now)
-	if diff := cmp.Diff(want, s.describe(t).Status.Members); diff != "" {
+	if diff := cmp.Diff(want, s.describe(t).Status.StoredCertificates); diff != "" {
 		t.Errorf("members after the certificate was renewed (-want +got):\n%s", diff)
 	}
 }

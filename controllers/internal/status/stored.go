@@ -18,23 +18,23 @@ const servingTimeout = 5 * time.Minute
 
 // stored are the certificates of the expected pods as they are in the Secrets, and
 // since when.
-func (v view) stored() []v1alpha1.MemberStatus {
-	var members []v1alpha1.MemberStatus
+func (v view) stored() []v1alpha1.StoredCertificate {
+	var members []v1alpha1.StoredCertificate
 	for _, pod := range v.Names.Pods(v.Replicas()) {
 		leaf, ok := v.StoredCertificate(pod)
 		if !ok {
 			continue
 		}
-		member := v1alpha1.MemberStatus{
+		member := v1alpha1.StoredCertificate{
 			Pod: pod, CertificateSerial: certs.Serial(leaf.X509),
 			CertificateNotAfter: metav1.NewTime(leaf.X509.NotAfter),
 			StoredSince:         metav1.NewTime(v.Now.Truncate(time.Second)),
 		}
-		same := func(before v1alpha1.MemberStatus) bool {
+		same := func(before v1alpha1.StoredCertificate) bool {
 			return before.Pod == pod && before.CertificateSerial == member.CertificateSerial
 		}
-		if before := slices.IndexFunc(v.Cluster.Status.Members, same); before >= 0 {
-			member.StoredSince = v.Cluster.Status.Members[before].StoredSince
+		if before := slices.IndexFunc(v.Cluster.Status.StoredCertificates, same); before >= 0 {
+			member.StoredSince = v.Cluster.Status.StoredCertificates[before].StoredSince
 		}
 		members = append(members, member)
 	}
@@ -43,7 +43,7 @@ func (v view) stored() []v1alpha1.MemberStatus {
 
 // unserved says that a member was seen to serve another certificate than its own of
 // now.
-func (v view) unserved(member v1alpha1.MemberStatus) bool {
+func (v view) unserved(member v1alpha1.StoredCertificate) bool {
 	node := v.Node(member.Pod)
 	return node != nil && node.CertificateSerial != "" && node.CertificateSerial != member.CertificateSerial
 }
