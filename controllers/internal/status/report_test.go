@@ -363,7 +363,7 @@ func TestNumbers(t *testing.T) {
 		ObservedGeneration: 1, Replicas: 3, Nodes: "2/3", Links: "1/3", CertificatesExpire: "28d",
 		ExpectedNodes: 3, VerifiedNodes: 2, ExpectedLinks: 3, EstablishedLinks: 1,
 		CertificatesExpireAt: status.CertificatesExpireAt,
-		Selector: "erlang-operator.dev/cluster=chat,erlang-operator.dev/component=node",
+		Selector:             "erlang-operator.dev/cluster=chat,erlang-operator.dev/component=node",
 	}
 	status.Conditions, status.StoredCertificates, status.Authorities = nil, nil, nil
 	if diff := cmp.Diff(want, status); diff != "" {
