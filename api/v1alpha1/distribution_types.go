@@ -1,0 +1,76 @@
+package v1alpha1
+
+// DistributionSpec is how nodes are named and how they find each other.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.nodeBasename) == has(oldSelf.nodeBasename)",message="distribution.nodeBasename cannot be added or removed after creation: node names are identities (Mnesia and others store them); make a new cluster"
+// +kubebuilder:validation:XValidation:rule="self.discovery == oldSelf.discovery",message="distribution.discovery cannot be changed after creation: nodes of the two kinds cannot find each other during the rollout; make a new cluster"
+// +kubebuilder:validation:XValidation:rule="self.discovery != 'FixedPort' || self.ports.min == oldSelf.ports.min",message="distribution.ports.min cannot be changed after creation with discovery FixedPort: every node assumes that its peers listen on its own port; make a new cluster"
+// +kubebuilder:validation:XValidation:rule="self.discovery != 'EPMD' || self.ports.min > 4369 || (has(self.ports.max) ? self.ports.max : self.ports.min + 9) < 4369",message="distribution.ports must not include 4369, the port of epmd; without distribution.ports.max they are ten"
+type DistributionSpec struct {
+	// nodeBasename is the part of every node name left of the '@'. Default: the
+	// cluster's name. It cannot be changed after creation.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:Pattern=`^[A-Za-z][A-Za-z0-9_-]*$`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="distribution.nodeBasename cannot be changed after creation: node names are identities (Mnesia and others store them); make a new cluster"
+	NodeBasename string `json:"nodeBasename,omitempty"`
+
+	// discovery: EPMD runs the Erlang Port Mapper Daemon in each pod, on port 4369.
+	// FixedPort runs no epmd: every node listens on ports.min, and assumes that its
+	// peers do (-start_epmd false -erl_epmd_port). It cannot be changed after
+	// creation.
+	// +optional
+	// +kubebuilder:default=EPMD
+	Discovery Discovery `json:"discovery,omitempty"`
+
+	// ports that the nodes listen on for distribution (inet_dist_listen_min and
+	// inet_dist_listen_max of kernel(6)). With FixedPort it is min alone.
+	// +optional
+	// +default={"min":9100}
+	Ports PortRange `json:"ports,omitempty"`
+}
+
+// Discovery is how a node finds the distribution port of another.
+//
+// +kubebuilder:validation:Enum=EPMD;FixedPort
+type Discovery string
+
+const (
+	// DiscoveryEPMD asks the epmd of the other host.
+	DiscoveryEPMD Discovery = "EPMD"
+	// DiscoveryFixedPort assumes one port for all nodes.
+	DiscoveryFixedPort Discovery = "FixedPort"
+)
+
+// PortRange is a range of TCP ports, both ends included.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.max) || self.min <= self.max",message="distribution.ports.min must not be greater than distribution.ports.max; it is 9100 when it is left out"
+type PortRange struct {
+	// min is the lowest port.
+	// +optional
+	// +kubebuilder:default=9100
+	// +kubebuilder:validation:Minimum=1024
+	// +kubebuilder:validation:Maximum=65535
+	Min int32 `json:"min,omitempty"`
+
+	// max is the highest port. Default: the ninth after min, so that there are ten.
+	// FixedPort makes no use of it.
+	// +optional
+	// +kubebuilder:validation:Minimum=1024
+	// +kubebuilder:validation:Maximum=65535
+	Max int32 `json:"max,omitempty"`
+}
+
+// ListenPorts are the ports that the nodes listen on. Each needs one; the others of a
+// range are for what runs beside a node and speaks to it, such as a remote shell.
+func (d DistributionSpec) ListenPorts() PortRange {
+	ports := d.Ports
+	switch {
+	case d.Discovery == DiscoveryFixedPort:
+		ports.Max = ports.Min
+	case ports.Max == 0:
+		ports.Max = min(ports.Min+9, 65535)
+	}
+	return ports
+}
