@@ -2,42 +2,42 @@ package v1alpha1
 
 // Types of conditions of an ErlangCluster.
 const (
-	// ConditionReady is derived from all the others: every expected node is
-	// verified, and all of them are one mesh.
+	// ConditionReady is derived from the others: every expected node is verified, and
+	// all of them form one mesh.
 	ConditionReady = "Ready"
 	// ConditionCredentialsReady: the cookie, the trust bundle and every node's
-	// certificate exist and are good.
+	// certificate exist and are valid.
 	ConditionCredentialsReady = "CredentialsReady"
 	// ConditionNodesReady: every expected pod runs, with its own identity.
 	ConditionNodesReady = "NodesReady"
-	// ConditionMeshConnected: the probe verified every expected node, and all links.
+	// ConditionMeshConnected: the probe verified every expected node and every link.
 	ConditionMeshConnected = "MeshConnected"
-	// ConditionMutualTLSEnforced: the probe tried what every node must refuse, and
-	// every node refused it.
+	// ConditionMutualTLSEnforced: the probe made the connection attempts that every node
+	// must refuse, and every node refused them.
 	ConditionMutualTLSEnforced = "MutualTLSEnforced"
 
-	// ConditionReconciling is there only while something is still on its way.
+	// ConditionReconciling is present only while a change is in progress.
 	ConditionReconciling = "Reconciling"
-	// ConditionStalled is there only while somebody has to mend the spec, or what it
+	// ConditionStalled is present only while somebody has to fix the spec, or what it
 	// refers to.
 	ConditionStalled = "Stalled"
-	// ConditionSharedIssuer is a warning, there only while tls.issuerRef is set: who
-	// else has certificates of that issuer can be a member, if he has the cookie.
+	// ConditionSharedIssuer is a warning, present only while tls.issuerRef is set:
+	// whoever else has a certificate of that issuer, and the cookie, can join.
 	ConditionSharedIssuer = "SharedIssuer"
-	// ConditionCertificateExpiring is a warning, there only while a certificate, or a CA,
-	// has little of its time left, and should have been renewed before.
+	// ConditionCertificateExpiring is a warning, present only while a certificate or a CA
+	// that should have been renewed is about to expire.
 	ConditionCertificateExpiring = "CertificateExpiring"
-	// ConditionCertificateShortLived is a warning, there only while the issuer gives
-	// certificates that live for much less than was asked for.
+	// ConditionCertificateShortLived is a warning, present only while the issuer signs
+	// certificates that live for much less than was requested.
 	ConditionCertificateShortLived = "CertificateShortLived"
 )
 
-// RunbookURL and a reason in lower case is the section of the troubleshooting guide
-// that tells of it.
+// RunbookURL, followed by a reason in lower case, is the section of the troubleshooting
+// guide about that reason.
 const RunbookURL = "https://github.com/erlang-operator/erlang-operator/blob/main/docs/troubleshooting.md#"
 
-// ReadinessGate is the pod condition that the manager sets once, when a node has
-// joined the mesh. Rollouts wait for it.
+// ReadinessGate is the pod condition that the manager sets to true once, when the node
+// has joined the mesh. Rollouts wait for it.
 const ReadinessGate = "erlang-operator.dev/joined"
 
 // Reasons of a verdict on a node. They are API: scripts and alerts may match
@@ -89,73 +89,74 @@ const (
 
 // Reasons of the warnings about certificates.
 const (
-	// ReasonCertificateExpiring: of a certificate that should have been renewed, less
-	// than three tenths of its life are left.
+	// ReasonCertificateExpiring: a certificate that should have been renewed has less
+	// than three tenths of its life left.
 	ReasonCertificateExpiring = "CertificateExpiring"
-	// ReasonCertificateExpiryImminent: less than a tenth is.
+	// ReasonCertificateExpiryImminent: less than a tenth of it.
 	ReasonCertificateExpiryImminent = "CertificateExpiryImminent"
-	// ReasonCAExpiring: so much for a CA that the nodes trust.
+	// ReasonCAExpiring: a CA that the nodes trust has less than three tenths of its life
+	// left.
 	ReasonCAExpiring = "CAExpiring"
-	// ReasonCAExpiryImminent: and so much.
+	// ReasonCAExpiryImminent: less than a tenth of it.
 	ReasonCAExpiryImminent = "CAExpiryImminent"
-	// ReasonCertificateShortLived: the issuer gave less than half of the life that was
-	// asked for.
+	// ReasonCertificateShortLived: the issuer signed for less than half of the lifetime
+	// that was requested.
 	ReasonCertificateShortLived = "CertificateShortLived"
 )
 
 // Reasons of the manager.
 const (
-	// ReasonMeshVerified: Ready, as proven.
+	// ReasonMeshVerified: the probe verified every node and every link.
 	ReasonMeshVerified = "MeshVerified"
-	// ReasonScaledToZero: no node is expected, and none is there.
+	// ReasonScaledToZero: no node is expected.
 	ReasonScaledToZero = "ScaledToZero"
-	// ReasonProgressing: on its way.
+	// ReasonProgressing: a change is in progress.
 	ReasonProgressing = "Progressing"
 	// ReasonProbeNotReporting: the probe has not reported for this generation, or its
-	// last report is too old to be believed.
+	// last report is too old.
 	ReasonProbeNotReporting = "ProbeNotReporting"
-	// ReasonCookieSecretNotFound: cookie.secretKeyRef names what is not there.
+	// ReasonCookieSecretNotFound: the Secret or key of cookie.secretKeyRef does not exist.
 	ReasonCookieSecretNotFound = "CookieSecretNotFound"
 	// ReasonCookieInvalid: the Secret of cookie.secretKeyRef holds no usable cookie.
 	ReasonCookieInvalid = "CookieInvalid"
-	// ReasonCookieLost: the Secret with the generated cookie is gone, while nodes run
-	// with that cookie.
+	// ReasonCookieLost: the Secret with the generated cookie does not exist, while nodes
+	// run with that cookie.
 	ReasonCookieLost = "CookieLost"
-	// ReasonRotatingCookie: the nodes change to another cookie, one by one.
+	// ReasonRotatingCookie: the nodes switch to another cookie, one by one.
 	ReasonRotatingCookie = "RotatingCookie"
-	// ReasonRotatingCA: the nodes go over to the certificates of another CA, step by
-	// step.
+	// ReasonRotatingCA: the nodes switch to certificates of another CA, step by step.
 	ReasonRotatingCA = "RotatingCA"
 	// ReasonCertificateNotServed: a node still serves another certificate than the one
 	// that is stored for it.
 	ReasonCertificateNotServed = "CertificateNotServed"
-	// ReasonIssuerNotFound: tls.issuerRef names what is not there.
+	// ReasonIssuerNotFound: the issuer of tls.issuerRef does not exist.
 	ReasonIssuerNotFound = "IssuerNotFound"
-	// ReasonIssuerNotReady: the issuer says that it cannot sign.
+	// ReasonIssuerNotReady: the issuer reports that it cannot sign.
 	ReasonIssuerNotReady = "IssuerNotReady"
 	// ReasonIssuerKindUnknown: tls.issuerRef names a kind that this Kubernetes does not
 	// have.
 	ReasonIssuerKindUnknown = "IssuerKindUnknown"
-	// ReasonIssuerGivesNoRoot: what the issuer gives comes without the CAs above it, up to
-	// the root, so that the trust bundle cannot be made.
+	// ReasonIssuerGivesNoRoot: the issuer returns certificates without their chain up to
+	// the root, so the trust bundle cannot be made.
 	ReasonIssuerGivesNoRoot = "IssuerGivesNoRoot"
 	// ReasonIssuerGivesNoCA: tls.delivery PodCertificate needs an intermediate CA, and
-	// the issuer gave something else, or may not give one.
+	// the issuer cannot or may not sign one.
 	ReasonIssuerGivesNoCA = "IssuerGivesNoCA"
 	// ReasonPodCertificatesMissing: tls.delivery PodCertificate needs an API that this
 	// Kubernetes does not have.
 	ReasonPodCertificatesMissing = "PodCertificatesMissing"
 	// ReasonCertificatesPending: certificates are being issued.
 	ReasonCertificatesPending = "CertificatesPending"
-	// ReasonCertificatesIssued: every certificate is there and good.
+	// ReasonCertificatesIssued: every certificate exists and is valid.
 	ReasonCertificatesIssued = "CertificatesIssued"
-	// ReasonCertificateRefused: the issuer refused a certificate, or failed.
+	// ReasonCertificateRefused: the issuer refused to sign a certificate, or failed to.
 	ReasonCertificateRefused = "CertificateRefused"
-	// ReasonCertificateOverdue: a certificate has been awaited for long.
+	// ReasonCertificateOverdue: a certificate has not been issued for several minutes.
 	ReasonCertificateOverdue = "CertificateOverdue"
-	// ReasonNameConflict: an object that we need to make exists and is not ours.
+	// ReasonNameConflict: an object that the operator must create exists and belongs to
+	// somebody else.
 	ReasonNameConflict = "NameConflict"
-	// ReasonRejected: the API server refused an object that the spec asks for.
+	// ReasonRejected: the API server rejected an object that the spec requires.
 	ReasonRejected = "Rejected"
 	// ReasonPodsPending: pods are missing or not running yet.
 	ReasonPodsPending = "PodsPending"
@@ -164,16 +165,16 @@ const (
 	// ReasonPodsRunning: every expected pod runs.
 	ReasonPodsRunning = "PodsRunning"
 	// ReasonAdmissionPolicyMissing: a pod was created without its own certificate,
-	// because the MutatingAdmissionPolicy of the operator was not in force.
+	// because the operator's MutatingAdmissionPolicy was not in effect.
 	ReasonAdmissionPolicyMissing = "AdmissionPolicyMissing"
-	// ReasonRefusalsProven: every node refused what it must refuse.
+	// ReasonRefusalsProven: every node refused the connections that it must refuse.
 	ReasonRefusalsProven = "RefusalsProven"
-	// ReasonRollingOut: pods are replaced by ones of the latest template.
+	// ReasonRollingOut: pods are being replaced by pods of the current template.
 	ReasonRollingOut = "RollingOut"
-	// ReasonScalingDown: pods are leaving.
+	// ReasonScalingDown: pods are terminating.
 	ReasonScalingDown = "ScalingDown"
 	// ReasonIssuerRefSet: tls.issuerRef is set.
 	ReasonIssuerRefSet = "IssuerRefSet"
-	// ReasonAwaitingProof: the refusals have not been tried on every node yet.
+	// ReasonAwaitingProof: the refusal checks have not run on every node yet.
 	ReasonAwaitingProof = "AwaitingProof"
 )

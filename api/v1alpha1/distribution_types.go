@@ -1,6 +1,6 @@
 package v1alpha1
 
-// DistributionSpec is how nodes are named and how they find each other.
+// DistributionSpec configures how nodes are named and how they find each other.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.nodeBasename) == has(oldSelf.nodeBasename)",message="distribution.nodeBasename cannot be added or removed after creation: node names are identities (Mnesia and others store them); make a new cluster"
 // +kubebuilder:validation:XValidation:rule="self.discovery == oldSelf.discovery",message="distribution.discovery cannot be changed after creation: nodes of the two kinds cannot find each other during the rollout; make a new cluster"
@@ -16,7 +16,7 @@ type DistributionSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="distribution.nodeBasename cannot be changed after creation: node names are identities (Mnesia and others store them); make a new cluster"
 	NodeBasename string `json:"nodeBasename,omitempty"`
 
-	// discovery: EPMD runs the Erlang Port Mapper Daemon in each pod, on port 4369.
+	// discovery EPMD runs the Erlang Port Mapper Daemon in each pod, on port 4369.
 	// FixedPort runs no epmd: every node listens on ports.min, and assumes that its
 	// peers do (-start_epmd false -erl_epmd_port). It cannot be changed after
 	// creation.
@@ -24,20 +24,20 @@ type DistributionSpec struct {
 	// +kubebuilder:default=EPMD
 	Discovery Discovery `json:"discovery,omitempty"`
 
-	// ports that the nodes listen on for distribution (inet_dist_listen_min and
-	// inet_dist_listen_max of kernel(6)). With FixedPort it is min alone.
+	// ports is the range that the nodes listen on for distribution (inet_dist_listen_min
+	// and inet_dist_listen_max of kernel(6)). FixedPort uses min only.
 	// +optional
 	// +default={"min":9100}
 	Ports PortRange `json:"ports,omitempty"`
 }
 
-// Discovery is how a node finds the distribution port of another.
+// Discovery is the way in which a node finds the distribution port of another.
 //
 // +kubebuilder:validation:Enum=EPMD;FixedPort
 type Discovery string
 
 const (
-	// DiscoveryEPMD asks the epmd of the other host.
+	// DiscoveryEPMD asks the epmd of the other node's host.
 	DiscoveryEPMD Discovery = "EPMD"
 	// DiscoveryFixedPort assumes one port for all nodes.
 	DiscoveryFixedPort Discovery = "FixedPort"
@@ -54,16 +54,16 @@ type PortRange struct {
 	// +kubebuilder:validation:Maximum=65535
 	Min int32 `json:"min,omitempty"`
 
-	// max is the highest port. Default: the ninth after min, so that there are ten.
-	// FixedPort makes no use of it.
+	// max is the highest port. Default: min + 9, a range of ten ports. FixedPort ignores
+	// it.
 	// +optional
 	// +kubebuilder:validation:Minimum=1024
 	// +kubebuilder:validation:Maximum=65535
 	Max int32 `json:"max,omitempty"`
 }
 
-// ListenPorts are the ports that the nodes listen on. Each needs one; the others of a
-// range are for what runs beside a node and speaks to it, such as a remote shell.
+// ListenPorts returns the ports that the nodes listen on. A node needs one; the others
+// of the range are for further nodes in the same pod, such as a remote shell.
 func (d DistributionSpec) ListenPorts() PortRange {
 	ports := d.Ports
 	switch {

@@ -7,8 +7,8 @@ import (
 )
 
 // ErlangCluster is a full mesh of Erlang nodes whose distribution runs over
-// mutual TLS. Its status is proven: a probe speaks the distribution protocol to
-// every node and reports what it observed.
+// mutual TLS. Its status is observed: a probe speaks the distribution protocol to
+// every node and reports the result.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:shortName=erl,categories=erlang
@@ -25,11 +25,11 @@ type ErlangCluster struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is what the cluster should be.
+	// spec is the desired state of the cluster.
 	// +required
 	Spec ErlangClusterSpec `json:"spec"`
 
-	// status is what was observed last.
+	// status is the most recently observed state of the cluster.
 	// +optional
 	// +default={"observedGeneration":-1}
 	Status ErlangClusterStatus `json:"status,omitempty"`
@@ -45,7 +45,7 @@ type ErlangClusterList struct {
 	Items []ErlangCluster `json:"items"`
 }
 
-// ErlangClusterSpec is what an ErlangCluster should be.
+// ErlangClusterSpec is the desired state of an ErlangCluster.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.template.spec) && self.template.spec.containers.size() > 0",message="template.spec.containers must have the container that runs the BEAM: add it, with its name and image"
 // +kubebuilder:validation:XValidation:rule="!has(self.container) || !has(self.template.spec) || self.template.spec.containers.exists(c, c.name == self.container)",message="container must name one of template.spec.containers"
@@ -55,7 +55,7 @@ type ErlangClusterList struct {
 // +kubebuilder:validation:XValidation:rule="has(self.volumeClaimTemplates) == has(oldSelf.volumeClaimTemplates)",message="volumeClaimTemplates cannot be added or removed after creation: make a new cluster and move the data"
 type ErlangClusterSpec struct {
 	// replicas is the number of Erlang nodes in the mesh. A full mesh has
-	// n*(n-1)/2 links, so 100 is the most.
+	// n*(n-1)/2 links, so the limit is 100.
 	// +optional
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=0
@@ -76,8 +76,8 @@ type ErlangClusterSpec struct {
 	// +kubebuilder:validation:MaxLength=63
 	Container string `json:"container,omitempty"`
 
-	// volumeClaimTemplates are claims that every node gets one of, as in a
-	// StatefulSet. They cannot be changed after creation.
+	// volumeClaimTemplates are persistent volume claims that each node gets a copy of,
+	// as in a StatefulSet. They cannot be changed after creation.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
@@ -85,12 +85,12 @@ type ErlangClusterSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="volumeClaimTemplates cannot be changed after creation: make a new cluster and move the data"
 	VolumeClaimTemplates []corev1.PersistentVolumeClaim `json:"volumeClaimTemplates,omitempty"`
 
-	// persistentVolumeClaimRetentionPolicy says what becomes of the claims when the
-	// cluster is deleted or scaled down. Default: they are kept.
+	// persistentVolumeClaimRetentionPolicy determines whether the claims are deleted
+	// when the cluster is deleted or scaled down. Default: they are kept.
 	// +optional
 	PersistentVolumeClaimRetentionPolicy *appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy `json:"persistentVolumeClaimRetentionPolicy,omitempty"`
 
-	// distribution is how the nodes are named and how they find each other.
+	// distribution configures how the nodes are named and how they find each other.
 	// +optional
 	// +default={"discovery":"EPMD","ports":{"min":9100}}
 	Distribution DistributionSpec `json:"distribution,omitempty"`
@@ -101,37 +101,37 @@ type ErlangClusterSpec struct {
 	// +kubebuilder:default={}
 	Cookie CookieSpec `json:"cookie,omitempty"`
 
-	// tls is how the nodes prove who they are.
+	// tls configures the certificates by which the nodes authenticate each other.
 	// +optional
 	// +default={"certificate":{"duration":"720h","renewBefore":"240h"},"ca":{"duration":"87600h"},"delivery":"Secret"}
 	TLS TLSSpec `json:"tls,omitempty"`
 
-	// networkPolicy closes the distribution ports to strangers.
+	// networkPolicy restricts access to the distribution ports.
 	// +optional
 	// +default={"mode":"Managed"}
 	NetworkPolicy NetworkPolicySpec `json:"networkPolicy,omitempty"`
 
-	// podDisruptionBudget keeps drains from evicting several nodes at a time.
+	// podDisruptionBudget limits how many nodes are evicted at a time.
 	// +optional
 	// +default={"mode":"Managed"}
 	PodDisruptionBudget PodDisruptionBudgetSpec `json:"podDisruptionBudget,omitempty"`
 }
 
-// CookieSpec is where the cookie comes from, and when it is replaced.
+// CookieSpec configures where the cookie comes from, and when it is replaced.
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.secretKeyRef) && has(self.rotationID))",message="cookie.rotationID is for a generated cookie. With cookie.secretKeyRef, change the Secret to rotate the cookie, and remove cookie.rotationID"
 type CookieSpec struct {
-	// secretKeyRef names a Secret of your own, in the cluster's namespace, that holds
-	// the cookie. It is read, never written. The cookie must be 8 to 255 characters
-	// of [A-Za-z0-9_.=+/-] that do not begin with '-' or '+'. Default: a cookie is
-	// generated once and kept in the Secret <name>-cookie. When the cookie in your
-	// Secret changes, the nodes change to it one by one, without a restart.
+	// secretKeyRef names a Secret of yours, in the cluster's namespace, that holds the
+	// cookie. The operator reads it and never writes it. The cookie must be 8 to 255 characters
+	// of [A-Za-z0-9_.=+/-] that do not begin with '-' or '+'. When the cookie in your
+	// Secret changes, the nodes change to it one by one, without a restart. Default: a
+	// cookie is generated once and stored in the Secret <name>-cookie.
 	// +optional
 	SecretKeyRef *SecretKeyReference `json:"secretKeyRef,omitempty"`
 
 	// rotationID starts a rotation of the generated cookie whenever it changes: a new
-	// cookie is drawn, and the nodes change to it one by one, without a restart and
-	// without losing a link. Any text will do, such as a date.
+	// cookie is generated, and the nodes change to it one by one, without a restart and
+	// without losing a link. The value itself has no meaning; a date is a good choice.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -155,32 +155,32 @@ type SecretKeyReference struct {
 	Key string `json:"key,omitempty"`
 }
 
-// NetworkPolicySpec is how strangers are kept from the distribution ports.
+// NetworkPolicySpec configures access to the distribution ports.
 type NetworkPolicySpec struct {
-	// mode: Managed makes a NetworkPolicy that closes the distribution ports (and epmd)
-	// to all but the cluster's nodes and its probe, and leaves all other ports open.
-	// Unmanaged makes none.
+	// mode Managed creates a NetworkPolicy that opens the distribution ports (and epmd)
+	// only to the cluster's nodes and its probe, and all other ports to everybody.
+	// Unmanaged creates none.
 	// +optional
 	// +kubebuilder:default=Managed
 	Mode Management `json:"mode,omitempty"`
 }
 
-// PodDisruptionBudgetSpec is how many nodes may be evicted at a time.
+// PodDisruptionBudgetSpec configures how many nodes may be evicted at a time.
 type PodDisruptionBudgetSpec struct {
-	// mode: Managed makes a PodDisruptionBudget that lets one node be evicted at a time,
-	// when there is more than one. Unmanaged makes none.
+	// mode Managed creates a PodDisruptionBudget that lets one node be evicted at a time,
+	// when there is more than one. Unmanaged creates none.
 	// +optional
 	// +kubebuilder:default=Managed
 	Mode Management `json:"mode,omitempty"`
 }
 
-// Management says who makes an object.
+// Management determines who creates an object.
 //
 // +kubebuilder:validation:Enum=Managed;Unmanaged
 type Management string
 
 const (
-	// Managed objects are made by the operator.
+	// Managed objects are created by the operator.
 	Managed Management = "Managed"
 	// Unmanaged objects are left to the user.
 	Unmanaged Management = "Unmanaged"

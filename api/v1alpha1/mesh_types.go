@@ -4,33 +4,34 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// MeshStatus is what the probe observed when it last spoke to every node.
+// MeshStatus is what the probe observed in its last sweep over all nodes.
 type MeshStatus struct {
-	// observedGeneration is the generation of the spec that the probe held the mesh
-	// against.
+	// observedGeneration is the generation of the spec that the probe compared the mesh
+	// with.
 	// +required
 	ObservedGeneration int64 `json:"observedGeneration"`
 
-	// cookieVersion is the resource version of the cookie's Secret that the nodes were
-	// held against: a node that is verified runs with the cookie of that version.
+	// cookieVersion is the resource version of the cookie's Secret that the probe used:
+	// a verified node runs with the cookie of that version.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	CookieVersion string `json:"cookieVersion,omitempty"`
 
-	// heartbeatTime is when the probe last confirmed all of this. It is written at
-	// most once a minute while nothing else changes.
+	// heartbeatTime is when the probe last confirmed this status. It is updated at most
+	// once a minute while nothing else changes.
 	// +required
 	HeartbeatTime metav1.Time `json:"heartbeatTime"`
 
-	// components is the number of parts that the nodes fall into: 1 is a whole mesh.
+	// components is the number of connected components of the mesh: 1 if it is not
+	// partitioned.
 	// +optional
 	Components int32 `json:"components,omitempty"`
 
-	// links is the number of pairs of nodes of which both ends report the link.
+	// links is the number of links that both ends report.
 	// +optional
 	Links int32 `json:"links,omitempty"`
 
-	// nodes is the verdict on each node.
+	// nodes holds the verdict on each node.
 	// +optional
 	// +listType=map
 	// +listMapKey=pod
@@ -38,8 +39,8 @@ type MeshStatus struct {
 	Nodes []NodeStatus `json:"nodes,omitempty"`
 }
 
-// MaxMissingLinks is how many missing links a NodeStatus names at most: a full list
-// proves nothing of the links that are not in it.
+// MaxMissingLinks is the maximum number of missing links in a NodeStatus. A full list
+// may be truncated.
 const MaxMissingLinks = 8
 
 // NodeStatus is the probe's verdict on one node.
@@ -54,16 +55,16 @@ type NodeStatus struct {
 	// +kubebuilder:validation:MaxLength=255
 	Node string `json:"node"`
 
-	// stage is the last stage that was tried: Call when all of them passed.
+	// stage is the last stage that was tried: Call if all of them passed.
 	// +required
 	Stage Stage `json:"stage"`
 
-	// reason is Verified, or why the stage failed.
+	// reason is Verified, or the reason why the stage failed.
 	// +required
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason"`
 
-	// message says in a sentence what was seen, and how to mend it.
+	// message describes what was observed, and how to fix it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
@@ -90,8 +91,8 @@ type NodeStatus struct {
 	// +optional
 	Links int32 `json:"links,omitempty"`
 
-	// missingLinks names the pods that this node should be connected to and is not:
-	// the first eight.
+	// missingLinks names the pods that this node should be connected to and is not, at
+	// most eight of them.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
@@ -114,18 +115,18 @@ type NodeStatus struct {
 	// +kubebuilder:validation:MaxLength=16
 	CertificateAuthority string `json:"certificateAuthority,omitempty"`
 
-	// canary is what came of showing the node a certificate of another CA than its own.
-	// It is tried only while the CA changes.
+	// canary is the result of presenting a certificate of another CA to the node. It is
+	// tried only during a rotation of the CA.
 	// +optional
 	Canary *CanaryStatus `json:"canary,omitempty"`
 
-	// refusals is what came of trying what must fail.
+	// refusals is the result of the connection attempts that the node must refuse.
 	// +optional
 	Refusals *RefusalStatus `json:"refusals,omitempty"`
 }
 
-// Verified says that every stage passed: slowly, perhaps, or at a node that others
-// pass too who should not.
+// Verified reports whether every stage passed. The node may still be slow, or not
+// enforce mutual TLS.
 func (n NodeStatus) Verified() bool {
 	switch n.Reason {
 	case ReasonVerified, ReasonSlowHandshake, ReasonMutualTLSNotEnforced:
@@ -134,8 +135,8 @@ func (n NodeStatus) Verified() bool {
 	return false
 }
 
-// CanaryStatus is what came of showing a node a certificate of a CA that nodes come to
-// trust, or cease to.
+// CanaryStatus is the result of presenting to a node a certificate of a CA that is
+// being added to the trust bundle, or removed from it.
 type CanaryStatus struct {
 	// certificateAuthority is the CA that signed it: the first 8 bytes of the SHA-256 of
 	// its public key, in hexadecimal.
@@ -143,44 +144,44 @@ type CanaryStatus struct {
 	// +kubebuilder:validation:MaxLength=16
 	CertificateAuthority string `json:"certificateAuthority"`
 
-	// result says whether the node took it.
+	// result is whether the node accepted the certificate.
 	// +required
 	Result CanaryResult `json:"result"`
 }
 
-// CanaryResult is what a node made of a canary.
+// CanaryResult is a node's answer to a canary certificate.
 //
 // +kubebuilder:validation:Enum=Accepted;Refused
 type CanaryResult string
 
 const (
-	// CanaryAccepted by a node that trusts its CA.
+	// CanaryAccepted: the node trusts the canary's CA.
 	CanaryAccepted CanaryResult = "Accepted"
-	// CanaryRefused by a node that does not.
+	// CanaryRefused: the node does not trust it.
 	CanaryRefused CanaryResult = "Refused"
 )
 
-// RefusalStatus is what came of trying what must fail: no certificate, a
-// certificate of a foreign CA, plaintext, a wrong cookie. It is tried once per
-// incarnation of a node.
+// RefusalStatus is the result of the connection attempts that a node must refuse: with
+// no certificate, with a certificate of a foreign CA, in plaintext, with a wrong
+// cookie. They are made once per incarnation of a node.
 type RefusalStatus struct {
-	// incarnation of the node at which this was tried.
+	// incarnation of the node that was tried.
 	// +required
 	Incarnation int64 `json:"incarnation"`
 
-	// accepted names the trials that the node let in, and should not have.
+	// accepted lists the attempts that the node accepted although it must refuse them.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=4
 	Accepted []RefusalTrial `json:"accepted,omitempty"`
 }
 
-// RefusalTrial is a way in that a node must refuse.
+// RefusalTrial is a connection attempt that a node must refuse.
 //
 // +kubebuilder:validation:Enum=NoCertificate;ForeignCA;Plaintext;WrongCookie
 type RefusalTrial string
 
-// The ways in that a node must refuse.
+// The connection attempts that a node must refuse.
 const (
 	TrialNoCertificate RefusalTrial = "NoCertificate"
 	TrialForeignCA     RefusalTrial = "ForeignCA"
@@ -188,7 +189,7 @@ const (
 	TrialWrongCookie   RefusalTrial = "WrongCookie"
 )
 
-// Stage is a step on the way to a remote call, in the order tried.
+// Stage is a step of a verification, from name resolution to a remote call.
 //
 // +kubebuilder:validation:Enum=Resolve;Connect;Lookup;ConnectDistribution;TLS;Handshake;Call
 type Stage string
@@ -197,15 +198,15 @@ type Stage string
 const (
 	// StageResolve looks the node's host name up in DNS.
 	StageResolve Stage = "Resolve"
-	// StageConnect reaches epmd by TCP. FixedPort has no such stage.
+	// StageConnect connects to epmd by TCP. FixedPort has no such stage.
 	StageConnect Stage = "Connect"
 	// StageLookup asks epmd for the node's port. FixedPort has no such stage.
 	StageLookup Stage = "Lookup"
-	// StageConnectDistribution reaches the distribution port by TCP.
+	// StageConnectDistribution connects to the distribution port by TCP.
 	StageConnectDistribution Stage = "ConnectDistribution"
-	// StageTLS is the TLS handshake, both sides verified.
+	// StageTLS is the TLS handshake, in which both sides verify each other.
 	StageTLS Stage = "TLS"
-	// StageHandshake is the distribution handshake, the cookie proven both ways.
+	// StageHandshake is the distribution handshake, in which both sides prove the cookie.
 	StageHandshake Stage = "Handshake"
 	// StageCall is a remote procedure call.
 	StageCall Stage = "Call"

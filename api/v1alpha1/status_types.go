@@ -4,15 +4,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// ErlangClusterStatus is what was observed of an ErlangCluster. The manager
-// writes everything but mesh, which the cluster's probe writes.
+// ErlangClusterStatus is the observed state of an ErlangCluster. The manager writes
+// every field except mesh, which the cluster's probe writes.
 type ErlangClusterStatus struct {
-	// observedGeneration is the generation of the spec that this status is about.
+	// observedGeneration is the generation of the spec that this status describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready is derived from the others. Reconciling and Stalled are there
-	// only while true, as kstatus expects.
+	// conditions of the cluster. Ready is derived from the others. Reconciling and
+	// Stalled are present only while they are true, as kstatus expects.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -38,7 +38,7 @@ type ErlangClusterStatus struct {
 	// +kubebuilder:validation:MaxLength=16
 	Links string `json:"links,omitempty"`
 
-	// certificatesExpire is the time left, coarsely, until the first of the served
+	// certificatesExpire is the approximate time until the first of the served
 	// certificates expires, such as 29d.
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
@@ -64,22 +64,22 @@ type ErlangClusterStatus struct {
 	// +optional
 	CertificatesExpireAt *metav1.Time `json:"certificatesExpireAt,omitempty"`
 
-	// storedCertificates are the certificates that are stored for the nodes, one for
-	// each. The probe compares what each node serves with them.
+	// storedCertificates are the certificates stored for the nodes, one for each. The
+	// probe compares the certificate that each node serves with them.
 	// +optional
 	// +listType=map
 	// +listMapKey=pod
 	// +kubebuilder:validation:MaxItems=100
 	StoredCertificates []StoredCertificate `json:"storedCertificates,omitempty"`
 
-	// authorities are the CAs that the nodes trust: one, and two while it changes.
+	// authorities are the CAs in the nodes' trust bundle: one, and two during a rotation.
 	// +optional
 	// +listType=map
 	// +listMapKey=identity
 	// +kubebuilder:validation:MaxItems=16
 	Authorities []AuthorityStatus `json:"authorities,omitempty"`
 
-	// rotating are the credentials that the nodes are being taken from and to.
+	// rotating lists the credentials that are being rotated.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=2
@@ -90,13 +90,13 @@ type ErlangClusterStatus struct {
 	Mesh *MeshStatus `json:"mesh,omitempty"`
 }
 
-// MaxAuthorities is how many CAs a status names at most.
+// MaxAuthorities is the maximum number of CAs in a status.
 const MaxAuthorities = 16
 
 // AuthorityStatus is one CA of the trust bundle.
 type AuthorityStatus struct {
 	// identity is the first 8 bytes of the SHA-256 of the CA's public key, in
-	// hexadecimal: what nodes[].certificateAuthority calls it.
+	// hexadecimal, as in mesh.nodes[].certificateAuthority.
 	// +required
 	// +kubebuilder:validation:MaxLength=16
 	Identity string `json:"identity"`
@@ -111,7 +111,7 @@ type AuthorityStatus struct {
 	NotAfter metav1.Time `json:"notAfter"`
 }
 
-// RotatingCredential is what all nodes have to have one of.
+// RotatingCredential is a credential that all nodes share.
 //
 // +kubebuilder:validation:Enum=CA;Cookie
 type RotatingCredential string
@@ -122,8 +122,8 @@ const (
 	RotatingCookie RotatingCredential = "Cookie"
 )
 
-// StoredCertificate is the certificate that is stored for one node: what the node serves
-// once it has learned of it.
+// StoredCertificate is the certificate stored for one node, which the node serves once
+// it has read it.
 type StoredCertificate struct {
 	// pod that runs the node.
 	// +required

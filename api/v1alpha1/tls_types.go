@@ -1,16 +1,16 @@
 package v1alpha1
 
-// TLSSpec is how the nodes prove who they are.
+// TLSSpec configures the certificates by which the nodes authenticate each other.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.issuerRef) || duration(self.certificate.duration) + duration(self.certificate.duration) <= duration(self.ca.duration)",message="tls.ca.duration must be at least twice tls.certificate.duration: a certificate cannot outlive its CA, and there must be time to replace the CA"
 // +kubebuilder:validation:XValidation:rule="!(has(self.issuerRef) && has(self.ca.rotationID))",message="tls.ca.rotationID is for the private CA. With tls.issuerRef, name another issuer to change the CA, and remove tls.ca.rotationID"
 type TLSSpec struct {
 	// issuerRef names the cert-manager issuer that signs the certificates of the
 	// nodes. Default: a private CA for this cluster, made with cert-manager. OTP
-	// checks the chain of a connecting node and not its name, so whoever holds a
+	// verifies the chain of a connecting node but not its name, so whoever holds a
 	// certificate of this issuer, and the cookie, can join: prefer the default, or an
-	// issuer that serves this cluster alone. When it changes, the nodes go over to the
-	// other issuer's certificates without a restart.
+	// issuer that serves only this cluster. When it changes, the nodes switch to the
+	// new issuer's certificates without a restart.
 	// +optional
 	IssuerRef *IssuerReference `json:"issuerRef,omitempty"`
 
@@ -19,26 +19,26 @@ type TLSSpec struct {
 	// +default={"duration":"720h","renewBefore":"240h"}
 	Certificate CertificateLifetime `json:"certificate,omitempty"`
 
-	// ca is the private CA: how long it lives, and when it is replaced. Unused with
+	// ca configures the lifetime and the rotation of the private CA. Ignored with
 	// issuerRef.
 	// +optional
 	// +default={"duration":"87600h"}
 	CA CASpec `json:"ca,omitempty"`
 
-	// delivery is how a node comes by its key and certificate. Secret: cert-manager
-	// makes the key, and the kubelet takes it to the pod from a Secret of the pod's
-	// own. PodCertificate: the kubelet makes the key, which never leaves the machine,
-	// and the operator signs with an intermediate CA that the issuer has signed; it
-	// needs Kubernetes 1.37 or later, and an issuer that signs CAs. A certificate then
-	// lives for certificate.duration, at most 91 days, and the kubelet renews it after
-	// two thirds of that, whatever certificate.renewBefore says. A change restarts the
-	// nodes, one at a time.
+	// delivery is how a node gets its key and certificate. With Secret, cert-manager
+	// generates the key, and the pod mounts a Secret of its own. With PodCertificate, the
+	// kubelet generates the key, which never leaves the machine, and the operator signs
+	// the certificate with an intermediate CA that the issuer has signed; this needs
+	// Kubernetes 1.37 or later, and an issuer that signs CA certificates. A certificate
+	// then lives for certificate.duration, at most 91 days, and the kubelet renews it
+	// after two thirds of that, whatever the value of certificate.renewBefore. Changing
+	// delivery restarts the nodes, one at a time.
 	// +optional
 	// +kubebuilder:default=Secret
 	Delivery CertificateDelivery `json:"delivery,omitempty"`
 }
 
-// CertificateDelivery is how a node comes by its key and certificate.
+// CertificateDelivery is the way in which a node gets its key and certificate.
 //
 // +kubebuilder:validation:Enum=Secret;PodCertificate
 type CertificateDelivery string
@@ -46,7 +46,8 @@ type CertificateDelivery string
 const (
 	// DeliverySecret mounts a Secret that cert-manager fills.
 	DeliverySecret CertificateDelivery = "Secret"
-	// DeliveryPodCertificate has the kubelet ask the operator's signer.
+	// DeliveryPodCertificate lets the kubelet request a certificate from the operator's
+	// signer.
 	DeliveryPodCertificate CertificateDelivery = "PodCertificate"
 )
 
@@ -60,7 +61,7 @@ type IssuerReference struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
-	// kind of the issuer: Issuer (in the cluster's namespace), ClusterIssuer, or a
+	// kind of the issuer: Issuer (in the cluster's namespace), ClusterIssuer, or the
 	// kind of an external issuer.
 	// +optional
 	// +kubebuilder:default=Issuer
@@ -76,7 +77,8 @@ type IssuerReference struct {
 	Group string `json:"group,omitempty"`
 }
 
-// CertificateLifetime is how long a node's certificate lives.
+// CertificateLifetime configures how long a node's certificate lives, and when it is
+// renewed.
 //
 // +kubebuilder:validation:XValidation:rule="duration(self.renewBefore) < duration(self.duration)",message="tls.certificate.renewBefore must be shorter than tls.certificate.duration"
 // +kubebuilder:validation:XValidation:rule="duration(self.duration) >= duration('1h') && duration(self.renewBefore) >= duration('5m')",message="tls.certificate.duration must be at least 1h and renewBefore at least 5m (limits of cert-manager)"
@@ -92,21 +94,21 @@ type CertificateLifetime struct {
 	RenewBefore Duration `json:"renewBefore,omitempty"`
 }
 
-// CASpec is the private CA: how long it lives, and when it is replaced.
+// CASpec configures the lifetime and the rotation of the private CA.
 //
 // +kubebuilder:validation:XValidation:rule="duration(self.duration) >= duration('1h')",message="tls.ca.duration must be at least 1h (limit of cert-manager)"
 type CASpec struct {
 	// duration from issue to expiry, as hours, minutes and seconds ("87600h"): at least
-	// twice that of certificate. Another CA takes its place, as with a change of
-	// rotationID, when a third of it is left, or what certificate.duration is if that is
-	// more (with delivery PodCertificate, three times that).
+	// twice certificate.duration. A new CA replaces it, as after a change of rotationID,
+	// when a third of this time is left, or certificate.duration if that is longer (with
+	// delivery PodCertificate, three times certificate.duration).
 	// +optional
 	// +kubebuilder:default="87600h"
 	Duration Duration `json:"duration,omitempty"`
 
 	// rotationID starts a rotation of the private CA whenever it changes: a new CA is
-	// made, and the nodes go over to it step by step, without a restart and without
-	// losing a link. Any text will do, such as a date.
+	// created, and the nodes switch to it step by step, without a restart and without
+	// losing a link. The value itself has no meaning; a date is a good choice.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
