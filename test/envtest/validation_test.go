@@ -157,7 +157,8 @@ func TestDefaults(t *testing.T) {
 		"spec.tls.certificate.renewBefore": "240h",
 		"spec.tls.ca.duration":             "87600h",
 		"spec.tls.delivery":                "Secret",
-		"spec.networkPolicy":               "Managed",
+		"spec.networkPolicy.mode":          "Managed",
+		"spec.podDisruptionBudget.mode":    "Managed",
 		"status.observedGeneration":        int64(-1),
 	} {
 		got, found, err := unstructured.NestedFieldNoCopy(cluster.Object, strings.Split(path, ".")...)
