@@ -12,11 +12,11 @@ import (
 // minRenewBefore is the least that cert-manager takes.
 const minRenewBefore = 5 * time.Minute
 
-// SpentAt is when the time of a private CA is nearly up, and another one has to take its
-// place: when a certificate that it signs then would outlive it, and when a third of its
-// life is left at the latest. Never before half of it is over, whatever the
-// spec asks for: each new CA would be spent at once.
-func SpentAt(ca *x509.Certificate, spec v1alpha1.TLSSpec) time.Time {
+// SuccessorDue is when another CA has to take the place of a private one: when a
+// certificate that it signs then would outlive it, and when a third of its life is left
+// at the latest. Never before half of it is over, whatever the spec asks for: the
+// successor of each new CA would be due at once.
+func SuccessorDue(ca *x509.Certificate, spec v1alpha1.TLSSpec) time.Time {
 	life := ca.NotAfter.Sub(ca.NotBefore)
 	return ca.NotAfter.Add(-min(max(LongestSigned(spec), life/3), life/2))
 }

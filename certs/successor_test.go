@@ -16,7 +16,7 @@ func authorityOf(life time.Duration) *x509.Certificate {
 	return certstest.NewAuthority("ca", func(c *x509.Certificate) { c.NotAfter = c.NotBefore.Add(life) }).Certificate
 }
 
-func TestSpentAt(t *testing.T) {
+func TestSuccessorDue(t *testing.T) {
 	for name, test := range map[string]struct {
 		life        time.Duration
 		certificate v1alpha1.Duration
@@ -34,15 +34,15 @@ func TestSpentAt(t *testing.T) {
 			spec := v1alpha1.TLSSpec{
 				Certificate: v1alpha1.CertificateLifetime{Duration: test.certificate},
 				CA:          v1alpha1.CASpec{Duration: "87600h"}, Delivery: test.delivery}
-			if left := ca.NotAfter.Sub(certs.SpentAt(ca, spec)); left != test.left {
-				t.Errorf("spent when %s are left, want %s", left, test.left)
+			if left := ca.NotAfter.Sub(certs.SuccessorDue(ca, spec)); left != test.left {
+				t.Errorf("successor due when %s are left, want %s", left, test.left)
 			}
 		})
 	}
 }
 
-// Whatever is asked for, and whatever is given: a new CA is not spent, or there would be
-// no end of them, and a spent one has time left to be replaced in.
+// Whatever is asked for, and whatever is given: the successor of a new CA is not due, or
+// there would be no end of them, and one whose successor is due has time left.
 func TestANewCAIsNotSpent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		hours := func(what string) time.Duration {
@@ -54,9 +54,9 @@ func TestANewCAIsNotSpent(t *testing.T) {
 			CA:          v1alpha1.CASpec{Duration: v1alpha1.Duration(hours("asked").String())},
 			Delivery:    rapid.SampledFrom([]v1alpha1.CertificateDelivery{v1alpha1.DeliverySecret, v1alpha1.DeliveryPodCertificate}).Draw(t, "delivery"),
 		}
-		life, at := ca.NotAfter.Sub(ca.NotBefore), certs.SpentAt(ca, spec)
+		life, at := ca.NotAfter.Sub(ca.NotBefore), certs.SuccessorDue(ca, spec)
 		if at.Sub(ca.NotBefore) < life/2 || ca.NotAfter.Sub(at) < life/3 {
-			t.Fatalf("a CA of %s is spent after %s", life, at.Sub(ca.NotBefore))
+			t.Fatalf("the successor of a CA of %s is due after %s", life, at.Sub(ca.NotBefore))
 		}
 	})
 }

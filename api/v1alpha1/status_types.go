@@ -111,17 +111,6 @@ type AuthorityStatus struct {
 	NotAfter metav1.Time `json:"notAfter"`
 }
 
-// RotatingCredential is a credential that all nodes share.
-//
-// +kubebuilder:validation:Enum=CA;Cookie
-type RotatingCredential string
-
-// The credentials that rotate while the nodes run.
-const (
-	RotatingCA     RotatingCredential = "CA"
-	RotatingCookie RotatingCredential = "Cookie"
-)
-
 // StoredCertificate is the certificate stored for one node, which the node serves once
 // it has read it.
 type StoredCertificate struct {

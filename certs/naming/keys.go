@@ -1,5 +1,11 @@
 package naming
 
+import "github.com/erlang-operator/erlang-operator/api/v1alpha1"
+
+// RotationAnnotation of the cookie Secret is the cookie.rotationID that its cookie was
+// drawn for.
+const RotationAnnotation = v1alpha1.Group + "/rotation-id"
+
 // Keys of the objects that the manager writes, and the nodes and the probe read.
 const (
 	// CookieKey in the cookie Secret.

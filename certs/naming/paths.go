@@ -4,6 +4,8 @@ package naming
 // options file once, at boot, and the files that it names again and again, so the
 // paths never change and the contents may.
 const (
+	// TLSVolume is the volume of a pod that holds its own key and certificate.
+	TLSVolume = "erlang-operator-tls"
 	// TLSDir holds the member's own key and certificate.
 	TLSDir = "/run/erlang-operator/tls"
 	// DistributionDir holds the trust bundle and the TLS options.

@@ -28,6 +28,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/apply"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
 )
@@ -239,7 +240,7 @@ func TestForeignSecretsKeepCertificatesAway(t *testing.T) {
 				return nil
 			}
 			observed := w.observed(t)
-			certificate := certs.NewMemberCertificate(observed.Names, observed.Cluster.Spec.TLS, observed.WantedIssuer(), "chat-0", nil)
+			certificate := certs.NewMemberCertificate(observed.Names, observed.Cluster.Spec.TLS, rotation.Wanted(observed), "chat-0", nil)
 			err := w.applier().Apply(t.Context(), plan.Plan{Apply: []plan.Configuration{certificate}}, observed)
 			if test.want != nil && !errors.Is(err, test.want) {
 				t.Errorf("error %v, want that %v", err, test.want)

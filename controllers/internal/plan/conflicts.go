@@ -19,7 +19,7 @@ func Conflicts(spec v1alpha1.ErlangClusterSpec) []Problem {
 		problems = append(problems, Problem{v1alpha1.ReasonRejected, "template.spec." + field + " " + fmt.Sprintf(format, args...)})
 	}
 	for _, volume := range spec.Template.Spec.Volumes {
-		if volume.Name == tlsVolume || volume.Name == distributionVolume {
+		if volume.Name == naming.TLSVolume || volume.Name == distributionVolume {
 			reject("volumes", "has a volume %q, which the operator adds itself. Rename it", volume.Name)
 		}
 	}

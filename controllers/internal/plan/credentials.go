@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,61 +14,49 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/certs/naming"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
-// rotationAnnotation of the cookie Secret is the cookie.rotationID that its cookie was
-// drawn for.
-const rotationAnnotation = v1alpha1.Group + "/rotation-id"
-
-// cookie creates the cookie once, the user's or else a fresh one, and replaces it
-// when that is asked for. Nodes run with it, so nothing else ever changes it: while
-// they go over to another one the Secret holds both, and the probe takes each node
-// from the one to the other. Nodes that start have the new one already.
+// cookie creates the cookie once, the user's or else a fresh one, and replaces it as its
+// rotation goes. Nodes run with it, so nothing else ever changes it.
 func cookie(p *Plan, s state.State, fresh string) {
 	imported, problem := importedCookie(s)
-	if problem != nil {
-		p.Problems = append(p.Problems, *problem)
-		return
-	}
-	wanted := []byte(fresh)
-	if imported != nil {
-		wanted = imported
-	}
 	secret := s.Secrets[s.Names.CookieSecret()]
-	pod, unproven := s.Unproven()
+	first := map[string][]byte{naming.CookieKey: []byte(fresh)}
+	if imported != nil {
+		first[naming.CookieKey] = imported
+	}
 	switch {
+	case problem != nil:
+		p.Problems = append(p.Problems, *problem)
 	case s.Cookie() == nil && imported == nil && len(s.Pods) > 0:
 		// Nodes with a new cookie could not join those with the lost one.
 		p.problem(v1alpha1.ReasonCookieLost, fmt.Sprintf(
 			"Secret %s/%s, or the cookie in it, is gone, and %d pods run with that cookie. Put it (from a backup, or ERLANG_COOKIE of a pod, unless the cookie was rotated since that pod started) into a Secret of your own and name that in cookie.secretKeyRef, or scale to 0 to have another one made",
 			s.Names.Namespace, s.Names.CookieSecret(), len(s.Pods)))
 	case secret == nil:
-		p.Create = append(p.Create, cookieSecret(s, map[string][]byte{naming.CookieKey: wanted}))
+		p.Create = append(p.Create, cookieSecret(s, first))
 	case s.Cookie() == nil:
-		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, map[string][]byte{naming.CookieKey: wanted})))
-	case s.RotatingCookie() && unproven:
-		p.hold(v1alpha1.ReasonRotatingCookie, fmt.Sprintf("the nodes change to another cookie: waiting until %s is verified with it", pod))
-	case s.RotatingCookie():
-		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, map[string][]byte{naming.CookieKey: s.Cookie()})))
-	case !cookieOutdated(s, imported):
-	case unproven && s.StatefulSet != nil:
-		// Never on top of another trouble: two cookies at a time are what the probe can
-		// bring together.
-		p.hold(v1alpha1.ReasonRotatingCookie, fmt.Sprintf("another cookie is asked for: waiting until %s is verified with the one before it", pod))
+		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, first)))
 	default:
-		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, map[string][]byte{
-			naming.CookieKey: wanted, naming.PreviousCookieKey: s.Cookie()})))
+		rotateCookie(p, s, rotation.NextCookie(s, imported, []byte(fresh)))
 	}
 }
 
-// cookieOutdated says that another cookie is asked for than the nodes run with.
-func cookieOutdated(s state.State, imported []byte) bool {
-	if imported != nil {
-		return !bytes.Equal(imported, s.Cookie())
+// rotateCookie has the Secret hold what the rotation of the cookie needs.
+func rotateCookie(p *Plan, s state.State, step rotation.CookieStep) {
+	if !step.Settled() {
+		p.hold(v1alpha1.ReasonRotatingCookie, step.WaitingFor)
 	}
-	id := s.Cluster.Spec.Cookie.RotationID
-	return id != "" && id != s.Secrets[s.Names.CookieSecret()].Annotations[rotationAnnotation]
+	if step.Cookie == nil {
+		return
+	}
+	data := map[string][]byte{naming.CookieKey: step.Cookie}
+	if step.Former != nil {
+		data[naming.PreviousCookieKey] = step.Former
+	}
+	p.Replace = append(p.Replace, replacing(s.Secrets[s.Names.CookieSecret()], cookieSecret(s, data)))
 }
 
 func cookieSecret(s state.State, data map[string][]byte) *corev1.Secret {
@@ -83,7 +70,7 @@ func cookieSecret(s state.State, data map[string][]byte) *corev1.Secret {
 		Data: data,
 	}
 	if id := s.Cluster.Spec.Cookie.RotationID; id != "" {
-		secret.Annotations = map[string]string{rotationAnnotation: id}
+		secret.Annotations = map[string]string{naming.RotationAnnotation: id}
 	}
 	return secret
 }
@@ -123,9 +110,9 @@ func importedCookie(s state.State) ([]byte, *Problem) {
 
 // certificates makes the private CAs that are needed, a Certificate for the probe and
 // for every member, and the canary.
-func certificates(p *Plan, s state.State, r rotation) {
+func certificates(p *Plan, s state.State, step rotation.CAStep) {
 	tls, labels := s.Cluster.Spec.TLS, Labels(s.Names.Cluster)
-	for i, name := range r.cas {
+	for i, name := range step.CAs {
 		ca := certs.NewPrivateCA(s.Names, name, tls, labels)
 		if i == 0 {
 			p.apply(owned(ca.SelfSigned, s))
@@ -135,22 +122,22 @@ func certificates(p *Plan, s state.State, r rotation) {
 	if tls.IssuerRef != nil {
 		checkIssuer(p, s, *tls.IssuerRef)
 	}
-	p.apply(owned(certs.NewProbeCertificate(s.Names, tls, r.signing, labels), s))
+	p.apply(owned(certs.NewProbeCertificate(s.Names, tls, step.Issuer, labels), s))
 	if deliveryIs(v1alpha1.DeliveryPodCertificate, s) {
-		p.apply(owned(certs.NewIntermediate(s.Names, tls, r.signing, labels), s))
+		p.apply(owned(certs.NewIntermediate(s.Names, tls, step.Issuer, labels), s))
 		checkIntermediate(p, s)
 	}
 	for _, pod := range s.Names.Pods(s.Replicas()) {
 		if !deliveryIs(v1alpha1.DeliverySecret, s) {
 			break
 		}
-		p.apply(owned(certs.NewMemberCertificate(s.Names, tls, r.signing, pod, labels), s))
+		p.apply(owned(certs.NewMemberCertificate(s.Names, tls, step.Issuer, pod, labels), s))
 	}
-	if r.canary != nil {
-		p.apply(owned(certs.NewCanaryCertificate(s.Names, tls, *r.canary, labels), s))
+	if step.Canary != nil {
+		p.apply(owned(certs.NewCanaryCertificate(s.Names, tls, *step.Canary, labels), s))
 	}
-	if r.waits != "" {
-		p.hold(v1alpha1.ReasonRotatingCA, "CA rotation: "+r.waits)
+	if !step.Settled() {
+		p.hold(v1alpha1.ReasonRotatingCA, "CA rotation: "+step.WaitingFor)
 	}
 }
 
@@ -217,8 +204,8 @@ func ownership(p *Plan, s state.State) {
 
 // distribution makes the ConfigMap with the trust bundle and the TLS options, once
 // there is a CA to trust.
-func distribution(p *Plan, s state.State, r rotation) {
-	if r.trust.Empty() {
+func distribution(p *Plan, s state.State, step rotation.CAStep) {
+	if step.Trust.Empty() {
 		awaited := "cert-manager to make the CA"
 		if ref := s.Cluster.Spec.TLS.IssuerRef; ref != nil {
 			// Only what it signs shows the CA of an issuer of the user's.
@@ -229,7 +216,7 @@ func distribution(p *Plan, s state.State, r rotation) {
 	}
 	p.apply(owned(applycore.ConfigMap(s.Names.Distribution(), s.Names.Namespace), s).
 		WithData(map[string]string{
-			naming.TrustKey:   r.trust.PEM(),
+			naming.TrustKey:   step.Trust.PEM(),
 			naming.OptionsKey: certs.Options(),
 		}))
 }

@@ -34,24 +34,6 @@ func tlsSource(delivery v1alpha1.CertificateDelivery) corev1.VolumeSource {
 		}}}}}
 }
 
-// deliveredTo is how a pod of that spec comes by its certificate.
-func deliveredTo(pod corev1.PodSpec) v1alpha1.CertificateDelivery {
-	ours := func(volume corev1.Volume) bool { return volume.Name == tlsVolume && volume.Projected != nil }
-	if slices.ContainsFunc(pod.Volumes, ours) {
-		return v1alpha1.DeliveryPodCertificate
-	}
-	return v1alpha1.DeliverySecret
-}
-
-// asked says that the kubelet of a pod asks for its certificate, or would if the pod
-// were made anew.
-func asked(s state.State, pod string) bool {
-	if there := s.Pod(pod); there != nil {
-		return asks(*there)
-	}
-	return s.StatefulSet != nil && deliveredTo(s.StatefulSet.Spec.Template.Spec) == v1alpha1.DeliveryPodCertificate
-}
-
 // delivery is what the spec asks for.
 func delivery(s state.State) v1alpha1.CertificateDelivery {
 	if s.Cluster.Spec.TLS.Delivery == v1alpha1.DeliveryPodCertificate {
@@ -64,17 +46,17 @@ func delivery(s state.State) v1alpha1.CertificateDelivery {
 // for, or as those that run still do, or those that the StatefulSet would start.
 func deliveryIs(way v1alpha1.CertificateDelivery, s state.State) bool {
 	return delivery(s) == way ||
-		s.StatefulSet != nil && deliveredTo(s.StatefulSet.Spec.Template.Spec) == way ||
+		s.StatefulSet != nil && state.DeliveryTo(s.StatefulSet.Spec.Template.Spec) == way ||
 		way == v1alpha1.DeliveryPodCertificate && slices.ContainsFunc(s.Pods, asks)
 }
 
 // asks says that the kubelet of a pod asks for its certificate.
-func asks(pod corev1.Pod) bool { return deliveredTo(pod.Spec) == v1alpha1.DeliveryPodCertificate }
+func asks(pod corev1.Pod) bool { return state.DeliveryTo(pod.Spec) == v1alpha1.DeliveryPodCertificate }
 
 // changesDelivery says that nodes are about to be restarted, to come by their
 // certificates in another way.
 func changesDelivery(s state.State) bool {
-	return s.StatefulSet != nil && deliveredTo(s.StatefulSet.Spec.Template.Spec) != delivery(s)
+	return s.StatefulSet != nil && state.DeliveryTo(s.StatefulSet.Spec.Template.Spec) != delivery(s)
 }
 
 // prepared says that a pod would have its cookie and its certificate if it started now.

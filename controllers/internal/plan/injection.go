@@ -15,7 +15,6 @@ import (
 // What is added to the pod template. All of it is a function of the spec alone, so
 // an upgrade of the operator rolls no pod.
 const (
-	tlsVolume          = "erlang-operator-tls"
 	distributionVolume = "erlang-operator-distribution"
 
 	// placeholderSecret stands in the template for the pod's own Secret, which the
@@ -45,7 +44,7 @@ func inject(template *corev1.PodTemplateSpec, s state.State) {
 	pod := &template.Spec
 	pod.ReadinessGates = append(pod.ReadinessGates, corev1.PodReadinessGate{ConditionType: v1alpha1.ReadinessGate})
 	pod.Volumes = append(pod.Volumes,
-		corev1.Volume{Name: tlsVolume, VolumeSource: tlsSource(delivery(s))},
+		corev1.Volume{Name: naming.TLSVolume, VolumeSource: tlsSource(delivery(s))},
 		corev1.Volume{Name: distributionVolume, VolumeSource: corev1.VolumeSource{
 			ConfigMap: &corev1.ConfigMapVolumeSource{
 				LocalObjectReference: corev1.LocalObjectReference{Name: s.Names.Distribution()},
@@ -53,7 +52,7 @@ func inject(template *corev1.PodTemplateSpec, s state.State) {
 
 	container := beamContainer(pod, s.Cluster.Spec.Container)
 	container.VolumeMounts = append(container.VolumeMounts,
-		corev1.VolumeMount{Name: tlsVolume, MountPath: naming.TLSDir, ReadOnly: true},
+		corev1.VolumeMount{Name: naming.TLSVolume, MountPath: naming.TLSDir, ReadOnly: true},
 		corev1.VolumeMount{Name: distributionVolume, MountPath: naming.DistributionDir, ReadOnly: true})
 	container.Env = environment(container.Env, s)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
@@ -134,7 +135,7 @@ func startable(s state.State) int32 {
 // Secret that will never be there.
 func lacksIdentity(pod *corev1.Pod) bool {
 	for _, volume := range pod.Spec.Volumes {
-		if volume.Name == tlsVolume && volume.Secret != nil {
+		if volume.Name == naming.TLSVolume && volume.Secret != nil {
 			return volume.Secret.SecretName == placeholderSecret
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
@@ -68,7 +69,7 @@ type Problem struct {
 // Make decides what this pass intends to do. freshCookie is used only if the
 // cluster has no cookie, and brings none.
 func Make(s state.State, operator Operator, freshCookie string) Plan {
-	p, r := &Plan{}, rotationOf(s)
+	p, r := &Plan{}, rotation.NextCA(s)
 	services(p, s, operator)
 	certificates(p, s, r)
 	ownership(p, s)
@@ -217,6 +218,6 @@ func ownerless(s state.State) []state.Object {
 // from the Secret.
 func hasPod(s state.State, certificate string) bool {
 	return slices.ContainsFunc(s.Pods, func(pod corev1.Pod) bool {
-		return s.Names.Certificate(pod.Name) == certificate && deliveredTo(pod.Spec) == v1alpha1.DeliverySecret
+		return s.Names.Certificate(pod.Name) == certificate && state.DeliveryTo(pod.Spec) == v1alpha1.DeliverySecret
 	})
 }

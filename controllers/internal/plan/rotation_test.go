@@ -13,6 +13,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
 )
@@ -139,7 +140,7 @@ func isAsked(s state.State, pod string) bool {
 
 func checkRotation(t *rapid.T, s state.State, happened steps) {
 	p := plan.Make(s, operator, freshCookie)
-	wanted, signing, issuer := s.WantedIssuer(), s.SigningIssuer(), named(t, s, p)
+	wanted, signing, issuer := rotation.Wanted(s), rotation.Signing(s), named(t, s, p)
 	trust := trustOf(t, s, p)
 
 	// Leaves change their issuer when every node accepts that, and to no other.
@@ -225,11 +226,11 @@ func TestWhatIsWantedStays(t *testing.T) {
 		if rapid.Bool().Draw(t, "at rest") {
 			s = spentAtRest(rapid.SampledFrom([]string{"", "2026-11"}).Draw(t, "rotationID"), rapid.IntRange(1, 12).Draw(t, "number"))
 		}
-		wanted := s.WantedIssuer()
+		wanted := rotation.Wanted(s)
 		if s.Certificates[wanted.Name] == nil {
 			happened["a new one"]++
 		}
-		if at, known := s.SpentAt(wanted.Name); known && !s.Now.Before(at) {
+		if at, known := rotation.SuccessorDue(s, wanted.Name); known && !s.Now.Before(at) {
 			return // When this rotation is over the next one begins.
 		}
 		for range 2 {
@@ -244,8 +245,8 @@ func TestWhatIsWantedStays(t *testing.T) {
 					delete(later.Secrets, object.GetName())
 				}
 			}
-			if s = later; s.WantedIssuer() != wanted {
-				t.Fatalf("wanted was %v, and is %v", wanted, s.WantedIssuer())
+			if s = later; rotation.Wanted(s) != wanted {
+				t.Fatalf("wanted was %v, and is %v", wanted, rotation.Wanted(s))
 			}
 		}
 	})
@@ -270,13 +271,13 @@ spec: {template: {spec: {containers: [{name: chat, image: "example.com/chat:1"}]
 func TestSpentCA(t *testing.T) {
 	for id, names := range map[string][2]string{"": {"chat-ca-r3", "chat-ca-r4"}, "2026-11": {rotated + "-r3", rotated + "-r4"}} {
 		s := spentAtRest(id, 3)
-		at, known := s.SpentAt(names[0])
+		at, known := rotation.SuccessorDue(s, names[0])
 		if !known || !at.Before(s.Now) {
 			t.Fatalf("%s is spent at %s", names[0], at)
 		}
 		for now, want := range map[time.Time]string{at.Add(-time.Second): names[0], at: names[1], at.AddDate(10, 0, 0): names[1]} {
 			s.Now = now
-			if got := s.WantedIssuer().Name; got != want {
+			if got := rotation.Wanted(s).Name; got != want {
 				t.Errorf("at %s %s is wanted, not %s", now, got, want)
 			}
 		}

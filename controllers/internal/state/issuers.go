@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"maps"
 	"slices"
-	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -14,87 +13,20 @@ import (
 	"github.com/erlang-operator/erlang-operator/certs"
 )
 
-// WantedIssuer is the issuer that shall sign the leaves: the user's, else the private CA
-// of the rotation that is asked for, or the one after it when its time is nearly up.
-func (s State) WantedIssuer() v1alpha1.IssuerReference {
-	if ref := s.Cluster.Spec.TLS.IssuerRef; ref != nil {
-		return *ref
-	}
-	id, number := s.Cluster.Spec.TLS.CA.RotationID, s.newestCA()
-	if s.spent(s.Names.NumberedCA(id, number)) {
-		number++
-	}
-	return certs.PrivateIssuer(s.Names.NumberedCA(id, number))
-}
-
-// newestCA is the number of the last private CA that there is of the rotation that is
-// asked for, or that a certificate is asked of.
-func (s State) newestCA() int {
-	newest := 1
-	for _, name := range s.signers() {
-		if number, ok := s.Names.NumberOfCA(s.Cluster.Spec.TLS.CA.RotationID, name); ok {
-			newest = max(newest, number)
-		}
-	}
-	return newest
-}
-
-// spent says that the time of a private CA is nearly up, and that no rotation is under
-// way: one after the other.
-func (s State) spent(ca string) bool {
-	another := func(name string) bool { return name != ca }
-	at, known := s.SpentAt(ca)
-	return known && !s.Now.Before(at) && !slices.ContainsFunc(s.signers(), another)
-}
-
-// signers are the names of the private CAs that there are, and of the issuers that
-// certificates are asked of.
-func (s State) signers() []string {
-	names := s.PrivateCAs()
-	for name, certificate := range s.Certificates {
-		if !certificate.Spec.IsCA || name == s.Names.Intermediate() {
-			names = append(names, certificate.Spec.IssuerRef.Name)
-		}
-	}
-	return names
-}
-
-// SpentAt is when another CA has to take the place of a private one; false when that
-// has no certificate yet.
-func (s State) SpentAt(ca string) (time.Time, bool) {
-	certificates := s.PrivateCA(ca).CAs()
-	if len(certificates) == 0 {
-		return time.Time{}, false
-	}
-	return certs.SpentAt(certificates[0], s.Cluster.Spec.TLS), true
-}
-
-// SigningIssuer is the issuer that the leaves are of, or will be when the next of them
-// is issued. It is another than the wanted one until the first Certificate names that.
-// A Certificate that was never issued binds nobody.
-func (s State) SigningIssuer() v1alpha1.IssuerReference {
-	wanted := s.WantedIssuer()
-	signing := wanted
-	for _, owner := range s.CertificateOwners() {
-		name := s.Names.Certificate(owner)
-		certificate := s.Certificates[name]
-		if certificate == nil {
-			continue
-		}
-		named := issuerOf(certificate.Spec.IssuerRef.Name, certificate.Spec.IssuerRef.Kind, certificate.Spec.IssuerRef.Group)
-		if named == wanted {
-			return wanted
-		}
-		if signing == wanted && s.Secrets[name] != nil {
-			signing = named
-		}
-	}
-	return signing
-}
-
 // CertificateOwners are the probe and the expected pods: whoever has a certificate.
 func (s State) CertificateOwners() []string {
 	return append([]string{s.Names.Probe()}, s.Names.Pods(s.Replicas())...)
+}
+
+// NamedIssuer is the issuer that an owner's Certificate names; false when there is no
+// Certificate.
+func (s State) NamedIssuer(owner string) (v1alpha1.IssuerReference, bool) {
+	certificate := s.Certificates[s.Names.Certificate(owner)]
+	if certificate == nil {
+		return v1alpha1.IssuerReference{}, false
+	}
+	ref := certificate.Spec.IssuerRef
+	return issuerOf(ref.Name, ref.Kind, ref.Group), true
 }
 
 // IssuedBy is the issuer that an owner's stored certificate came from, as

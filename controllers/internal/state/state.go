@@ -1,4 +1,4 @@
-// Package seen is what one pass of the reconciler observed: plain values, absence
+// Package state is what one pass of the reconciler observed: plain values, absence
 // included. It reads nothing and decides nothing.
 package state
 
@@ -100,10 +100,13 @@ func (s State) Cookie() []byte {
 	return nil
 }
 
-// RotatingCookie says that some node may still run with the cookie before this one.
-func (s State) RotatingCookie() bool {
-	secret := s.Secrets[s.Names.CookieSecret()]
-	return secret != nil && secret.Data[naming.PreviousCookieKey] != nil
+// FormerCookie is the cookie that some node may still run with while the nodes change to
+// another one; nil while they do not.
+func (s State) FormerCookie() []byte {
+	if secret := s.Secrets[s.Names.CookieSecret()]; secret != nil {
+		return secret.Data[naming.PreviousCookieKey]
+	}
+	return nil
 }
 
 // Unproven is the first of the expected pods whose node the probe has not verified

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
 )
 
 // A finding is a condition without its type and its times.
@@ -161,7 +162,7 @@ func (v view) credentials() finding {
 	if v.Cookie() == nil {
 		return underway(v1alpha1.ReasonProgressing, "The cookie has not been made yet.")
 	}
-	if ca := v.WantedIssuer(); v.Cluster.Spec.TLS.IssuerRef == nil && v.Trust().Empty() && v.PrivateCA(ca.Name).Empty() {
+	if ca := rotation.Wanted(v.State); v.Cluster.Spec.TLS.IssuerRef == nil && v.Trust().Empty() && v.PrivateCA(ca.Name).Empty() {
 		return v.notIssued(ca.Name)
 	}
 	owners := append(v.Names.Pods(v.Replicas()), v.Names.Probe())

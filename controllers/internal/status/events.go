@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
 )
 
 // events tells what changed: Ready, for better or worse or for another reason, and
@@ -40,13 +41,13 @@ func (v view) rotations(has []v1alpha1.RotatingCredential) []Event {
 			continue
 		}
 		why := ""
-		if signing := v.SigningIssuer(); credential == v1alpha1.RotatingCA && v.outlived(signing.Name) {
-			why = fmt.Sprintf("The time of the private CA %s is nearly up, and %s takes its place. ", signing.Name, v.WantedIssuer().Name)
+		if signing := rotation.Signing(v.State); credential == v1alpha1.RotatingCA && v.outlived(signing.Name) {
+			why = fmt.Sprintf("The time of the private CA %s is nearly up, and %s takes its place. ", signing.Name, rotation.Wanted(v.State).Name)
 		}
 		events = append(events, Event{Type: corev1.EventTypeNormal, Reason: hold.Reason, Message: why + capitalized(sentence(hold.Message))})
 	}
 	over := map[v1alpha1.RotatingCredential]string{
-		v1alpha1.RotatingCA:     fmt.Sprintf("The rotation of the CA is over: certificates are by %s.", v.SigningIssuer().Name),
+		v1alpha1.RotatingCA:     fmt.Sprintf("The rotation of the CA is over: certificates are by %s.", rotation.Signing(v.State).Name),
 		v1alpha1.RotatingCookie: "The rotation of the cookie is over.",
 	}
 	for _, credential := range v.Cluster.Status.Rotating {
@@ -59,8 +60,8 @@ func (v view) rotations(has []v1alpha1.RotatingCredential) []Event {
 
 // outlived says that a private CA is there whose time is nearly up.
 func (v view) outlived(ca string) bool {
-	at, known := v.SpentAt(ca)
-	return known && !v.Now.Before(at) && v.WantedIssuer().Name != ca
+	at, known := rotation.SuccessorDue(v.State, ca)
+	return known && !v.Now.Before(at) && rotation.Wanted(v.State).Name != ca
 }
 
 func onItsWay(conditions []metav1.Condition) bool {

@@ -96,7 +96,7 @@ func (v view) authorityExpiries() []expiry {
 		if name, ours := v.privateCAOf(certs.Identity(ca)); ours {
 			e.what = "The private CA " + name
 			e.story = "Another one should have taken its place" + v.held(v1alpha1.ReasonRotatingCA) + ". After that no node can connect to another. Mend what holds it up; see the troubleshooting guide, RotatingCA."
-			e.first, e.second = warnings(e.at, life, e.at.Sub(certs.SpentAt(ca, v.Cluster.Spec.TLS)))
+			e.first, e.second = warnings(e.at, life, e.at.Sub(certs.SuccessorDue(ca, v.Cluster.Spec.TLS)))
 		} else {
 			// Nobody knows when somebody else's is renewed. It must not end before what it
 			// signs.

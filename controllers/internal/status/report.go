@@ -15,6 +15,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
@@ -193,7 +194,7 @@ func (v view) again(firstExpiry time.Time, expiryKnown bool) time.Duration {
 			sooner(member.StoredSince.Add(servingTimeout).Sub(v.Now) + time.Second)
 		}
 	}
-	if at, known := v.SpentAt(v.WantedIssuer().Name); known {
+	if at, known := rotation.SuccessorDue(v.State, rotation.Wanted(v.State).Name); known {
 		sooner(at.Sub(v.Now) + time.Second)
 	}
 	for _, e := range v.expiries() {

@@ -1,4 +1,4 @@
-// Package seentest makes what a reconciler may see, for tests: a few words about a
+// Package statetest makes what a reconciler may see, for tests: a few words about a
 // situation become the objects that are there in it.
 package statetest
 
@@ -25,6 +25,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/certs/certstest"
 	"github.com/erlang-operator/erlang-operator/certs/naming"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
@@ -193,7 +194,7 @@ func (s Situation) addCredentials(observed *state.State) {
 		}
 		own(observed, secret, "Secret", names.CookieSecret())
 		if s.RotationID != "" {
-			secret.Annotations = map[string]string{v1alpha1.Group + "/rotation-id": s.RotationID}
+			secret.Annotations = map[string]string{naming.RotationAnnotation: s.RotationID}
 		}
 		observed.Secrets[secret.Name] = secret
 	}
@@ -276,7 +277,7 @@ func (s Situation) authority(name string) certstest.Authority {
 // issuerCalled is the issuer of that name: the wanted one, one of ours, or else one
 // for all namespaces.
 func issuerCalled(observed *state.State, name string) v1alpha1.IssuerReference {
-	wanted := observed.WantedIssuer()
+	wanted := rotation.Wanted(*observed)
 	switch {
 	case name == "" || name == wanted.Name:
 		return wanted
@@ -387,7 +388,7 @@ func issuedBy(secret *corev1.Secret, issuer v1alpha1.IssuerReference) {
 
 // identityVolume is the volume that a node has its certificate in.
 func identityVolume(delivery v1alpha1.CertificateDelivery, secret string) corev1.Volume {
-	volume := corev1.Volume{Name: "erlang-operator-tls"}
+	volume := corev1.Volume{Name: naming.TLSVolume}
 	if delivery == v1alpha1.DeliveryPodCertificate {
 		volume.Projected = &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{
 			PodCertificate: &corev1.PodCertificateProjection{SignerName: certs.SignerName}}}}

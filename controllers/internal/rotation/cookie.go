@@ -1,0 +1,93 @@
+package rotation
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
+)
+
+// CookieStep is what the rotation of the cookie needs in this pass.
+type CookieStep struct {
+	Step
+	// Cookie that the Secret shall hold, and the Former one, if nodes may still run with
+	// that; both nil while the Secret stays as it is.
+	Cookie, Former []byte
+}
+
+// NextCookie takes the nodes from the cookie that there is to the imported one, or to a
+// fresh one when the spec asks for a rotation. The probe takes each node over; nodes that
+// start have the new one already.
+func NextCookie(s state.State, imported, fresh []byte) CookieStep {
+	r := cookie{State: s, imported: imported}
+	step := CookieStep{Step: next(
+		// Never on top of another trouble: two cookies at a time are what the probe can
+		// bring together.
+		condition{v1alpha1.RotationAwaitingNodes, r.notVerifiedBefore},
+		condition{v1alpha1.RotationDistributingCookie, r.notDistributed},
+		condition{v1alpha1.RotationChangingCookie, r.notVerifiedAfter},
+		condition{v1alpha1.RotationDroppingCookie, r.notDropped},
+	)}
+	switch step.Phase {
+	case v1alpha1.RotationDistributingCookie:
+		step.Cookie, step.Former = fresh, s.Cookie()
+		if imported != nil {
+			step.Cookie = imported
+		}
+	case v1alpha1.RotationDroppingCookie:
+		step.Cookie = s.Cookie()
+	}
+	return step
+}
+
+// cookie is the rotation of the cookie as it is observed.
+type cookie struct {
+	state.State
+	imported []byte
+}
+
+func (r cookie) notVerifiedBefore() string {
+	pod, unproven := r.Unproven()
+	if r.distributed() || !r.requested() || !unproven || r.StatefulSet == nil {
+		return ""
+	}
+	return fmt.Sprintf("another cookie is asked for: waiting until %s is verified with the one before it", pod)
+}
+
+func (r cookie) notDistributed() string {
+	if r.distributed() || !r.requested() {
+		return ""
+	}
+	return "every node is verified with the cookie that it has: the nodes are given another one beside it"
+}
+
+func (r cookie) notVerifiedAfter() string {
+	pod, unproven := r.Unproven()
+	if !r.distributed() || !unproven {
+		return ""
+	}
+	return fmt.Sprintf("the nodes change to another cookie: waiting until %s is verified with it", pod)
+}
+
+func (r cookie) notDropped() string {
+	if !r.distributed() {
+		return ""
+	}
+	return "every node is verified with the new cookie: the former one is dropped"
+}
+
+// distributed reports whether the Secret holds two cookies: some node may still run with
+// the former one.
+func (r cookie) distributed() bool { return r.FormerCookie() != nil }
+
+// requested reports whether the spec, or the user's Secret, asks for another cookie than
+// the nodes run with.
+func (r cookie) requested() bool {
+	if r.imported != nil {
+		return !bytes.Equal(r.imported, r.Cookie())
+	}
+	id := r.Cluster.Spec.Cookie.RotationID
+	return id != "" && id != r.Secrets[r.Names.CookieSecret()].Annotations[naming.RotationAnnotation]
+}
