@@ -1,6 +1,6 @@
-// Package certs is the identity of an ErlangCluster: what its nodes and objects
-// are called, which Issuers and Certificates prove it, whom the nodes trust, how
-// a certificate is judged, and the TLS options that the nodes run with.
+// Package certs reasons about the certificates of an ErlangCluster: whom the nodes
+// trust, how a certificate is judged, how long each shall live, when a CA has to be
+// replaced, and the TLS options that the nodes run with.
 //
 // Everything here is pure: no client, no context, no clock, no randomness. Time
 // comes in as an argument.

@@ -5,7 +5,16 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"slices"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
+
+// PrivateIssuer is the issuer of the private CA of that name.
+func PrivateIssuer(ca string) v1alpha1.IssuerReference {
+	return v1alpha1.IssuerReference{Name: ca, Kind: certmanager.IssuerKind, Group: certmanager.SchemeGroupVersion.Group}
+}
 
 // Identity is what a CA is called in a status: the first 8 bytes of the SHA-256 of
 // its public key. A CA that is renewed keeps its key, and so its identity.

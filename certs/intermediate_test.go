@@ -10,7 +10,6 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/certs/certstest"
-	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
 func TestLifetimeOfTheIntermediate(t *testing.T) {
@@ -29,8 +28,7 @@ func TestLifetimeOfTheIntermediate(t *testing.T) {
 			if test.issuer {
 				spec.IssuerRef = &v1alpha1.IssuerReference{Name: "corp", Kind: "ClusterIssuer", Group: "cert-manager.io"}
 			}
-			names := naming.Of(&v1alpha1.ErlangCluster{}, naming.DefaultDomain)
-			if got := certs.NewIntermediate(names, spec, certs.PrivateIssuer("ca"), nil).Spec.Duration.Duration; got != test.want {
+			if got := certs.IntermediateLifetime(spec); got != test.want {
 				t.Errorf("it lives for %s, want %s", got, test.want)
 			}
 		})

@@ -10,16 +10,12 @@ import (
 // expected are the members that the spec asks for, in the order of their ordinals,
 // and at which incarnation each was last proven.
 func expected(cluster *v1alpha1.ErlangCluster, names naming.Names, previous *v1alpha1.MeshStatus) []sweep.Member {
-	replicas := int32(1)
-	if cluster.Spec.Replicas != nil {
-		replicas = *cluster.Spec.Replicas
-	}
-	ports := cluster.Spec.Distribution.ListenPorts()
+	replicas, distribution := cluster.Spec.DesiredReplicas(), cluster.Spec.Distribution
+	ports := distribution.ListenPorts()
 	members := make([]sweep.Member, 0, replicas)
 	for _, pod := range names.Pods(replicas) {
-		// Nodes run inet_tls, which is IPv4.
-		member := sweep.Member{Target: verify.Target{Node: names.Node(pod), Network: "tcp4"}}
-		if cluster.Spec.Distribution.Discovery == v1alpha1.DiscoveryFixedPort {
+		member := sweep.Member{Target: verify.Target{Node: names.Node(pod), Network: distribution.Network()}}
+		if distribution.Discovery == v1alpha1.DiscoveryFixedPort {
 			member.FixedPort = uint16(ports.Min)
 		} else {
 			member.Ports = verify.PortRange{Min: uint16(ports.Min), Max: uint16(ports.Max)}

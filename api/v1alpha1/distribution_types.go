@@ -62,6 +62,14 @@ type PortRange struct {
 	Max int32 `json:"max,omitempty"`
 }
 
+// ProtoDist returns the -proto_dist of the nodes: TLS over IPv4. That over IPv6 is
+// inet6_tls.
+func (DistributionSpec) ProtoDist() string { return "inet_tls" }
+
+// Network returns the network on which nodes of that ProtoDist are reached, as package
+// net calls it.
+func (DistributionSpec) Network() string { return "tcp4" }
+
 // ListenPorts returns the ports that the nodes listen on. A node needs one; the others
 // of the range are for further nodes in the same pod, such as a remote shell.
 func (d DistributionSpec) ListenPorts() PortRange {

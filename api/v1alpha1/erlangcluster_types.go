@@ -117,6 +117,14 @@ type ErlangClusterSpec struct {
 	PodDisruptionBudget PodDisruptionBudgetSpec `json:"podDisruptionBudget,omitempty"`
 }
 
+// DesiredReplicas returns the number of nodes that the spec asks for.
+func (s ErlangClusterSpec) DesiredReplicas() int32 {
+	if s.Replicas == nil {
+		return 1
+	}
+	return *s.Replicas
+}
+
 // CookieSpec configures where the cookie comes from, and when it is replaced.
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.secretKeyRef) && has(self.rotationID))",message="cookie.rotationID is for a generated cookie. With cookie.secretKeyRef, change the Secret to rotate the cookie, and remove cookie.rotationID"

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	applycertmanager "github.com/cert-manager/cert-manager/pkg/client/applyconfigurations/certmanager/v1"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,10 +26,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/apply"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
 )
@@ -240,7 +239,8 @@ func TestForeignSecretsKeepCertificatesAway(t *testing.T) {
 				return nil
 			}
 			observed := w.observed(t)
-			certificate := certs.NewMemberCertificate(observed.Names, observed.Cluster.Spec.TLS, rotation.Wanted(observed), "chat-0", nil)
+			certificate := applycertmanager.Certificate("chat-0-tls", "shop").
+				WithSpec(applycertmanager.CertificateSpec().WithSecretName("chat-0-tls"))
 			err := w.applier().Apply(t.Context(), plan.Plan{Apply: []plan.Configuration{certificate}}, observed)
 			if test.want != nil && !errors.Is(err, test.want) {
 				t.Errorf("error %v, want that %v", err, test.want)

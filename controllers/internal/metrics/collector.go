@@ -120,10 +120,7 @@ func (s series) collect() {
 
 // mesh is what the probe saw of the nodes that are expected now.
 func (s series) mesh() {
-	replicas := int32(1)
-	if s.cluster.Spec.Replicas != nil {
-		replicas = *s.cluster.Spec.Replicas
-	}
+	replicas := s.cluster.Spec.DesiredReplicas()
 	verified, links, expected := 0, int32(0), replicas*(replicas-1)/2
 	if mesh := s.cluster.Status.Mesh; mesh != nil {
 		pods := naming.Of(s.cluster, naming.DefaultDomain).Pods(replicas)

@@ -75,12 +75,7 @@ type Issuer struct {
 }
 
 // Replicas is the number of nodes that the spec asks for.
-func (s State) Replicas() int32 {
-	if s.Cluster.Spec.Replicas == nil {
-		return 1
-	}
-	return *s.Cluster.Spec.Replicas
-}
+func (s State) Replicas() int32 { return s.Cluster.Spec.DesiredReplicas() }
 
 // Pod is the member pod of that name, or nil.
 func (s State) Pod(name string) *corev1.Pod {

@@ -5,42 +5,24 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	applyapps "k8s.io/client-go/applyconfigurations/apps/v1"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
-	applyrbac "k8s.io/client-go/applyconfigurations/rbac/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
-// probe makes the pod that proves and heals the mesh, and what it may touch: its
-// cluster's status, its own key, the cookie and the trust bundle, each by name.
+// probe plans the pod that proves and heals the mesh, and what it may touch.
 func probe(p *Plan, s state.State, operator Operator) {
-	name, namespace := s.Names.Probe(), s.Names.Namespace
-	p.apply(
-		owned(applycore.ServiceAccount(name, namespace), s),
-		owned(applyrbac.Role(name, namespace), s).WithRules(
-			rule(v1alpha1.Group, "erlangclusters", s.Names.Cluster).WithVerbs("get", "list", "watch"),
-			rule(v1alpha1.Group, "erlangclusters/status", s.Names.Cluster).WithVerbs("patch"),
-			rule("", "secrets", s.Names.CookieSecret(), s.Names.Certificate(name), s.Names.Certificate(s.Names.Canary())).WithVerbs("get", "list", "watch"),
-			rule("", "configmaps", s.Names.Distribution()).WithVerbs("get", "list", "watch")),
-		owned(applyrbac.RoleBinding(name, namespace), s).
-			WithRoleRef(applyrbac.RoleRef().WithAPIGroup(rbacv1.GroupName).WithKind("Role").WithName(name)).
-			WithSubjects(applyrbac.Subject().WithKind(rbacv1.ServiceAccountKind).WithName(name).WithNamespace(namespace)))
-
-	if _, ok := s.StoredCertificate(name); !ok || s.Cookie() == nil || s.Trust().Empty() {
+	p.apply(probeServiceAccount(s), probeRole(s), probeRoleBinding(s))
+	if _, ok := s.StoredCertificate(s.Names.Probe()); !ok || s.Cookie() == nil || s.Trust().Empty() {
 		p.hold(v1alpha1.ReasonProgressing, "waiting for the cookie, the trust bundle and the probe's certificate, before the probe is started")
 		return
 	}
 	p.apply(probeDeployment(s, operator))
-}
-
-func rule(group, resource string, names ...string) *applyrbac.PolicyRuleApplyConfiguration {
-	return applyrbac.PolicyRule().WithAPIGroups(group).WithResources(resource).WithResourceNames(names...)
 }
 
 func probeDeployment(s state.State, operator Operator) *applyapps.DeploymentApplyConfiguration {

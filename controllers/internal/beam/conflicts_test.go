@@ -1,4 +1,4 @@
-package plan
+package beam
 
 import (
 	"strings"
@@ -60,7 +60,7 @@ func TestFlagsOfCommands(t *testing.T) {
 		"a shell in a shell":             {`{command: [sh, -c, "exec sh -c 'exec erl -name x'"]}`, []string{"command -name"}},
 		"what a shell is given":          {`{command: [sh, -c, "exec \"$@\"", sh], args: [erl, -name, x]}`, []string{"args -name"}},
 		"what a shell is given, unused":  {`{command: [sh, -c, "exec erl -noshell"], args: [-proto_dist, inet_tcp]}`, nil},
-		"the node's own name, in vain":   {`{command: [sh, -c, "erl -name $(ERLANG_NODE)"]}`, []string{"command -name"}},
+		"the node's own name, unused":    {`{command: [sh, -c, "erl -name $(ERLANG_NODE)"]}`, []string{"command -name"}},
 		"what is no script of a shell's": {`{command: [sh, -c, "erl -name 'x"]}`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,11 +91,11 @@ func TestConflictingVariables(t *testing.T) {
 		"our flags from elsewhere":         {`[{name: ERL_ZFLAGS, valueFrom: {configMapKeyRef: {name: a, key: b}}}]`, "env[ERL_ZFLAGS] must have a plain value"},
 		"a release with a short name":      {`[{name: RELEASE_DISTRIBUTION, value: sname}]`, `env[RELEASE_DISTRIBUTION] is "sname"`},
 		"a release with a long name":       {`[{name: RELEASE_DISTRIBUTION, value: name}, {name: RELEASE_NODE, value: chat@here}]`, `env[RELEASE_DISTRIBUTION] is "name"`},
-		"a release with the very name":     {`[{name: RELEASE_DISTRIBUTION, value: name}, {name: RELEASE_NODE, value: $(ERLANG_NODE)}]`, ""},
+		"a release with the same name":     {`[{name: RELEASE_DISTRIBUTION, value: name}, {name: RELEASE_NODE, value: $(ERLANG_NODE)}]`, ""},
 		"a release without a name":         {`[{name: RELEASE_DISTRIBUTION, value: none}, {name: RELEASE_NODE, value: chat@here}]`, ""},
 		"a release with a cookie":          {`[{name: RELEASE_COOKIE, value: hush}]`, "env[RELEASE_COOKIE] would be ignored"},
 		"relx with a cookie":               {`[{name: RELX_COOKIE, value: hush}]`, "env[RELX_COOKIE] would be ignored"},
-		"a release with the very cookie":   {`[{name: RELEASE_COOKIE, value: $(ERLANG_COOKIE)}]`, ""},
+		"a release with the same cookie":   {`[{name: RELEASE_COOKIE, value: $(ERLANG_COOKIE)}]`, ""},
 		"a release with a cookie's Secret": {`[{name: RELEASE_COOKIE, valueFrom: {secretKeyRef: {name: a, key: b}}}]`, ""},
 		"relx with a port":                 {`[{name: ERL_DIST_PORT, value: "4370"}]`, "set distribution.ports"},
 		"what a release is otherwise told": {`[{name: RELEASE_MODE, value: interactive}, {name: RELEASE_TMP, value: /tmp}]`, ""},
@@ -122,9 +122,5 @@ func problemsOf(t *testing.T, text string) []string {
 		t.Fatal(err)
 	}
 	container.Name = "chat"
-	var messages []string
-	for _, problem := range Conflicts(v1alpha1.ErlangClusterSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{container}}}}) {
-		messages = append(messages, problem.Message)
-	}
-	return messages
+	return Conflicts(v1alpha1.ErlangClusterSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{container}}}})
 }

@@ -4,54 +4,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	applycore "k8s.io/client-go/applyconfigurations/core/v1"
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
 	applynetworking "k8s.io/client-go/applyconfigurations/networking/v1"
-	applypolicy "k8s.io/client-go/applyconfigurations/policy/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
-
-// epmdPort is the port of the Erlang Port Mapper Daemon (epmd(1)).
-const epmdPort = 4369
-
-// services makes what the network knows of the nodes: the Service that their names
-// hang from, the policy that closes their distribution ports, and the budget that
-// keeps a drain from taking two at a time.
-func services(p *Plan, s state.State, _ Operator) {
-	p.apply(headlessService(s))
-	if s.Cluster.Spec.NetworkPolicy.Mode != v1alpha1.Unmanaged {
-		p.apply(networkPolicy(s))
-	}
-	if s.Replicas() > 1 && s.Cluster.Spec.PodDisruptionBudget.Mode != v1alpha1.Unmanaged {
-		p.apply(podDisruptionBudget(s))
-	}
-}
-
-// headlessService gives each pod its DNS name, before the pod is ready too: it
-// becomes ready only when it has joined, and needs the name to do so.
-func headlessService(s state.State) *applycore.ServiceApplyConfiguration {
-	distribution := s.Cluster.Spec.Distribution
-	spec := applycore.ServiceSpec().
-		WithType(corev1.ServiceTypeClusterIP).
-		WithClusterIP(corev1.ClusterIPNone).
-		WithPublishNotReadyAddresses(true).
-		WithSelector(Selector(s.Names.Cluster, ComponentNode)).
-		WithPorts(servicePort("distribution", distribution.Ports.Min))
-	if distribution.Discovery == v1alpha1.DiscoveryEPMD {
-		spec.WithPorts(servicePort("epmd", epmdPort))
-	}
-	return owned(applycore.Service(s.Names.Service(), s.Names.Namespace), s).WithSpec(spec)
-}
-
-func servicePort(name string, port int32) *applycore.ServicePortApplyConfiguration {
-	return applycore.ServicePort().
-		WithName(name).
-		WithProtocol(corev1.ProtocolTCP).
-		WithPort(port).
-		WithTargetPort(intstr.FromInt32(port))
-}
 
 // networkPolicy closes the distribution ports, and epmd, to all but the nodes and
 // their probe. A pod that a policy selects is closed to all that no policy allows,
@@ -123,11 +81,4 @@ func policyPorts(protocol corev1.Protocol, ports v1alpha1.PortRange) *applynetwo
 func peer(labels map[string]string) *applynetworking.NetworkPolicyPeerApplyConfiguration {
 	return applynetworking.NetworkPolicyPeer().
 		WithPodSelector(applymeta.LabelSelector().WithMatchLabels(labels))
-}
-
-func podDisruptionBudget(s state.State) *applypolicy.PodDisruptionBudgetApplyConfiguration {
-	return owned(applypolicy.PodDisruptionBudget(s.Names.PodDisruptionBudget(), s.Names.Namespace), s).
-		WithSpec(applypolicy.PodDisruptionBudgetSpec().
-			WithMaxUnavailable(intstr.FromInt32(1)).
-			WithSelector(applymeta.LabelSelector().WithMatchLabels(Selector(s.Names.Cluster, ComponentNode))))
 }

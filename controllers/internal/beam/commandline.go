@@ -1,4 +1,4 @@
-package plan
+package beam
 
 import (
 	"path"
@@ -17,50 +17,38 @@ var ownFlags = []string{"-name", "-sname", "-setcookie", "-proto_dist", "-ssl_di
 
 // Programs that a command line is followed through.
 var (
-	erlPrograms    = []string{"erl", "werl"}
-	elixirPrograms = []string{"elixir", "iex"}
-	shells         = []string{"sh", "ash", "bash", "dash", "zsh"}
+	shells = []string{"sh", "ash", "bash", "dash", "zsh"}
 	// launchers run the program that is named among their arguments.
 	launchers = []string{"busybox", "catatonit", "docker-init", "dumb-init", "env", "gosu", "nice", "nohup", "setpriv",
 		"setsid", "su-exec", "timeout", "tini"}
-	// releaseCommands are those of a release's start script that give erl the words
-	// that come after them.
-	releaseCommands = []string{"console", "console_boot", "console_clean", "daemon", "foreground"}
 )
 
-// flagsOfCommand are the flags of ours that a container's command gives to the BEAM.
+// ownFlagsOfCommand are our flags that a container's command gives to the BEAM.
 // Without a command the image says which program gets the arguments, unless they name
 // one: then only flags count that no other program has.
-func flagsOfCommand(command, args []string) []string {
+func ownFlagsOfCommand(command, args []string) []string {
 	if len(command) == 0 && len(args) > 0 && strings.HasPrefix(args[0], "-") {
-		return slices.DeleteFunc(flagsOfErl(args), func(flag string) bool { return flag == "-name" })
+		return slices.DeleteFunc(ownFlagsOfErl(args), func(flag string) bool { return flag == "-name" })
 	}
-	return flagsOfCall(slices.Concat(command, args))
+	return ownFlagsOfCall(slices.Concat(command, args))
 }
 
-// flagsOfCall are the flags of ours among the words of one call of a program, and
+// ownFlagsOfCall are our flags among the words of one call of a program, and
 // those that it leads to.
-func flagsOfCall(call []string) []string {
+func ownFlagsOfCall(call []string) []string {
 	at := program(call)
 	if at < 0 {
 		return nil
 	}
 	name, arguments := path.Base(call[at]), call[at+1:]
-	switch {
-	case slices.Contains(shells, name):
-		var flags []string
-		for _, call := range callsOfShell(arguments) {
-			flags = append(flags, flagsOfCall(call)...)
-		}
-		return flags
-	case slices.Contains(erlPrograms, name):
-		return flagsOfErl(arguments)
-	case slices.Contains(elixirPrograms, name):
-		return flagsOfElixir(arguments)
-	case len(arguments) > 0 && slices.Contains(releaseCommands, arguments[0]):
-		return flagsOfErl(arguments[1:])
+	if !slices.Contains(shells, name) {
+		return ownFlagsOf(name, arguments)
 	}
-	return nil
+	var flags []string
+	for _, call := range callsOfShell(arguments) {
+		flags = append(flags, ownFlagsOfCall(call)...)
+	}
+	return flags
 }
 
 var assignment = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
@@ -75,7 +63,7 @@ func program(call []string) int {
 		case assignment.MatchString(word), name == "exec":
 		case slices.Contains(launchers, name):
 			launched = true
-		case !launched, call[at-1] == "--", slices.Contains(slices.Concat(erlPrograms, elixirPrograms, shells), name):
+		case !launched, call[at-1] == "--", slices.Contains(slices.Concat(programs(), shells), name):
 			return at
 		}
 	}
@@ -92,7 +80,7 @@ func callsOfShell(arguments []string) [][]string {
 	}
 	script, err := syntax.NewParser().Parse(strings.NewReader(arguments[at+1]), "")
 	if err != nil {
-		return nil // The shell will say what is wrong with it.
+		return nil // The shell reports what is wrong with it.
 	}
 	var given []string // what "$@" stands for, but for $0
 	if at+3 < len(arguments) {
@@ -137,8 +125,8 @@ func wordsOf(parts []syntax.WordPart, given []string) []string {
 	return []string{text.String()}
 }
 
-// flagsOfErl are the flags of ours among the arguments of erl.
-func flagsOfErl(arguments []string) []string {
+// ownFlagsOfErl are our flags among the arguments of erl.
+func ownFlagsOfErl(arguments []string) []string {
 	if extra := slices.Index(arguments, "-extra"); extra >= 0 {
 		arguments = arguments[:extra]
 	}
@@ -151,9 +139,9 @@ func flagsOfErl(arguments []string) []string {
 	return flags
 }
 
-// flagsOfElixir are the flags of ours among the arguments of elixir or iex, which end
+// ownFlagsOfElixir are our flags among the arguments of elixir or iex, which end
 // where a script begins: what follows is the script's own.
-func flagsOfElixir(arguments []string) []string {
+func ownFlagsOfElixir(arguments []string) []string {
 	var flags []string
 	for at := 0; at < len(arguments); at++ {
 		switch word := arguments[at]; word {
@@ -162,7 +150,7 @@ func flagsOfElixir(arguments []string) []string {
 			at++
 		case "--erl":
 			if at++; at < len(arguments) {
-				flags = append(flags, flagsOfErl(strings.Fields(arguments[at]))...)
+				flags = append(flags, ownFlagsOfErl(strings.Fields(arguments[at]))...)
 			}
 		case "--no-halt", "--hidden", "--werl", "-v", "--version", "--short-version":
 		case "--rpc-eval", "--boot-var", "--pipe-to":

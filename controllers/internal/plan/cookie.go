@@ -1,0 +1,103 @@
+package plan
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
+)
+
+// cookie creates the cookie once, the user's or else a fresh one, and replaces it as its
+// rotation goes. Nodes run with it, so nothing else ever changes it.
+func cookie(p *Plan, s state.State, fresh string) {
+	imported, problem := importedCookie(s)
+	secret := s.Secrets[s.Names.CookieSecret()]
+	first := map[string][]byte{naming.CookieKey: []byte(fresh)}
+	if imported != nil {
+		first[naming.CookieKey] = imported
+	}
+	switch {
+	case problem != nil:
+		p.Problems = append(p.Problems, *problem)
+	case s.Cookie() == nil && imported == nil && len(s.Pods) > 0:
+		// Nodes with a new cookie could not join those with the lost one.
+		p.problem(v1alpha1.ReasonCookieLost, fmt.Sprintf(
+			"Secret %s/%s, or the cookie in it, is gone, and %d pods run with that cookie. Put it (from a backup, or ERLANG_COOKIE of a pod, unless the cookie was rotated since that pod started) into a Secret of your own and name that in cookie.secretKeyRef, or scale to 0 to have another one made",
+			s.Names.Namespace, s.Names.CookieSecret(), len(s.Pods)))
+	case secret == nil:
+		p.Create = append(p.Create, cookieSecret(s, first))
+	case s.Cookie() == nil:
+		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, first)))
+	default:
+		rotateCookie(p, s, rotation.NextCookie(s, imported, []byte(fresh)))
+	}
+}
+
+// rotateCookie has the Secret hold what the rotation of the cookie needs.
+func rotateCookie(p *Plan, s state.State, step rotation.CookieStep) {
+	if !step.Settled() {
+		p.hold(v1alpha1.ReasonRotatingCookie, step.WaitingFor)
+	}
+	if step.Cookie == nil {
+		return
+	}
+	data := map[string][]byte{naming.CookieKey: step.Cookie}
+	if step.Former != nil {
+		data[naming.PreviousCookieKey] = step.Former
+	}
+	p.Replace = append(p.Replace, replacing(s.Secrets[s.Names.CookieSecret()], cookieSecret(s, data)))
+}
+
+func cookieSecret(s state.State, data map[string][]byte) *corev1.Secret {
+	secret := &corev1.Secret{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: s.Names.CookieSecret(), Namespace: s.Names.Namespace,
+			Labels:          Labels(s.Names.Cluster),
+			OwnerReferences: []metav1.OwnerReference{OwnerReference(s.Cluster)},
+		},
+		Data: data,
+	}
+	if id := s.Cluster.Spec.Cookie.RotationID; id != "" {
+		secret.Annotations = map[string]string{naming.RotationAnnotation: id}
+	}
+	return secret
+}
+
+// replacing binds a Secret to the very version of the one that was seen.
+func replacing(there, by *corev1.Secret) *corev1.Secret {
+	by.UID, by.ResourceVersion = there.UID, there.ResourceVersion
+	if by.Annotations == nil {
+		by.Annotations = there.Annotations
+	}
+	return by
+}
+
+// importedCookie is the cookie of the user's Secret, or why there is none to use.
+func importedCookie(s state.State) ([]byte, *Problem) {
+	ref := s.Cluster.Spec.Cookie.SecretKeyRef
+	if ref == nil || s.UserCookie == nil {
+		return nil, nil
+	}
+	where := fmt.Sprintf("cookie.secretKeyRef: Secret %s/%s", s.Names.Namespace, ref.Name)
+	switch running := s.Cookie(); {
+	case !s.UserCookie.Found && running != nil:
+		return nil, &Problem{v1alpha1.ReasonCookieSecretNotFound, fmt.Sprintf(
+			"%s does not exist any more. The nodes go on with the cookie that was read from it; create it again with that cookie, or remove cookie.secretKeyRef", where)}
+	case !s.UserCookie.Found:
+		return nil, &Problem{v1alpha1.ReasonCookieSecretNotFound, fmt.Sprintf(
+			"%s does not exist. Create it, or name another one, or remove cookie.secretKeyRef to have a cookie generated", where)}
+	case !s.UserCookie.KeyFound:
+		return nil, &Problem{v1alpha1.ReasonCookieInvalid, fmt.Sprintf(
+			"%s has no key %q. Add it, or set cookie.secretKeyRef.key", where, ref.Key)}
+	case naming.CheckCookie(s.UserCookie.Value) != nil:
+		return nil, &Problem{v1alpha1.ReasonCookieInvalid, fmt.Sprintf(
+			"%s, key %q, holds no usable cookie: %v", where, ref.Key, naming.CheckCookie(s.UserCookie.Value))}
+	}
+	return s.UserCookie.Value, nil
+}

@@ -1,0 +1,106 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	applycore "k8s.io/client-go/applyconfigurations/core/v1"
+	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
+)
+
+// Labels that everything of a cluster carries. Selectors and caches use the ones of
+// our own group, so that users may put what they like into the others.
+const (
+	// LabelCluster is the name of the ErlangCluster.
+	LabelCluster = v1alpha1.Group + "/cluster"
+	// LabelComponent tells a node from the probe.
+	LabelComponent = v1alpha1.Group + "/component"
+
+	// ComponentNode runs the BEAM.
+	ComponentNode = "node"
+	// ComponentProbe proves the mesh.
+	ComponentProbe = "probe"
+)
+
+// Labels of the objects of a cluster.
+func Labels(cluster string) map[string]string {
+	return map[string]string{
+		LabelCluster:                   cluster,
+		"app.kubernetes.io/name":       "erlang",
+		"app.kubernetes.io/instance":   cluster,
+		"app.kubernetes.io/managed-by": "erlang-operator",
+	}
+}
+
+// Selector selects the pods of one component of a cluster.
+func Selector(cluster, component string) map[string]string {
+	return map[string]string{LabelCluster: cluster, LabelComponent: component}
+}
+
+// ownable is what every typed apply configuration can do.
+type ownable[T any] interface {
+	WithLabels(map[string]string) T
+	WithOwnerReferences(...*applymeta.OwnerReferenceApplyConfiguration) T
+}
+
+// owned marks a configuration as the cluster's: garbage collection takes it when
+// the cluster goes.
+func owned[T ownable[T]](configuration T, s state.State) T {
+	return configuration.
+		WithLabels(Labels(s.Names.Cluster)).
+		WithOwnerReferences(applymeta.OwnerReference().
+			WithAPIVersion(v1alpha1.SchemeGroupVersion.String()).
+			WithKind("ErlangCluster").
+			WithName(s.Cluster.Name).
+			WithUID(s.Cluster.UID).
+			WithController(true).
+			WithBlockOwnerDeletion(true))
+}
+
+// OwnerReference is the same as a typed value.
+func OwnerReference(cluster *v1alpha1.ErlangCluster) metav1.OwnerReference {
+	return *metav1.NewControllerRef(cluster, v1alpha1.SchemeGroupVersion.WithKind("ErlangCluster"))
+}
+
+// Owns says that a Secret is the cluster's: it has our owner reference, or is one that
+// cert-manager made for a Certificate of ours, and will be given it. A copy of such a
+// Secret has another name, and is its maker's.
+func Owns(cluster *v1alpha1.ErlangCluster, secret metav1.Object) bool {
+	if controller := metav1.GetControllerOf(secret); controller != nil && !controlledByCertificate(secret) {
+		return controller.UID == cluster.UID
+	}
+	return secret.GetLabels()[LabelCluster] == cluster.Name && secret.GetAnnotations()[certmanager.CertificateNameKey] == secret.GetName()
+}
+
+// controlledByCertificate says that cert-manager made a Secret with
+// --enable-certificate-owner-ref: it goes with its Certificate, and no other can be its
+// controller.
+func controlledByCertificate(secret metav1.Object) bool {
+	controller := metav1.GetControllerOf(secret)
+	return controller != nil && controller.Kind == certmanager.CertificateKind && controller.Name == secret.GetName()
+}
+
+// ownership takes the Secrets that cert-manager made for our Certificates: it sets
+// no owner on them unless told to by a flag, and they would outlive the cluster. The
+// Certificate is an owner too. So garbage collection takes the Secret after it, and
+// cert-manager, which makes a Secret again as long as the Certificate is there,
+// leaves none behind.
+func ownership(p *Plan, s state.State) {
+	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
+		secret, certificate := s.Secrets[name], s.Certificates[name]
+		if certificate == nil || certificate.DeletionTimestamp != nil || controlledByCertificate(secret) {
+			continue
+		}
+		p.apply(owned(applycore.Secret(name, s.Names.Namespace).WithUID(secret.UID), s).
+			WithOwnerReferences(applymeta.OwnerReference().
+				WithAPIVersion(certmanager.SchemeGroupVersion.String()).
+				WithKind(certmanager.CertificateKind).
+				WithName(name).
+				WithUID(certificate.UID)))
+	}
+}

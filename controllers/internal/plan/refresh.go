@@ -1,0 +1,38 @@
+package plan
+
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	applycore "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
+)
+
+// credentialsAnnotation of a pod names the certificate and the trust bundle that its
+// files should hold.
+const credentialsAnnotation = v1alpha1.Group + "/credentials"
+
+// refresh has the kubelet bring a pod's files up to date when they should hold
+// something else. By itself it does so within some 90 s; a pod that changes it looks
+// at once.
+func refresh(p *Plan, s state.State) {
+	for _, name := range s.Names.Pods(s.Replicas()) {
+		pod := s.Pod(name)
+		leaf, ok := s.StoredCertificate(name)
+		if pod == nil || pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil || !ok && !hasPodCertificate(*pod) || s.Trust().Empty() {
+			continue // A pod that starts gets what there is.
+		}
+		files := s.Trust().Identities()
+		if !hasPodCertificate(*pod) {
+			files = append([]string{certs.Serial(leaf.X509)}, files...)
+		}
+		credentials := strings.Join(files, ".")
+		if pod.Annotations[credentialsAnnotation] != credentials {
+			p.Refresh = append(p.Refresh, applycore.Pod(name, s.Names.Namespace).WithUID(pod.UID).
+				WithAnnotations(map[string]string{credentialsAnnotation: credentials}))
+		}
+	}
+}

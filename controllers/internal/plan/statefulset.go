@@ -1,0 +1,154 @@
+package plan
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	applyapps "k8s.io/client-go/applyconfigurations/apps/v1"
+	applycore "k8s.io/client-go/applyconfigurations/core/v1"
+	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/beam"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
+)
+
+// nodes plans the StatefulSet that runs the nodes. It starts a node only when what the
+// node needs to prove itself is there: a pod whose Secret is missing waits in the
+// kubelet, with ever longer pauses.
+func nodes(p *Plan, s state.State) {
+	if problems := preventing(s); len(problems) > 0 {
+		p.Problems = append(p.Problems, problems...)
+		return
+	}
+	if s.StatefulSet == nil && (s.Cookie() == nil || s.Trust().Empty()) {
+		p.hold(v1alpha1.ReasonProgressing, "waiting for the cookie and the trust bundle, before nodes are started")
+		return
+	}
+	if pod, waits := unprepared(s); waits && changesDelivery(s) {
+		p.hold(v1alpha1.ReasonCertificatesPending, fmt.Sprintf(
+			"waiting for %s, before tls.delivery is changed and the nodes are restarted one by one", awaited(s, pod)))
+		return
+	}
+	replicas := startable(s)
+	set, err := statefulSet(s, replicas)
+	if err != nil {
+		p.problem(v1alpha1.ReasonRejected, err.Error())
+		return
+	}
+	if replicas < s.Replicas() {
+		p.hold(v1alpha1.ReasonCertificatesPending, fmt.Sprintf(
+			"waiting for %s, before it is started", awaited(s, s.Names.Pod(replicas))))
+	}
+	p.apply(set)
+	p.deletePodsWithoutIdentity(s)
+}
+
+// preventing are the problems that keep the StatefulSet as it is.
+func preventing(s state.State) []Problem {
+	var problems []Problem
+	for _, conflict := range beam.Conflicts(s.Cluster.Spec) {
+		problems = append(problems, Problem{v1alpha1.ReasonRejected, conflict})
+	}
+	switch {
+	case len(problems) > 0:
+	case delivery(s) == v1alpha1.DeliveryPodCertificate && !s.PodCertificatesServed:
+		return []Problem{{v1alpha1.ReasonPodCertificatesMissing,
+			"tls.delivery: PodCertificate needs PodCertificateRequests (certificates.k8s.io/v1), and this Kubernetes had none when the manager started. Set tls.delivery to Secret, or upgrade to Kubernetes 1.37 or later and restart the manager"}}
+	case delivery(s) == v1alpha1.DeliverySecret && !s.AdmissionPolicyInForce:
+		return []Problem{{v1alpha1.ReasonAdmissionPolicyMissing,
+			"the MutatingAdmissionPolicy and -Binding erlang-operator-member-identity, which give each pod its own certificate, are not installed. Install the operator again (config/default), on Kubernetes 1.36 or later"}}
+	}
+	return problems
+}
+
+// startable is how many nodes may run: those asked for, as far as their certificates
+// are there without a gap. What runs already goes on.
+func startable(s state.State) int32 {
+	running := int32(0)
+	if s.StatefulSet != nil && s.StatefulSet.Spec.Replicas != nil {
+		running = *s.StatefulSet.Spec.Replicas
+	}
+	for ordinal := range s.Replicas() {
+		if ordinal >= running && !prepared(s, s.Names.Pod(ordinal)) {
+			return ordinal
+		}
+	}
+	return s.Replicas()
+}
+
+func statefulSet(s state.State, replicas int32) (*applyapps.StatefulSetApplyConfiguration, error) {
+	template, err := podTemplate(s)
+	if err != nil {
+		return nil, fmt.Errorf("template: %w", err)
+	}
+	claims, err := volumeClaims(s.Cluster.Spec.VolumeClaimTemplates)
+	if err != nil {
+		return nil, fmt.Errorf("volumeClaimTemplates: %w", err)
+	}
+	spec := applyapps.StatefulSetSpec().
+		WithReplicas(replicas).
+		WithServiceName(s.Names.Service()).
+		// One at a time in order would deadlock a cluster that needs its quorum to start.
+		WithPodManagementPolicy(appsv1.ParallelPodManagement).
+		WithSelector(applymeta.LabelSelector().WithMatchLabels(Selector(s.Names.Cluster, ComponentNode))).
+		WithTemplate(template).
+		WithVolumeClaimTemplates(claims...)
+	if policy := s.Cluster.Spec.PersistentVolumeClaimRetentionPolicy; policy != nil {
+		spec.WithPersistentVolumeClaimRetentionPolicy(claimRetention(*policy))
+	}
+	return owned(applyapps.StatefulSet(s.Names.StatefulSet(), s.Names.Namespace), s).WithSpec(spec), nil
+}
+
+func podTemplate(s state.State) (*applycore.PodTemplateSpecApplyConfiguration, error) {
+	template := &applycore.PodTemplateSpecApplyConfiguration{}
+	if err := convert(beam.Template(s.Cluster, s.Names), template); err != nil {
+		return nil, err
+	}
+	return template.WithLabels(Selector(s.Names.Cluster, ComponentNode)), nil
+}
+
+func volumeClaims(claims []corev1.PersistentVolumeClaim) ([]*applycore.PersistentVolumeClaimApplyConfiguration, error) {
+	configurations := make([]*applycore.PersistentVolumeClaimApplyConfiguration, len(claims))
+	for i := range claims {
+		configurations[i] = &applycore.PersistentVolumeClaimApplyConfiguration{}
+		if err := convert(&claims[i], configurations[i]); err != nil {
+			return nil, err
+		}
+		configurations[i].Status = nil
+	}
+	return configurations, nil
+}
+
+func claimRetention(policy appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy) *applyapps.StatefulSetPersistentVolumeClaimRetentionPolicyApplyConfiguration {
+	retention := applyapps.StatefulSetPersistentVolumeClaimRetentionPolicy()
+	if policy.WhenDeleted != "" {
+		retention.WithWhenDeleted(policy.WhenDeleted)
+	}
+	if policy.WhenScaled != "" {
+		retention.WithWhenScaled(policy.WhenScaled)
+	}
+	return retention
+}
+
+// convert makes an apply configuration of what the user wrote. Both have the same form
+// as JSON.
+func convert(from, to any) error {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(from)
+	if err != nil {
+		return err
+	}
+	return runtime.DefaultUnstructuredConverter.FromUnstructured(content, to)
+}
+
+// deletePodsWithoutIdentity has pods made again that were created without the admission
+// policy.
+func (p *Plan) deletePodsWithoutIdentity(s state.State) {
+	for i := range s.Pods {
+		if beam.LacksIdentity(s.Pods[i].Spec) && s.Pods[i].DeletionTimestamp == nil {
+			p.Delete = append(p.Delete, &s.Pods[i])
+		}
+	}
+}
