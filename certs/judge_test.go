@@ -113,6 +113,8 @@ func TestParseLeafNamesWhatIsBroken(t *testing.T) {
 func FuzzParseLeaf(f *testing.F) {
 	f.Add([]byte{}, []byte{})
 	f.Add(certstest.PEM(blue.Issue(host), blue.Certificate), certstest.PEM(blue.Certificate))
+	f.Add(certstest.PEM(green.Issue(host, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[:1] })), []byte("-----BEGIN "))
+	f.Add(certstest.PEM(green.Issue(host)), []byte{})
 	trust := certs.Trust{}.With(blue.Certificate)
 	f.Fuzz(func(t *testing.T, tlsCrt, caCrt []byte) {
 		leaf, err := certs.ParseCertificate(tlsCrt, caCrt)

@@ -151,6 +151,7 @@ func FuzzParseTrust(f *testing.F) {
 	f.Add([]byte(""))
 	f.Add(certstest.PEM(blue.Certificate))
 	f.Add(certstest.PEM(blue.Certificate, green.Issue(host), red.Certificate))
+	f.Add([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
 	f.Fuzz(func(t *testing.T, bundle []byte) {
 		trust, err := certs.ParseTrust(bundle)
 		if err != nil || trust.Empty() {

@@ -3,6 +3,7 @@ package erldist
 import (
 	"bufio"
 	"bytes"
+	"encoding/hex"
 	"testing"
 )
 
@@ -26,6 +27,9 @@ func FuzzUnmarshal(f *testing.F) {
 			}
 		}
 	}
+	for _, encoding := range encodings(f) {
+		f.Add(encoding)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		term, err := Unmarshal(data)
 		if err != nil {
@@ -42,12 +46,31 @@ func FuzzUnmarshal(f *testing.F) {
 	})
 }
 
+// encodings returns a term of every kind, and every kind of malformed one.
+func encodings(f *testing.F) [][]byte {
+	var all [][]byte
+	for _, known := range knownEncodings {
+		encoding, err := hex.DecodeString(known.hex)
+		if err != nil {
+			f.Fatal(known.hex, err)
+		}
+		all = append(all, encoding)
+	}
+	for _, malformed := range malformedTerms {
+		all = append(all, []byte(malformed))
+	}
+	return all
+}
+
 func FuzzReply(f *testing.F) {
 	for _, capture := range captures(f, "session") {
 		_, frames := session(f, capture)
 		for _, frame := range frames {
 			f.Add(frame)
 		}
+	}
+	for _, encoding := range encodings(f) {
+		f.Add(append([]byte{passThrough}, encoding...))
 	}
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		ref, reply, err := parseReply(frame)
@@ -62,6 +85,8 @@ func FuzzStatus(f *testing.F) {
 	f.Add([]byte("snok"))
 	f.Add([]byte("snot_allowed"))
 	f.Add([]byte("salive"))
+	f.Add([]byte("s\x00é"))
+	f.Add([]byte("snamed:\x00\x05a@b"))
 	f.Fuzz(func(t *testing.T, message []byte) {
 		status, local, err := parseStatus(message)
 		if err != nil {
@@ -137,6 +162,7 @@ func FuzzPort2Resp(f *testing.F) {
 	for _, name := range []string{"port2_resp", "port2_resp_unknown"} {
 		for _, capture := range captures(f, name) {
 			f.Add(capture)
+			f.Add(capture[:len(capture)-1])
 		}
 	}
 	f.Fuzz(func(t *testing.T, answer []byte) {
@@ -151,6 +177,7 @@ func FuzzNamesResp(f *testing.F) {
 	for _, capture := range captures(f, "names_resp") {
 		f.Add(capture)
 	}
+	f.Add([]byte("\x00\x00\x11\x11name chat at port 0\n"))
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		names, err := readNamesResp(bytes.NewReader(answer))
 		if err != nil {

@@ -25,48 +25,50 @@ func bigInt(text string) *BigInt {
 
 // The encodings are those of erlang:term_to_binary/1 on OTP 27; the ones marked
 // as foreign are other allowed encodings, which are only decoded.
+var knownEncodings = []struct {
+	hex     string
+	term    Term
+	foreign bool
+}{
+	{hex: "83770568656c6c6f", term: Atom("hello")},
+	{hex: "837700", term: Atom("")},
+	{hex: "837702c3a9", term: Atom("é")},
+	{hex: "837301e9", term: Atom("é"), foreign: true},
+	{hex: "83640001e9", term: Atom("é"), foreign: true},
+	{hex: "836100", term: Int(0)},
+	{hex: "8361ff", term: Int(255)},
+	{hex: "836200000100", term: Int(256)},
+	{hex: "8362ffffffff", term: Int(-1)},
+	{hex: "83627fffffff", term: Int(math.MaxInt32)},
+	{hex: "836e040000000080", term: Int(math.MaxInt32 + 1)},
+	{hex: "836e040101000080", term: Int(math.MinInt32 - 1)},
+	{hex: "836e0800ffffffffffffff7f", term: Int(math.MaxInt64)},
+	{hex: "836e08010000000000000080", term: Int(math.MinInt64)},
+	{hex: "836e08000000000000000080", term: bigInt("0x8000000000000000")},
+	{hex: "836e0000", term: Int(0), foreign: true},
+	{hex: "8346400921fb54442d18", term: Float(math.Pi)},
+	{hex: "836800", term: Tuple{}},
+	{hex: "83680261017700", term: Tuple{Int(1), Atom("")}},
+	{hex: "83690000000161016a"[:16], term: Tuple{Int(1)}, foreign: true},
+	{hex: "836a", term: List{}},
+	{hex: "836b0000", term: List{}, foreign: true},
+	{hex: "836b0003616263", term: String("abc")},
+	{hex: "836c0000000177016a6a", term: List{Atom("j")}},
+	{hex: "836c000000016200000100" + "6a", term: List{Int(256)}},
+	{hex: "836c0000000161016102", term: &ImproperList{Head: []Term{Int(1)}, Tail: Int(2)}},
+	{hex: "836d00000002" + "00ff", term: Binary{0, 255}},
+	{hex: "834d0000000105a8", term: &BitString{Bytes: []byte{0xa8}, Bits: 5}},
+	{hex: "837400000001" + "770161" + "6101", term: Map{{Atom("a"), Int(1)}}},
+	{hex: "8358770361406200000057000000000000002a", term: Pid{Node: "a@b", ID: 0x57, Creation: 42}},
+	{hex: "8359770361406200000003" + "0000002a", term: Port{Node: "a@b", ID: 3, Creation: 42}},
+	{hex: "83787703614062" + "0000000100000003" + "0000002a", term: Port{Node: "a@b", ID: 1<<32 | 3, Creation: 42}},
+	{hex: "835a00037703614062" + "0000002a" + "000000010000000200000003", term: Ref{Node: "a@b", Creation: 42, Len: 3, IDs: [5]uint32{1, 2, 3}}},
+	{hex: "83717706" + "65726c616e67" + "7705" + "6170706c79" + "6103", term: Export{"erlang", "apply", 3}},
+	{hex: "8370000000080a0b0c0d", term: &Fun{Data: []byte{10, 11, 12, 13}}},
+}
+
 func TestKnownEncodings(t *testing.T) {
-	for _, test := range []struct {
-		hex     string
-		term    Term
-		foreign bool
-	}{
-		{hex: "83770568656c6c6f", term: Atom("hello")},
-		{hex: "837700", term: Atom("")},
-		{hex: "837702c3a9", term: Atom("é")},
-		{hex: "837301e9", term: Atom("é"), foreign: true},
-		{hex: "83640001e9", term: Atom("é"), foreign: true},
-		{hex: "836100", term: Int(0)},
-		{hex: "8361ff", term: Int(255)},
-		{hex: "836200000100", term: Int(256)},
-		{hex: "8362ffffffff", term: Int(-1)},
-		{hex: "83627fffffff", term: Int(math.MaxInt32)},
-		{hex: "836e040000000080", term: Int(math.MaxInt32 + 1)},
-		{hex: "836e040101000080", term: Int(math.MinInt32 - 1)},
-		{hex: "836e0800ffffffffffffff7f", term: Int(math.MaxInt64)},
-		{hex: "836e08010000000000000080", term: Int(math.MinInt64)},
-		{hex: "836e08000000000000000080", term: bigInt("0x8000000000000000")},
-		{hex: "836e0000", term: Int(0), foreign: true},
-		{hex: "8346400921fb54442d18", term: Float(math.Pi)},
-		{hex: "836800", term: Tuple{}},
-		{hex: "83680261017700", term: Tuple{Int(1), Atom("")}},
-		{hex: "83690000000161016a"[:16], term: Tuple{Int(1)}, foreign: true},
-		{hex: "836a", term: List{}},
-		{hex: "836b0000", term: List{}, foreign: true},
-		{hex: "836b0003616263", term: String("abc")},
-		{hex: "836c0000000177016a6a", term: List{Atom("j")}},
-		{hex: "836c000000016200000100" + "6a", term: List{Int(256)}},
-		{hex: "836c0000000161016102", term: &ImproperList{Head: []Term{Int(1)}, Tail: Int(2)}},
-		{hex: "836d00000002" + "00ff", term: Binary{0, 255}},
-		{hex: "834d0000000105a8", term: &BitString{Bytes: []byte{0xa8}, Bits: 5}},
-		{hex: "837400000001" + "770161" + "6101", term: Map{{Atom("a"), Int(1)}}},
-		{hex: "8358770361406200000057000000000000002a", term: Pid{Node: "a@b", ID: 0x57, Creation: 42}},
-		{hex: "8359770361406200000003" + "0000002a", term: Port{Node: "a@b", ID: 3, Creation: 42}},
-		{hex: "83787703614062" + "0000000100000003" + "0000002a", term: Port{Node: "a@b", ID: 1<<32 | 3, Creation: 42}},
-		{hex: "835a00037703614062" + "0000002a" + "000000010000000200000003", term: Ref{Node: "a@b", Creation: 42, Len: 3, IDs: [5]uint32{1, 2, 3}}},
-		{hex: "83717706" + "65726c616e67" + "7705" + "6170706c79" + "6103", term: Export{"erlang", "apply", 3}},
-		{hex: "8370000000080a0b0c0d", term: &Fun{Data: []byte{10, 11, 12, 13}}},
-	} {
+	for _, test := range knownEncodings {
 		data, err := hex.DecodeString(test.hex)
 		if err != nil {
 			t.Fatal(test.hex, err)
@@ -81,38 +83,40 @@ func TestKnownEncodings(t *testing.T) {
 	}
 }
 
+var malformedTerms = map[string]string{
+	"nothing":                 "",
+	"other version":           "\x82j",
+	"no tag":                  "\x83",
+	"unknown tag":             "\x83\x01",
+	"compressed":              "\x83P\x00\x00\x00\x01",
+	"something after it":      "\x83jj",
+	"atom cut short":          "\x83w\x05hell",
+	"atom not UTF-8":          "\x83w\x01\xe9",
+	"atom of 256 characters":  "\x83v\x01\x00" + strings.Repeat("x", 256),
+	"tuple of 4 G":            "\x83i\xff\xff\xff\xff",
+	"list of 4 G":             "\x83l\xff\xff\xff\xff",
+	"map of 4 G":              "\x83t\xff\xff\xff\xffaa",
+	"binary of 4 G":           "\x83m\xff\xff\xff\xff",
+	"big integer of 4 G":      "\x83o\xff\xff\xff\xff\x00",
+	"sign 2":                  "\x83n\x01\x02\x01",
+	"not a number":            "\x83F\x7f\xf8\x00\x00\x00\x00\x00\x00",
+	"infinity":                "\x83F\x7f\xf0\x00\x00\x00\x00\x00\x00",
+	"list without a tail":     "\x83l\x00\x00\x00\x01a\x01",
+	"tail without a list":     "\x83l\x00\x00\x00\x00a\x01",
+	"no bits in last byte":    "\x83M\x00\x00\x00\x01\x00x",
+	"9 bits in last byte":     "\x83M\x00\x00\x00\x01\x09x",
+	"bits of an empty string": "\x83M\x00\x00\x00\x00\x05",
+	"pid without a node":      "\x83Xa\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01",
+	"reference of 6 words":    "\x83Z\x00\x06w\x01a" + strings.Repeat("\x00", 28),
+	"reference of no words":   "\x83Z\x00\x00w\x01a\x00\x00\x00\x00",
+	"fun shorter than itself": "\x83p\x00\x00\x00\x03",
+	"export with odd arity":   "\x83qw\x01aw\x01bb\x00\x00\x00\x01",
+	"nested too deep":         "\x83" + strings.Repeat("h\x01", MaxDepth+1) + "j",
+	"lists nested too deep":   "\x83" + strings.Repeat("l\x00\x00\x00\x01", 1<<16),
+}
+
 func TestMalformedTerms(t *testing.T) {
-	for name, data := range map[string]string{
-		"nothing":                 "",
-		"other version":           "\x82j",
-		"no tag":                  "\x83",
-		"unknown tag":             "\x83\x01",
-		"compressed":              "\x83P\x00\x00\x00\x01",
-		"something after it":      "\x83jj",
-		"atom cut short":          "\x83w\x05hell",
-		"atom not UTF-8":          "\x83w\x01\xe9",
-		"atom of 256 characters":  "\x83v\x01\x00" + strings.Repeat("x", 256),
-		"tuple of 4 G":            "\x83i\xff\xff\xff\xff",
-		"list of 4 G":             "\x83l\xff\xff\xff\xff",
-		"map of 4 G":              "\x83t\xff\xff\xff\xffaa",
-		"binary of 4 G":           "\x83m\xff\xff\xff\xff",
-		"big integer of 4 G":      "\x83o\xff\xff\xff\xff\x00",
-		"sign 2":                  "\x83n\x01\x02\x01",
-		"not a number":            "\x83F\x7f\xf8\x00\x00\x00\x00\x00\x00",
-		"infinity":                "\x83F\x7f\xf0\x00\x00\x00\x00\x00\x00",
-		"list without a tail":     "\x83l\x00\x00\x00\x01a\x01",
-		"tail without a list":     "\x83l\x00\x00\x00\x00a\x01",
-		"no bits in last byte":    "\x83M\x00\x00\x00\x01\x00x",
-		"9 bits in last byte":     "\x83M\x00\x00\x00\x01\x09x",
-		"bits of an empty string": "\x83M\x00\x00\x00\x00\x05",
-		"pid without a node":      "\x83Xa\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01",
-		"reference of 6 words":    "\x83Z\x00\x06w\x01a" + strings.Repeat("\x00", 28),
-		"reference of no words":   "\x83Z\x00\x00w\x01a\x00\x00\x00\x00",
-		"fun shorter than itself": "\x83p\x00\x00\x00\x03",
-		"export with odd arity":   "\x83qw\x01aw\x01bb\x00\x00\x00\x01",
-		"nested too deep":         "\x83" + strings.Repeat("h\x01", MaxDepth+1) + "j",
-		"lists nested too deep":   "\x83" + strings.Repeat("l\x00\x00\x00\x01", 1<<16),
-	} {
+	for name, data := range malformedTerms {
 		if got, err := Unmarshal([]byte(data)); err == nil {
 			t.Errorf("%s: decodes to %v", name, got)
 		}
