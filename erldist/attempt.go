@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// attempt is one walk through the stages.
+// attempt is one pass through the stages.
 type attempt struct {
 	dialer *Dialer
 	node   string
 	trace  *Trace
 }
 
-// run takes a stage: it limits it, reports it to the trace and puts its failure
-// into a StageError. received may be nil.
+// run runs a stage within its time limit, reports it to the trace and wraps its error
+// in a StageError. received may be nil.
 func (a *attempt) run(ctx context.Context, stage Stage, address string, received func() int64, step func(context.Context) error) error {
 	if a.trace.StageStart != nil {
 		a.trace.StageStart(stage, address)
@@ -41,7 +41,7 @@ func (a *attempt) run(ctx context.Context, stage Stage, address string, received
 	return err
 }
 
-// limit ends a context when the stage's time is over.
+// limit returns a context with the stage's time limit.
 func (a *attempt) limit(ctx context.Context, stage Stage) (context.Context, context.CancelFunc) {
 	if limit := a.dialer.Timeouts[stage]; limit > 0 {
 		return context.WithTimeout(ctx, limit)
@@ -49,7 +49,8 @@ func (a *attempt) limit(ctx context.Context, stage Stage) (context.Context, cont
 	return ctx, func() {}
 }
 
-// failure gives an error its stage and a shape that callers can classify.
+// failure wraps an error in a StageError, and replaces alerts, timeouts and
+// cancellations by types that callers can distinguish.
 func (a *attempt) failure(ctx context.Context, stage Stage, address string, took time.Duration, err error) *StageError {
 	if n, ok := alertNumber(err); ok {
 		err = &AlertError{Number: n}
@@ -75,7 +76,7 @@ func (a *attempt) resolve(ctx context.Context, host string) (addresses []string,
 	return addresses, err
 }
 
-// resolve never returns an empty list without an error.
+// resolve returns at least one address, or an error.
 func (d *Dialer) resolve(ctx context.Context, host string) ([]string, error) {
 	resolve := d.Resolve
 	if resolve == nil {
@@ -94,8 +95,8 @@ func (d *Dialer) resolve(ctx context.Context, host string) ([]string, error) {
 	return fitting, nil
 }
 
-// connect tries the addresses in turn and returns the first error if none works. They
-// share the time of one stage.
+// connect tries the addresses in turn, within the time limit of one stage, and returns
+// the first error if all of them fail.
 func (a *attempt) connect(ctx context.Context, stage Stage, addresses []string, port uint16) (conn *countingConn, address string, err error) {
 	ctx, cancel := a.limit(ctx, stage)
 	defer cancel()
@@ -114,7 +115,8 @@ func (a *attempt) connect(ctx context.Context, stage Stage, addresses []string, 
 	return nil, "", err
 }
 
-// connectWithin leaves time for the other addresses that are still to be tried.
+// connectWithin gives an address an equal share of the time that is left for the
+// candidates.
 func (a *attempt) connectWithin(ctx context.Context, candidates int, stage Stage, address string) (*countingConn, error) {
 	if end, ok := ctx.Deadline(); ok && candidates > 1 {
 		var cancel context.CancelFunc
@@ -140,8 +142,8 @@ func (a *attempt) connectTo(ctx context.Context, stage Stage, address string) (*
 	return &countingConn{Conn: conn}, nil
 }
 
-// talk runs a stage on an open connection: as soon as the context ends, reads and
-// writes fail.
+// talk runs a stage on an open connection, whose reads and writes fail as soon as the
+// context ends.
 func (a *attempt) talk(ctx context.Context, stage Stage, conn *countingConn, step func() error) error {
 	return a.run(ctx, stage, conn.RemoteAddr().String(), conn.Received, func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(longAgo) })

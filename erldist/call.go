@@ -17,13 +17,15 @@ const (
 	ctlSpawnReply   = 31 // {31, ReqId, To, Flags, Result}
 )
 
-// MFA is a call: a module, a function and its arguments.
+// MFA is a remote call: a module, a function and its arguments, the {M, F, A} of
+// erlang:apply/3.
 type MFA struct {
 	Module, Function string
 	Args             []Term
 }
 
-// Ping asks net_kernel whether we are authorized, as net_adm:ping/1 does.
+// Ping asks the process net_kernel whether this client is authorized, as
+// net_adm:ping/1 of kernel does ({is_auth, Node}).
 func (c *Conn) Ping(ctx context.Context) error {
 	_, err := c.call(ctx, func(ctx context.Context) (Term, error) {
 		reply, err := c.genCall(ctx, "net_kernel", Tuple{Atom("is_auth"), Atom(c.local.Name)})
@@ -35,15 +37,14 @@ func (c *Conn) Ping(ctx context.Context) error {
 	return err
 }
 
-// Call makes a remote call as rpc:call/4 does, through the process rex. A
-// call that fails on the node gives a *CallError.
+// Call makes a remote call through the process rex, as rpc:call/4 of kernel does. It
+// returns a *CallError if the call fails on the node.
 func (c *Conn) Call(ctx context.Context, module, function string, args ...Term) (Term, error) {
 	return c.call(ctx, func(ctx context.Context) (Term, error) { return c.rex(ctx, module, function, args) })
 }
 
-// CallAll makes several remote calls in one request, in order, by
-// lists:zipwith3/4 over erlang:apply/3. One that fails on the node fails them
-// all.
+// CallAll makes several remote calls in one request, in order: an rpc call of
+// lists:zipwith3/4 with erlang:apply/3. If one fails on the node, all of them fail.
 func (c *Conn) CallAll(ctx context.Context, calls ...MFA) ([]Term, error) {
 	modules, functions, args := make(List, len(calls)), make(List, len(calls)), make(List, len(calls))
 	for i, call := range calls {
@@ -78,8 +79,8 @@ func (c *Conn) rex(ctx context.Context, module, function string, args List) (Ter
 	return reply, nil
 }
 
-// elements returns the elements of a proper list, also of one that came as a
-// String since its elements happened to be bytes.
+// elements returns the elements of a proper list. A list of bytes arrives as a
+// String.
 func elements(t Term) []Term {
 	switch t := t.(type) {
 	case List:
@@ -94,9 +95,10 @@ func elements(t Term) []Term {
 	return nil
 }
 
-// ERPC makes a remote call as erpc:call/4 does, in a process of its own that the
-// node spawns, without going through rex. A call that fails on the node gives
-// a *CallError. The function must not print: nobody answers its group leader.
+// ERPC makes a remote call as erpc:call/4 of kernel does, by SPAWN_REQUEST of
+// erl_dist_protocol: in a new process on the node, without rex. It returns a
+// *CallError if the call fails on the node. The function must not print, because its
+// group leader is this client, which does not answer I/O requests.
 func (c *Conn) ERPC(ctx context.Context, module, function string, args ...Term) (Term, error) {
 	return c.call(ctx, func(ctx context.Context) (Term, error) {
 		reply, err := c.request(ctx, func(self Pid, ref Ref) []byte {
@@ -112,9 +114,9 @@ func (c *Conn) ERPC(ctx context.Context, module, function string, args ...Term) 
 	})
 }
 
-// erpcResult reads the exit reason of the process that erpc:execute_call/4 ran in:
-// {Ref, return, Result}, {Ref, throw | exit | error, Reason, …}, or that of a
-// process that could not be spawned or was killed.
+// erpcResult interprets the exit reason of the process that ran erpc:execute_call/4:
+// {Ref, return, Result}, {Ref, throw | exit | error, Reason, …}, or any other reason if
+// the process could not be spawned or was killed.
 func erpcResult(module, function string, reason Term) (Term, error) {
 	t, ok := reason.(Tuple)
 	if !ok || len(t) < 3 {
@@ -133,8 +135,8 @@ func erpcResult(module, function string, reason Term) (Term, error) {
 	return nil, &CallError{Module: module, Function: function, Class: "exit", Reason: reason}
 }
 
-// genCall calls a registered process as gen_server:call/2 does, without the
-// monitor: the end of the connection is seen anyhow.
+// genCall calls a registered process as gen_server:call/2 does, without a monitor: the
+// end of the connection is noticed anyway.
 func (c *Conn) genCall(ctx context.Context, process Atom, request Term) (Term, error) {
 	return c.request(ctx, func(self Pid, ref Ref) []byte {
 		return controlMessage(
@@ -148,8 +150,8 @@ func controlMessage(control, message Term) []byte {
 	return appendTerm(append(b, tagVersion), message)
 }
 
-// parseReply finds the reference and the content of a reply in a frame. A frame
-// that holds something else gives a nil reply.
+// parseReply returns the reference and the content of the reply in a frame. The reply
+// is nil if the frame holds something else.
 func parseReply(frame []byte) (ref Ref, reply Term, err error) {
 	if len(frame) == 0 || frame[0] != passThrough {
 		return ref, nil, malformed("distribution message", nil, "it is not of type %d", passThrough)
@@ -169,7 +171,7 @@ func parseReply(frame []byte) (ref Ref, reply Term, err error) {
 		ref, ok = t[3].(Ref)
 		reply = t[4]
 	case t[0] == Term(Int(ctlSpawnReply)) && len(t) == 5:
-		// A pid says that the process runs; its exit reason is the reply.
+		// A pid means that the process runs; its exit reason is the reply.
 		if _, running := t[4].(Pid); !running {
 			ref, ok = t[1].(Ref)
 			reply = t[4]
@@ -181,7 +183,7 @@ func parseReply(frame []byte) (ref Ref, reply Term, err error) {
 	return ref, reply, nil
 }
 
-// parseGenReply reads {Ref, Reply}.
+// parseGenReply parses {Ref, Reply}.
 func parseGenReply(data []byte) (ref Ref, reply Term, err error) {
 	message, _, err := decodeVersioned(data)
 	if err != nil {
@@ -195,7 +197,7 @@ func parseGenReply(data []byte) (ref Ref, reply Term, err error) {
 	return ref, nil, nil
 }
 
-// call takes the stage Call.
+// call runs the stage Call.
 func (c *Conn) call(ctx context.Context, do func(context.Context) (Term, error)) (reply Term, err error) {
 	a := attempt{dialer: c.dialer, node: c.node, trace: traceOf(ctx)}
 	err = a.run(ctx, StageCall, c.RemoteAddr().String(), c.raw.Received, func(ctx context.Context) error {
@@ -205,8 +207,8 @@ func (c *Conn) call(ctx context.Context, do func(context.Context) (Term, error))
 	return reply, err
 }
 
-// withoutExcerpt takes the excerpt out of a MalformedError: after the handshake, a
-// message may hold what we sent.
+// withoutExcerpt removes the excerpt from a MalformedError, because after the handshake
+// a message may contain what we sent.
 func withoutExcerpt(err error) error {
 	var m *MalformedError
 	if errors.As(err, &m) {

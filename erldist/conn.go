@@ -10,9 +10,9 @@ import (
 	"sync/atomic"
 )
 
-// Conn is a hidden connection to a node. Its methods may be used by several
-// goroutines at once. Between calls it answers the node's ticks, so it may be
-// kept for as long as it is useful.
+// Conn is a connection to a node, as which this client is a hidden node
+// (erl_dist_protocol). Its methods are safe for concurrent use. It answers the node's
+// ticks between calls, so it can stay open.
 type Conn struct {
 	node   string
 	dialer *Dialer
@@ -35,39 +35,41 @@ type Conn struct {
 	done chan struct{} // closed when receiveFrames has ended
 }
 
-// Peer is what a node says of itself in the handshake.
+// Peer is what a node reports about itself in the handshake: the message
+// send_challenge of erl_dist_protocol.
 type Peer struct {
 	Name     string
 	Flags    Flags
 	Creation uint32
 }
 
-// Local is the identity that the peer gave us.
+// Local is the dynamic name and creation that the peer assigned to this client: the
+// status named: of erl_dist_protocol.
 type Local struct {
 	Name     string
 	Creation uint32
 }
 
-// Peer returns what the node said of itself.
+// Peer returns what the node reported about itself.
 func (c *Conn) Peer() Peer { return c.peer }
 
-// Local returns the dynamic name that the node gave us.
+// Local returns the dynamic name that the node assigned to this client.
 func (c *Conn) Local() Local { return c.local }
 
-// TLS returns the state of the TLS connection; nil in plaintext.
+// TLS returns the state of the TLS connection, or nil in plaintext.
 func (c *Conn) TLS() *tls.ConnectionState { return c.tls }
 
 // RemoteAddr returns the address of the node's distribution port.
 func (c *Conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
 
-// Close ends the connection. Calls that still wait fail with ErrClosed.
+// Close ends the connection. Pending calls fail with ErrClosed.
 func (c *Conn) Close() error {
 	err := c.end(ErrClosed)
 	<-c.done
 	return err
 }
 
-// end closes the connection for a reason, of which the first counts.
+// end closes the connection and keeps the first reason given.
 func (c *Conn) end(reason error) error {
 	c.mu.Lock()
 	ended := c.err != nil
@@ -81,7 +83,7 @@ func (c *Conn) end(reason error) error {
 	return c.stream.Close()
 }
 
-// ended tells why the connection ended.
+// ended returns why the connection ended.
 func (c *Conn) ended() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -99,8 +101,8 @@ const frameHeader = 4
 
 var tick = make([]byte, frameHeader)
 
-// receiveFrames answers ticks and hands replies to the calls that wait for them,
-// until the connection ends.
+// receiveFrames answers ticks and passes replies to the pending calls until the
+// connection ends.
 func (c *Conn) receiveFrames() {
 	defer close(c.done)
 	for {
@@ -117,8 +119,7 @@ func (c *Conn) receiveFrames() {
 	}
 }
 
-// dispatch hands a reply to its call. Whatever else the node may say to a hidden
-// node is of no concern.
+// dispatch passes a reply to its pending call. Other messages are ignored.
 func (c *Conn) dispatch(frame []byte) error {
 	ref, reply, err := parseReply(frame)
 	if err != nil || reply == nil {
@@ -128,12 +129,12 @@ func (c *Conn) dispatch(frame []byte) error {
 	defer c.mu.Unlock()
 	if waiting, ok := c.pending[ref]; ok {
 		delete(c.pending, ref)
-		waiting <- reply // has room for one
+		waiting <- reply // buffered
 	}
 	return nil
 }
 
-// request sends a message made for a fresh reference and waits for the reply.
+// request sends a message with a new reference and waits for its reply.
 func (c *Conn) request(ctx context.Context, message func(self Pid, ref Ref) []byte) (Term, error) {
 	replies := make(chan Term, 1)
 	ref, err := c.expect(replies)
@@ -152,14 +153,14 @@ func (c *Conn) request(ctx context.Context, message func(self Pid, ref Ref) []by
 	case <-c.done:
 	}
 	select {
-	case reply := <-replies: // the node's last words
+	case reply := <-replies: // it arrived before the connection ended
 		return reply, nil
 	default:
 		return nil, c.ended()
 	}
 }
 
-// self is the process that the node believes to be talking to.
+// self is the process identifier that the node sends its replies to.
 func (c *Conn) self() Pid {
 	return Pid{Node: Atom(c.local.Name), ID: 1, Creation: c.local.Creation}
 }
@@ -193,8 +194,8 @@ func (c *Conn) write(frame []byte) error {
 	return err
 }
 
-// writeWithin gives up the whole connection when the context ends during a write,
-// since half a frame cannot be taken back.
+// writeWithin ends the connection if the context ends during a write, because a
+// partial frame cannot be retracted.
 func (c *Conn) writeWithin(ctx context.Context, frame []byte) error {
 	stop := context.AfterFunc(ctx, func() {
 		_ = c.raw.SetDeadline(longAgo)

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// connected dials a node that behaves like this once connected.
+// connected dials a node that runs afterwork once it is connected.
 func connected(t *testing.T, d *Dialer, afterwork func(*node)) *Conn {
 	t.Helper()
 	n := newNode()
@@ -26,7 +26,7 @@ func connected(t *testing.T, d *Dialer, afterwork func(*node)) *Conn {
 	return conn
 }
 
-// Replies find their calls, in whatever order they come.
+// Replies are matched to their calls in any order.
 func TestConcurrentCalls(t *testing.T) {
 	const calls = 50
 	conn := connected(t, &Dialer{}, func(n *node) {
@@ -58,7 +58,7 @@ func TestConcurrentCalls(t *testing.T) {
 	group.Wait()
 }
 
-// A tick is answered while a call waits and while none does.
+// Ticks are answered whether or not a call is pending.
 func TestTicksAreAnswered(t *testing.T) {
 	answered := make(chan error, 2)
 	conn := connected(t, &Dialer{}, func(n *node) {
@@ -183,7 +183,7 @@ func TestCallAll(t *testing.T) {
 	}
 }
 
-// What a node says unasked is passed over.
+// Unsolicited messages are ignored.
 func TestUnaskedMessages(t *testing.T) {
 	conn := connected(t, &Dialer{}, func(n *node) {
 		self, ref, _, err := n.nextCall()
@@ -202,7 +202,7 @@ func TestUnaskedMessages(t *testing.T) {
 	}
 }
 
-// A second reply to the same call finds nobody waiting, and holds nobody up.
+// A second reply to the same call is ignored, and does not block the connection.
 func TestRepeatedReplies(t *testing.T) {
 	conn := connected(t, &Dialer{}, func(n *node) {
 		for {
@@ -222,7 +222,7 @@ func TestRepeatedReplies(t *testing.T) {
 	}
 }
 
-// A reply counts although the connection ends right after it.
+// A reply is returned even if the connection ends right after it.
 func TestLastWords(t *testing.T) {
 	for range 50 {
 		conn := connected(t, &Dialer{}, func(n *node) {
@@ -248,7 +248,7 @@ func TestPingRefused(t *testing.T) {
 	}
 }
 
-// An abandoned call leaves the connection usable, and its late reply harms nobody.
+// A canceled call leaves the connection usable, also when its reply arrives late.
 func TestCancelledCall(t *testing.T) {
 	release := make(chan struct{})
 	conn := connected(t, &Dialer{}, func(n *node) {
@@ -274,7 +274,7 @@ func TestCancelledCall(t *testing.T) {
 	}
 }
 
-// A node that does not read must not hold up a caller whose time is over.
+// A node that does not read must not block a caller beyond its deadline.
 func TestNodeThatDoesNotRead(t *testing.T) {
 	done := make(chan struct{})
 	defer close(done)
@@ -324,7 +324,7 @@ func (c *Conn) waiting() int {
 	return len(c.pending)
 }
 
-// A length field alone makes nobody allocate.
+// A length field alone causes no allocation.
 func TestGiantLengthsCostNothing(t *testing.T) {
 	const announced = 1 << 30
 	before := allocated()
@@ -347,7 +347,7 @@ func allocated() uint64 {
 	return m.TotalAlloc
 }
 
-// Nothing is left running when connections have ended.
+// No goroutine is left when connections have ended.
 func TestNoGoroutineIsLeft(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for range 20 {
@@ -408,7 +408,7 @@ func TestStagesAreTraced(t *testing.T) {
 	}
 }
 
-// Addresses are tried in turn; when none works the first failure is told.
+// Addresses are tried in turn; if all fail, the first error is returned.
 func TestSeveralAddresses(t *testing.T) {
 	refused := errors.New("refused")
 	var tried []string
@@ -447,7 +447,7 @@ func TestSeveralAddresses(t *testing.T) {
 	}
 }
 
-// However many addresses a host has, connecting takes one stage's time.
+// Connecting takes one stage's time limit, whatever the number of addresses.
 func TestSeveralSilentAddresses(t *testing.T) {
 	const limit = 80 * time.Millisecond
 	tried := 0

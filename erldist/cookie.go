@@ -8,23 +8,22 @@ import (
 	"strconv"
 )
 
-// Cookie is the secret that both ends of a connection must share. It keeps its
-// content from logs and encoders: every way of printing it gives the same
-// redaction. The zero Cookie is the empty cookie, which no node accepts.
+// Cookie is the secret that both ends of a connection must share (erl_dist_protocol,
+// "Distribution Handshake"). Every way to print or encode it gives the same redacted
+// text. The zero Cookie is the empty cookie, which no node accepts.
 type Cookie struct {
-	// Behind a pointer, since fmt prints the unexported fields of a struct that
-	// holds a Cookie in an unexported field without asking for its methods.
+	// A pointer, because fmt ignores the methods of a Cookie in an unexported field of
+	// another struct, and would print the string.
 	secret *string
 }
 
 const redacted = "[cookie redacted]"
 
-// NewCookie makes a Cookie of its text, the atom that erlang:get_cookie/0 gives
-// on the node. White space counts: trim what was read from a file.
+// NewCookie returns the Cookie with this text, the atom that erlang:get_cookie/0
+// returns on the node. White space is significant: trim what was read from a file.
 func NewCookie(text string) Cookie { return Cookie{secret: &text} }
 
-// Reveal returns the cookie's text, for the one call that needs it:
-// erlang:set_cookie/2.
+// Reveal returns the cookie's text, for erlang:set_cookie/2.
 func (c Cookie) Reveal() string {
 	if c.secret == nil {
 		return ""
@@ -32,10 +31,10 @@ func (c Cookie) Reveal() string {
 	return *c.secret
 }
 
-// IsZero tells whether the cookie is empty.
+// IsZero reports whether the cookie is empty.
 func (c Cookie) IsZero() bool { return c.Reveal() == "" }
 
-// Equal compares two cookies in constant time.
+// Equal reports whether two cookies are the same, in constant time.
 func (c Cookie) Equal(other Cookie) bool {
 	return subtle.ConstantTimeCompare([]byte(c.Reveal()), []byte(other.Reveal())) == 1
 }

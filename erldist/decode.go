@@ -7,11 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth limits how deeply the terms that are decoded may be nested.
+// MaxDepth is the maximum nesting of decoded terms.
 const MaxDepth = 256
 
-// Unmarshal decodes a term in the external term format, with its version byte and
-// nothing after it.
+// Unmarshal decodes a term in the external term format (erl_ext_dist), with its version
+// byte and nothing after it.
 func Unmarshal(data []byte) (Term, error) {
 	t, rest, err := decodeVersioned(data)
 	if err == nil && len(rest) != 0 {
@@ -36,7 +36,7 @@ func decodeVersioned(data []byte) (t Term, rest []byte, err error) {
 	return t, d.data, nil
 }
 
-// emptyList is shared, since it is by far the smallest term.
+// emptyList is shared: each [] takes one byte of data, and would take more memory.
 var emptyList Term = List{}
 
 func (d *decoder) term(depth int) Term {
@@ -89,7 +89,7 @@ func (d *decoder) term(depth int) Term {
 	case tagNewFun:
 		return d.fun()
 	}
-	d.fail("tag %d is none that a peer of ours may send", tag)
+	d.fail("unexpected tag %d", tag)
 	return nil
 }
 
@@ -109,7 +109,7 @@ func (d *decoder) terms(n uint32, depth int) []Term {
 	return terms
 }
 
-// atom decodes an atom where nothing else may stand.
+// atom decodes an atom where no other term is allowed.
 func (d *decoder) atom() Atom {
 	tag := d.uint8()
 	if d.err != nil {
@@ -131,7 +131,7 @@ func (d *decoder) atomOf(tag uint8) Atom {
 	case tagAtom:
 		text, latin1 = d.bytes(uint64(d.uint16())), true
 	default:
-		d.fail("tag %d where only an atom may be", tag)
+		d.fail("tag %d instead of an atom", tag)
 	}
 	if latin1 {
 		runes := make([]rune, len(text))
@@ -240,13 +240,13 @@ func (d *decoder) ref() Term {
 func (d *decoder) export() Term {
 	e := Export{Module: d.atom(), Function: d.atom()}
 	if tag := d.uint8(); d.err == nil && tag != tagSmallInteger {
-		d.fail("tag %d where only a small integer may be", tag)
+		d.fail("tag %d instead of a small integer", tag)
 	}
 	e.Arity = d.uint8()
 	return e
 }
 
-// fun takes a closure by its length, which counts itself.
+// fun reads a closure by its length, which includes the length field.
 func (d *decoder) fun() Term {
 	size := d.uint32()
 	if size < 4 {

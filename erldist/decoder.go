@@ -2,23 +2,22 @@ package erldist
 
 import "encoding/binary"
 
-// decoder decodes terms from data. After the first error it gives zeros; err is
-// looked at where it ends a loop and at the end.
+// decoder decodes terms from data. After the first error its methods return zero
+// values; err is checked in loops and at the end.
 //
-// Length fields are not to be trusted: bytes are taken only as far as data
-// reaches, and since an element takes at least a byte of data, all sequences
-// together cannot have more elements than there were bytes at first, however
-// they are nested.
+// Length fields are not trusted: bytes are taken only as far as data reaches. An element
+// takes at least one byte, so all sequences together, however they are nested, have at
+// most as many elements as data had bytes.
 type decoder struct {
 	data []byte
-	room uint64 // how many elements there may still be
+	room uint64 // how many more elements are allowed
 	err  error
 }
 
 // take reserves room for elements.
 func (d *decoder) take(elements uint64) bool {
 	if d.err == nil && (elements > d.room || elements > uint64(len(d.data))) {
-		d.fail("%d elements are announced, %d bytes are there", elements, len(d.data))
+		d.fail("%d elements announced, %d bytes left", elements, len(d.data))
 	}
 	if d.err != nil {
 		return false
@@ -38,7 +37,7 @@ func (d *decoder) bytes(n uint64) []byte {
 		return nil
 	}
 	if n > uint64(len(d.data)) {
-		d.fail("%d bytes are announced, %d are there", n, len(d.data))
+		d.fail("%d bytes announced, %d left", n, len(d.data))
 		return nil
 	}
 	b := d.data[:n]

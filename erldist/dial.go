@@ -10,53 +10,54 @@ import (
 	"time"
 )
 
-// Dialer holds what is needed to connect to nodes. Only Cookie must be set. A Dialer
-// may be used by several goroutines at once, as long as none changes it.
+// Dialer contains the options for connecting to nodes. Only Cookie is required. A
+// Dialer is safe for concurrent use as long as it is not modified.
 type Dialer struct {
-	// Cookie is the one that the nodes use.
+	// Cookie is the nodes' cookie.
 	Cookie Cookie
 
-	// TLS makes distribution run over TLS; nil means plaintext. The configuration
-	// is the caller's: see ClientTLS. When its ServerName is empty, the host part of
-	// the node's name is verified.
+	// TLS is the configuration of distribution over TLS, see ClientTLS; nil means
+	// plaintext. If its ServerName is empty, the host part of the node's name is
+	// verified.
 	TLS *tls.Config
 
 	// Port is the fixed distribution port of nodes that run without EPMD
-	// (-start_epmd false -erl_epmd_port Port). 0 means to ask EPMD.
+	// (-start_epmd false -erl_epmd_port Port). 0 means that EPMD is asked.
 	Port uint16
 
 	// EPMDPort is EPMD's port; 0 means 4369.
 	EPMDPort uint16
 
 	// Network is "tcp4" for nodes that run inet_tcp or inet_tls, "tcp6" for
-	// inet6_tcp or inet6_tls; each node of a cluster speaks one of them only. Empty
-	// means "tcp": whatever the host's name resolves to.
+	// inet6_tcp or inet6_tls; all nodes of a cluster use the same one. Empty means
+	// "tcp": any address that the host's name resolves to.
 	Network string
 
-	// Host is the right half of the dynamic name that the peer gives us. Nodes
-	// restricted by net_kernel:allow/1 look at it. Empty means os.Hostname.
+	// Host is the host part of the dynamic name that the peer assigns to this client.
+	// net_kernel:allow/1 on the node can restrict it. Empty means os.Hostname.
 	Host string
 
-	// Resolve finds the addresses of a host; nil means net.DefaultResolver. Those
-	// that do not fit Network are left out.
+	// Resolve returns the addresses of a host; nil means net.DefaultResolver. Addresses
+	// that do not fit Network are ignored.
 	Resolve func(ctx context.Context, host string) ([]string, error)
 
 	// DialContext opens TCP connections to resolved addresses; nil means a
 	// net.Dialer.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// Timeouts limits stages, besides the deadline of the context.
+	// Timeouts limits the duration of stages, in addition to the context's deadline.
 	Timeouts map[Stage]time.Duration
 
-	// MaxFrame limits the messages that a peer may send; 0 means DefaultMaxFrame.
+	// MaxFrame is the maximum size of a message from the peer; 0 means DefaultMaxFrame.
 	MaxFrame int
 }
 
-// DefaultMaxFrame is far above any answer that this package's users ask for.
+// DefaultMaxFrame is the default of Dialer.MaxFrame, in bytes.
 const DefaultMaxFrame = 16 << 20
 
-// Dial connects to a node: Resolve, Connect and Lookup unless Port is set,
-// ConnectDistribution, TLS if set, and Handshake. Errors are of type *StageError.
+// Dial connects to a node, as dist_util:handshake_we_started/1 of kernel does: stages
+// Resolve, Connect and Lookup unless Port is set, ConnectDistribution, TLS if set, and
+// Handshake. Errors are of type *StageError.
 func (d *Dialer) Dial(ctx context.Context, node string) (*Conn, error) {
 	name, host, err := SplitNodeName(node)
 	if err != nil {
@@ -94,7 +95,7 @@ func (d *Dialer) DialAddress(ctx context.Context, node, address string) (*Conn, 
 	return a.establish(ctx, conn)
 }
 
-// NewConn speaks TLS, if set, and the handshake over an open connection, which it
+// NewConn runs the stages TLS, if set, and Handshake over an open connection, which it
 // closes on failure.
 func (d *Dialer) NewConn(ctx context.Context, node string, conn net.Conn) (*Conn, error) {
 	a := attempt{dialer: d, node: node, trace: traceOf(ctx)}
@@ -115,7 +116,7 @@ func (d *Dialer) network() string {
 	return d.Network
 }
 
-// fits tells whether an address belongs to the network.
+// fits reports whether an address belongs to the network.
 func (d *Dialer) fits(address string) bool {
 	ip, err := netip.ParseAddr(address)
 	if err != nil {

@@ -34,11 +34,12 @@ const (
 	tagV4Port        = 120
 )
 
-// Marshal encodes a term in the external term format, with its version byte.
+// Marshal encodes a term in the external term format (erl_ext_dist), with its version
+// byte.
 func Marshal(t Term) []byte { return appendTerm([]byte{tagVersion}, t) }
 
 // appendTerm appends the encoding that erlang:term_to_binary/1 of OTP 26 and later
-// gives. A nil Term is the empty list.
+// returns. A nil Term is encoded as the empty list.
 func appendTerm(b []byte, t Term) []byte {
 	switch t := t.(type) {
 	case nil:
@@ -126,7 +127,7 @@ func appendInt(b []byte, n int64) []byte {
 	return appendBig(b, big.NewInt(n))
 }
 
-// appendBig writes a sign and the magnitude, least significant byte first.
+// appendBig appends a sign and the magnitude, least significant byte first.
 func appendBig(b []byte, n *big.Int) []byte {
 	magnitude := n.Bytes()
 	if len(magnitude) <= math.MaxUint8 {
@@ -153,7 +154,7 @@ func appendList(b []byte, head []Term, tail Term) []byte {
 	return appendTerm(appendTerms(b, head), tail)
 }
 
-// appendString uses STRING_EXT as far as its length field reaches.
+// appendString uses STRING_EXT if its length field is large enough.
 func appendString(b []byte, s String) []byte {
 	switch {
 	case s == "":

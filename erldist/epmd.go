@@ -13,18 +13,19 @@ import (
 	"strings"
 )
 
-// Registration is what EPMD knows of a node: PORT2_RESP in the "EPMD Protocol"
-// section of erl_dist_protocol.
+// Registration is what EPMD knows about a node: PORT2_RESP in the section "EPMD
+// Protocol" of erl_dist_protocol.
 type Registration struct {
 	Name            string // the part before the '@'
 	Port            uint16 // of the distribution
 	Type            byte   // 77 'M': ordinary node, 72 'h': hidden node
-	Protocol        byte   // 0: TCP; EPMD does not tell TLS from plaintext
+	Protocol        byte   // 0: TCP, with TLS or without
 	Highest, Lowest uint16 // distribution versions
 	Extra           []byte
 }
 
-// RegisteredName is a line of EPMD's answer to NAMES_REQ.
+// RegisteredName is a line of EPMD's answer to NAMES_REQ (erl_dist_protocol, "EPMD
+// Protocol").
 type RegisteredName struct {
 	Name string
 	Port uint16
@@ -38,7 +39,7 @@ const (
 
 	// A node's name is an atom of at most 255 characters.
 	maxNameBytes = 4 * 255
-	// maxNamesAnswer is EPMD's answer on a machine with thousands of nodes.
+	// maxNamesAnswer is enough for a machine with thousands of nodes.
 	maxNamesAnswer = 1 << 20
 )
 
@@ -61,7 +62,7 @@ func askPort(conn io.ReadWriter, name string) (Registration, error) {
 //
 //	119 Result:8 [Port:16 Type:8 Protocol:8 Highest:16 Lowest:16 NameLen:16 Name ExtraLen:16 Extra]
 //
-// where everything after a Result other than 0 is left out.
+// where everything after a Result other than 0 is omitted.
 func readPort2Resp(r io.Reader) (Registration, error) {
 	m := messageReader{message: "PORT2_RESP", r: r}
 	if tag := m.uint8("tag"); m.err == nil && tag != epmdPort2Resp {
@@ -138,8 +139,9 @@ func sendEPMD(w io.Writer, request []byte) error {
 	return err
 }
 
-// Lookup asks EPMD on the node's host for the node's distribution port: stages
-// Resolve, Connect and Lookup.
+// Lookup asks EPMD on the node's host for the node's distribution port
+// (PORT_PLEASE2_REQ, as erl_epmd:port_please/2 of kernel does): stages Resolve, Connect
+// and Lookup.
 func (d *Dialer) Lookup(ctx context.Context, node string) (Registration, error) {
 	name, host, err := SplitNodeName(node)
 	if err != nil {
@@ -154,8 +156,8 @@ func (d *Dialer) Lookup(ctx context.Context, node string) (Registration, error) 
 	return reg, err
 }
 
-// Names lists the nodes registered with the EPMD of a host: stages Resolve,
-// Connect and Lookup.
+// Names returns the nodes registered with the EPMD of a host (NAMES_REQ, as
+// erl_epmd:names/1 of kernel does): stages Resolve, Connect and Lookup.
 func (d *Dialer) Names(ctx context.Context, host string) ([]RegisteredName, error) {
 	a := attempt{dialer: d, node: host, trace: traceOf(ctx)}
 	addresses, err := a.resolve(ctx, host)
@@ -170,8 +172,8 @@ func (d *Dialer) Names(ctx context.Context, host string) ([]RegisteredName, erro
 	return names, err
 }
 
-// lookup returns the registration and the address whose EPMD gave it, where the
-// node is then to be found.
+// lookup returns the node's registration and the address of the EPMD that returned it,
+// which is also the node's.
 func (a *attempt) lookup(ctx context.Context, addresses []string, name string) (reg Registration, address string, err error) {
 	address, err = a.askEPMD(ctx, addresses, func(epmd io.ReadWriter) (err error) {
 		reg, err = askPort(epmd, name)
@@ -183,8 +185,8 @@ func (a *attempt) lookup(ctx context.Context, addresses []string, name string) (
 	return reg, address, err
 }
 
-// askEPMD puts a question to EPMD on a connection of its own, as EPMD wants it, and
-// returns the address that answered.
+// askEPMD sends a request to EPMD on a new connection, because EPMD closes it after one
+// answer, and returns the address that answered.
 func (a *attempt) askEPMD(ctx context.Context, addresses []string, question func(io.ReadWriter) error) (address string, err error) {
 	conn, address, err := a.connect(ctx, StageConnect, addresses, a.dialer.epmdPort())
 	if err != nil {
@@ -195,7 +197,8 @@ func (a *attempt) askEPMD(ctx context.Context, addresses []string, question func
 	return address, err
 }
 
-// SplitNodeName splits "name@host".
+// SplitNodeName splits a node's name into the parts before and after the '@', as
+// dist_util:split_node/1 of kernel does.
 func SplitNodeName(node string) (name, host string, err error) {
 	name, host, ok := strings.Cut(node, "@")
 	if !ok || name == "" || host == "" || strings.Contains(host, "@") || len(node) > maxNameBytes {

@@ -13,35 +13,35 @@ import (
 )
 
 var (
-	// ErrNotRegistered says that EPMD knows no node of that name.
-	ErrNotRegistered = errors.New("EPMD knows no node of this name")
+	// ErrNotRegistered means that no node of that name is registered with EPMD.
+	ErrNotRegistered = errors.New("no node of this name is registered with EPMD")
 
-	// ErrCookieRejected says that the peer closed the connection in answer to our
-	// proof of the cookie: it has another one. (dist_util.erl closes without a
-	// message and logs "Invalid challenge reply".)
+	// ErrCookieRejected means that the peer closed the connection after our proof of the
+	// cookie: it has another one. (dist_util.erl closes without a message and logs
+	// "Invalid challenge reply".)
 	ErrCookieRejected = errors.New("the peer closed the connection on our proof of the cookie: it has another cookie")
 
-	// ErrPeerCookie says that the peer took our proof of the cookie but could
-	// not give its own: whatever it is, it does not know the cookie.
+	// ErrPeerCookie means that the peer accepted our proof of the cookie but failed to
+	// prove it itself: whatever it is, it does not know the cookie.
 	ErrPeerCookie = errors.New("the peer's own proof of the cookie is wrong")
 
-	// ErrSpeaksTLS says that a plaintext attempt was answered with a TLS alert.
+	// ErrSpeaksTLS means that the peer answered a plaintext attempt with a TLS alert.
 	ErrSpeaksTLS = errors.New("the peer speaks TLS, not plaintext distribution")
 
-	// ErrClosed says that the connection was closed by our own Close.
+	// ErrClosed means that the connection was closed by Close.
 	ErrClosed = errors.New("the distribution connection is closed")
 )
 
-// StageError is the type of all errors of Dial, Lookup, Names and the calls.
+// StageError is the type of all errors of Dial, Lookup, Names and remote calls.
 type StageError struct {
 	// Stage is the one that failed.
 	Stage Stage
-	// Node is the wanted node's name, or the host when only EPMD was asked.
+	// Node is the name of the node, or the host if only EPMD was asked.
 	Node string
-	// Address is the address spoken to, or the host when it does not resolve.
+	// Address is the remote address, or the host if it was not resolved.
 	Address string
-	// Received counts the bytes that the peer sent on this connection. A
-	// silent peer and one that says the wrong thing fail alike otherwise.
+	// Received is the number of bytes received on this connection. It distinguishes a
+	// silent peer from one that sent something unexpected.
 	Received int64
 	// Err is the cause.
 	Err error
@@ -54,9 +54,8 @@ func (e *StageError) Error() string {
 // Unwrap returns the cause.
 func (e *StageError) Unwrap() error { return e.Err }
 
-// TimeoutError says that a stage took longer than it may, because of the
-// stage's own limit or the deadline of the context. errors.Is finds
-// context.DeadlineExceeded in it.
+// TimeoutError means that a stage exceeded its time limit or the context's deadline. It
+// wraps context.DeadlineExceeded.
 type TimeoutError struct {
 	// After is how long the stage had been running.
 	After time.Duration
@@ -69,13 +68,14 @@ func (e *TimeoutError) Error() string {
 // Unwrap returns context.DeadlineExceeded.
 func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 
-// Timeout makes a TimeoutError look like one of package net.
+// Timeout makes TimeoutError a timeout in the sense of net.Error.
 func (e *TimeoutError) Timeout() bool { return true }
 
-// StatusError is a refusal in message 2 of the handshake.
+// StatusError is a refusal by the message send_status of the handshake
+// (erl_dist_protocol).
 type StatusError struct {
-	// Status as sent: "nok", "not_allowed", "alive", or what else the peer said,
-	// shortened.
+	// Status is the status as sent: "nok", "not_allowed", "alive", or another one,
+	// truncated.
 	Status string
 }
 
@@ -83,7 +83,7 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("the peer refused the handshake with status %q", e.Status)
 }
 
-// NameMismatchError says that another node than the wanted one answered.
+// NameMismatchError means that another node answered than the expected one.
 type NameMismatchError struct {
 	Want, Got string
 }
@@ -92,8 +92,8 @@ func (e *NameMismatchError) Error() string {
 	return fmt.Sprintf("the peer is %q, not %q", e.Got, e.Want)
 }
 
-// FlagsError says that the peer lacks capabilities that this package needs:
-// it is older than OTP 25.
+// FlagsError means that the peer lacks distribution flags (dist.hrl) that this package
+// needs: it is older than OTP 25.
 type FlagsError struct {
 	Missing Flags
 }
@@ -114,19 +114,20 @@ func (e *AlertError) Error() string {
 	return "the peer sent TLS alert " + strconv.Itoa(int(e.Number)) + " (" + tls.AlertError(e.Number).Error() + ")"
 }
 
-// MalformedError says that the peer sent what the protocol does not allow.
+// MalformedError means that the peer sent a message that violates the protocol
+// (erl_dist_protocol, erl_ext_dist).
 type MalformedError struct {
 	// Message is the protocol's name of the message, such as "PORT2_RESP".
 	Message string
-	// Problem says what is wrong with it.
+	// Problem describes what is wrong with it.
 	Problem string
-	// Excerpt is the beginning of the message, at most MaxExcerpt bytes. It is
-	// empty for messages after our proof of the cookie, since a hostile peer
-	// could send our own secrets back.
+	// Excerpt is the beginning of the message, at most MaxExcerpt bytes. It is empty for
+	// messages after our proof of the cookie, because a hostile peer could send our
+	// secrets back.
 	Excerpt []byte
 }
 
-// MaxExcerpt bounds MalformedError.Excerpt.
+// MaxExcerpt is the maximum length of MalformedError.Excerpt.
 const MaxExcerpt = 32
 
 func (e *MalformedError) Error() string {
@@ -141,16 +142,16 @@ func malformed(message string, received []byte, format string, args ...any) *Mal
 	return &MalformedError{Message: message, Problem: fmt.Sprintf(format, args...), Excerpt: excerpt}
 }
 
-// CallError is a remote call that did not return: rpc's {badrpc, Reason}, the
-// exception that erpc reports, or net_kernel's answer to a ping that is not yes.
+// CallError means that a remote call failed on the node: {badrpc, Reason} of rpc, an
+// exception reported by erpc, or an answer of net_kernel to a ping other than yes.
 type CallError struct {
-	// Module and Function are the call's; the arguments are kept out.
+	// Module and Function were called. The arguments are omitted, as they may be secret.
 	Module, Function string
 	// Class is "badrpc" for Call and CallAll; "throw", "exit" or "error" for ERPC;
 	// "refused" for Ping.
 	Class string
-	// Reason is the whole reason. It often quotes the call's arguments, so it
-	// must not be printed where these may be secret; Error does not.
+	// Reason is the full reason. It often contains the call's arguments, so it must not
+	// be printed where they may be secret; Error omits it.
 	Reason Term
 }
 
@@ -158,8 +159,8 @@ func (e *CallError) Error() string {
 	return fmt.Sprintf("remote call %s:%s failed: %s (%s)", e.Module, e.Function, e.Class, reasonName(e.Reason))
 }
 
-// plainReasons are the exit reasons that can be shown: atoms of the runtime
-// system, which cannot hold an argument of the call.
+// plainReasons are the exit reasons that can be shown: atoms of the runtime system,
+// which cannot contain an argument of the call.
 var plainReasons = map[Atom]bool{
 	"EXIT": true, "undef": true, "badarg": true, "badarith": true, "function_clause": true,
 	"case_clause": true, "if_clause": true, "badmatch": true, "badfun": true, "badarity": true,
@@ -168,7 +169,7 @@ var plainReasons = map[Atom]bool{
 	"exception": true, "signal": true, "not_alive": true, "calling_self": true,
 }
 
-// reasonName shows the outermost well-known atoms of a reason.
+// reasonName returns the outermost well-known atom of a reason.
 func reasonName(reason Term) string {
 	switch r := reason.(type) {
 	case Atom:
@@ -188,8 +189,8 @@ func reasonName(reason Term) string {
 	return "reason withheld"
 }
 
-// alertNumber finds the alert that crypto/tls hides behind an unexported
-// integer type: &net.OpError{Op: "remote error", Err: alert(n)}.
+// alertNumber returns the alert that crypto/tls wraps in an unexported integer type:
+// &net.OpError{Op: "remote error", Err: alert(n)}.
 func alertNumber(err error) (uint8, bool) {
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Op != "remote error" || op.Err == nil {
@@ -202,7 +203,7 @@ func alertNumber(err error) (uint8, bool) {
 	return uint8(v.Uint()), true
 }
 
-// isTimeout tells deadlines, ours and the kernel's, from other errors.
+// isTimeout reports whether an error is a deadline's, of the program or of the kernel.
 func isTimeout(err error) bool {
 	var n net.Error
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) ||

@@ -53,7 +53,7 @@ func ExampleDialer_Dial() {
 	fmt.Println(members(ctx, "chat@chat-0.chat.default.svc.cluster.local"))
 }
 
-// Tell why a node cannot be reached.
+// Print why a node cannot be reached.
 func ExampleStageError() {
 	dialer := erldist.Dialer{Cookie: erldist.NewCookie("secret"), Port: 9100}
 	_, err := dialer.Dial(context.Background(), "chat@127.0.0.1")
@@ -77,7 +77,7 @@ func ExampleStageError() {
 	}
 }
 
-// Watch the stages as they are taken.
+// Print the stages as they run.
 func ExampleWithTrace() {
 	ctx := erldist.WithTrace(context.Background(), &erldist.Trace{
 		StageDone: func(r erldist.StageReport) { fmt.Println(r.Stage, r.Address, r.Duration, r.Err) },

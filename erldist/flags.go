@@ -6,11 +6,12 @@ import (
 	"strings"
 )
 
-// Flags are the capabilities that nodes offer each other in the handshake, named
-// as in kernel/include/dist.hrl without the prefix DFLAG_.
+// Flags are the distribution flags that nodes exchange in the handshake, named as in
+// kernel/include/dist.hrl without the prefix DFLAG_ (erl_dist_protocol, "Distribution
+// Flags").
 type Flags uint64
 
-// The flags of dist.hrl that matter to a client.
+// The flags of dist.hrl that are relevant to a client.
 const (
 	FlagPublished          Flags = 0x1 // not set: a hidden node
 	FlagExtendedReferences Flags = 0x4
@@ -29,23 +30,23 @@ const (
 	FlagFragments          Flags = 0x800000
 	FlagHandshake23        Flags = 0x1000000
 	FlagUnlinkID           Flags = 0x2000000
-	FlagMandatory25Digest  Flags = 0x4000000 // stands for all that OTP 25 made mandatory
+	FlagMandatory25Digest  Flags = 0x4000000 // implies all flags that OTP 25 made mandatory
 	FlagSpawn              Flags = 1 << 32
 	FlagNameMe             Flags = 1 << 33
 	FlagV4NC               Flags = 1 << 34
 )
 
 const (
-	// mandatoryFlags are what OTP 25 and later all have, and this package needs
-	// of a peer.
+	// mandatoryFlags are the flags that this package needs of a peer. OTP 25 and later
+	// have all of them.
 	mandatoryFlags = FlagExtendedReferences | FlagFunTags | FlagNewFunTags |
 		FlagExtendedPidsPorts | FlagExportPtrTag | FlagBitBinaries | FlagNewFloats |
 		FlagUTF8Atoms | FlagMapTag | FlagBigCreation | FlagHandshake23
 
-	// offeredFlags are ours: what OTP 25 to 29 demand, a dynamic name, and what
-	// erpc needs. FlagDistMonitorName is there because without it the exit signal
-	// that carries erpc's result never comes. Neither the atom cache nor
-	// fragments are offered, so messages stay self-contained.
+	// offeredFlags are the flags of this client: those that OTP 25 to 29 require, a dynamic
+	// name, and what erpc needs. Without FlagDistMonitorName the node does not send the
+	// exit signal that carries erpc's result. Without the atom cache and fragments,
+	// messages are self-contained.
 	offeredFlags = mandatoryFlags | FlagUnlinkID | FlagMandatory25Digest | FlagV4NC |
 		FlagNameMe | FlagSpawn | FlagDistMonitor | FlagDistMonitorName
 )
@@ -61,7 +62,7 @@ var flagNames = map[Flags]string{
 	FlagNameMe: "NAME_ME", FlagV4NC: "V4_NC",
 }
 
-// String names the flags, those without a name here in hexadecimal.
+// String returns the names of the flags, in hexadecimal if they have none here.
 func (f Flags) String() string {
 	var names []string
 	for rest := f; rest != 0; {
@@ -76,7 +77,7 @@ func (f Flags) String() string {
 	return strings.Join(names, "|")
 }
 
-// expand replaces FlagMandatory25Digest by all flags it stands for.
+// expand adds the flags that FlagMandatory25Digest implies.
 func (f Flags) expand() Flags {
 	if f&FlagMandatory25Digest != 0 {
 		f |= mandatoryFlags
@@ -84,5 +85,5 @@ func (f Flags) expand() Flags {
 	return f
 }
 
-// missing returns what this package needs and a peer with these flags lacks.
+// missing returns the mandatory flags that a peer with these flags lacks.
 func (f Flags) missing() Flags { return mandatoryFlags &^ f.expand() }

@@ -10,16 +10,16 @@ import (
 )
 
 const (
-	// maxHandshakeFrame leaves room for the longest name.
+	// maxHandshakeFrame is enough for the longest name.
 	maxHandshakeFrame = 4096
 
-	// growth is how much of a frame is allocated before its bytes arrive.
+	// growth is how much of a frame is allocated in advance.
 	growth = 4096
 )
 
-// readFrame reads a message behind a length of size bytes, 2 or 4. An end of file
-// before the first byte is io.EOF. The buffer grows with what arrives: at most
-// growth bytes, and then twice what was received, are allocated in advance.
+// readFrame reads a message preceded by a length of size bytes, 2 or 4. An end of file
+// before the first byte is io.EOF. The buffer grows with the received bytes: at most
+// growth bytes, and then twice what was received, are allocated.
 func readFrame(r *bufio.Reader, size, limit int) ([]byte, error) {
 	var header [4]byte
 	if _, err := io.ReadFull(r, header[4-size:]); err != nil {
@@ -45,8 +45,8 @@ func readFrame(r *bufio.Reader, size, limit int) ([]byte, error) {
 	return frame, nil
 }
 
-// oversized describes a frame that is too long. What speaks another protocol is
-// caught here, since its first bytes make a large number.
+// oversized returns the error for a frame that is too long. Peers that speak another
+// protocol end here, because their first bytes are a large number.
 func oversized(r *bufio.Reader, header []byte, length uint32, limit int) error {
 	more, _ := r.Peek(min(r.Buffered(), MaxExcerpt))
 	start := slices.Concat(header, more)
@@ -62,11 +62,11 @@ const (
 	tlsMajorVersion = 3
 )
 
-// appendFrame appends a message with its length in front.
+// appendFrame appends a message preceded by its length.
 func appendFrame(b []byte, size int, message []byte) []byte {
 	if size == 2 {
 		if len(message) > math.MaxUint16 {
-			panic("erldist: handshake message too long") // they hold a host name at most
+			panic("erldist: handshake message too long") // its longest part is a host name of 255 bytes
 		}
 		b = binary.BigEndian.AppendUint16(b, uint16(len(message)))
 	} else {

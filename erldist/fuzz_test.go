@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Whatever the bytes are, the parsers neither panic nor accept what they cannot
-// give back.
+// For any input, the parsers neither panic nor accept what does not survive a round
+// trip.
 
 func FuzzUnmarshal(f *testing.F) {
 	for _, capture := range captures(f, "session") {

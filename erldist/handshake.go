@@ -28,11 +28,11 @@ const (
 	tagChallengeAck   = 'a'
 )
 
-// maxStatus bounds what a StatusError shows of an unknown status.
+// maxStatus is the maximum length of an unknown status in a StatusError.
 const maxStatus = 32
 
-// handshake proves the cookie both ways. Our proof is given only to a peer that
-// says it is the wanted node.
+// handshake proves the cookie in both directions. Our proof is sent only to a peer that
+// reports the expected name.
 func (c *Conn) handshake(trace *Trace) error {
 	if err := c.send(nameMessage(c.dialer.localHost())); err != nil {
 		return fmt.Errorf("send our name: %w", c.refusalOr(err))
@@ -54,8 +54,8 @@ func (c *Conn) handshake(trace *Trace) error {
 	return c.receiveAck(ours)
 }
 
-// refusalOr returns the alert with which the peer refused our certificate, if that is
-// why it does not take what we send, else err.
+// refusalOr returns the alert with which the peer refused our certificate, if there is
+// one to read after a failed write, else err.
 func (c *Conn) refusalOr(err error) error {
 	if isTimeout(err) {
 		return err
@@ -141,7 +141,7 @@ func (c *Conn) receive() ([]byte, error) {
 	return readFrame(c.in, c.handshakeHeader, maxHandshakeFrame)
 }
 
-// nameMessage asks for a dynamic name on a host.
+// nameMessage requests a dynamic name with this host part.
 func nameMessage(host string) []byte {
 	host = host[:min(len(host), 255)]
 	b := binary.BigEndian.AppendUint64([]byte{tagName}, uint64(offeredFlags))
@@ -171,7 +171,7 @@ func parseStatus(message []byte) (status string, local Local, err error) {
 	return "named", local, nil
 }
 
-// printable replaces what does not belong into an error's text.
+// printable replaces characters that could corrupt the text of an error.
 func printable(b []byte) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
@@ -196,8 +196,8 @@ func parseChallenge(message []byte) (peer Peer, challenge uint32, err error) {
 	return peer, challenge, nil
 }
 
-// newChallenge is random, since a predictable one would let a peer replay an
-// answer that it has heard.
+// newChallenge is random, because a peer could answer a predictable one by replaying a
+// recorded answer.
 func newChallenge() (uint32, error) {
 	var b [4]byte
 	if _, err := rand.Read(b[:]); err != nil {
@@ -212,7 +212,7 @@ func challengeReply(cookie Cookie, theirs, ours uint32) []byte {
 	return append(b, digest[:]...)
 }
 
-// parseAck keeps its message out of errors: a hostile peer could send our own
+// parseAck omits the message from errors, because a hostile peer could send our own
 // proof back.
 func parseAck(message []byte) (digest [md5.Size]byte, err error) {
 	if len(message) != 1+len(digest) || message[0] != tagChallengeAck {

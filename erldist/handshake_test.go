@@ -42,7 +42,7 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
-// MANDATORY_25_DIGEST says all that OTP 25 made mandatory.
+// MANDATORY_25_DIGEST implies all flags that OTP 25 made mandatory.
 func TestHandshakeWithDigestOfFlags(t *testing.T) {
 	n := newNode()
 	n.flags = FlagMandatory25Digest
@@ -167,8 +167,8 @@ func noSecrets(t *testing.T, err error, n *node) {
 	}
 }
 
-// A peer that says nothing is given up when the stage's time is over, or at once
-// when the caller says so.
+// A silent peer fails at the end of the stage's time limit, or as soon as the caller
+// cancels.
 func TestSilentPeer(t *testing.T) {
 	silent := func(t *testing.T) string {
 		return listen(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
@@ -228,7 +228,7 @@ func TestOtherProtocols(t *testing.T) {
 	}
 }
 
-// Our host's name is cut to what a node takes.
+// The host part of our name is truncated to what a node accepts.
 func TestLongHost(t *testing.T) {
 	message := nameMessage(strings.Repeat("x", 70000))
 	if len(message) > maxHandshakeFrame || !bytes.HasSuffix(message, []byte("xxx")) {

@@ -7,11 +7,11 @@ import (
 	"io"
 )
 
-// messageReader reads the fields of a message one after the other. After the
-// first error it gives zeros, so that a message reads like its layout; the error
-// is looked at once, at the end.
+// messageReader reads the fields of a message one after the other. After the first
+// error its methods return zero values, so callers read like the message's layout and
+// check err once, at the end.
 type messageReader struct {
-	message  string // the protocol's name of it
+	message  string // its name in the protocol
 	r        io.Reader
 	received []byte // so far, for the excerpt
 	err      error
@@ -45,7 +45,7 @@ func (m *messageReader) uint64(field string) uint64 {
 	return 0
 }
 
-// bytes reads n bytes, of which there may be at most limit.
+// bytes reads n bytes, or fails if n is more than limit.
 func (m *messageReader) bytes(field string, n, limit int) []byte {
 	if m.err != nil {
 		return nil

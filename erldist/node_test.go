@@ -229,7 +229,7 @@ func (w slowly) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// captures returns what real nodes sent under a name, by release.
+// captures returns the recordings of real nodes under a name, by OTP release.
 func captures(t testing.TB, name string) map[string][]byte {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join("testdata", "captures", "*", name))
@@ -248,7 +248,7 @@ func captures(t testing.TB, name string) map[string][]byte {
 }
 
 // session splits the capture of a plaintext connection into its messages: status,
-// challenge and ack, and what came after the handshake.
+// challenge and ack, and the frames after the handshake.
 func session(t testing.TB, capture []byte) (handshake, frames [][]byte) {
 	t.Helper()
 	r := bufio.NewReader(bytes.NewReader(capture))

@@ -126,7 +126,7 @@ func TestMalformedTerms(t *testing.T) {
 	}
 }
 
-// What is encoded decodes to the same.
+// Encoding and decoding a term returns the same term.
 func TestDecodeReversesEncode(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		term := anyTerm(4).Draw(t, "term")
@@ -137,7 +137,7 @@ func TestDecodeReversesEncode(t *testing.T) {
 	})
 }
 
-// Any beginning of an encoding is an error, not a panic or a term.
+// A truncated encoding is an error, not a panic or a term.
 func TestEveryByteCounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		data := Marshal(anyTerm(3).Draw(t, "term"))
@@ -154,7 +154,7 @@ func anyAtom() *rapid.Generator[Atom] {
 	})
 }
 
-// anyTerm generates terms in the one form that decoding gives.
+// anyTerm generates terms in the form that decoding returns.
 func anyTerm(depth int) *rapid.Generator[Term] {
 	leaves := []*rapid.Generator[Term]{
 		rapid.Custom(func(t *rapid.T) Term { return anyAtom().Draw(t, "atom") }),

@@ -9,12 +9,11 @@ import (
 // the node's certificate verified against roots and, by [Dialer], against the
 // host part of the node's name, as ssl's inet_tls_dist.erl does.
 //
-// The certificate is always sent, even when none of the authorities that the
-// node says it trusts issued it. Client certificates are otherwise left out
-// silently in that case, and the node answers certificate_required (alert 116)
-// where unknown_ca (48) is the truth.
+// The certificate is always sent, even if none of the authorities that the node lists
+// issued it. By default crypto/tls sends none in that case, and the node answers
+// certificate_required (alert 116) instead of unknown_ca (48).
 //
-// An empty certificate makes a client that has none.
+// With an empty certificate the client sends none.
 func ClientTLS(roots *x509.CertPool, certificate tls.Certificate) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,

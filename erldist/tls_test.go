@@ -73,7 +73,7 @@ func (a *authority) pool() *x509.CertPool {
 	return pool
 }
 
-// secureNode is a node that wants a certificate of the authority.
+// secureNode is a node that requires a certificate of the authority.
 func (a *authority) secureNode(host string) *node {
 	n := newNode()
 	n.tls = &tls.Config{
@@ -159,7 +159,7 @@ func TestTLSFailures(t *testing.T) {
 	}
 }
 
-// dialWatched dials connections that say when they are closed.
+// dialWatched dials connections that report when they are closed.
 func dialWatched(closed *atomic.Bool) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
@@ -182,13 +182,13 @@ func (c *watchedConn) Close() error {
 func TestAlertBehindFailedWrite(t *testing.T) {
 	ca := newAuthority(t, "ours")
 	n := ca.secureNode("chat-0.example.org")
-	deaf := new(atomic.Bool)
-	ctx := WithTrace(testContext(t), &Trace{StageDone: func(r StageReport) { deaf.Store(r.Stage == StageTLS) }})
+	reset := new(atomic.Bool)
+	ctx := WithTrace(testContext(t), &Trace{StageDone: func(r StageReport) { reset.Store(r.Stage == StageTLS) }})
 	_, err := n.dialContext(ctx, t, &Dialer{
 		TLS: ClientTLS(ca.pool(), tls.Certificate{}),
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(ctx, network, address)
-			return &deafConn{conn, deaf}, err
+			return &resetConn{conn, reset}, err
 		},
 	})
 	var failed *StageError
@@ -198,14 +198,14 @@ func TestAlertBehindFailedWrite(t *testing.T) {
 	}
 }
 
-// deafConn fails writes as a connection does that the peer has reset.
-type deafConn struct {
+// resetConn fails writes as a connection does that the peer has reset.
+type resetConn struct {
 	net.Conn
-	deaf *atomic.Bool
+	reset *atomic.Bool
 }
 
-func (c *deafConn) Write(p []byte) (int, error) {
-	if c.deaf.Load() {
+func (c *resetConn) Write(p []byte) (int, error) {
+	if c.reset.Load() {
 		return 0, &net.OpError{Op: "write", Net: "tcp", Err: syscall.ECONNRESET}
 	}
 	return c.Conn.Write(p)
