@@ -11,40 +11,26 @@ import (
 	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
 
-// Options of the probe of one cluster. What is zero gets its default, but for
+// Options of the probe of one cluster. What is zero gets its default, except for
 // Namespace and Cluster, which must be set.
 type Options struct {
 	// Namespace and Cluster name the ErlangCluster.
 	Namespace, Cluster string
 	// Domain is the DNS domain of the Kubernetes cluster. Default: cluster.local.
 	Domain string
-
-	// SettledInterval is the time between two sweeps while all is well.
-	// Default: 10 s.
-	SettledInterval time.Duration
-	// UnsettledInterval is the most time between two sweeps while something is wrong.
-	// Default: 5 s.
-	UnsettledInterval time.Duration
-	// PatientInterval is the time between two sweeps once what is wrong has stayed the
-	// same for a minute, and each try costs a node a line in its log. Whoever mends it
-	// sees so after this time at the latest. Default: 15 s.
-	PatientInterval time.Duration
-	// HeartbeatInterval is after how long a report that did not change is confirmed.
-	// Default: 1 minute.
-	HeartbeatInterval time.Duration
-	// HealingTime is after how long one sweep begins no further link: verdicts must
+	// Intervals between sweeps, and between reports.
+	Intervals Intervals
+	// HealingTime is the time after which a sweep begins no further link: verdicts must
 	// not wait for links that take long to fail. Default: 5 s.
 	HealingTime time.Duration
-	// Concurrency is how many nodes are spoken to at a time. Default: 16.
+	// Concurrency is the number of nodes that are spoken to at a time. Default: 16.
 	Concurrency int
 	// Limits of the stages. Default: verify.DefaultLimits.
 	Limits verify.Limits
-
 	// Resolve and DialContext are how the nodes are found and reached.
 	// Default: DNS, by full names, and TCP.
 	Resolve     func(ctx context.Context, host string) ([]string, error)
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
-
 	// MetricsAddr is where metrics are served; "0" is nowhere. Default: ":8080".
 	MetricsAddr string
 	// HealthAddr is where /healthz and /readyz are served. Default: ":8081".
@@ -56,10 +42,7 @@ func (o Options) withDefaults() (Options, error) {
 		return o, errors.New("the namespace and the name of the ErlangCluster must be given")
 	}
 	o.Domain = cmp.Or(o.Domain, naming.DefaultDomain)
-	o.SettledInterval = cmp.Or(o.SettledInterval, 10*time.Second)
-	o.UnsettledInterval = cmp.Or(o.UnsettledInterval, 5*time.Second)
-	o.PatientInterval = cmp.Or(o.PatientInterval, 15*time.Second)
-	o.HeartbeatInterval = cmp.Or(o.HeartbeatInterval, time.Minute)
+	o.Intervals = o.Intervals.withDefaults()
 	o.HealingTime = cmp.Or(o.HealingTime, 5*time.Second)
 	o.Concurrency = cmp.Or(o.Concurrency, 16)
 	o.Limits = cmp.Or(o.Limits, verify.DefaultLimits())
@@ -71,7 +54,7 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// resolveFullName looks a name up as it stands. Without the dot, a name that does not
+// resolveFullName looks up a name as it stands. Without the dot, a name that does not
 // exist would be looked up again in every search domain of the pod.
 func resolveFullName(ctx context.Context, host string) ([]string, error) {
 	return net.DefaultResolver.LookupHost(ctx, host+".")

@@ -4,30 +4,42 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/probe/mesh"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
 
-// report words what came of a sweep as a status. What is known of a node's
-// incarnation stays while the node cannot be spoken to.
-func report(previous *v1alpha1.MeshStatus, result sweep.Result, names naming.Names, generation int64, now time.Time) *v1alpha1.MeshStatus {
+// report turns the result of a sweep into a status. What is known of a node's incarnation
+// is kept while the node cannot be verified.
+func report(previous *v1alpha1.MeshStatus, desired desired, result sweep.Result, now time.Time) *v1alpha1.MeshStatus {
 	status := &v1alpha1.MeshStatus{
-		ObservedGeneration: generation,
+		ObservedGeneration: desired.generation,
+		CookieVersion:      desired.cookieVersion,
 		HeartbeatTime:      instant(now),
 		Components:         int32(len(result.Mesh.Components())),
 		Links:              int32(result.Mesh.Links()),
 	}
 	for ordinal, outcome := range result.Outcomes {
-		pod := names.Pod(int32(ordinal))
+		pod := desired.names.Pod(int32(ordinal))
 		status.Nodes = append(status.Nodes, nodeStatus(nodeOf(previous, pod), pod, outcome, result.Mesh, now))
 	}
 	return status
+}
+
+// nodeOf is the status of a pod's node; nil when there is none.
+func nodeOf(mesh *v1alpha1.MeshStatus, pod string) *v1alpha1.NodeStatus {
+	if mesh == nil {
+		return nil
+	}
+	for i := range mesh.Nodes {
+		if mesh.Nodes[i].Pod == pod {
+			return &mesh.Nodes[i]
+		}
+	}
+	return nil
 }
 
 func nodeStatus(previous *v1alpha1.NodeStatus, pod string, outcome sweep.Outcome, m mesh.Mesh, now time.Time) v1alpha1.NodeStatus {
@@ -41,6 +53,20 @@ func nodeStatus(previous *v1alpha1.NodeStatus, pod string, outcome sweep.Outcome
 			node.MissingLinks = append(node.MissingLinks, podOf(peer))
 		}
 	}
+	setCertificate(&node, outcome)
+	setIncarnation(&node, previous, outcome, now)
+	if outcome.Verified() {
+		setProblem(&node, outcome)
+	}
+	node.LastTransitionTime = instantOf(now)
+	if previous != nil && previous.Reason == node.Reason && previous.LastTransitionTime != nil {
+		node.LastTransitionTime = previous.LastTransitionTime
+	}
+	return node
+}
+
+// setCertificate reports what was seen of the node's certificates in this very sweep.
+func setCertificate(node *v1alpha1.NodeStatus, outcome sweep.Outcome) {
 	if !outcome.CertificateNotAfter.IsZero() {
 		node.CertificateNotAfter = instantOf(outcome.CertificateNotAfter)
 	}
@@ -51,20 +77,11 @@ func nodeStatus(previous *v1alpha1.NodeStatus, pod string, outcome sweep.Outcome
 			node.Canary.Result = v1alpha1.CanaryAccepted
 		}
 	}
-	keepIncarnation(&node, previous, outcome, now)
-	if outcome.Verified() {
-		amend(&node, outcome)
-	}
-	node.LastTransitionTime = instantOf(now)
-	if previous != nil && previous.Reason == node.Reason && previous.LastTransitionTime != nil {
-		node.LastTransitionTime = previous.LastTransitionTime
-	}
-	return node
 }
 
-// keepIncarnation says which incarnation of the node was seen last, and keeps what
-// was found out of it once.
-func keepIncarnation(node, previous *v1alpha1.NodeStatus, outcome sweep.Outcome, now time.Time) {
+// setIncarnation reports the incarnation of the node that was seen last, and what was
+// found out about it in this sweep or an earlier one.
+func setIncarnation(node, previous *v1alpha1.NodeStatus, outcome sweep.Outcome, now time.Time) {
 	node.Incarnation = int64(outcome.Incarnation)
 	same := previous != nil && (node.Incarnation == 0 || node.Incarnation == previous.Incarnation)
 	if same {
@@ -82,16 +99,15 @@ func keepIncarnation(node, previous *v1alpha1.NodeStatus, outcome sweep.Outcome,
 	}
 }
 
-// amend says of a verified node what else is wrong with it. One that is slow is
-// verified all the same.
-func amend(node *v1alpha1.NodeStatus, outcome sweep.Outcome) {
+// setProblem reports what is wrong with a node that passed every stage.
+func setProblem(node *v1alpha1.NodeStatus, outcome sweep.Outcome) {
 	if node.Refusals != nil && len(node.Refusals.Accepted) > 0 {
 		node.Stage, node.Reason = v1alpha1.StageTLS, v1alpha1.ReasonMutualTLSNotEnforced
-		node.Message = verify.LetIn(outcome.Node, node.Refusals.Accepted)
+		node.Message = verify.AcceptedMessage(outcome.Node, node.Refusals.Accepted)
 		return
 	}
 	if len(outcome.Failed) > 0 {
-		node.Message = verify.NotLinked(outcome.Node, outcome.Failed[0].To, outcome.Failed[0].Err)
+		node.Message = verify.LinkMessage(outcome.Node, outcome.Failed[0].To, outcome.Failed[0].Err)
 	}
 }
 
@@ -100,16 +116,6 @@ func podOf(node string) string {
 	_, host, _ := strings.Cut(node, "@")
 	pod, _, _ := strings.Cut(host, ".")
 	return pod
-}
-
-// same says that two reports differ in nothing but the time they were made.
-func same(a, b *v1alpha1.MeshStatus) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	a, b = a.DeepCopy(), b.DeepCopy()
-	a.HeartbeatTime, b.HeartbeatTime = metav1.Time{}, metav1.Time{}
-	return equality.Semantic.DeepEqual(a, b)
 }
 
 // instant is a time as the API keeps it, to the second.

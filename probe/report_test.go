@@ -64,10 +64,13 @@ func resultOf(outcomes ...sweep.Outcome) sweep.Result {
 	return sweep.Result{Outcomes: outcomes, Mesh: mesh.Of(expected, views)}
 }
 
+// wanted is what should be true of chat at a generation.
+func wanted(generation int64) desired { return desired{generation: generation, names: names} }
+
 func TestReportOfGoodCluster(t *testing.T) {
 	outcomes := goodCluster(2)
 	outcomes[0].Refusals = &sweep.Refusals{Incarnation: 1000}
-	got := report(nil, resultOf(outcomes...), names, 7, noon.Add(400*time.Millisecond))
+	got := report(nil, wanted(7), resultOf(outcomes...), noon.Add(400*time.Millisecond))
 	want := &v1alpha1.MeshStatus{
 		ObservedGeneration: 7, HeartbeatTime: *at(noon), Components: 1, Links: 1,
 		Nodes: []v1alpha1.NodeStatus{{
@@ -91,12 +94,12 @@ func TestReportOfGoodCluster(t *testing.T) {
 // TestReportIsStable: a later sweep of the same nodes changes nothing but the
 // heartbeat, although the nodes are older by then.
 func TestReportIsStable(t *testing.T) {
-	first := report(nil, resultOf(goodCluster(3)...), names, 1, noon)
+	first := report(nil, wanted(1), resultOf(goodCluster(3)...), noon)
 	later := goodCluster(3)
 	for i := range later {
 		later[i].Uptime += 10*time.Second + 700*time.Millisecond
 	}
-	second := report(first, resultOf(later...), names, 1, noon.Add(10*time.Second))
+	second := report(first, wanted(1), resultOf(later...), noon.Add(10*time.Second))
 	if !same(first, second) {
 		t.Errorf("the status changed (-before +after):\n%s", cmp.Diff(first, second))
 	}
@@ -110,14 +113,14 @@ func TestReportIsStable(t *testing.T) {
 func TestReportOfFailure(t *testing.T) {
 	outcomes := goodCluster(3)
 	outcomes[2].Refusals = &sweep.Refusals{Incarnation: 1002}
-	first := report(nil, resultOf(outcomes...), names, 1, noon)
+	first := report(nil, wanted(1), resultOf(outcomes...), noon)
 
 	broken := goodCluster(3)
 	broken[0].Peers, broken[1].Peers = broken[0].Peers[:1], broken[1].Peers[:1]
 	broken[2].Verdict = verify.Verdict{
 		Node: broken[2].Node, Stage: v1alpha1.StageHandshake, Reason: v1alpha1.ReasonCookieMismatch, Message: "why",
 	}
-	second := report(first, resultOf(broken...), names, 1, noon.Add(10*time.Second))
+	second := report(first, wanted(1), resultOf(broken...), noon.Add(10*time.Second))
 	want := v1alpha1.NodeStatus{
 		Pod: "chat-2", Node: broken[2].Node,
 		Stage: v1alpha1.StageHandshake, Reason: v1alpha1.ReasonCookieMismatch, Message: "why",
@@ -135,7 +138,7 @@ func TestReportOfFailure(t *testing.T) {
 		t.Errorf("missing links of chat-0 (-want +got):\n%s", diff)
 	}
 
-	third := report(second, resultOf(broken...), names, 1, noon.Add(15*time.Second))
+	third := report(second, wanted(1), resultOf(broken...), noon.Add(15*time.Second))
 	if !same(second, third) {
 		t.Errorf("the status changed (-before +after):\n%s", cmp.Diff(second, third))
 	}
@@ -145,11 +148,11 @@ func TestReportOfFailure(t *testing.T) {
 func TestReportOfRestart(t *testing.T) {
 	outcomes := goodCluster(1)
 	outcomes[0].Refusals = &sweep.Refusals{Incarnation: 1000}
-	first := report(nil, resultOf(outcomes...), names, 1, noon)
+	first := report(nil, wanted(1), resultOf(outcomes...), noon)
 
 	restarted := goodCluster(1)
 	restarted[0].Incarnation, restarted[0].Uptime, restarted[0].OTPRelease = 2000, time.Second, "29"
-	second := report(first, resultOf(restarted...), names, 1, noon.Add(time.Minute)).Nodes[0]
+	second := report(first, wanted(1), resultOf(restarted...), noon.Add(time.Minute)).Nodes[0]
 	if second.Incarnation != 2000 || second.OTPRelease != "29" || !second.StartedAt.Equal(at(noon.Add(59*time.Second))) {
 		t.Errorf("incarnation %d, OTP %s, started at %s", second.Incarnation, second.OTPRelease, second.StartedAt)
 	}
@@ -157,18 +160,18 @@ func TestReportOfRestart(t *testing.T) {
 		t.Errorf("the new incarnation has the refusals of the old: %+v", second.Refusals)
 	}
 
-	members := expected(chat, names, &v1alpha1.MeshStatus{Nodes: []v1alpha1.NodeStatus{first.Nodes[0]}})
+	members := members(chat, names, &v1alpha1.MeshStatus{Nodes: []v1alpha1.NodeStatus{first.Nodes[0]}})
 	if members[0].ProvenAt != 1000 {
 		t.Errorf("proven at %d, want 1000", members[0].ProvenAt)
 	}
 }
 
-func TestReportOfWhatIsLetIn(t *testing.T) {
+func TestReportOfAcceptedTrials(t *testing.T) {
 	outcomes := goodCluster(1)
 	outcomes[0].Refusals = &sweep.Refusals{Incarnation: 1000, Accepted: []v1alpha1.RefusalTrial{v1alpha1.TrialNoCertificate}}
-	first := report(nil, resultOf(outcomes...), names, 1, noon)
+	first := report(nil, wanted(1), resultOf(outcomes...), noon)
 	// It stays so without another trial, until the node restarts.
-	second := report(first, resultOf(goodCluster(1)...), names, 1, noon.Add(time.Minute))
+	second := report(first, wanted(1), resultOf(goodCluster(1)...), noon.Add(time.Minute))
 	for _, status := range []*v1alpha1.MeshStatus{first, second} {
 		if node := status.Nodes[0]; node.Reason != v1alpha1.ReasonMutualTLSNotEnforced || node.Message == "" {
 			t.Errorf("verdict is %s: %s", node.Reason, node.Message)
@@ -182,7 +185,7 @@ func TestReportOfCertificates(t *testing.T) {
 	outcomes := goodCluster(1)
 	outcomes[0].CertificateSerial, outcomes[0].CertificateAuthority = "2a", "0123456789abcdef"
 	outcomes[0].Canary = &sweep.Canary{Authority: "fedcba9876543210", Accepted: true}
-	first := report(nil, resultOf(outcomes...), names, 1, noon)
+	first := report(nil, wanted(1), resultOf(outcomes...), noon)
 	node := first.Nodes[0]
 	want := &v1alpha1.CanaryStatus{CertificateAuthority: "fedcba9876543210", Result: v1alpha1.CanaryAccepted}
 	if diff := cmp.Diff(want, node.Canary); diff != "" || node.CertificateSerial != "2a" || node.CertificateAuthority != "0123456789abcdef" {
@@ -191,20 +194,20 @@ func TestReportOfCertificates(t *testing.T) {
 
 	outcomes[0].Verdict = verify.Verdict{Node: outcomes[0].Node, Stage: v1alpha1.StageConnect, Reason: v1alpha1.ReasonConnectionRefused}
 	outcomes[0].Canary = nil
-	node = report(first, resultOf(outcomes...), names, 1, noon.Add(time.Minute)).Nodes[0]
+	node = report(first, wanted(1), resultOf(outcomes...), noon.Add(time.Minute)).Nodes[0]
 	if node.CertificateSerial != "" || node.CertificateAuthority != "" || node.Canary != nil {
 		t.Errorf("of a node that is down: %+v", node)
 	}
 }
 
-// TestExpectedCertificates: the probe learns from the status which certificate is
+// TestMembersStoredCertificates: the probe learns from the status which certificate is
 // stored.
-func TestExpectedCertificates(t *testing.T) {
+func TestMembersStoredCertificates(t *testing.T) {
 	cluster := chat.DeepCopy()
 	cluster.Spec.Replicas = new(int32)
 	*cluster.Spec.Replicas = 2
 	cluster.Status.StoredCertificates = []v1alpha1.StoredCertificate{{Pod: "chat-1", CertificateSerial: "2a"}, {Pod: "chat-7", CertificateSerial: "2b"}}
-	members := expected(cluster, names, nil)
+	members := members(cluster, names, nil)
 	if members[0].Stored != "" || members[1].Stored != "2a" {
 		t.Errorf("stored are %q and %q", members[0].Stored, members[1].Stored)
 	}
@@ -214,7 +217,7 @@ func TestReportOfFailedLink(t *testing.T) {
 	outcomes := goodCluster(2)
 	outcomes[0].Peers, outcomes[1].Peers = nil, nil
 	outcomes[0].Failed = []sweep.FailedLink{{To: outcomes[1].Node, Err: errors.New("no")}}
-	status := report(nil, resultOf(outcomes...), names, 1, noon)
+	status := report(nil, wanted(1), resultOf(outcomes...), noon)
 	node := status.Nodes[0]
 	if node.Reason != v1alpha1.ReasonVerified || node.Message == "" || node.Links != 0 || status.Components != 2 {
 		t.Errorf("status %+v", status)
@@ -227,14 +230,14 @@ func TestReportIsBounded(t *testing.T) {
 	for i := range outcomes {
 		outcomes[i].Peers = nil
 	}
-	node := report(nil, resultOf(outcomes...), names, 1, noon).Nodes[3]
+	node := report(nil, wanted(1), resultOf(outcomes...), noon).Nodes[3]
 	want := []string{"chat-0", "chat-1", "chat-2", "chat-4", "chat-5", "chat-6", "chat-7", "chat-8"}
 	if diff := cmp.Diff(want, node.MissingLinks); diff != "" {
 		t.Errorf("missing links (-want +got):\n%s", diff)
 	}
 }
 
-func TestExpected(t *testing.T) {
+func TestMembers(t *testing.T) {
 	for name, tc := range map[string]struct {
 		replicas     *int32
 		distribution v1alpha1.DistributionSpec
@@ -259,7 +262,7 @@ func TestExpected(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cluster := chat.DeepCopy()
 			cluster.Spec.Replicas, cluster.Spec.Distribution = tc.replicas, tc.distribution
-			if diff := cmp.Diff(tc.want, expected(cluster, naming.Of(cluster, naming.DefaultDomain), nil)); diff != "" {
+			if diff := cmp.Diff(tc.want, members(cluster, naming.Of(cluster, naming.DefaultDomain), nil)); diff != "" {
 				t.Errorf("members (-want +got):\n%s", diff)
 			}
 		})

@@ -40,7 +40,7 @@ func Run(ctx context.Context, config *rest.Config, options Options) error {
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                 scheme,
 		LeaderElection:         false,
-		Cache:                  only(options.Namespace, options.Cluster),
+		Cache:                  cacheOf(options.Namespace, options.Cluster),
 		Metrics:                metricsserver.Options{BindAddress: options.MetricsAddr},
 		HealthProbeBindAddress: options.HealthAddr,
 		WebhookServer:          webhook.NewServer(webhook.Options{Port: -1}),
@@ -48,7 +48,7 @@ func Run(ctx context.Context, config *rest.Config, options Options) error {
 	if err != nil {
 		return fmt.Errorf("set up the probe: %w", err)
 	}
-	if err := add(manager, config, scheme, options); err != nil {
+	if err := addController(manager, config, options); err != nil {
 		return fmt.Errorf("set up the probe: %w", err)
 	}
 	return manager.Start(ctx)
@@ -64,9 +64,9 @@ func newScheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
-// only sees the objects of one name: a Role that names what may be read lets nobody
-// list or watch but by that name.
-func only(namespace, name string) cache.Options {
+// cacheOf caches the objects of one name: a Role that names what may be read allows to
+// list and watch by that name only.
+func cacheOf(namespace, name string) cache.Options {
 	return cache.Options{
 		DefaultNamespaces:           map[string]cache.Config{namespace: {}},
 		DefaultFieldSelector:        fields.OneTermEqualSelector("metadata.name", name),
@@ -75,17 +75,10 @@ func only(namespace, name string) cache.Options {
 	}
 }
 
-// add has the manager reconcile the cluster, whenever its spec or one of the
-// credentials changes. Each of these has a cache of its own, since a cache looks for
-// one name.
-func add(manager ctrl.Manager, config *rest.Config, scheme *runtime.Scheme, options Options) error {
-	names := naming.Of(&v1alpha1.ErlangCluster{}, options.Domain)
-	names.Cluster, names.Namespace = options.Cluster, options.Namespace
-
+// addController has the manager reconcile the cluster whenever its spec or one of the
+// credentials changes.
+func addController(manager ctrl.Manager, config *rest.Config, options Options) error {
 	reconciler := newReconciler(manager.GetClient(), options)
-	it := handler.TypedEnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
-		return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: options.Namespace, Name: options.Cluster}}}
-	})
 	build := ctrl.NewControllerManagedBy(manager).
 		Named("probe").
 		For(&v1alpha1.ErlangCluster{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
@@ -93,28 +86,8 @@ func add(manager ctrl.Manager, config *rest.Config, scheme *runtime.Scheme, opti
 			MaxConcurrentReconciles: 1,
 			SkipNameValidation:      ptr.To(true), // A program may prove several clusters.
 		})
-
-	for _, watched := range []struct {
-		object client.Object
-		name   string
-		reader *client.Reader
-	}{
-		{&corev1.Secret{}, names.CookieSecret(), &reconciler.credentials.cookie},
-		{&corev1.Secret{}, names.Certificate(names.Probe()), &reconciler.credentials.certificate},
-		{&corev1.Secret{}, names.Certificate(names.Canary()), &reconciler.credentials.canary},
-		{&corev1.ConfigMap{}, names.Distribution(), &reconciler.credentials.distribution},
-	} {
-		options := only(options.Namespace, watched.name)
-		options.Scheme = scheme
-		objects, err := cache.New(config, options)
-		if err != nil {
-			return err
-		}
-		if err := manager.Add(objects); err != nil {
-			return err
-		}
-		*watched.reader = objects
-		build = build.WatchesRawSource(source.Kind(objects, watched.object, it))
+	if err := watchCredentials(manager, config, build, &reconciler.reader, options); err != nil {
+		return err
 	}
 	if err := manager.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return err
@@ -123,4 +96,38 @@ func add(manager ctrl.Manager, config *rest.Config, scheme *runtime.Scheme, opti
 		return err
 	}
 	return build.Complete(reconcile.AsReconciler(manager.GetClient(), reconciler))
+}
+
+// watchCredentials gives each credential a cache of its own, because a cache is restricted
+// to one name.
+func watchCredentials(manager ctrl.Manager, config *rest.Config, build *builder.Builder, reader *reader, options Options) error {
+	names := naming.Of(&v1alpha1.ErlangCluster{}, options.Domain)
+	names.Cluster, names.Namespace = options.Cluster, options.Namespace
+	request := reconcile.Request{NamespacedName: client.ObjectKey{Namespace: options.Namespace, Name: options.Cluster}}
+	enqueue := handler.TypedEnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+		return []reconcile.Request{request}
+	})
+	for _, watched := range []struct {
+		object client.Object
+		name   string
+		reader *client.Reader
+	}{
+		{&corev1.Secret{}, names.CookieSecret(), &reader.cookie},
+		{&corev1.Secret{}, names.Certificate(names.Probe()), &reader.certificate},
+		{&corev1.Secret{}, names.Certificate(names.Canary()), &reader.canary},
+		{&corev1.ConfigMap{}, names.Distribution(), &reader.distribution},
+	} {
+		options := cacheOf(options.Namespace, watched.name)
+		options.Scheme = manager.GetScheme()
+		objects, err := cache.New(config, options)
+		if err != nil {
+			return err
+		}
+		if err := manager.Add(objects); err != nil {
+			return err
+		}
+		*watched.reader = objects
+		build.WatchesRawSource(source.Kind(objects, watched.object, enqueue))
+	}
+	return nil
 }

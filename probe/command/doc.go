@@ -1,3 +1,3 @@
-// Package command verifies any Erlang cluster from a command line: the same engine
-// as the probe's, without Kubernetes.
+// Package command verifies any Erlang cluster from a command line, as the probe does, and
+// without Kubernetes.
 package command

@@ -17,12 +17,12 @@ import (
 	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
 
-// ErrNotVerified says that the nodes were spoken to, and not all is well. Every other
-// error says that they could not be.
-var ErrNotVerified = errors.New("not all is well")
+// ErrNotVerified is the error when nodes were tried and not all of them are verified and
+// linked. With any other error no node was tried.
+var ErrNotVerified = errors.New("not all nodes are verified and linked")
 
 // ExitStatus is the exit status for an error of Verify: 0 when all nodes are verified
-// and linked to each other, 1 when not, 2 when they could not be spoken to.
+// and linked to each other, 1 when not, 2 when they could not be tried.
 func ExitStatus(err error) int {
 	switch {
 	case err == nil:
@@ -34,7 +34,7 @@ func ExitStatus(err error) int {
 	}
 }
 
-// Verify is the command `verify NODE...`. The verifier says how nodes are found and
+// Verify is the command `verify NODE...`. The verifier determines how nodes are found and
 // reached, and within which limits; its credentials come from the command line.
 func Verify(verifier verify.Verifier) *cobra.Command {
 	options := options{verifier: verifier}
@@ -42,10 +42,10 @@ func Verify(verifier verify.Verifier) *cobra.Command {
 		Use:   "verify NODE...",
 		Short: "Verify Erlang nodes, stage by stage",
 		Long: `Verify Erlang nodes, stage by stage: from DNS through epmd, TLS and the distribution
-handshake to a remote call. Several nodes are held against each other too: each should be linked
-to each.
+handshake to a remote call. With several nodes, their links are verified too: each should be
+linked to each.
 
-Exit status: 0 when all is well, 1 when not, 2 when the nodes could not be spoken to.`,
+Exit status: 0 when all nodes are verified and linked, 1 when not, 2 when they could not be tried.`,
 		Example: `  erlang-operator verify chat@chat-0.example.com chat@chat-1.example.com \
       --cookie-file=cookie --cacert=ca.pem --cert=tls.crt --key=tls.key`,
 		Args: cobra.MinimumNArgs(1),
@@ -107,9 +107,9 @@ func (o options) run(ctx context.Context, out io.Writer, nodes []string) error {
 	return nil
 }
 
-// Report is what came of verifying some nodes.
+// Report is the result of verifying some nodes.
 type Report struct {
-	// Whole says that all nodes are verified, and each is linked to each.
+	// Whole reports whether all nodes are verified, and each is linked to each.
 	Whole bool `json:"whole"`
 	// Nodes are the verdicts, in the order asked for.
 	Nodes []verify.Verdict `json:"nodes"`
@@ -119,7 +119,7 @@ type Report struct {
 	Missing []mesh.Edge `json:"missing,omitempty"`
 }
 
-// NewReport holds the nodes against each other.
+// NewReport compares what the nodes report of each other.
 func NewReport(verdicts []verify.Verdict) Report {
 	r := Report{Nodes: verdicts}
 	var names []string
@@ -175,8 +175,8 @@ func (f Files) read(plaintext bool) (verify.Credentials, error) {
 	return verify.ParseCredentials(erldist.NewCookie(cookie), combined, []byte(ca))
 }
 
-// withoutCertificates is for a file that holds a private key and its certificate: in
-// the chain that we show, a certificate must not be there twice.
+// withoutCertificates is for a file that holds a private key and its certificate: the
+// chain that we send must not have a certificate twice.
 func withoutCertificates(text []byte) (rest []byte) {
 	for block, text := pem.Decode(text); block != nil; block, text = pem.Decode(text) {
 		if block.Type != "CERTIFICATE" {

@@ -1,6 +1,6 @@
-// Package mesh is the matrix of who reports being linked to whom among the nodes
-// of a cluster, and the judgement of it: which links hold, which parts the nodes
-// fall into, and which link to make next.
+// Package mesh is the matrix of which nodes of a cluster report being linked to which, and
+// what follows from it: which links exist, which parts the nodes fall into, and which link
+// to make next.
 //
 // Everything here is pure: what the nodes report comes in, and nothing is
 // connected.

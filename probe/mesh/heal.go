@@ -2,30 +2,30 @@ package mesh
 
 import "slices"
 
-// Edge is a link to be made: From is told to connect to To.
+// Edge is a link to be made: From connects to To.
 type Edge struct {
 	From string `json:"from"`
 	To   string `json:"to"`
 }
 
-// Next is the one link to make now; there is none when nothing can be done.
-// After it was made, or could not be, one has to look again: tried are the links
-// that could not be made since.
+// Next is the one link to make now; there is none when nothing can be done. After it was
+// made, or failed, the mesh has to be observed again: tried are the links that failed
+// since.
 //
-// OTP answers a pair of nodes that cannot connect by tearing down the links of
-// others (prevent_overlapping_partitions of global(3kernel)), so a link is proposed
-// only where it cannot do that:
+// When two nodes cannot connect, OTP drops links of others
+// (prevent_overlapping_partitions of global(3kernel)), so a link is proposed only where
+// that cannot happen:
 //   - both ends have a view, which only verified nodes have;
-//   - nobody on either side is linked to an expected node that is not verified,
-//     for global would have the new side connect to that one too;
-//   - no link between the same two parts was tried in vain.
+//   - no node on either side is linked to an expected node that is not verified, because
+//     global would make the new side connect to that one too;
+//   - no link between the same two parts has failed.
 //
 // Links that are missing within a part come first, one by one: a part should be whole
 // before it becomes larger. Two parts are joined by a single link: the nodes make the
 // others themselves.
 func (m Mesh) Next(tried []Edge) (Edge, bool) {
 	failed := m.indices(tried)
-	parts := m.mendable()
+	parts := m.healable()
 	for _, part := range parts {
 		for i, a := range part {
 			for _, b := range part[i+1:] {
@@ -45,18 +45,18 @@ func (m Mesh) Next(tried []Edge) (Edge, bool) {
 	return Edge{}, false
 }
 
-// mendable are the parts that it is safe to make links in and between.
-func (m Mesh) mendable() [][]int {
-	var mendable [][]int
+// healable are the parts in and between which it is safe to make links.
+func (m Mesh) healable() [][]int {
+	var healable [][]int
 	for _, part := range m.parts() {
 		if m.sound(part) {
-			mendable = append(mendable, part)
+			healable = append(healable, part)
 		}
 	}
-	return mendable
+	return healable
 }
 
-// sound says that all nodes of a part are verified, and linked to verified ones
+// sound reports whether all nodes of a part are verified, and linked to verified ones
 // only.
 func (m Mesh) sound(part []int) bool {
 	for _, a := range part {
@@ -72,8 +72,8 @@ func (m Mesh) sound(part []int) bool {
 	return true
 }
 
-// closest are the ends of the link that joins two parts: where one end believes
-// that the link is there already, and else the first of each.
+// closest are the ends of the link that joins two parts: one that one end reports already,
+// or else the first node of each.
 func (m Mesh) closest(home, other []int) (a, b int) {
 	for _, a := range home {
 		for _, b := range other {
@@ -85,8 +85,8 @@ func (m Mesh) closest(home, other []int) (a, b int) {
 	return home[0], other[0]
 }
 
-// edge starts from the end that does not report the link: the other would answer
-// that it is connected.
+// edge starts from the end that does not report the link: the other one would answer that
+// it is connected.
 func (m Mesh) edge(a, b int) Edge {
 	if m.reports[a][b] {
 		a, b = b, a
@@ -110,7 +110,7 @@ func (m Mesh) indices(edges []Edge) [][2]int {
 	return pairs
 }
 
-// joinsAny says that one of the pairs has an end in each of two sets of nodes.
+// joinsAny reports whether one of the pairs has an end in each of two sets of nodes.
 func joinsAny(pairs [][2]int, one, other []int) bool {
 	for _, pair := range pairs {
 		if slices.Contains(one, pair[0]) && slices.Contains(other, pair[1]) || slices.Contains(one, pair[1]) && slices.Contains(other, pair[0]) {

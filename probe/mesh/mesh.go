@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// Mesh is what the expected nodes report of each other. A node that has no view
-// could not be verified, so nobody knows what it is linked to.
+// Mesh is what the expected nodes report of each other. A node that has no view could not
+// be verified, so its links are unknown.
 type Mesh struct {
 	nodes   []string
 	viewed  []bool
-	reports [][]bool // reports[a][b]: a says that it is linked to b
+	reports [][]bool // reports[a][b]: a reports being linked to b
 }
 
 // Of makes the mesh of the expected nodes from the view of each that has one: the
@@ -50,15 +50,14 @@ func (m Mesh) Links() int {
 	return links
 }
 
-// Holds says that both ends report a link.
-func (m Mesh) Holds(edge Edge) bool {
+// HasLink reports whether both ends report a link.
+func (m Mesh) HasLink(edge Edge) bool {
 	pairs := m.indices([]Edge{edge})
 	return len(pairs) == 1 && m.linked(pairs[0][0], pairs[0][1])
 }
 
-// Lost counts the links of an earlier look that are no more, though both ends still
-// have a view: links that were given up, not those of a node that is gone, or was, as
-// the restarted.
+// Lost counts the links of an earlier mesh that no longer exist, though both ends still
+// have a view. Links of a node that is gone, or that restarted in between, do not count.
 func (m Mesh) Lost(earlier Mesh, restarted ...string) int {
 	lost := 0
 	there := func(a int) bool { return m.viewed[a] && !slices.Contains(restarted, m.nodes[a]) }
@@ -72,11 +71,11 @@ func (m Mesh) Lost(earlier Mesh, restarted ...string) int {
 	return lost
 }
 
-// Whole says that every node reports every other.
+// Whole reports whether every node reports every other.
 func (m Mesh) Whole() bool { return m.Links() == len(m.nodes)*(len(m.nodes)-1)/2 }
 
-// WholeAround says that the nodes of the part that a node belongs to all report each
-// other.
+// WholeAround reports whether the nodes of the part that a node belongs to all report
+// each other.
 func (m Mesh) WholeAround(node string) bool {
 	for _, part := range m.parts() {
 		for _, a := range part {
@@ -120,9 +119,8 @@ func (m Mesh) row(node string, reported bool) []string {
 	return row
 }
 
-// Asymmetric are the links that one end reports and the other, which was asked
-// too, does not. From is the end that does not: it is the one that can make the
-// link anew.
+// Asymmetric are the links that one end reports and the other, which was asked too, does
+// not. From is the end that does not: it is the one that can make the link again.
 func (m Mesh) Asymmetric() []Edge {
 	var edges []Edge
 	for a := range m.nodes {

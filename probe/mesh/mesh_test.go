@@ -28,7 +28,7 @@ func TestMesh(t *testing.T) {
 		},
 		"one node is a whole mesh": {
 			expected: []string{"a"},
-			views:    map[string][]string{"a": {"stranger"}},
+			views:    map[string][]string{"a": {"unexpected"}},
 			want:     judgement{Whole: true, Components: [][]string{{"a"}}},
 		},
 		"nothing is proposed on a whole mesh": {
@@ -135,7 +135,7 @@ func TestWholeAround(t *testing.T) {
 	m := mesh.Of([]string{"a", "b", "c", "d", "e"}, map[string][]string{
 		"a": {"b"}, "b": {"a"}, "c": {"d"}, "d": {"c", "e"}, "e": {"d"},
 	})
-	for node, want := range map[string]bool{"a": true, "b": true, "c": false, "d": false, "e": false, "stranger": false} {
+	for node, want := range map[string]bool{"a": true, "b": true, "c": false, "d": false, "e": false, "unexpected": false} {
 		if got := m.WholeAround(node); got != want {
 			t.Errorf("whole around %s: %t, want %t", node, got, want)
 		}
@@ -168,13 +168,13 @@ func TestLost(t *testing.T) {
 	}
 }
 
-func TestHolds(t *testing.T) {
+func TestHasLink(t *testing.T) {
 	m := mesh.Of([]string{"a", "b", "c"}, map[string][]string{"a": {"b", "c"}, "b": {"a"}, "c": {}})
 	for edge, want := range map[mesh.Edge]bool{
 		{From: "a", To: "b"}: true, {From: "b", To: "a"}: true,
-		{From: "a", To: "c"}: false, {From: "b", To: "c"}: false, {From: "a", To: "stranger"}: false,
+		{From: "a", To: "c"}: false, {From: "b", To: "c"}: false, {From: "a", To: "unexpected"}: false,
 	} {
-		if got := m.Holds(edge); got != want {
+		if got := m.HasLink(edge); got != want {
 			t.Errorf("%v holds: %t, want %t", edge, got, want)
 		}
 	}

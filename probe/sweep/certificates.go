@@ -2,9 +2,9 @@ package sweep
 
 import "context"
 
-// tryCertificates finds out whether a verified node works with the certificate and the
-// trust bundle that it should have. One that does not may have both in its files, and
-// not have looked: it is told to.
+// tryCertificates finds out whether a verified node uses the certificate and the trust
+// bundle that it should. One that does not may have both in its files without having read
+// them: it is made to read them.
 func (p *pass) tryCertificates(ctx context.Context, i int) {
 	outcome := &p.outcomes[i]
 	if p.sessions[i] == nil {

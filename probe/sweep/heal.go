@@ -10,44 +10,43 @@ import (
 	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
 
-// Nodes that one link has joined make the others among themselves. They are given
-// time for it: as long as they go on, up to settlingTime, and standstill after the
-// last link.
+// Nodes that one link has joined make the other links themselves. They get time for it:
+// at most settlingTime, and standstill after the last link.
 const (
 	settlingTime = 10 * time.Second
 	standstill   = 2 * time.Second
 )
 
-// errNotKept: a node said that it is connected, and soon after one of the two was
-// not.
+// errNotKept is the cause of a link that a node reported, and one of its two ends soon no
+// longer had.
 var errNotKept = errors.New("the link was made and did not last")
 
-// heal makes the links that are missing: one, and then it looks again. A node that can
-// be connected to may still be unable to connect to others, so where one end fails at
-// once, the other end tries.
+// heal makes the links that are missing, one at a time, and observes the mesh after each.
+// A node that accepts connections may still be unable to make them, so where one end fails
+// at once, the other end tries.
 //
-// Where nodes give up other links meanwhile, it leaves them in peace until the next
-// sweep. They do so when two of them cannot connect, or when they are too busy to keep
-// what they have: then each further link costs more than it is worth.
+// When nodes drop other links meanwhile, no further link is made in this sweep. They do so
+// when two of them cannot connect, or when they are too busy to keep what they have: then
+// each further link costs more than it gains.
 func (p *pass) heal(ctx context.Context) {
-	p.leaveHarmful()
-	enough := time.Now().Add(p.options.HealingTime)
-	for p.lost == 0 && time.Now().Before(enough) && ctx.Err() == nil {
+	p.skipHarmful()
+	deadline := time.Now().Add(p.options.HealingTime)
+	for p.lost == 0 && time.Now().Before(deadline) && ctx.Err() == nil {
 		edge, ok := p.next()
 		if !ok {
 			return
 		}
 		before, incarnations := p.mesh(), p.incarnations()
 		err := p.link(ctx, edge)
-		if errors.Is(err, verify.ErrNotConnected) && time.Now().Before(enough) {
+		if errors.Is(err, verify.ErrNotConnected) && time.Now().Before(deadline) {
 			err = p.link(ctx, mesh.Edge{From: edge.To, To: edge.From})
 		}
 		if err != nil {
-			p.look(ctx)
+			p.refresh(ctx)
 		}
 		if p.lost = p.mesh().Lost(before, p.restarted(incarnations)...); p.lost > 0 {
 			err = verify.ErrLinksLost
-			p.blame(edge, err)
+			p.recordFailure(edge, err)
 		}
 		if err != nil {
 			p.failed = append(p.failed, edge)
@@ -58,20 +57,20 @@ func (p *pass) heal(ctx context.Context) {
 	}
 }
 
-// leaveHarmful counts the links that are not to be made as tried in vain, unless one of
-// the two nodes has restarted.
-func (p *pass) leaveHarmful() {
+// skipHarmful counts the links that are not to be made as failed, unless one of the two
+// nodes has restarted.
+func (p *pass) skipHarmful() {
 	m := p.mesh()
 	for _, link := range p.options.Harmful {
-		if !m.Holds(link.Edge) && p.ends(link.Edge) == link.ends {
+		if !m.HasLink(link.Edge) && p.ends(link.Edge) == link.ends {
 			p.failed = append(p.failed, link.Edge)
-			p.blame(link.Edge, link.Err)
+			p.recordFailure(link.Edge, link.Err)
 		}
 	}
 }
 
-// next is the link to make. What failed in the last sweep comes last in this one: it
-// may take long to fail again, and must not keep the rest from being mended.
+// next is the link to make. What failed in the last sweep comes last in this one: it may
+// take long to fail again, and must not delay the rest.
 func (p *pass) next() (mesh.Edge, bool) {
 	m := p.mesh()
 	if edge, ok := m.Next(slices.Concat(p.failed, p.options.Postponed)); ok {
@@ -87,20 +86,20 @@ func (p *pass) link(ctx context.Context, edge mesh.Edge) error {
 		err = errNotKept
 	}
 	if err != nil {
-		p.blame(edge, err)
+		p.recordFailure(edge, err)
 		return err
 	}
 	p.made = append(p.made, edge)
 	return nil
 }
 
-// blame notes at the node that was to make a link what came of it.
-func (p *pass) blame(edge mesh.Edge, err error) {
+// recordFailure records at the node that was to make a link why it was not made.
+func (p *pass) recordFailure(edge mesh.Edge, err error) {
 	from := p.indexOf(edge.From)
 	p.outcomes[from].Failed = append(p.outcomes[from].Failed, FailedLink{To: edge.To, Err: err})
 }
 
-// incarnations are those of the members: 0 of one that was not spoken to.
+// incarnations are those of the members: 0 of one that was not reached.
 func (p *pass) incarnations() []uint32 {
 	incarnations := make([]uint32, len(p.members))
 	for i, outcome := range p.outcomes {
@@ -134,17 +133,17 @@ func (p *pass) indexOf(node string) int {
 	return slices.IndexFunc(p.members, func(m Member) bool { return m.Node == node })
 }
 
-// settle looks until the part of the mesh that a link belongs to is whole, or has
-// had its time. It says whether both ends report the link. The nodes are at work: at
-// least half of the time it leaves them to it.
+// settle waits until the part of the mesh that a link belongs to is whole, or its time is
+// over, and reports whether both ends report the link. The nodes are busy: at least half
+// of the time they are not asked.
 func (p *pass) settle(ctx context.Context, edge mesh.Edge) (linked bool) {
 	begun := time.Now()
 	links, progress := -1, begun
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
-		looked := time.Now()
-		p.look(ctx)
+		refreshed := time.Now()
+		p.refresh(ctx)
 		m := p.mesh()
-		linked = m.Holds(edge)
+		linked = m.HasLink(edge)
 		if linked && m.WholeAround(edge.From) {
 			return true
 		}
@@ -157,7 +156,7 @@ func (p *pass) settle(ctx context.Context, edge mesh.Edge) (linked bool) {
 		select {
 		case <-ctx.Done():
 			return linked
-		case <-time.After(max(pause, time.Since(looked))): // Nothing tells of a link but a look.
+		case <-time.After(max(pause, time.Since(refreshed))): // Nodes do not announce links: they have to be asked.
 		}
 	}
 }

@@ -14,11 +14,11 @@ import (
 // Member is a node that is expected in the mesh.
 type Member struct {
 	verify.Target
-	// ProvenAt is the incarnation of the node at which refusals were tried already;
+	// ProvenAt is the incarnation of the node at which the refusal trials were completed;
 	// 0 when they never were.
 	ProvenAt uint32
 	// Stored is the serial number of the certificate that is stored for the node; empty
-	// when it is not known.
+	// when it is unknown.
 	Stored string
 }
 
@@ -26,12 +26,12 @@ type Member struct {
 type Options struct {
 	// Concurrency is how many nodes are spoken to at a time.
 	Concurrency int
-	// HealingTime is after how long no further link is begun. What is left is for
+	// HealingTime is the time after which no further link is begun. The rest is left to
 	// the next sweep.
 	HealingTime time.Duration
 	// Postponed are the links that failed in the last sweep.
 	Postponed []mesh.Edge
-	// Harmful are links that are not to be made.
+	// Harmful are the links that are not to be made.
 	Harmful []HarmfulLink
 }
 
@@ -42,7 +42,7 @@ type HarmfulLink struct {
 	ends [2]uint32 // the incarnations of its two nodes
 }
 
-// Result is what came of a sweep.
+// Result is the result of a sweep.
 type Result struct {
 	// Outcomes are those of the members, in their order.
 	Outcomes []Outcome
@@ -54,32 +54,33 @@ type Result struct {
 	Failed []mesh.Edge
 	// Harmful are those of them that did harm in this sweep.
 	Harmful []HarmfulLink
-	// Lost is how many links the nodes gave up while the last one was made: no
-	// further was begun.
+	// Lost is how many links the nodes dropped while the last one was made. After that
+	// no further link was begun.
 	Lost int
 }
 
-// Outcome is what came of a sweep for one node.
+// Outcome is the result of a sweep for one node.
 type Outcome struct {
 	verify.Verdict
-	// Failed are the links that the node was told to make, and could not.
+	// Failed are the links that the node was to make, and could not.
 	Failed []FailedLink
-	// Refusals is what came of trying what the node must refuse; nil when that was
-	// not due, or came to no end.
+	// Refusals is the result of the refusal trials; nil when they were not due or not
+	// completed.
 	Refusals *Refusals
-	// TrialError is why the trials came to no end.
-	TrialError error
-	// Canary is what came of showing the node the canary; nil when there is none, or it
-	// came to no end.
+	// RefusalsError is why the refusal trials were not completed.
+	RefusalsError error
+	// Canary is the result of the trial of the canary; nil when there is none, or the
+	// trial was not completed.
 	Canary *Canary
-	// Outdated says that the node does not work with the files that it should have. It
-	// was told to read them anew, and the next sweep shows whether it did.
+	// Outdated reports whether the node uses other files than it should. It was made to
+	// read them again, and the next sweep shows whether it did.
 	Outdated bool
-	// CertificatesError is why that, or the trial of the canary, came to no end.
+	// CertificatesError is why the trial of the canary, or the reading of the files, was
+	// not completed.
 	CertificatesError error
 }
 
-// Canary is what came of showing a node the canary.
+// Canary is the result of the trial of the canary at a node.
 type Canary struct {
 	Authority string
 	Accepted  bool
@@ -91,14 +92,14 @@ type FailedLink struct {
 	Err error
 }
 
-// Refusals is what came of trying what a node must refuse.
+// Refusals is the result of the refusal trials at a node.
 type Refusals struct {
 	Incarnation uint32
 	Accepted    []v1alpha1.RefusalTrial
 }
 
-// Run takes one pass over the members. A node that does not answer holds up the
-// verdicts on the others no longer than the stage in which it hangs may take.
+// Run takes one pass over the members. A node that does not answer delays the verdicts on
+// the others by no more than the limit of the stage in which it hangs.
 func Run(ctx context.Context, verifier *verify.Verifier, members []Member, options Options) Result {
 	p := &pass{
 		verifier: verifier,
@@ -153,9 +154,9 @@ func (p *pass) close() {
 	}
 }
 
-// verify takes a second try where time ran out, for some lost packets, or a machine
-// that was busy for a moment, are no verdict on a node; and where the node had the
-// cookie before, and has the one of now by then.
+// verify tries a second time where time ran out, because some lost packets, or a machine
+// that was busy for a moment, prove nothing; and where the node had the former cookie and
+// has just been given the current one.
 func (p *pass) verify(ctx context.Context, i int) {
 	for range 2 {
 		p.outcomes[i].Verdict, p.sessions[i] = p.verifier.Verify(ctx, p.members[i].Target)
@@ -171,25 +172,25 @@ func (p *pass) verify(ctx context.Context, i int) {
 	}
 }
 
-// changeCookie says whether a node has just been given the cookie of now.
+// changeCookie reports whether a node has just been given the current cookie.
 func (p *pass) changeCookie(ctx context.Context, i int) bool {
 	return !p.verifier.Credentials.FormerCookie.IsZero() && p.verifier.ChangeCookie(ctx, p.members[i].Target) == nil
 }
 
-// look asks every verified node whom it is linked to. One that does not answer any
-// more is verified anew, from the beginning, to know why.
-func (p *pass) look(ctx context.Context) {
+// refresh asks every verified node for its peers. One that no longer answers is verified
+// again from the beginning, to find out why.
+func (p *pass) refresh(ctx context.Context) {
 	p.each(func(i int) {
 		if p.sessions[i] == nil {
 			return
 		}
-		view, err := p.sessions[i].Look(ctx)
+		info, err := p.sessions[i].Info(ctx)
 		if err != nil {
 			p.sessions[i].Close()
 			p.verify(ctx, i)
 			return
 		}
-		p.outcomes[i].Peers = view.Peers
+		p.outcomes[i].Peers = info.Peers
 	})
 }
 
@@ -205,8 +206,7 @@ func (p *pass) mesh() mesh.Mesh {
 	return mesh.Of(expected, views)
 }
 
-// tryRefusals is for a verified node that runs an incarnation at which it was not
-// done yet.
+// tryRefusals runs the refusal trials once per incarnation of a verified node.
 func (p *pass) tryRefusals(ctx context.Context, i int) {
 	outcome := &p.outcomes[i]
 	if p.sessions[i] == nil || p.members[i].ProvenAt == outcome.Incarnation {
@@ -214,7 +214,7 @@ func (p *pass) tryRefusals(ctx context.Context, i int) {
 	}
 	accepted, err := p.verifier.TryRefusals(ctx, p.sessions[i])
 	if err != nil {
-		outcome.TrialError = err
+		outcome.RefusalsError = err
 		return
 	}
 	outcome.Refusals = &Refusals{Incarnation: outcome.Incarnation, Accepted: accepted}

@@ -9,29 +9,29 @@ import (
 	"github.com/erlang-operator/erlang-operator/erldist"
 )
 
-// Credentials are what a member of the cluster has: whoever holds them is let in.
+// Credentials are what a member of the cluster has, and what it takes to connect to one.
 type Credentials struct {
 	// Cookie of the cluster.
 	Cookie erldist.Cookie
-	// FormerCookie is the one that the nodes change from; zero when they do not.
+	// FormerCookie is the one that the nodes change from; zero when they do not change it.
 	FormerCookie erldist.Cookie
-	// Certificate that we show.
+	// Certificate that we send.
 	Certificate tls.Certificate
-	// Trust that the nodes' certificates are held against.
+	// Trust has the CAs that the nodes' certificates must be of.
 	Trust certs.Trust
-	// Canary is a certificate of a CA that nodes come to trust, or cease to; nil when
-	// there is none.
+	// Canary is a certificate of a CA that nodes begin or cease to trust; nil when there
+	// is none.
 	Canary *Canary
 }
 
-// Canary is shown to nodes to find out whether they trust its CA.
+// Canary is sent to nodes to find out whether they trust its CA.
 type Canary struct {
-	// Certificate that is shown.
+	// Certificate that is sent.
 	Certificate tls.Certificate
 	// Authority is the identity of the CA that signed it.
 	Authority string
-	// Trusted says that the CA is in the trust bundle: a node that has read it accepts
-	// the canary.
+	// Trusted reports whether the CA is in the trust bundle: a node that has read the
+	// bundle accepts the canary.
 	Trusted bool
 }
 
@@ -40,7 +40,7 @@ type Canary struct {
 func ParseCredentials(cookie erldist.Cookie, combined, trust []byte) (Credentials, error) {
 	certificate, err := tls.X509KeyPair(combined, combined)
 	if err != nil {
-		// The cause stays out: it is about a text that holds a key.
+		// The cause is left out: it is about a text with a key in it.
 		return Credentials{}, errors.New("read our own certificate: it is not a private key and its certificate chain in PEM")
 	}
 	trusted, err := certs.ParseTrust(trust)
@@ -58,7 +58,7 @@ func ParseCredentials(cookie erldist.Cookie, combined, trust []byte) (Credential
 func ParseCanary(combined, tlsCrt, caCrt []byte, trust certs.Trust) (*Canary, error) {
 	certificate, err := tls.X509KeyPair(combined, combined)
 	if err != nil {
-		// The cause stays out: it is about a text that holds a key.
+		// The cause is left out: it is about a text with a key in it.
 		return nil, errors.New("read the canary: it is not a private key and its certificate chain in PEM")
 	}
 	leaf, err := certs.ParseCertificate(tlsCrt, caCrt)
@@ -67,15 +67,15 @@ func ParseCanary(combined, tlsCrt, caCrt []byte, trust certs.Trust) (*Canary, er
 	}
 	signer := leaf.Signer(trust)
 	if signer == nil {
-		return nil, errors.New("read the canary: its issuer does not tell its CA")
+		return nil, errors.New("read the canary: its issuer does not send its CA")
 	}
 	return &Canary{
 		Certificate: certificate, Authority: certs.Identity(signer), Trusted: trust.Signer(leaf.X509) != nil,
 	}, nil
 }
 
-// host is the host that our certificate is for. A node that lets in only certain
-// hosts (net_kernel:allow/1) holds the one against the other.
+// host is the host that our certificate is for. A node that allows only certain hosts
+// (net_kernel:allow/1) compares it with the one in our name.
 func (c Credentials) host() string {
 	if leaf := c.Certificate.Leaf; leaf != nil && len(leaf.DNSNames) > 0 {
 		return leaf.DNSNames[0]

@@ -68,12 +68,12 @@ func TestParseCanary(t *testing.T) {
 	}
 
 	for name, tc := range map[string]struct{ combined, tlsCrt, caCrt []byte }{
-		"nothing":                {},
-		"no key":                 {combined: certstest.PEM(leaf), tlsCrt: certstest.PEM(leaf)},
-		"a key that is none":     {combined: slices.Concat([]byte(secret), certstest.PEM(leaf)), tlsCrt: certstest.PEM(leaf)},
-		"no certificate":         {combined: combined},
-		"a CA that nobody knows": {combined: combined, tlsCrt: certstest.PEM(leaf)},
-		"another CA":             {combined: combined, tlsCrt: certstest.PEM(leaf), caCrt: certstest.PEM(certstest.NewAuthority("new").Certificate)},
+		"nothing":              {},
+		"no key":               {combined: certstest.PEM(leaf), tlsCrt: certstest.PEM(leaf)},
+		"a key that is none":   {combined: slices.Concat([]byte(secret), certstest.PEM(leaf)), tlsCrt: certstest.PEM(leaf)},
+		"no certificate":       {combined: combined},
+		"a CA that is unknown": {combined: combined, tlsCrt: certstest.PEM(leaf)},
+		"another CA":           {combined: combined, tlsCrt: certstest.PEM(leaf), caCrt: certstest.PEM(certstest.NewAuthority("new").Certificate)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := ParseCanary(tc.combined, tc.tlsCrt, tc.caCrt, certs.Trust{})

@@ -54,7 +54,7 @@ func TestDiagnose(t *testing.T) {
 		},
 		"no route to epmd": {
 			at: erldist.StageConnect, err: syscall.EHOSTUNREACH,
-			stage: v1alpha1.StageConnect, reason: v1alpha1.ReasonConnectionTimedOut, says: "no way",
+			stage: v1alpha1.StageConnect, reason: v1alpha1.ReasonConnectionTimedOut, says: "no route",
 		},
 		"epmd does not know it": {
 			at: erldist.StageLookup, err: erldist.ErrNotRegistered,
@@ -65,7 +65,7 @@ func TestDiagnose(t *testing.T) {
 			seen:  func(o *observation) { o.registered = []string{"pay", "web"} },
 			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonNodeNotRegistered, says: `only "pay", "web"`,
 		},
-		"epmd knows nobody": {
+		"epmd knows none": {
 			at: erldist.StageLookup, err: erldist.ErrNotRegistered,
 			seen:  func(o *observation) { o.registered = []string{} },
 			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonNodeNotRegistered, says: "nor any other name",
@@ -84,7 +84,7 @@ func TestDiagnose(t *testing.T) {
 		},
 		"distribution port refuses": {
 			at: erldist.StageConnectDistribution, err: syscall.ECONNREFUSED,
-			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "epmd believes",
+			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "registered with epmd",
 		},
 		"fixed port refuses": {
 			at: erldist.StageConnectDistribution, err: syscall.ECONNREFUSED,
@@ -108,9 +108,9 @@ func TestDiagnose(t *testing.T) {
 			at: erldist.StageTLS, err: &net.OpError{Op: "read", Err: syscall.ECONNRESET},
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonHandshakeRejected,
 		},
-		"so is what is no TLS": {
+		"TLS is reset, as are idle connections": {
 			at: erldist.StageTLS, err: &net.OpError{Op: "read", Err: syscall.ECONNRESET},
-			seen:  func(o *observation) { o.deaf = true },
+			seen:  func(o *observation) { o.closesIdle = true },
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable, says: "cannot read",
 		},
 		"not TLS": {
@@ -184,7 +184,7 @@ func TestDiagnose(t *testing.T) {
 		},
 		"the handshake ends": {
 			at: erldist.StageHandshake, err: fmt.Errorf("wait for the status: %w", io.EOF),
-			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeRejected, says: "before the cookie",
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeRejected, says: "before the exchange of cookies",
 		},
 		"a call fails": {
 			at: erldist.StageCall, err: &erldist.CallError{Module: "lists", Function: "zipwith3", Class: "badrpc"},
@@ -217,7 +217,7 @@ func TestDiagnose(t *testing.T) {
 	}
 }
 
-// checkSentence wants a node, a cause and a remedy, within the bounds of the API.
+// checkSentence requires a node, a cause and a remedy, within the bounds of the API.
 func checkSentence(t *testing.T, message, says string) {
 	t.Helper()
 	if !strings.HasPrefix(message, node+" ") || !strings.Contains(message, says) {
@@ -234,7 +234,7 @@ func checkSentence(t *testing.T, message, says string) {
 }
 
 func TestDiagnoseGoodNode(t *testing.T) {
-	if got, want := diagnose(nil, observation{}), (finding{Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified}); got != want {
+	if got, want := diagnose(nil, observation{}), (diagnosis{Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified}); got != want {
 		t.Errorf("diagnosis %+v, want %+v", got, want)
 	}
 }
@@ -259,10 +259,10 @@ func TestDiagnoseSlowNode(t *testing.T) {
 	}
 }
 
-func TestWords(t *testing.T) {
-	checkSentence(t, LetIn(node, Trials()), "a client without a certificate, a client with the certificate of a foreign CA")
+func TestMessages(t *testing.T) {
+	checkSentence(t, AcceptedMessage(node, Trials()), "a client without a certificate, a client with the certificate of a foreign CA")
 	for _, err := range []error{ErrNotConnected, ErrLinksLost, context.DeadlineExceeded, io.EOF} {
-		checkSentence(t, NotLinked(node, "chat@chat-1", err), "chat@chat-1")
+		checkSentence(t, LinkMessage(node, "chat@chat-1", err), "chat@chat-1")
 	}
 }
 
@@ -271,15 +271,15 @@ func TestReadView(t *testing.T) {
 	good := func() []erldist.Term {
 		return []erldist.Term{erldist.AtomList("b@c"), erldist.String("27"), erldist.Int(5_000), erldist.Int(-5_000), erldist.Int(1_000)}
 	}
-	view, err := readView(good())
-	if err != nil || view.OTPRelease != "27" || view.Uptime.Seconds() != 10 || len(view.Peers) != 1 || view.Peers[0] != "b@c" {
-		t.Errorf("view %+v, %v", view, err)
+	info, err := parseInfo(good())
+	if err != nil || info.OTPRelease != "27" || info.Uptime.Seconds() != 10 || len(info.Peers) != 1 || info.Peers[0] != "b@c" {
+		t.Errorf("info %+v, %v", info, err)
 	}
 	for i, nonsense := range []erldist.Term{erldist.Atom("b@c"), erldist.Int(27), erldist.Atom("x"), erldist.Float(1), erldist.Int(0)} {
 		answers := good()
 		answers[i] = nonsense
-		if view, err := readView(answers); !errors.Is(err, errNonsense) {
-			t.Errorf("%v as answer %d gives %+v, %v", nonsense, i, view, err)
+		if info, err := parseInfo(answers); !errors.Is(err, errUnexpectedAnswer) {
+			t.Errorf("%v as answer %d gives %+v, %v", nonsense, i, info, err)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// foreignCertificate is as good as one of ours in all but the CA: a fresh one that
+// foreignCertificate differs from one of ours only in its CA, which is new and which
 // nobody trusts.
 func foreignCertificate(host string, now time.Time) (tls.Certificate, error) {
 	ca := &x509.Certificate{

@@ -14,7 +14,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/erldist"
 )
 
-// observation is what was seen of one node.
+// observation is what was observed of one node.
 type observation struct {
 	target Target
 	trust  certs.Trust
@@ -28,13 +28,13 @@ type observation struct {
 	chain        []*x509.Certificate // that the node served
 	secured      bool                // the TLS handshake passed on our side
 
-	// What a second look saw.
+	// What the follow-up found.
 	plaintext  bool     // the port speaks distribution, in plaintext
-	deaf       bool     // the port breaks off connections on which nothing was said
+	closesIdle bool     // the port closes connections on which nothing was sent
 	registered []string // the names that epmd knows; nil when it was not asked
 }
 
-// trace writes down how the stages go.
+// trace records the stages.
 func (o *observation) trace() *erldist.Trace {
 	return &erldist.Trace{
 		StageStart: func(stage erldist.Stage, _ string) { o.stage, o.began = stage, time.Now() },
@@ -50,9 +50,9 @@ func (o *observation) trace() *erldist.Trace {
 	}
 }
 
-// blame makes the stage that failed the last one. What it failed by may have come to
-// light only later: a node judges our certificate when, for us, TLS is done with.
-func (o *observation) blame(stage v1alpha1.Stage) {
+// markFailed makes the stage that failed the last one. Later ones may have been tried
+// before the cause was seen: a node judges our certificate when TLS has ended for us.
+func (o *observation) markFailed(stage v1alpha1.Stage) {
 	last := len(o.timings) - 1
 	for last >= 0 && o.timings[last].Stage != stage {
 		last--
@@ -67,19 +67,19 @@ func (o *observation) blame(stage v1alpha1.Stage) {
 	o.timings = o.timings[:last+1]
 }
 
-// portOutOfRangeError: epmd gave a port that the node's peers do not reach.
+// portOutOfRangeError is about a port, given by epmd, that the node's peers do not reach.
 type portOutOfRangeError struct{ port uint16 }
 
 func (e *portOutOfRangeError) Error() string {
 	return fmt.Sprintf("port %d is out of range", e.port)
 }
 
-// within opens TCP connections, but none to a port out of range: it may be somebody
-// else's.
+// within opens TCP connections, but none to a port out of range: it may belong to another
+// program.
 func (o *observation) within(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		port := o.registration.Port
-		if o.stage == erldist.StageConnectDistribution && port != 0 && !o.target.Ports.holds(port) {
+		if o.stage == erldist.StageConnectDistribution && port != 0 && !o.target.Ports.contains(port) {
 			return nil, &portOutOfRangeError{port}
 		}
 		return dial(ctx, network, address)
@@ -88,13 +88,13 @@ func (o *observation) within(dial dialFunc) dialFunc {
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// certificateError: the node's certificate will not do.
+// certificateError is about a certificate of the node that cannot be used.
 type certificateError struct{ fault certs.Fault }
 
 func (e *certificateError) Error() string { return "the certificate " + e.fault.Detail }
 
-// judge sees the chain that crypto/tls has nothing against. OTP has more against
-// some: a node's certificate has to do for a client too.
+// judge sees the chain that crypto/tls accepts. OTP demands more: a node's certificate has
+// to serve for a client too.
 func (o *observation) judge(state tls.ConnectionState) error {
 	o.chain = state.PeerCertificates
 	if fault := o.fault(); fault != nil {
@@ -103,8 +103,8 @@ func (o *observation) judge(state tls.ConnectionState) error {
 	return nil
 }
 
-// learn takes the chain that crypto/tls did not accept from its error.
-func (o *observation) learn(err error) {
+// keepChain takes the chain that crypto/tls did not accept from its error.
+func (o *observation) keepChain(err error) {
 	if unverified := new(tls.CertificateVerificationError); errors.As(err, &unverified) {
 		o.chain = unverified.UnverifiedCertificates
 	}

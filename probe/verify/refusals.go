@@ -11,57 +11,57 @@ import (
 	"github.com/erlang-operator/erlang-operator/erldist"
 )
 
-// Trials are the ways in that a node must refuse, in the order tried.
+// Trials are the connections that a node must refuse, in the order tried.
 func Trials() []v1alpha1.RefusalTrial {
 	return []v1alpha1.RefusalTrial{
 		v1alpha1.TrialNoCertificate, v1alpha1.TrialForeignCA, v1alpha1.TrialPlaintext, v1alpha1.TrialWrongCookie,
 	}
 }
 
-// TryRefusals tries at a node that was verified what it must refuse, one after the
-// other, and names what it let in. An error says that a trial came to no end: then
-// nothing is proven, and all of them are to be tried again.
+// TryRefusals tries the connections that a verified node must refuse, one after the other,
+// and names those that it accepted. With an error a trial was not completed: then nothing
+// is proven, and all of them are to be tried again.
 //
-// Each trial costs the node a line in its log, so they are for once in its life.
+// Each trial adds a line to the node's log, so they run once in its life.
 func (v *Verifier) TryRefusals(ctx context.Context, session *Session) (accepted []v1alpha1.RefusalTrial, err error) {
 	for _, trial := range Trials() {
-		letIn, err := v.try(ctx, trial, session)
+		ok, err := v.try(ctx, trial, session)
 		if err != nil {
 			return nil, fmt.Errorf("try what %s must refuse, %s: %w", session.node, trial, err)
 		}
-		if letIn {
+		if ok {
 			accepted = append(accepted, trial)
 		}
 	}
 	return accepted, nil
 }
 
-func (v *Verifier) try(ctx context.Context, trial v1alpha1.RefusalTrial, session *Session) (letIn bool, err error) {
+func (v *Verifier) try(ctx context.Context, trial v1alpha1.RefusalTrial, session *Session) (accepted bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, v.Limits.TLS+v.Limits.Handshake)
 	defer cancel()
 	address := session.conn.RemoteAddr().String()
 
 	switch trial {
 	case v1alpha1.TrialNoCertificate:
-		return refused(v.knock(ctx, address, v.clientTLS(session.host, tls.Certificate{})))
+		return outcome(v.tryHandshake(ctx, address, v.clientTLS(session.host, tls.Certificate{})))
 	case v1alpha1.TrialForeignCA:
 		foreign, err := foreignCertificate(v.Credentials.host(), v.now())
 		if err != nil {
 			return false, err
 		}
-		return refused(v.knock(ctx, address, v.clientTLS(session.host, foreign)))
+		return outcome(v.tryHandshake(ctx, address, v.clientTLS(session.host, foreign)))
 	case v1alpha1.TrialPlaintext:
-		return refused(v.knock(ctx, address, nil))
+		return outcome(v.tryHandshake(ctx, address, nil))
 	default:
 		return v.tryWrongCookie(ctx, session, address)
 	}
 }
 
-// refused tells a refusal, which is any answer but taking part, from no answer.
-func refused(letIn bool, err error) (bool, error) {
+// outcome tells a refusal, which is any answer but taking part, from no answer.
+func outcome(answered bool, err error) (accepted bool, _ error) {
 	failed := new(erldist.StageError)
 	switch {
-	case letIn:
+	case answered:
 		return true, nil
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
 		return false, err
@@ -72,9 +72,9 @@ func refused(letIn bool, err error) (bool, error) {
 	}
 }
 
-// tryWrongCookie is let in by a node that closes no connection on a wrong proof.
-func (v *Verifier) tryWrongCookie(ctx context.Context, session *Session, address string) (letIn bool, err error) {
-	dialer := v.stranger()
+// tryWrongCookie is accepted by a node that does not close the connection on a wrong proof.
+func (v *Verifier) tryWrongCookie(ctx context.Context, session *Session, address string) (accepted bool, err error) {
+	dialer := v.anonymousDialer()
 	dialer.Cookie = erldist.NewCookie(rand.Text())
 	if !v.Plaintext {
 		dialer.TLS = v.clientTLS(session.host, v.Credentials.Certificate)
@@ -82,7 +82,7 @@ func (v *Verifier) tryWrongCookie(ctx context.Context, session *Session, address
 	conn, err := dialer.DialAddress(ctx, session.node, address)
 	switch {
 	case err == nil:
-		_ = conn.Close() // We have no business there.
+		_ = conn.Close() // Only whether it would be accepted matters.
 		return true, nil
 	case errors.Is(err, erldist.ErrPeerCookie):
 		return true, nil
@@ -93,7 +93,7 @@ func (v *Verifier) tryWrongCookie(ctx context.Context, session *Session, address
 	}
 }
 
-// clientTLS trusts what the cluster trusts, and shows a certificate of one's choice.
+// clientTLS trusts what the cluster trusts, and sends the given certificate.
 func (v *Verifier) clientTLS(host string, certificate tls.Certificate) *tls.Config {
 	config := erldist.ClientTLS(v.Credentials.Trust.Pool(), certificate)
 	config.ServerName = host

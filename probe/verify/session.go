@@ -17,8 +17,8 @@ type Session struct {
 	limits     Limits
 }
 
-// View is what a node says of itself.
-type View struct {
+// Info is what a node reports about itself.
+type Info struct {
 	OTPRelease string
 	Uptime     time.Duration
 	Peers      []string
@@ -26,13 +26,13 @@ type View struct {
 
 // Close ends the connection.
 func (s *Session) Close() {
-	_ = s.conn.Close() // It was read to the end of what we asked: nothing is lost.
+	_ = s.conn.Close() // All answers have been read: nothing is lost.
 }
 
-// Look asks the node what it is and whom it is linked to, in one call. Of the
-// functions that tell the time of its start, these change nothing in the node:
-// statistics(wall_clock) would.
-func (s *Session) Look(ctx context.Context) (View, error) {
+// Info asks the node for its release, its uptime and its peers in one call. Of the
+// functions that give its uptime, these change nothing in the node: statistics(wall_clock)
+// would.
+func (s *Session) Info(ctx context.Context) (Info, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Call)
 	defer cancel()
 
@@ -45,38 +45,38 @@ func (s *Session) Look(ctx context.Context) (View, error) {
 			Args: []erldist.Term{erldist.Int(1), erldist.Atom("second"), erldist.Atom("native")}},
 	)
 	if err != nil {
-		return View{}, err
+		return Info{}, err
 	}
-	return readView(answers)
+	return parseInfo(answers)
 }
 
-// errNonsense: a call returned what its function never does.
-var errNonsense = errors.New("the node's answer to erlang:nodes/0 and erlang:system_info/1 makes no sense")
+// errUnexpectedAnswer is about a call that returned what its function never does.
+var errUnexpectedAnswer = errors.New("the node's answer to erlang:nodes/0 and erlang:system_info/1 has the wrong types")
 
-func readView(answers []erldist.Term) (View, error) {
+func parseInfo(answers []erldist.Term) (Info, error) {
 	peers, ok := erldist.Atoms(answers[0])
 	if !ok {
-		return View{}, errNonsense
+		return Info{}, errUnexpectedAnswer
 	}
 	release, ok := erldist.Text(answers[1])
 	if !ok {
-		return View{}, errNonsense
+		return Info{}, errUnexpectedAnswer
 	}
 	now, ok1 := answers[2].(erldist.Int)
 	start, ok2 := answers[3].(erldist.Int)
 	second, ok3 := answers[4].(erldist.Int)
 	if !ok1 || !ok2 || !ok3 || second <= 0 {
-		return View{}, errNonsense
+		return Info{}, errUnexpectedAnswer
 	}
 	uptime := time.Duration(float64(now-start) / float64(second) * float64(time.Second))
-	return View{OTPRelease: release, Uptime: uptime, Peers: peers}, nil
+	return Info{OTPRelease: release, Uptime: uptime, Peers: peers}, nil
 }
 
-// ErrNotConnected is the node's answer that it could not connect to a peer. Why,
-// only its log says.
+// ErrNotConnected is the node's answer that it could not connect to a peer. Only its log
+// has the cause.
 var ErrNotConnected = errors.New("net_kernel:connect_node/1 returned false")
 
-// Connect tells the node to connect to a peer.
+// Connect has the node connect to a peer.
 func (s *Session) Connect(ctx context.Context, peer string) error {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Link)
 	defer cancel()

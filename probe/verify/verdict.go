@@ -6,7 +6,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
-// A Verdict is what became of an attempt to verify a node.
+// A Verdict is the result of an attempt to verify a node.
 type Verdict struct {
 	// Node is the full name of the node.
 	Node string `json:"node"`
@@ -14,7 +14,7 @@ type Verdict struct {
 	Stage v1alpha1.Stage `json:"stage"`
 	// Reason is Verified, or why the stage failed.
 	Reason string `json:"reason"`
-	// Message says in a sentence what was seen, and how to mend it.
+	// Message is what was observed, and how to fix it.
 	Message string `json:"message,omitempty"`
 	// Timings are the stages, in the order tried. The last is Stage, which failed unless
 	// the node is verified.
@@ -34,11 +34,11 @@ type Verdict struct {
 	OTPRelease string `json:"otpRelease,omitempty"`
 	// Uptime of the node's virtual machine.
 	Uptime time.Duration `json:"uptimeNanoseconds,omitempty"`
-	// Peers are the nodes that the node says it is linked to.
+	// Peers are the nodes that the node reports being linked to.
 	Peers []string `json:"peers,omitempty"`
 }
 
-// Verified says that every stage passed. SlowHandshake is a warning.
+// Verified reports whether every stage passed. SlowHandshake is a warning.
 func (v Verdict) Verified() bool {
 	return v.Reason == v1alpha1.ReasonVerified || v.Reason == v1alpha1.ReasonSlowHandshake
 }
@@ -48,6 +48,6 @@ type Timing struct {
 	Stage    v1alpha1.Stage `json:"stage"`
 	Address  string         `json:"address"`
 	Duration time.Duration  `json:"nanoseconds"`
-	// Failed says that the stage did not pass.
+	// Failed reports whether the stage failed.
 	Failed bool `json:"failed,omitempty"`
 }

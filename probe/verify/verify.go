@@ -29,12 +29,12 @@ type Target struct {
 // PortRange is a range of TCP ports, both ends included.
 type PortRange struct{ Min, Max uint16 }
 
-func (r PortRange) holds(port uint16) bool {
+func (r PortRange) contains(port uint16) bool {
 	return r == PortRange{} || r.Min <= port && port <= r.Max
 }
 
-// Limits are how long the stages may take. A second look, where one symptom has
-// several causes, is part of its stage.
+// Limits are how long the stages may take. The follow-up, where one symptom has several
+// causes, is part of its stage.
 type Limits struct {
 	Resolve, Connect, Lookup, ConnectDistribution, TLS, Handshake, Call time.Duration
 
@@ -43,9 +43,9 @@ type Limits struct {
 	Link time.Duration
 }
 
-// DefaultLimits leave room for some lost packets or a link to the far end of the
-// world, and tell of a dead node in time. Who connects is heard of once more after a
-// second, and after three.
+// DefaultLimits leave room for some lost packets or an intercontinental round trip, and
+// detect a dead node in time. A lost SYN is retransmitted after one second, and again
+// after three.
 func DefaultLimits() Limits {
 	return Limits{
 		Resolve: 3 * time.Second, Connect: 4 * time.Second, Lookup: 3 * time.Second, ConnectDistribution: 4 * time.Second,
@@ -54,8 +54,8 @@ func DefaultLimits() Limits {
 	}
 }
 
-// maxAnswer is far above what the names of some hundred nodes take.
-const maxAnswer = 1 << 20
+// maxFrame is far above what the names of some hundred nodes take.
+const maxFrame = 1 << 20
 
 // A Verifier verifies nodes with the credentials of their cluster. It may be used
 // by several goroutines at once.
@@ -72,28 +72,28 @@ type Verifier struct {
 	// DialContext opens TCP connections to addresses; nil means that of a net.Dialer.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// Now is the time that certificates are held against; nil means time.Now.
+	// Now is the time at which certificates must be valid; nil means time.Now.
 	Now func() time.Time
 }
 
-// Verify takes every stage with a node. With a verdict that is Verified comes the
-// open connection, which the caller closes; else it is nil.
+// Verify takes every stage with a node. The session is open when the verdict is Verified,
+// and the caller closes it; otherwise it is nil.
 func (v *Verifier) Verify(ctx context.Context, target Target) (Verdict, *Session) {
 	seen := &observation{target: target, trust: v.Credentials.Trust, now: v.now()}
-	session, view, err := v.reach(erldist.WithTrace(ctx, seen.trace()), target, seen)
+	session, info, err := v.reach(erldist.WithTrace(ctx, seen.trace()), target, seen)
 	if err != nil {
-		seen.learn(err)
-		v.lookAgain(ctx, err, seen)
+		seen.keepChain(err)
+		v.followUp(ctx, err, seen)
 	}
-	finding := diagnose(err, *seen)
+	diagnosis := diagnose(err, *seen)
 	if err != nil {
-		seen.blame(finding.Stage)
+		seen.markFailed(diagnosis.Stage)
 	}
 	verdict := Verdict{
-		Node: target.Node, Stage: finding.Stage, Reason: finding.Reason, Message: finding.Message,
+		Node: target.Node, Stage: diagnosis.Stage, Reason: diagnosis.Reason, Message: diagnosis.Message,
 		Timings:     seen.timings,
 		Incarnation: seen.peer.Creation,
-		OTPRelease:  view.OTPRelease, Uptime: view.Uptime, Peers: view.Peers,
+		OTPRelease:  info.OTPRelease, Uptime: info.Uptime, Peers: info.Peers,
 	}
 	if len(seen.chain) > 0 {
 		verdict.CertificateNotAfter = seen.chain[0].NotAfter
@@ -106,18 +106,18 @@ func (v *Verifier) Verify(ctx context.Context, target Target) (Verdict, *Session
 	return verdict, session
 }
 
-func (v *Verifier) reach(ctx context.Context, target Target, seen *observation) (*Session, View, error) {
+func (v *Verifier) reach(ctx context.Context, target Target, seen *observation) (*Session, Info, error) {
 	conn, err := v.dialer(target, seen).Dial(ctx, target.Node)
 	if err != nil {
-		return nil, View{}, err
+		return nil, Info{}, err
 	}
 	session := &Session{node: target.Node, host: seen.host(), conn: conn, limits: v.Limits}
-	view, err := session.Look(ctx)
+	info, err := session.Info(ctx)
 	if err != nil {
 		session.Close()
-		return nil, View{}, err
+		return nil, Info{}, err
 	}
-	return session, view, nil
+	return session, info, nil
 }
 
 func (v *Verifier) now() time.Time {
@@ -127,20 +127,20 @@ func (v *Verifier) now() time.Time {
 	return v.Now()
 }
 
-// dialer speaks to the target, and writes down what it sees.
+// dialer connects to the target, and records what it observes.
 func (v *Verifier) dialer(target Target, seen *observation) *erldist.Dialer {
-	d := v.stranger()
+	d := v.anonymousDialer()
 	d.Cookie = v.Credentials.Cookie
 	d.Port = target.FixedPort
 	d.EPMDPort = target.EPMDPort
 	d.Network = target.Network
-	d.MaxFrame = maxAnswer
+	d.MaxFrame = maxFrame
 	d.Timeouts = map[erldist.Stage]time.Duration{
 		erldist.StageResolve:             v.Limits.Resolve,
 		erldist.StageConnect:             v.Limits.Connect,
 		erldist.StageLookup:              v.Limits.Lookup,
 		erldist.StageConnectDistribution: v.Limits.ConnectDistribution,
-		erldist.StageTLS:                 firstLook(v.Limits.TLS),
+		erldist.StageTLS:                 firstAttempt(v.Limits.TLS),
 		erldist.StageHandshake:           v.Limits.Handshake,
 	}
 	d.DialContext = seen.within(d.DialContext)
@@ -151,8 +151,8 @@ func (v *Verifier) dialer(target Target, seen *observation) *erldist.Dialer {
 	return d
 }
 
-// stranger has no part in the cluster: neither cookie nor TLS.
-func (v *Verifier) stranger() *erldist.Dialer {
+// anonymousDialer has neither the cookie nor a certificate.
+func (v *Verifier) anonymousDialer() *erldist.Dialer {
 	d := &erldist.Dialer{Host: v.Credentials.host(), Resolve: v.Resolve, DialContext: v.DialContext}
 	if d.DialContext == nil {
 		d.DialContext = new(net.Dialer).DialContext

@@ -179,39 +179,39 @@ func TestDiagnosis(t *testing.T) {
 			given: func(s *scene) {
 				s.ended(func(o *beam.Options) { o.Files = map[string][]byte{"dist.conf": nil} })
 			},
-			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "see in its log",
+			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "check its log",
 		},
 		"TLS options file is nonsense, so the node ends": {
 			given: func(s *scene) {
 				s.ended(func(o *beam.Options) { o.TLS.OptionsFile = "[{server," })
 			},
-			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "see in its log",
+			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "check its log",
 		},
 		"-ssl_dist_optfile twice, so the node ends": {
 			given: func(s *scene) {
 				s.ended(func(o *beam.Options) { o.Args = []string{"-ssl_dist_optfile", "/mnt/dist.conf"} })
 			},
-			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "see in its log",
+			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "check its log",
 		},
 		"-erl_epmd_port twice, so the node listens elsewhere": {
 			given: func(s *scene) {
 				s.node(func(o *beam.Options) { o.Args = []string{"-erl_epmd_port", "9100"} })
 			},
 			otps:  []string{"25"},
-			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "see in its log",
+			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "check its log",
 		},
 		"-erl_epmd_port twice, so the node ends": {
 			given: func(s *scene) {
 				s.ended(func(o *beam.Options) { o.Args = []string{"-erl_epmd_port", "9100"} })
 			},
 			otps:  []string{"27", "29"},
-			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "see in its log",
+			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "check its log",
 		},
 		"no such carrier, so the node ends": { // as in a release that lacks ssl
 			given: func(s *scene) {
 				s.ended(plaintext, func(o *beam.Options) { o.Args = []string{"-proto_dist", "inet_nosuch"} })
 			},
-			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "see in its log",
+			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "check its log",
 		},
 		"port taken, so the node ends": {
 			given: func(s *scene) {
@@ -564,7 +564,7 @@ func (s *scene) wantVerdict(verdict verify.Verdict, stage v1alpha1.Stage, reason
 		s.t.Errorf("verdict is %s at %s, want %s at %s; stages: %v", verdict.Reason, verdict.Stage, reason, stage, verdict.Timings)
 	}
 	if !strings.Contains(verdict.Message, says) {
-		s.t.Errorf("message %q does not say %q", verdict.Message, says)
+		s.t.Errorf("message %q does not contain %q", verdict.Message, says)
 	}
 }
 

@@ -35,7 +35,7 @@ func TestHeal(t *testing.T) {
 	}
 	for i, outcome := range result.Outcomes {
 		if outcome.Refusals == nil || len(outcome.Refusals.Accepted) > 0 || outcome.Refusals.Incarnation != outcome.Incarnation {
-			t.Errorf("refusals of %s: %+v, %v", outcome.Node, outcome.Refusals, outcome.TrialError)
+			t.Errorf("refusals of %s: %+v, %v", outcome.Node, outcome.Refusals, outcome.RefusalsError)
 		}
 		if outcome.OTPRelease != beam.Releases[i] || outcome.Uptime <= 0 || outcome.CertificateNotAfter.IsZero() {
 			t.Errorf("%s runs OTP %s for %s with a certificate until %s", outcome.Node, outcome.OTPRelease, outcome.Uptime, outcome.CertificateNotAfter)

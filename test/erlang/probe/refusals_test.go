@@ -50,7 +50,7 @@ func TestRefusals(t *testing.T) {
 				if diff := cmp.Diff(tc.accepted, accepted); diff != "" {
 					t.Errorf("accepted (-want +got):\n%s", diff)
 				}
-				if _, err := session.Look(deadline(t)); err != nil {
+				if _, err := session.Info(deadline(t)); err != nil {
 					t.Errorf("the session did not survive the trials: %v", err)
 				}
 				if err := node.WaitLogFrom(log, "Invalid challenge reply", 5*time.Second); err != nil {

@@ -309,8 +309,8 @@ func (k *kubernetes) probe(c *cluster) (stop func()) {
 	go func() {
 		ended <- probe.Run(ctx, config, probe.Options{
 			Namespace: "default", Cluster: "chat", Domain: beam.Domain,
-			SettledInterval: 500 * time.Millisecond, UnsettledInterval: 200 * time.Millisecond,
-			Resolve: c.Resolve, DialContext: c.DialContext,
+			Intervals: probe.Intervals{Settled: 500 * time.Millisecond, Unsettled: 200 * time.Millisecond},
+			Resolve:   c.Resolve, DialContext: c.DialContext,
 			MetricsAddr: "0", HealthAddr: "0",
 		})
 	}()

@@ -39,7 +39,7 @@ func TestBackoff(t *testing.T) {
 		if resting := b.resting(now); len(resting) != step.resting {
 			t.Fatalf("after %s, %v rest, want %d", now.Sub(noon), resting, step.resting)
 		}
-		b.learn(now, now, step.harmful)
+		b.record(now, now, step.harmful)
 		if b.wait != step.wait {
 			t.Fatalf("after %s, the wait is %s, want %s", now.Sub(noon), b.wait, step.wait)
 		}

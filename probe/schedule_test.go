@@ -5,18 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/probe/mesh"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
 )
 
-func TestInterval(t *testing.T) {
-	options, err := Options{Namespace: "default", Cluster: "chat"}.withDefaults()
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestNextSweep(t *testing.T) {
 	proven := goodCluster(2)
 	for i := range proven {
 		proven[i].Refusals = &sweep.Refusals{Incarnation: proven[i].Incarnation}
@@ -67,56 +61,16 @@ func TestInterval(t *testing.T) {
 		"the CA has not been taken for long":    {result: refusing, changed: 2 * time.Minute, want: 15 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newReconciler(nil, options)
-			r.now = func() time.Time { return noon }
-			r.changed = noon.Add(-tc.changed)
 			result := resultOf(tc.result...)
 			if tc.failed {
 				result.Failed = []mesh.Edge{{From: result.Outcomes[0].Node, To: result.Outcomes[1].Node}}
 			}
 			result.Lost = tc.lost
-			if got := r.interval(result, report(nil, result, names, 1, noon)); got != tc.want {
+			s := schedule{intervals: Intervals{}.withDefaults(), changed: noon.Add(-tc.changed)}
+			mesh := report(nil, wanted(1), result, noon)
+			if got := s.next(result, mesh, mesh, noon); got != tc.want {
 				t.Errorf("the next sweep is in %s, want %s", got, tc.want)
 			}
 		})
-	}
-}
-
-// TestPrevious: what was just written counts, even where the cache has not heard of
-// it, and nothing counts that was written about an earlier cluster of the name.
-func TestPrevious(t *testing.T) {
-	older := &v1alpha1.MeshStatus{HeartbeatTime: *at(noon)}
-	newer := &v1alpha1.MeshStatus{HeartbeatTime: *at(noon.Add(time.Second))}
-	for name, tc := range map[string]struct {
-		uid           string
-		cached, wrote *v1alpha1.MeshStatus
-		want          *v1alpha1.MeshStatus
-	}{
-		"nothing yet":                  {uid: "a"},
-		"the probe restarted":          {uid: "a", cached: older, want: older},
-		"the cache lags":               {uid: "a", cached: older, wrote: newer, want: newer},
-		"the cache has nothing yet":    {uid: "a", wrote: newer, want: newer},
-		"another probe wrote since":    {uid: "a", cached: newer, wrote: older, want: newer},
-		"another cluster of that name": {uid: "b", wrote: newer},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := newReconciler(nil, Options{})
-			if tc.wrote != nil {
-				r.last = written{cluster: "a", mesh: tc.wrote}
-			}
-			cluster := chat.DeepCopy()
-			cluster.UID, cluster.Status.Mesh = types.UID(tc.uid), tc.cached
-			if got := r.previous(cluster); got != tc.want {
-				t.Errorf("previous is %+v, want %+v", got, tc.want)
-			}
-		})
-	}
-}
-
-func TestOptions(t *testing.T) {
-	for _, options := range []Options{{}, {Namespace: "default"}, {Cluster: "chat"}} {
-		if _, err := options.withDefaults(); err == nil {
-			t.Errorf("%+v will do", options)
-		}
 	}
 }

@@ -1,0 +1,128 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+	"github.com/erlang-operator/erlang-operator/erldist"
+	"github.com/erlang-operator/erlang-operator/probe/sweep"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
+)
+
+// desired is what should be true of a cluster: its members, and what they are verified
+// with.
+type desired struct {
+	generation  int64
+	names       naming.Names
+	members     []sweep.Member
+	credentials verify.Credentials
+	// cookieVersion is the version of the cookie's Secret.
+	cookieVersion string
+	// canaryError is why there is no canary, though there should be one. The nodes are
+	// verified all the same.
+	canaryError error
+}
+
+// reader reads the credentials, each from the cache in which it is watched.
+type reader struct {
+	domain                                    string
+	cookie, certificate, canary, distribution client.Reader
+}
+
+// read returns what should be true now. An error names the credential that is missing or
+// cannot be used.
+func (r reader) read(ctx context.Context, cluster *v1alpha1.ErlangCluster, previous *v1alpha1.MeshStatus) (desired, error) {
+	names := naming.Of(cluster, r.domain)
+	var cookie, certificate corev1.Secret
+	var distribution corev1.ConfigMap
+	for _, wanted := range []struct {
+		reader client.Reader
+		kind   string
+		name   string
+		into   client.Object
+	}{
+		{r.cookie, "Secret", names.CookieSecret(), &cookie},
+		{r.certificate, "Secret", names.Certificate(names.Probe()), &certificate},
+		{r.distribution, "ConfigMap", names.Distribution(), &distribution},
+	} {
+		key := client.ObjectKey{Namespace: names.Namespace, Name: wanted.name}
+		if err := wanted.reader.Get(ctx, key, wanted.into); err != nil {
+			return desired{}, fmt.Errorf("read %s %s: %w", wanted.kind, wanted.name, err)
+		}
+	}
+	credentials, err := parseCredentials(&cookie, &certificate, &distribution)
+	if err != nil {
+		return desired{}, err
+	}
+	var canaryError error
+	credentials.Canary, canaryError = r.readCanary(ctx, names, credentials.Trust)
+	return desired{
+		generation: cluster.Generation, names: names, members: members(cluster, names, previous),
+		credentials: credentials, cookieVersion: cookie.ResourceVersion, canaryError: canaryError,
+	}, nil
+}
+
+func parseCredentials(cookie, certificate *corev1.Secret, distribution *corev1.ConfigMap) (verify.Credentials, error) {
+	text := cookie.Data[naming.CookieKey]
+	if err := naming.CheckCookie(text); err != nil {
+		return verify.Credentials{}, fmt.Errorf("read the cookie in Secret %s: %w", cookie.Name, err)
+	}
+	credentials, err := verify.ParseCredentials(
+		erldist.NewCookie(string(text)), certificate.Data[naming.CombinedKey], []byte(distribution.Data[naming.TrustKey]))
+	if err != nil {
+		return verify.Credentials{}, err
+	}
+	if former, changing := cookie.Data[naming.PreviousCookieKey]; changing {
+		credentials.FormerCookie = erldist.NewCookie(string(former))
+	}
+	return credentials, nil
+}
+
+// readCanary returns nil while there is no canary.
+func (r reader) readCanary(ctx context.Context, names naming.Names, trust certs.Trust) (*verify.Canary, error) {
+	var secret corev1.Secret
+	key := client.ObjectKey{Namespace: names.Namespace, Name: names.Certificate(names.Canary())}
+	if err := r.canary.Get(ctx, key, &secret); apierrors.IsNotFound(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("read Secret %s: %w", key.Name, err)
+	}
+	return verify.ParseCanary(secret.Data[naming.CombinedKey], secret.Data[corev1.TLSCertKey], secret.Data[naming.AuthorityKey], trust)
+}
+
+// members are the nodes that the spec asks for, in the order of their ordinals.
+func members(cluster *v1alpha1.ErlangCluster, names naming.Names, previous *v1alpha1.MeshStatus) []sweep.Member {
+	replicas := cluster.Spec.DesiredReplicas()
+	members := make([]sweep.Member, 0, replicas)
+	for _, pod := range names.Pods(replicas) {
+		member := sweep.Member{Target: target(cluster.Spec.Distribution, names.Node(pod))}
+		if known := nodeOf(previous, pod); known != nil && known.Refusals != nil {
+			member.ProvenAt = uint32(known.Refusals.Incarnation)
+		}
+		for _, stored := range cluster.Status.StoredCertificates {
+			if stored.Pod == pod {
+				member.Stored = stored.CertificateSerial
+			}
+		}
+		members = append(members, member)
+	}
+	return members
+}
+
+func target(distribution v1alpha1.DistributionSpec, node string) verify.Target {
+	ports := distribution.ListenPorts()
+	target := verify.Target{Node: node, Network: distribution.Network()}
+	if distribution.Discovery == v1alpha1.DiscoveryFixedPort {
+		target.FixedPort = uint16(ports.Min)
+	} else {
+		target.Ports = verify.PortRange{Min: uint16(ports.Min), Max: uint16(ports.Max)}
+	}
+	return target
+}

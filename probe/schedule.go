@@ -1,0 +1,89 @@
+package probe
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/probe/sweep"
+)
+
+// Intervals are the times between two sweeps, and between two reports. What is zero gets
+// its default.
+type Intervals struct {
+	// Settled is the time between two sweeps while nothing is wrong. Default: 10 s.
+	Settled time.Duration
+	// Unsettled is the longest time between two sweeps while something is wrong.
+	// Default: 5 s.
+	Unsettled time.Duration
+	// Persistent is the time between two sweeps once the same thing has been wrong for a
+	// minute and each sweep adds a line to the log of a node. A fix is seen after this
+	// time at the latest. Default: 15 s.
+	Persistent time.Duration
+	// Heartbeat is the age at which a report that did not change is written again.
+	// Default: 1 minute.
+	Heartbeat time.Duration
+}
+
+func (i Intervals) withDefaults() Intervals {
+	return Intervals{
+		Settled:    cmp.Or(i.Settled, 10*time.Second),
+		Unsettled:  cmp.Or(i.Unsettled, 5*time.Second),
+		Persistent: cmp.Or(i.Persistent, 15*time.Second),
+		Heartbeat:  cmp.Or(i.Heartbeat, time.Minute),
+	}
+}
+
+// persistentAfter is how long a problem lasts before the nodes are swept less often.
+const persistentAfter = time.Minute
+
+// schedule chooses between the intervals.
+type schedule struct {
+	intervals Intervals
+	changed   time.Time // when a report last differed from the one before it
+}
+
+// next is the time to the next sweep. What changed just now is likely to change again, so
+// the time grows with the age of the last change. Nodes that drop links get time to
+// restore them by themselves.
+func (s *schedule) next(result sweep.Result, previous, current *v1alpha1.MeshStatus, now time.Time) time.Duration {
+	if !same(previous, current) {
+		s.changed = now
+	}
+	unchanged := now.Sub(s.changed)
+	switch {
+	case settled(result, current):
+		return s.intervals.Settled
+	case unchanged > persistentAfter && leavesLogLines(result):
+		return s.intervals.Persistent
+	case result.Lost > 0:
+		return s.intervals.Unsettled
+	default:
+		return min(max(unchanged, time.Second), s.intervals.Unsettled)
+	}
+}
+
+// leavesLogLines reports whether a sweep with this result adds a line to the log of a
+// node: one that aborts a handshake, refuses the canary, or cannot connect to another.
+func leavesLogLines(result sweep.Result) bool {
+	return len(result.Failed) > 0 || slices.ContainsFunc(result.Outcomes, func(o sweep.Outcome) bool {
+		return !o.Verified() && (o.Stage == v1alpha1.StageTLS || o.Stage == v1alpha1.StageHandshake) ||
+			o.Canary != nil && !o.Canary.Accepted
+	})
+}
+
+// settled reports whether the mesh is whole, every refusal is proven, and no CA changes.
+func settled(result sweep.Result, mesh *v1alpha1.MeshStatus) bool {
+	for _, node := range mesh.Nodes {
+		if !node.Verified() || node.Refusals == nil || node.Refusals.Incarnation != node.Incarnation {
+			return false
+		}
+	}
+	for _, outcome := range result.Outcomes {
+		if outcome.Outdated || outcome.Canary != nil {
+			return false
+		}
+	}
+	return result.Mesh.Whole()
+}

@@ -1,0 +1,74 @@
+package probe
+
+import (
+	"context"
+	"time"
+
+	"github.com/erlang-operator/erlang-operator/probe/mesh"
+	"github.com/erlang-operator/erlang-operator/probe/sweep"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
+)
+
+// sweeper sweeps the nodes, and remembers the links that could not be made.
+type sweeper struct {
+	options Options
+	failed  []mesh.Edge // in the last sweep
+	harmful backoff
+}
+
+func (s *sweeper) sweep(ctx context.Context, desired desired, now func() time.Time) sweep.Result {
+	verifier := &verify.Verifier{
+		Credentials: desired.credentials, Limits: s.options.Limits,
+		Resolve: s.options.Resolve, DialContext: s.options.DialContext,
+	}
+	begun := now()
+	result := sweep.Run(ctx, verifier, desired.members, sweep.Options{
+		Concurrency: s.options.Concurrency, HealingTime: s.options.HealingTime,
+		Postponed: s.failed, Harmful: s.harmful.resting(begun),
+	})
+	if ctx.Err() == nil {
+		s.failed = result.Failed
+		s.harmful.record(begun, now(), result.Harmful)
+	}
+	return result
+}
+
+// Nodes that were fixed without a restart are seen to be so after maxBackoff at the
+// latest.
+const (
+	minBackoff = 15 * time.Second
+	maxBackoff = 5 * time.Minute
+)
+
+// backoff keeps links from being made that did harm when they were made, and longer each
+// time that links do so again. No check can foresee it: two nodes cannot connect, and OTP
+// has others disconnect from them. A cluster in two parts that stay as they are is better
+// than one that falls apart every few seconds.
+type backoff struct {
+	links []sweep.HarmfulLink
+	wait  time.Duration
+	until time.Time
+}
+
+// resting are the links not to be made now.
+func (b *backoff) resting(now time.Time) []sweep.HarmfulLink {
+	if !now.Before(b.until) {
+		return nil
+	}
+	return b.links
+}
+
+// record takes the harmful links of a sweep that began at some time.
+func (b *backoff) record(begun, now time.Time, harmful []sweep.HarmfulLink) {
+	triedAll := b.resting(begun) == nil
+	if triedAll {
+		b.links = nil
+	}
+	if len(harmful) > 0 {
+		b.links = append(b.links, harmful...)
+		b.wait = min(max(2*b.wait, minBackoff), maxBackoff)
+		b.until = now.Add(b.wait)
+	} else if triedAll {
+		b.wait = 0
+	}
+}

@@ -1,0 +1,110 @@
+package verify
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"syscall"
+	"time"
+
+	"github.com/erlang-operator/erlang-operator/erldist"
+)
+
+// firstAttempt is the part of a stage's time that leaves enough for the follow-up.
+func firstAttempt(limit time.Duration) time.Duration { return limit * 3 / 5 }
+
+// followUp tells several causes of one symptom apart, in what is left of the stage's time.
+func (v *Verifier) followUp(ctx context.Context, err error, seen *observation) {
+	failed := new(erldist.StageError)
+	if !errors.As(err, &failed) {
+		return
+	}
+	switch {
+	case failed.Stage == erldist.StageLookup && errors.Is(err, erldist.ErrNotRegistered):
+		ctx, cancel := context.WithDeadline(ctx, seen.began.Add(v.Limits.Lookup))
+		defer cancel()
+		seen.registered = v.registeredAt(ctx, seen.target)
+	case failed.Stage == erldist.StageTLS && !seen.secured && isNoTLS(err):
+		ctx, cancel := context.WithDeadline(ctx, seen.began.Add(v.Limits.TLS))
+		defer cancel()
+		seen.plaintext = v.speaksPlaintext(ctx, failed.Address)
+		seen.closesIdle = !seen.plaintext && isHangUp(err) && v.closesIdleConnections(ctx, failed.Address)
+	}
+}
+
+// isNoTLS reports whether a TLS handshake got no answer in TLS.
+func isNoTLS(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || isHangUp(err) || isOtherThanTLS(err)
+}
+
+// isOtherThanTLS reports whether the answer was not TLS.
+func isOtherThanTLS(err error) bool {
+	return errors.As(err, &tls.RecordHeaderError{})
+}
+
+// isHangUp reports whether the peer closed the connection.
+func isHangUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// registeredAt lists the names that epmd on the node's host knows; nil when it does not
+// answer.
+func (v *Verifier) registeredAt(ctx context.Context, target Target) []string {
+	_, host, _ := erldist.SplitNodeName(target.Node)
+	dialer := v.anonymousDialer()
+	dialer.EPMDPort = target.EPMDPort
+	dialer.Network = target.Network
+	lines, err := dialer.Names(ctx, host)
+	if err != nil {
+		return nil
+	}
+	names := make([]string, len(lines))
+	for i, line := range lines {
+		names[i] = line.Name
+	}
+	return names
+}
+
+// speaksPlaintext reports whether a port answers the distribution handshake in plaintext.
+func (v *Verifier) speaksPlaintext(ctx context.Context, address string) bool {
+	answered, _ := v.tryHandshake(ctx, address, nil)
+	return answered
+}
+
+// closesIdleConnections reports whether a port closes connections on which nothing was
+// sent. Otherwise it is chance whether we see an end or a reset: it depends on whether our
+// data had arrived.
+func (v *Verifier) closesIdleConnections(ctx context.Context, address string) bool {
+	conn, err := v.anonymousDialer().DialContext(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }()
+	if deadline, limited := ctx.Deadline(); limited {
+		if err := conn.SetReadDeadline(deadline); err != nil {
+			return false
+		}
+	}
+	_, err = conn.Read(make([]byte, 1))
+	return isHangUp(err)
+}
+
+// noSuchNode is the name of no node. A peer accepts a handshake before it tells its own
+// name, and only then does erldist find that it is another one, and disconnect. So how far
+// a peer lets us proceed is seen without any proof of the cookie.
+const noSuchNode = "nobody@invalid"
+
+// tryHandshake reports whether a distribution port takes part in a handshake, as far as a
+// client gets that does not know the cookie.
+func (v *Verifier) tryHandshake(ctx context.Context, address string, config *tls.Config) (answered bool, err error) {
+	ctx = erldist.WithTrace(ctx, &erldist.Trace{Status: func(string) { answered = true }})
+	dialer := v.anonymousDialer()
+	dialer.TLS = config
+	conn, err := dialer.DialAddress(ctx, noSuchNode, address)
+	if err == nil {
+		_ = conn.Close() // No node has that name.
+	}
+	return answered, err
+}

@@ -1,0 +1,68 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+)
+
+// maxMessage is the most characters that the API accepts.
+const maxMessage = 1024
+
+// message says which node, the cause and the remedy: "NODE cause; remedy".
+func message(node, cause, remedy string) string {
+	return truncate(node + " " + cause + "; " + remedy)
+}
+
+// truncate bounds a message, parts of which a peer may have chosen.
+func truncate(message string) string {
+	message = strings.ToValidUTF8(message, "?")
+	if utf8.RuneCountInString(message) <= maxMessage {
+		return message
+	}
+	return string([]rune(message)[:maxMessage-1]) + "…"
+}
+
+// clients are whom a node accepted when it accepted a trial.
+var clients = map[v1alpha1.RefusalTrial]string{
+	v1alpha1.TrialNoCertificate: "a client without a certificate",
+	v1alpha1.TrialForeignCA:     "a client with the certificate of a foreign CA",
+	v1alpha1.TrialPlaintext:     "a client in plaintext",
+	v1alpha1.TrialWrongCookie:   "a client with a wrong cookie",
+}
+
+// AcceptedMessage is about a node that accepted clients that it must refuse.
+func AcceptedMessage(node string, accepted []v1alpha1.RefusalTrial) string {
+	whom := make([]string, len(accepted))
+	for i, trial := range accepted {
+		whom[i] = clients[trial]
+	}
+	return message(node, "accepted "+strings.Join(whom, ", "),
+		"set {verify,verify_peer} and {fail_if_no_peer_cert,true} in the server options of its -ssl_dist_optfile, "+
+			"with the cluster's CA alone as cacertfile, and restart it")
+}
+
+// ErrLinksLost is the cause of a link that was made while nodes dropped other links.
+var ErrLinksLost = errors.New("other links were lost when the link was made")
+
+// LinkMessage is about a verified node that could not be linked to another.
+func LinkMessage(node, to string, err error) string {
+	if errors.Is(err, ErrLinksLost) {
+		return message(node, fmt.Sprintf("was connected to %s, and nodes dropped other links because of it, though all are verified", to),
+			"check the logs of the nodes for two of them that cannot connect (prevent_overlapping_partitions makes the others disconnect from these), "+
+				"and check whether nodes are overloaded")
+	}
+	cause := "does not stay connected to"
+	switch {
+	case errors.Is(err, ErrNotConnected):
+		cause = "cannot connect to"
+	case errors.Is(err, context.DeadlineExceeded):
+		cause = "does not finish connecting to"
+	}
+	return message(node, fmt.Sprintf("%s %s, though both are verified", cause, to),
+		"check the logs of both nodes: the cause may be the client options in -ssl_dist_optfile, a cookie set for that one peer, or a network policy")
+}
