@@ -1,5 +1,5 @@
-// Package controllers makes true what ErlangClusters ask for. It never speaks to a
-// node: what is so in the mesh it reads from the status that the probe writes.
+// Package controllers reconciles ErlangClusters. It never connects to a node: the state
+// of the mesh it reads from the status that the probe writes.
 package controllers
 
 import (
@@ -28,17 +28,17 @@ import (
 // FieldOwner is the manager's name in server-side apply.
 const FieldOwner = "erlang-operator"
 
-// refusedAgain is how long after a refusal the same is tried again. Nothing that is
-// watched tells when a foreign object, or a missing permission, is out of the way.
-const refusedAgain = 30 * time.Second
+// rejectedRetryInterval is how long after a rejection the same is tried again. No watch
+// reports that an object of another owner, or a missing permission, is out of the way.
+const rejectedRetryInterval = 30 * time.Second
 
-// Reconciler makes one ErlangCluster at a time what its spec asks for.
+// Reconciler reconciles ErlangClusters.
 type Reconciler struct {
 	Client   client.Client
 	Recorder events.EventRecorder
 	Operator plan.Operator
-	// PodCertificates: this Kubernetes has PodCertificateRequests, and a Signer runs.
-	PodCertificates bool
+	// PodCertificatesServed: this Kubernetes has PodCertificateRequests, and a Signer runs.
+	PodCertificatesServed bool
 
 	observer *observe.Observer
 	applier  *apply.Applier
@@ -60,38 +60,8 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// reconcile observes, plans, applies and reports. Only plan decides, only apply
-// writes objects, only report speaks. Everything made carries an owner reference,
-// so a cluster that goes needs nothing done.
-func (r *Reconciler) reconcile(ctx context.Context, cluster *v1alpha1.ErlangCluster) (ctrl.Result, error) {
-	if !cluster.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil
-	}
-	observed, err := r.observer.Observe(ctx, cluster)
-	if err != nil {
-		return ctrl.Result{}, fmt.Errorf("observe: %w", err)
-	}
-	cookie, err := drawCookie()
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	intended := plan.Make(observed, r.Operator, cookie)
-	failure := r.applier.Apply(ctx, intended, observed)
-	outcome := status.Outcome{Err: failure, Refused: apply.Refused(failure), Foreign: apply.Foreign(failure)}
-
-	told := status.Describe(observed, intended, outcome)
-	if err := r.tell(ctx, cluster, told); err != nil {
-		return ctrl.Result{}, fmt.Errorf("report: %w", err)
-	}
-	if outcome.Refused {
-		return ctrl.Result{RequeueAfter: refusedAgain}, nil
-	}
-	return ctrl.Result{RequeueAfter: told.Again}, failure
-}
-
-// Reconcile hands on the cluster that a request names. One that is gone is forgotten, and a
-// pass that fails because it has gone meanwhile ends without a word: what that could
-// not find went with the cluster.
+// Reconcile reconciles the cluster that a request names. A pass that fails because the
+// cluster was deleted meanwhile is no error: what it could not find was deleted with it.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	cluster := &v1alpha1.ErlangCluster{}
 	err := r.Client.Get(ctx, request.NamespacedName, cluster)
@@ -101,49 +71,78 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, nil
 	}
 	if err != nil {
-		return ctrl.Result{}, fmt.Errorf("look for the cluster: %w", err)
+		return ctrl.Result{}, fmt.Errorf("get ErlangCluster: %w", err)
 	}
 	result, err := r.reconcile(ctx, cluster)
-	if err != nil && r.gone(ctx, cluster) {
+	if err != nil && r.isDeleted(ctx, cluster) {
 		return ctrl.Result{}, nil
 	}
 	return result, err
 }
 
-// gone says that a cluster was deleted since it was seen.
-func (r *Reconciler) gone(ctx context.Context, cluster *v1alpha1.ErlangCluster) bool {
+// reconcile observes, plans, applies and reports. Only plan decides, and only apply
+// writes objects. Everything it creates has an owner reference, so a cluster that is
+// being deleted needs nothing done.
+func (r *Reconciler) reconcile(ctx context.Context, cluster *v1alpha1.ErlangCluster) (ctrl.Result, error) {
+	if !cluster.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil
+	}
+	observed, err := r.observer.Observe(ctx, cluster)
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("observe: %w", err)
+	}
+	cookie, err := generateCookie()
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	planned := plan.Make(observed, r.Operator, cookie)
+	failure := r.applier.Apply(ctx, planned, observed)
+	outcome := status.Outcome{Err: failure, Rejected: apply.IsRejected(failure), NameConflict: apply.IsNameConflict(failure)}
+
+	report := status.Compute(observed, planned, outcome)
+	if err := r.write(ctx, cluster, report); err != nil {
+		return ctrl.Result{}, fmt.Errorf("report: %w", err)
+	}
+	if outcome.Rejected {
+		return ctrl.Result{RequeueAfter: rejectedRetryInterval}, nil
+	}
+	return ctrl.Result{RequeueAfter: report.RequeueAfter}, failure
+}
+
+// isDeleted reports whether a cluster was deleted since it was read from the cache.
+func (r *Reconciler) isDeleted(ctx context.Context, cluster *v1alpha1.ErlangCluster) bool {
 	now := &v1alpha1.ErlangCluster{}
 	err := r.observer.Live.Get(ctx, client.ObjectKeyFromObject(cluster), now)
 	return apierrors.IsNotFound(err) || err == nil && (now.UID != cluster.UID || now.DeletionTimestamp != nil)
 }
 
-// tell writes what is new: the joined pods first, since they are not looked at
-// again once the status says that all is well.
-func (r *Reconciler) tell(ctx context.Context, cluster *v1alpha1.ErlangCluster, told status.Report) error {
-	for _, pod := range told.Joined {
-		if err := r.setJoined(ctx, pod); err != nil {
+// write writes what is new in a report: the readiness gates first, because they are not
+// looked at again once the status is written.
+func (r *Reconciler) write(ctx context.Context, cluster *v1alpha1.ErlangCluster, report status.Report) error {
+	for _, pod := range report.Joined {
+		if err := r.openReadinessGate(ctx, pod); err != nil {
 			return err
 		}
 	}
-	if !told.Changed {
+	if !report.Changed {
 		return nil
 	}
-	status, err := cluster.ApplyStatus(&told.Status)
+	status, err := cluster.ApplyStatus(&report.Status)
 	if err != nil {
 		return err
 	}
 	if err := r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(status), client.ForceOwnership); err != nil {
 		return fmt.Errorf("apply status: %w", err)
 	}
-	for _, event := range told.Events {
+	for _, event := range report.Events {
 		r.Recorder.Eventf(cluster, nil, event.Type, event.Reason, "Reconcile", "%s", event.Message)
-		log.FromContext(ctx).Info("Reported", "reason", event.Reason, "message", event.Message)
+		log.FromContext(ctx).Info("Status changed", "reason", event.Reason, "message", event.Message)
 	}
 	return nil
 }
 
-// setJoined opens a pod's readiness gate.
-func (r *Reconciler) setJoined(ctx context.Context, pod *corev1.Pod) error {
+// openReadinessGate marks a pod as joined.
+func (r *Reconciler) openReadinessGate(ctx context.Context, pod *corev1.Pod) error {
 	configuration := applycore.Pod(pod.Name, pod.Namespace).WithUID(pod.UID).
 		WithStatus(applycore.PodStatus().WithConditions(applycore.PodCondition().
 			WithType(v1alpha1.ReadinessGate).
@@ -151,20 +150,20 @@ func (r *Reconciler) setJoined(ctx context.Context, pod *corev1.Pod) error {
 			WithReason("Joined").
 			WithMessage("The node was verified, and linked to the others.")))
 	err := r.Client.Status().Apply(ctx, configuration, client.ForceOwnership)
-	// Pods come and go: one that went needs nothing any more.
+	// A pod that no longer exists has no gate to open.
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 		return fmt.Errorf("open the readiness gate of pod %s: %w", pod.Name, err)
 	}
 	return nil
 }
 
-// drawCookie makes a cookie that nobody can guess.
-func drawCookie() (string, error) {
+// generateCookie makes a random cookie.
+func generateCookie() (string, error) {
 	cookie := make([]byte, naming.GeneratedCookieLength)
 	for i := range cookie {
 		n, err := rand.Int(rand.Reader, big.NewInt(int64(len(naming.CookieAlphabet))))
 		if err != nil {
-			return "", fmt.Errorf("draw a cookie: %w", err)
+			return "", fmt.Errorf("generate cookie: %w", err)
 		}
 		cookie[i] = naming.CookieAlphabet[n.Int64()]
 	}

@@ -32,13 +32,13 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 )
 
-// Settings are what the manager is told about itself.
+// Settings of the manager.
 type Settings = plan.Operator
 
-// Metrics of all ErlangClusters that a reader sees.
+// Metrics of all ErlangClusters that a reader returns.
 func Metrics(reader client.Reader) prometheus.Collector { return metrics.Collector{Reader: reader} }
 
-// AddToScheme makes a scheme know every kind that the manager reads or writes.
+// AddToScheme adds every kind that the manager reads or writes.
 func AddToScheme(scheme *runtime.Scheme) error {
 	for _, add := range []func(*runtime.Scheme) error{
 		clientgoscheme.AddToScheme, certmanager.AddToScheme, v1alpha1.AddToScheme,
@@ -50,9 +50,9 @@ func AddToScheme(scheme *runtime.Scheme) error {
 	return nil
 }
 
-// CacheOptions keep in memory what carries a cluster's label, without private keys,
-// and the kubelets' requests to our signer, where Kubernetes has them.
-func CacheOptions(podCertificates bool) (cache.Options, error) {
+// CacheOptions cache what has a cluster's label, without private keys, and the kubelets'
+// requests to our signer, where Kubernetes has them.
+func CacheOptions(podCertificatesServed bool) (cache.Options, error) {
 	labelled, err := labels.NewRequirement(plan.LabelCluster, selection.Exists, nil)
 	if err != nil {
 		return cache.Options{}, err
@@ -68,14 +68,14 @@ func CacheOptions(podCertificates bool) (cache.Options, error) {
 			&admissionv1.MutatingAdmissionPolicyBinding{}: policy,
 		},
 	}
-	if podCertificates {
+	if podCertificatesServed {
 		options.ByObject[&certificatesv1.PodCertificateRequest{}] = cache.ByObject{
 			Field: fields.OneTermEqualSelector("spec.signerName", certs.SignerName)}
 	}
 	for _, kind := range observe.OwnedKinds() {
 		switch kind.(type) {
 		case *certmanager.Issuer:
-			// Users' issuers are looked at too.
+			// Users' issuers are read too.
 		case *corev1.Secret:
 			options.ByObject[kind] = cache.ByObject{Label: ours.Label, Transform: withoutKeys}
 		default:
@@ -85,8 +85,8 @@ func CacheOptions(podCertificates bool) (cache.Options, error) {
 	return options, nil
 }
 
-// withoutCertificates drops from CertificateRequests what is in them: only what is said
-// of them is of interest.
+// withoutCertificates drops the contents of CertificateRequests: only their conditions
+// are read.
 func withoutCertificates(object any) (any, error) {
 	if request, ok := object.(*certmanager.CertificateRequest); ok {
 		request.ManagedFields = nil
@@ -95,8 +95,8 @@ func withoutCertificates(object any) (any, error) {
 	return object, nil
 }
 
-// withoutKeys drops the private keys from Secrets before they are kept: no decision
-// rests on them.
+// withoutKeys drops the private keys from Secrets before they are cached: no decision
+// depends on them.
 func withoutKeys(object any) (any, error) {
 	secret, ok := object.(*corev1.Secret)
 	if !ok {
@@ -113,28 +113,28 @@ func withoutKeys(object any) (any, error) {
 	return secret, nil
 }
 
-// Fields by which clusters are found from what they refer to.
+// Index fields, by which the clusters that refer to an object are found.
 const (
 	cookieSecretField = "spec.cookie.secretKeyRef.name"
 	issuerField       = "spec.tls.issuerRef.name"
 )
 
-// SetupWithManager starts watching.
+// SetupWithManager registers the watches.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	// The manager's own cache sees labelled Secrets only. This one sees all of them,
-	// without their contents.
+	// The manager's own cache has labelled Secrets only. This one has all of them, without
+	// their contents.
 	secrets, err := cache.New(mgr.GetConfig(), cache.Options{
 		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), DefaultTransform: cache.TransformStripManagedFields(),
 	})
 	if err != nil {
-		return fmt.Errorf("make the cache of Secrets: %w", err)
+		return fmt.Errorf("create the cache of Secrets: %w", err)
 	}
 	if err := mgr.Add(secrets); err != nil {
 		return err
 	}
 	r.observer = &observe.Observer{
 		Cached: r.Client, Secrets: secrets, Live: mgr.GetAPIReader(), Domain: r.Operator.Domain, Clock: clock.RealClock{},
-		PodCertificatesServed: r.PodCertificates,
+		PodCertificatesServed: r.PodCertificatesServed,
 	}
 	r.applier = &apply.Applier{Client: r.Client, Live: mgr.GetAPIReader()}
 
@@ -172,12 +172,12 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 			handler.TypedEnqueueRequestsFromMapFunc(r.referrers(cookieSecretField)))).
 		Watches(&certmanager.Issuer{}, handler.EnqueueRequestsFromMapFunc(r.referrers(issuerField))).
 		Watches(&certmanager.ClusterIssuer{}, handler.EnqueueRequestsFromMapFunc(r.referrers(issuerField))).
-		Watches(&admissionv1.MutatingAdmissionPolicy{}, handler.EnqueueRequestsFromMapFunc(r.everybody)).
-		Watches(&admissionv1.MutatingAdmissionPolicyBinding{}, handler.EnqueueRequestsFromMapFunc(r.everybody)).
+		Watches(&admissionv1.MutatingAdmissionPolicy{}, handler.EnqueueRequestsFromMapFunc(r.all)).
+		Watches(&admissionv1.MutatingAdmissionPolicyBinding{}, handler.EnqueueRequestsFromMapFunc(r.all)).
 		Complete(reconcile.Func(r.Reconcile))
 }
 
-// byLabel finds the cluster that an object is part of.
+// byLabel is the cluster that an object belongs to.
 func byLabel(_ context.Context, object client.Object) []reconcile.Request {
 	name := object.GetLabels()[plan.LabelCluster]
 	if name == "" {
@@ -186,22 +186,22 @@ func byLabel(_ context.Context, object client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
 }
 
-// referrers finds the clusters that refer to an object by name: those of its
-// namespace, or of all for an object without one.
+// referrers are the clusters that refer to an object by name: those of its namespace, or
+// of all namespaces if the object has none.
 func (r *Reconciler) referrers(field string) handler.MapFunc {
 	return func(ctx context.Context, object client.Object) []reconcile.Request {
 		return r.clusters(ctx, client.InNamespace(object.GetNamespace()), client.MatchingFields{field: object.GetName()})
 	}
 }
 
-func (r *Reconciler) everybody(ctx context.Context, _ client.Object) []reconcile.Request {
+func (r *Reconciler) all(ctx context.Context, _ client.Object) []reconcile.Request {
 	return r.clusters(ctx)
 }
 
 func (r *Reconciler) clusters(ctx context.Context, options ...client.ListOption) []reconcile.Request {
 	var list v1alpha1.ErlangClusterList
 	if err := r.Client.List(ctx, &list, options...); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "List ErlangClusters")
+		ctrl.LoggerFrom(ctx).Error(err, "Failed to list ErlangClusters")
 		return nil
 	}
 	requests := make([]reconcile.Request, 0, len(list.Items))

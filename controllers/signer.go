@@ -36,13 +36,12 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/podcert"
 )
 
-// Signer answers the kubelets' requests for certificates of nodes, of clusters with
-// tls.delivery PodCertificate. When a machine restarts, its kubelet asks for all of
-// its pods at once, so an answer costs one write, and nothing else once the CA's key
-// is known.
+// Signer signs the certificates that kubelets request for nodes of clusters with
+// tls.delivery PodCertificate. When a machine restarts, its kubelet requests those of all
+// its pods at once, so each costs one write, and nothing else once the CA's key is cached.
 type Signer struct {
 	Client client.Client
-	// Live reads the CA's key, which no cache holds, and what the caches do not have.
+	// Live reads the CA's key, which no cache holds, and what the caches lack.
 	Live client.Reader
 	// Domain of the Kubernetes cluster's DNS.
 	Domain string
@@ -51,17 +50,17 @@ type Signer struct {
 	authorities sync.Map // of types.NamespacedName, the cluster's, to authority
 }
 
-// waitsAgain is how long after a request that waits it is looked at again. A kubelet
-// that restarts a node waits for the answer.
-const waitsAgain = 2 * time.Second
+// pendingRetryInterval is how long until a request that waits is decided again. A kubelet
+// that restarts a node waits for the certificate.
+const pendingRetryInterval = 2 * time.Second
 
 // +kubebuilder:rbac:groups=certificates.k8s.io,resources=podcertificaterequests,verbs=get;list;watch
 // +kubebuilder:rbac:groups=certificates.k8s.io,resources=podcertificaterequests/status,verbs=update;patch
 // +kubebuilder:rbac:groups=certificates.k8s.io,resources=signers,resourceNames=erlang-operator.dev/member,verbs=sign
 
-// Reconcile looks up who asks, decides, and writes the answer once.
+// Reconcile looks up the pod and its owners, decides, and writes the result once.
 func (s *Signer) Reconcile(ctx context.Context, request *certificatesv1.PodCertificateRequest) (ctrl.Result, error) {
-	if !podcert.Mine(request) {
+	if !podcert.IsOpen(request) {
 		return ctrl.Result{}, nil
 	}
 	found, err := s.lookUp(ctx, request)
@@ -73,7 +72,7 @@ func (s *Signer) Reconcile(ctx context.Context, request *certificatesv1.PodCerti
 	answer := request.DeepCopy()
 	switch {
 	case decision.Denied != nil:
-		logger.Info("Denied a certificate", "reason", decision.Denied.Reason, "message", decision.Denied.Message)
+		logger.Info("Denied certificate", "reason", decision.Denied.Reason, "message", decision.Denied.Message)
 		answer.Status.Conditions = []metav1.Condition{*decision.Denied}
 	case decision.Grant != nil:
 		status, err := s.issue(ctx, found, decision.Grant)
@@ -82,23 +81,23 @@ func (s *Signer) Reconcile(ctx context.Context, request *certificatesv1.PodCerti
 		}
 		answer.Status = status
 	default:
-		logger.V(1).Info("A certificate waits", "for", decision.Wait)
-		return ctrl.Result{RequeueAfter: waitsAgain}, nil
+		logger.V(1).Info("Waiting to sign certificate", "for", decision.Wait)
+		return ctrl.Result{RequeueAfter: pendingRetryInterval}, nil
 	}
 	answer.Status.Conditions[0].LastTransitionTime = metav1.NewTime(found.Now)
 	err = s.Client.Status().Update(ctx, answer)
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return ctrl.Result{}, nil // it is gone, or answered: the watch tells
+		return ctrl.Result{}, nil // deleted, or decided meanwhile: the watch reports which
 	}
 	if err != nil {
-		return ctrl.Result{}, fmt.Errorf("answer for pod %s: %w", request.Spec.PodName, err)
+		return ctrl.Result{}, fmt.Errorf("update the request of pod %s: %w", request.Spec.PodName, err)
 	}
 	return ctrl.Result{}, nil
 }
 
 // lookUp follows the request to its pod, and the owners up to the ErlangCluster.
-func (s *Signer) lookUp(ctx context.Context, request *certificatesv1.PodCertificateRequest) (podcert.Seen, error) {
-	found := podcert.Seen{Now: s.Clock.Now(), Domain: s.Domain}
+func (s *Signer) lookUp(ctx context.Context, request *certificatesv1.PodCertificateRequest) (podcert.Subject, error) {
+	found := podcert.Subject{Now: s.Clock.Now(), Domain: s.Domain}
 	at := func(name string) types.NamespacedName {
 		return types.NamespacedName{Namespace: request.Namespace, Name: name}
 	}
@@ -129,7 +128,7 @@ func (s *Signer) lookUp(ctx context.Context, request *certificatesv1.PodCertific
 }
 
 // lookUpCA reads the intermediate CA and the trust bundle, without any key.
-func (s *Signer) lookUpCA(ctx context.Context, found *podcert.Seen) error {
+func (s *Signer) lookUpCA(ctx context.Context, found *podcert.Subject) error {
 	names := naming.Of(found.Cluster, s.Domain)
 	bundle := &corev1.ConfigMap{}
 	if err := s.Client.Get(ctx, types.NamespacedName{Namespace: names.Namespace, Name: names.Distribution()}, bundle); err != nil {
@@ -150,8 +149,8 @@ func (s *Signer) lookUpCA(ctx context.Context, found *podcert.Seen) error {
 	return nil
 }
 
-// find reads an object from the cache, and live if the cache has none of that UID: it
-// may be late, and it holds only what has a cluster's label.
+// find reads an object from the cache, and live if the cache has none of that UID: the
+// cache may be late, and has only what carries a cluster's label.
 func (s *Signer) find(ctx context.Context, at types.NamespacedName, uid types.UID, object client.Object) (bool, error) {
 	err := s.Client.Get(ctx, at, object)
 	if err == nil && object.GetUID() == uid {
@@ -170,8 +169,8 @@ type authority struct {
 	key crypto.Signer
 }
 
-// issue signs a certificate, and makes the answer of it.
-func (s *Signer) issue(ctx context.Context, found podcert.Seen, grant *podcert.Grant) (certificatesv1.PodCertificateRequestStatus, error) {
+// issue signs a certificate, and returns it as the status of the request.
+func (s *Signer) issue(ctx context.Context, found podcert.Subject, grant *podcert.Grant) (certificatesv1.PodCertificateRequestStatus, error) {
 	none := certificatesv1.PodCertificateRequestStatus{}
 	signer, err := s.authority(ctx, found)
 	if err != nil {
@@ -183,10 +182,10 @@ func (s *Signer) issue(ctx context.Context, found podcert.Seen, grant *podcert.G
 	}
 	leaf, err := x509.ParseCertificate(der)
 	if err != nil {
-		return none, fmt.Errorf("read what was signed: %w", err)
+		return none, fmt.Errorf("parse the signed certificate: %w", err)
 	}
 	chain := append([]*x509.Certificate{leaf}, signer.ca.Chain()...)
-	// What a node would refuse is not given out.
+	// A certificate that nodes would reject is not issued.
 	if fault := (certs.Certificate{X509: leaf, Above: chain[1:]}).Judge(grant.Host, found.Trust, found.Now); fault != nil {
 		return none, fmt.Errorf("the certificate %s (%s)", fault.Detail, fault.Reason)
 	}
@@ -200,7 +199,7 @@ func (s *Signer) issue(ctx context.Context, found podcert.Seen, grant *podcert.G
 	return certificatesv1.PodCertificateRequestStatus{
 		Conditions: []metav1.Condition{{
 			Type: certificatesv1.PodCertificateRequestConditionTypeIssued, Status: metav1.ConditionTrue,
-			Reason: "Issued", Message: fmt.Sprintf("For %s, by the CA in Secret %s.", grant.Host, naming.Of(found.Cluster, s.Domain).Intermediate()),
+			Reason: "Issued", Message: fmt.Sprintf("For %s, signed by the CA in Secret %s.", grant.Host, naming.Of(found.Cluster, s.Domain).Intermediate()),
 		}},
 		CertificateChain: text.String(),
 		NotBefore:        at(leaf.NotBefore),
@@ -209,9 +208,9 @@ func (s *Signer) issue(ctx context.Context, found podcert.Seen, grant *podcert.G
 	}, nil
 }
 
-// authority is the cluster's intermediate CA with its key: from memory if it has the
-// certificate that the cache has seen, else read live.
-func (s *Signer) authority(ctx context.Context, found podcert.Seen) (authority, error) {
+// authority is the cluster's intermediate CA with its key: from memory if that has the
+// CA as it is in the cache, else read live.
+func (s *Signer) authority(ctx context.Context, found podcert.Subject) (authority, error) {
 	cluster := client.ObjectKeyFromObject(found.Cluster)
 	at := types.NamespacedName{Namespace: cluster.Namespace, Name: naming.Of(found.Cluster, s.Domain).Intermediate()}
 	if known, ok := s.authorities.Load(cluster); ok && known.(authority).ca.X509.Equal(found.Intermediate.X509) {
@@ -221,10 +220,10 @@ func (s *Signer) authority(ctx context.Context, found podcert.Seen) (authority, 
 	if err := s.Live.Get(ctx, at, secret); err != nil {
 		return authority{}, fmt.Errorf("read the key of the intermediate CA: %w", err)
 	}
-	// Never the text of the error: it may be about the key.
+	// Not the text of the error: it may quote the key.
 	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
 	if err != nil {
-		return authority{}, fmt.Errorf("the Secret %s holds no key that goes with its certificate", at)
+		return authority{}, fmt.Errorf("Secret %s has no private key that matches its certificate", at)
 	}
 	key, ok := pair.PrivateKey.(crypto.Signer)
 	if !ok {
@@ -242,7 +241,7 @@ func (s *Signer) authority(ctx context.Context, found podcert.Seen) (authority, 
 	return read, nil
 }
 
-// SetupWithManager starts watching the requests to our signer.
+// SetupWithManager registers the watches.
 func (s *Signer) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("signer").
@@ -251,18 +250,18 @@ func (s *Signer) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(reconcile.AsReconciler(s.Client, s))
 }
 
-// forget drops the key of a cluster that is gone.
+// forget drops the key of a deleted cluster.
 func (s *Signer) forget(_ context.Context, gone event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 	s.authorities.Delete(client.ObjectKeyFromObject(gone.Object))
 }
 
-// ServesPodCertificates says whether a Kubernetes has PodCertificateRequests.
+// ServesPodCertificates reports whether a Kubernetes has PodCertificateRequests.
 func ServesPodCertificates(config *rest.Config) (bool, error) {
-	asking, err := discovery.NewDiscoveryClientForConfig(config)
+	discoverer, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return false, err
 	}
-	served, err := asking.ServerResourcesForGroupVersion(certificatesv1.SchemeGroupVersion.String())
+	served, err := discoverer.ServerResourcesForGroupVersion(certificatesv1.SchemeGroupVersion.String())
 	if err != nil {
 		return false, client.IgnoreNotFound(err)
 	}

@@ -1,5 +1,5 @@
-// The operator: `manager` makes ErlangClusters true, `probe` proves one of them, and
-// `verify` proves any Erlang nodes, in Kubernetes or not.
+// The operator: `manager` reconciles ErlangClusters, `probe` verifies the nodes of one of
+// them, and `verify` verifies any Erlang nodes, in Kubernetes or not.
 package main
 
 import (
@@ -28,7 +28,7 @@ func main() {
 	}
 	root.AddCommand(managerCommand(), probeCommand(), command.Verify(verify.Verifier{Limits: verify.DefaultLimits()}))
 	err := root.ExecuteContext(ctrl.SetupSignalHandler())
-	if err != nil && !errors.Is(err, command.ErrNotVerified) { // that one has been told, node by node
+	if err != nil && !errors.Is(err, command.ErrNotVerified) { // printed already, node by node
 		fmt.Fprintln(os.Stderr, "erlang-operator:", err)
 	}
 	os.Exit(command.ExitStatus(err))

@@ -48,7 +48,7 @@ func managerCommand() *cobra.Command {
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&options.image, "probe-image", "", "image that the probes run (default: that of the manager's own pod, which POD_NAME and POD_NAMESPACE tell)")
+	flags.StringVar(&options.image, "probe-image", "", "image that the probes run (default: that of the manager's own pod, which POD_NAME and POD_NAMESPACE name)")
 	flags.StringVar(&options.imagePullPolicy, "probe-image-pull-policy", string(corev1.PullIfNotPresent), "pull policy of that image")
 	flags.StringVar(&options.domain, "cluster-domain", naming.DefaultDomain, "DNS domain of the Kubernetes cluster")
 	flags.IntVar(&options.workers, "workers", 4, "ErlangClusters reconciled at the same time")
@@ -65,13 +65,13 @@ func runManager(ctx context.Context, options managerOptions) error {
 	}
 	kubeconfig, err := ctrl.GetConfig()
 	if err != nil {
-		return fmt.Errorf("find the API server: %w", err)
+		return fmt.Errorf("load the kubeconfig: %w", err)
 	}
-	podCertificates, err := controllers.ServesPodCertificates(kubeconfig)
+	podCertificatesServed, err := controllers.ServesPodCertificates(kubeconfig)
 	if err != nil {
-		return fmt.Errorf("look for PodCertificateRequests: %w", err)
+		return fmt.Errorf("discover PodCertificateRequests: %w", err)
 	}
-	caches, err := controllers.CacheOptions(podCertificates)
+	caches, err := controllers.CacheOptions(podCertificatesServed)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func runManager(ctx context.Context, options managerOptions) error {
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("make the manager: %w", err)
+		return fmt.Errorf("create the manager: %w", err)
 	}
 	if err := requireCertManager(mgr.GetRESTMapper()); err != nil {
 		return err
@@ -121,12 +121,12 @@ func runManager(ctx context.Context, options managerOptions) error {
 			ImagePullPolicy: corev1.PullPolicy(options.imagePullPolicy),
 			Domain:          options.domain,
 		},
-		PodCertificates: podCertificates,
+		PodCertificatesServed: podCertificatesServed,
 	}
 	if err := reconciler.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("set up the controller: %w", err)
 	}
-	if podCertificates {
+	if podCertificatesServed {
 		signer := &controllers.Signer{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Domain: options.domain, Clock: clock.RealClock{},
 		}
@@ -143,15 +143,15 @@ func runManager(ctx context.Context, options managerOptions) error {
 	return mgr.Start(ctx)
 }
 
-// requireCertManager says at once what would otherwise be a cache that never syncs.
+// requireCertManager fails at once where otherwise a cache would never sync.
 func requireCertManager(mapper meta.RESTMapper) error {
 	certificate := certmanager.SchemeGroupVersion.WithKind(certmanager.CertificateKind).GroupKind()
 	_, err := mapper.RESTMapping(certificate, certmanager.SchemeGroupVersion.Version)
 	if meta.IsNoMatchError(err) {
-		return errors.New("this Kubernetes cluster has no cert-manager (no kind Certificate in cert-manager.io/v1): install cert-manager, then this pod starts by itself")
+		return errors.New("this Kubernetes cluster has no cert-manager (no kind Certificate in cert-manager.io/v1): install cert-manager, and this pod starts with its next restart")
 	}
 	if err != nil {
-		return fmt.Errorf("look for cert-manager: %w", err)
+		return fmt.Errorf("discover cert-manager: %w", err)
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func probeCommand() *cobra.Command {
 	flags.StringVar(&options.HealthAddr, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
 	for _, required := range []string{"namespace", "cluster"} {
 		if err := command.MarkFlagRequired(required); err != nil {
-			panic(err) // no such flag: a slip of ours
+			panic(err) // no such flag
 		}
 	}
 	return command
@@ -38,7 +38,7 @@ func probeCommand() *cobra.Command {
 func runProbe(ctx context.Context, options probe.Options) error {
 	kubeconfig, err := ctrl.GetConfig()
 	if err != nil {
-		return fmt.Errorf("find the API server: %w", err)
+		return fmt.Errorf("load the kubeconfig: %w", err)
 	}
 	return probe.Run(ctx, kubeconfig, options)
 }

@@ -100,7 +100,7 @@ func TestWhatIssuersGive(t *testing.T) {
 	}{
 		"what was asked for": {given(corp), v1alpha1.ConditionCredentialsReady, yes, v1alpha1.ReasonCertificatesIssued, ""},
 		"nothing": {nil, v1alpha1.ConditionCredentialsReady, no, v1alpha1.ReasonCertificatesPending,
-			"no controller has taken up CertificateRequest chat-0-tls-1: see whether that of Corporate.example.com runs"},
+			"no controller has processed CertificateRequest chat-0-tls-1: check that the controller of Corporate.example.com is running"},
 		"time to wait": {func(_ *x509.CertificateRequest, request *certmanagerv1.CertificateRequest) {
 			says(request, certmanagermeta.ConditionFalse, certmanagerv1.CertificateRequestReasonPending, "the clerk is at lunch")
 		}, v1alpha1.ConditionCredentialsReady, no, v1alpha1.ReasonCertificatesPending, "CertificateRequest chat-0-tls-1: the clerk is at lunch"},

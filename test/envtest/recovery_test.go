@@ -124,7 +124,7 @@ func TestLostCookie(t *testing.T) {
 // expectNoWordOf: a secret is in no log, event, status or ConfigMap.
 func expectNoWordOf(t *testing.T, namespace, secret string) {
 	t.Helper()
-	if log := tail(fmt.Sprintf("%s/manager-%d.log", scratch, managers.Load()), 1<<20); strings.Contains(log, secret) || !strings.Contains(log, "Reported") {
+	if log := tail(fmt.Sprintf("%s/manager-%d.log", scratch, managers.Load()), 1<<20); strings.Contains(log, secret) || !strings.Contains(log, "Status changed") {
 		t.Error("the manager's log has the cookie, or is not its log")
 	}
 	for _, list := range []client.ObjectList{&corev1.EventList{}, &corev1.ConfigMapList{}, &v1alpha1.ErlangClusterList{}, &appsv1.StatefulSetList{}} {

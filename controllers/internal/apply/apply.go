@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strings"
 	"sync"
 
 	applycertmanager "github.com/cert-manager/cert-manager/pkg/client/applyconfigurations/certmanager/v1"
@@ -17,6 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
@@ -24,37 +25,39 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
-// Applier writes what a plan intends.
+// Applier applies plans.
 type Applier struct {
 	Client client.Client
-	// Live looks for objects that are not ours, which no cache of ours holds.
+	// Live reads objects of other owners, which the caches do not hold.
 	Live client.Reader
 
 	memories sync.Map // of types.NamespacedName, a cluster's, to memory
 }
 
-// memory is what was applied last to each object of a cluster, by its key. The passes
-// for one cluster come one after the other.
-type memory map[string]writing
+// memory is what was last applied to each object of a cluster. A cluster is reconciled
+// by one worker at a time.
+type memory map[objectID]applied
 
-// writing is what was applied, and the version of the object that it made. While
-// the object has that version, applying the same again would change nothing, and
-// is not asked of the API server.
-type writing struct {
+type objectID struct{ kind, name string }
+
+// applied is a configuration, and the version of the object that it resulted in. While
+// the object has that version, applying the same again would change nothing, and is
+// skipped.
+type applied struct {
 	version string
 	digest  [sha256.Size]byte
 }
 
-// A Conflict is an object that we need to make, and that is there already and
-// somebody else's.
-type Conflict struct{ Kind, Name string }
+// A NameConflict is an object that is to be created, but exists and belongs to another
+// owner.
+type NameConflict struct{ Kind, Name string }
 
-func (c Conflict) Error() string {
+func (c NameConflict) Error() string {
 	return fmt.Sprintf("%s %q exists and does not belong to this ErlangCluster", c.Kind, c.Name)
 }
 
-// Apply carries out a plan in its order. The first failure ends it: what follows may
-// rest on what failed, and the next pass begins anew.
+// Apply carries out a plan in its order. It ends at the first failure: what follows may
+// depend on what failed, and the next reconciliation starts from the beginning.
 func (a *Applier) Apply(ctx context.Context, p plan.Plan, observed state.State) error {
 	for _, secret := range p.Create {
 		if err := a.create(ctx, secret.DeepCopy()); err != nil {
@@ -67,18 +70,11 @@ func (a *Applier) Apply(ctx context.Context, p plan.Plan, observed state.State) 
 		}
 	}
 	remembered := a.remembered(observed)
-	owned := map[string]state.Object{}
-	for _, object := range observed.Owned {
-		owned[key(object.GetObjectKind().GroupVersionKind().Kind, object.GetName())] = object
-	}
-	for _, configuration := range p.Apply {
-		there := owned[key(*configuration.GetKind(), *configuration.GetName())]
-		if err := a.apply(ctx, observed, configuration, there, remembered); err != nil {
-			return fmt.Errorf("apply %s %s: %w", *configuration.GetKind(), *configuration.GetName(), err)
-		}
+	if err := a.applyAll(ctx, p.Apply, observed, remembered); err != nil {
+		return err
 	}
 	for _, pod := range p.Refresh {
-		// Pods come and go: one that went needs nothing any more.
+		// A pod that no longer exists needs no refresh.
 		err := a.Client.Apply(ctx, pod, client.ForceOwnership)
 		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 			return fmt.Errorf("refresh pod %s: %w", *pod.GetName(), err)
@@ -88,7 +84,7 @@ func (a *Applier) Apply(ctx context.Context, p plan.Plan, observed state.State) 
 		if err := a.delete(ctx, object); err != nil {
 			return err
 		}
-		delete(remembered, key(object.GetObjectKind().GroupVersionKind().Kind, object.GetName()))
+		delete(remembered, idOf(object))
 	}
 	return nil
 }
@@ -98,153 +94,151 @@ func (a *Applier) remembered(observed state.State) memory {
 	return known.(memory)
 }
 
-// Forget drops what is remembered of a cluster that is gone.
+// Forget drops what is remembered of a deleted cluster.
 func (a *Applier) Forget(cluster types.NamespacedName) { a.memories.Delete(cluster) }
 
-// create makes an object once. If it is there already and ours, it stays as it is.
+func idOf(object state.Object) objectID {
+	return objectID{object.GetObjectKind().GroupVersionKind().Kind, object.GetName()}
+}
+
+// create creates an object once. If it exists and is ours, it stays as it is.
 func (a *Applier) create(ctx context.Context, object client.Object) error {
 	// The client may fill in the object, and drop its kind.
 	gvk, owner := object.GetObjectKind().GroupVersionKind(), metav1.GetControllerOf(object)
 	err := a.Client.Create(ctx, object)
-	if !apierrors.IsAlreadyExists(err) {
-		return wrap(err, "create %s %s", gvk.Kind, object.GetName())
+	if err == nil {
+		return nil
 	}
-	there, err := a.look(ctx, gvk, client.ObjectKeyFromObject(object))
+	if !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create %s %s: %w", gvk.Kind, object.GetName(), err)
+	}
+	existing, err := a.metadata(ctx, gvk, client.ObjectKeyFromObject(object))
 	if err != nil {
 		return err
 	}
-	if controller := metav1.GetControllerOf(there); controller == nil || controller.UID != owner.UID {
-		return Conflict{gvk.Kind, object.GetName()}
+	if controller := metav1.GetControllerOf(existing); controller == nil || controller.UID != owner.UID {
+		return NameConflict{gvk.Kind, object.GetName()}
 	}
 	return nil
 }
 
-// apply makes an object as configured, unless that is what it is. An object that
-// is not among ours is looked for first: a forced apply would take it over.
-func (a *Applier) apply(ctx context.Context, observed state.State, configuration plan.Configuration, there state.Object, remembered memory) error {
-	object := key(*configuration.GetKind(), *configuration.GetName())
+func (a *Applier) applyAll(ctx context.Context, configurations []plan.Configuration, observed state.State, remembered memory) error {
+	existing := map[objectID]state.Object{}
+	for _, object := range observed.Owned {
+		existing[idOf(object)] = object
+	}
+	for _, configuration := range configurations {
+		id := objectID{*configuration.GetKind(), *configuration.GetName()}
+		result, err := a.apply(ctx, observed, configuration, existing[id], remembered[id])
+		if err != nil {
+			return fmt.Errorf("apply %s %s: %w", id.kind, id.name, err)
+		}
+		remembered[id] = result
+	}
+	return nil
+}
+
+// apply applies a configuration, unless that was the last that was applied to the object
+// as it is. An object that is not among ours is looked up first: a forced apply would
+// take it over.
+func (a *Applier) apply(ctx context.Context, observed state.State, configuration plan.Configuration, existing state.Object, last applied) (applied, error) {
 	text, err := json.Marshal(configuration)
 	if err != nil {
-		return err
+		return last, err
 	}
+	// The owner's UID is part of the digest, so that of a namesake differs.
 	digest := sha256.Sum256(text)
-	switch {
-	case there != nil:
-		// The digest has the cluster's UID in it: what a namesake had is not mistaken for this.
-		if remembered[object] == (writing{there.GetResourceVersion(), digest}) {
-			return nil
+	switch metadata := metadataOf(configuration); {
+	case existing != nil:
+		if last == (applied{existing.GetResourceVersion(), digest}) {
+			return last, nil
 		}
-		bind(configuration, there.GetUID())
-	case !adopts(text):
-		if err := a.refuseForeign(ctx, observed, configuration); err != nil {
-			return err
+		// A cache may be so late that the cluster and its objects have been deleted and
+		// created anew. With the UID the API server rejects this, where it would otherwise
+		// make the new objects those of a deleted cluster, and garbage collect them.
+		metadata.UID = ptr.To(existing.GetUID())
+	case metadata.UID == nil:
+		if err := a.checkNames(ctx, observed, configuration); err != nil {
+			return last, err
 		}
 	}
 	if err := a.Client.Apply(ctx, configuration, client.ForceOwnership); err != nil {
-		return err
+		return last, err
 	}
-	remembered[object] = writing{made(configuration), digest}
-	return nil
+	// The client has put the answer of the API server into the configuration.
+	return applied{ptr.Deref(metadataOf(configuration).ResourceVersion, ""), digest}, nil
 }
 
-// bind restricts a configuration to the very object that was seen. A cache may be
-// so far behind that the cluster, and all that it owned, has gone since, and a
-// namesake of it has come: the API server refuses then, where it would otherwise
-// make the namesake's objects those of a cluster that is gone, and collect them.
-func bind(configuration plan.Configuration, uid types.UID) {
-	// Every typed apply configuration has this method, each with a type of its own.
-	reflect.ValueOf(configuration).MethodByName("WithUID").Call([]reflect.Value{reflect.ValueOf(uid)})
+// metadataOf is the metadata of a typed apply configuration. Each of them embeds it, and
+// no method that they share gives access to it.
+func metadataOf(configuration plan.Configuration) *applymeta.ObjectMetaApplyConfiguration {
+	metadata := reflect.ValueOf(configuration).Elem().FieldByName("ObjectMetaApplyConfiguration")
+	return metadata.Interface().(*applymeta.ObjectMetaApplyConfiguration)
 }
 
-// adopts says that a configuration is bound to the very object that was seen.
-func adopts(text []byte) bool {
-	var object metav1.PartialObjectMetadata
-	return json.Unmarshal(text, &object) == nil && object.UID != ""
-}
-
-// refuseForeign finds what is there already of that name and somebody else's. Into the
-// Secret of a new Certificate cert-manager would write, whoever's that is.
-func (a *Applier) refuseForeign(ctx context.Context, observed state.State, configuration plan.Configuration) error {
+// checkNames finds objects of other owners in the way of a new one. cert-manager would
+// write into the Secret of a new Certificate, whoever owns it.
+func (a *Applier) checkNames(ctx context.Context, observed state.State, configuration plan.Configuration) error {
 	gvk := schema.FromAPIVersionAndKind(*configuration.GetAPIVersion(), *configuration.GetKind())
-	if err := a.refuse(ctx, gvk, *configuration.GetName(), observed, controls); err != nil {
+	controlled := func(cluster *v1alpha1.ErlangCluster, object metav1.Object) bool {
+		return metav1.IsControlledBy(object, cluster)
+	}
+	if err := a.checkName(ctx, gvk, *configuration.GetName(), observed, controlled); err != nil {
 		return err
 	}
 	if certificate, ok := configuration.(*applycertmanager.CertificateApplyConfiguration); ok {
-		return a.refuse(ctx, corev1.SchemeGroupVersion.WithKind("Secret"), *certificate.Spec.SecretName, observed, plan.Owns)
+		return a.checkName(ctx, corev1.SchemeGroupVersion.WithKind("Secret"), *certificate.Spec.SecretName, observed, plan.Owns)
 	}
 	return nil
 }
 
-func controls(cluster *v1alpha1.ErlangCluster, object metav1.Object) bool {
-	return metav1.IsControlledBy(object, cluster)
-}
-
-func (a *Applier) refuse(ctx context.Context, gvk schema.GroupVersionKind, name string, observed state.State, unless func(*v1alpha1.ErlangCluster, metav1.Object) bool) error {
-	there, err := a.look(ctx, gvk, types.NamespacedName{Namespace: observed.Names.Namespace, Name: name})
+func (a *Applier) checkName(ctx context.Context, gvk schema.GroupVersionKind, name string, observed state.State, ours func(*v1alpha1.ErlangCluster, metav1.Object) bool) error {
+	existing, err := a.metadata(ctx, gvk, types.NamespacedName{Namespace: observed.Names.Namespace, Name: name})
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil
 	case err != nil:
 		return err
-	case !unless(observed.Cluster, there):
-		return Conflict{gvk.Kind, name}
+	case !ours(observed.Cluster, existing):
+		return NameConflict{gvk.Kind, name}
 	}
 	return nil
 }
 
-func (a *Applier) look(ctx context.Context, gvk schema.GroupVersionKind, at types.NamespacedName) (*metav1.PartialObjectMetadata, error) {
-	there := &metav1.PartialObjectMetadata{}
-	there.SetGroupVersionKind(gvk)
-	if err := a.Live.Get(ctx, at, there); err != nil {
-		return nil, fmt.Errorf("look for %s %s: %w", gvk.Kind, at.Name, err)
+func (a *Applier) metadata(ctx context.Context, gvk schema.GroupVersionKind, key types.NamespacedName) (*metav1.PartialObjectMetadata, error) {
+	existing := &metav1.PartialObjectMetadata{}
+	existing.SetGroupVersionKind(gvk)
+	if err := a.Live.Get(ctx, key, existing); err != nil {
+		return nil, fmt.Errorf("get %s %s: %w", gvk.Kind, key.Name, err)
 	}
-	return there, nil
+	return existing, nil
 }
 
-// made is the version of the object that the API server answered with.
-func made(configuration plan.Configuration) string {
-	text, err := json.Marshal(configuration)
-	if err != nil {
-		return ""
-	}
-	var object metav1.PartialObjectMetadata
-	if json.Unmarshal(text, &object) != nil {
-		return ""
-	}
-	return object.ResourceVersion
-}
-
-// delete removes the object that was seen, and no other of its name, and only if
-// nobody has changed it since.
+// delete deletes the object that was observed, no other of its name, and only if it has
+// not changed since.
 func (a *Applier) delete(ctx context.Context, object state.Object) error {
 	uid, version := object.GetUID(), object.GetResourceVersion()
 	err := a.Client.Delete(ctx, object.(client.Object), client.Preconditions{UID: &uid, ResourceVersion: &version})
-	return wrap(client.IgnoreNotFound(err), "delete %s %s", object.GetObjectKind().GroupVersionKind().Kind, object.GetName())
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete %s %s: %w", object.GetObjectKind().GroupVersionKind().Kind, object.GetName(), err)
+	}
+	return nil
 }
 
-// Refused tells errors that somebody has to mend from those that pass.
-func Refused(err error) bool {
-	return Foreign(err) || apierrors.IsInvalid(err) && !outdated(err) || apierrors.IsForbidden(err)
+// IsRejected reports whether an error stays until somebody fixes its cause.
+func IsRejected(err error) bool {
+	return IsNameConflict(err) || apierrors.IsInvalid(err) && !isReplaced(err) || apierrors.IsForbidden(err)
 }
 
-// outdated says that the object is not the one that was seen. The next pass sees
-// another.
-func outdated(err error) bool {
+// isReplaced reports whether an error says that the object is not the one that was
+// observed. The next reconciliation observes the other.
+func isReplaced(err error) bool {
 	cause, ok := apierrors.StatusCause(err, metav1.CauseTypeFieldValueInvalid)
 	return ok && cause.Field == "metadata.uid"
 }
 
-// Foreign says that an object of somebody else's is in the way.
-func Foreign(err error) bool {
-	var conflict Conflict
+// IsNameConflict reports whether an object of another owner is in the way.
+func IsNameConflict(err error) bool {
+	var conflict NameConflict
 	return errors.As(err, &conflict)
 }
-
-func wrap(err error, doing string, about ...any) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf(doing+": %w", append(about, err)...)
-}
-
-func key(parts ...string) string { return strings.Join(parts, "/") }

@@ -172,8 +172,8 @@ func TestForeignObjectsStay(t *testing.T) {
 			} {
 				w := newWorld(secret.DeepCopy(), config.DeepCopy())
 				err := w.applier().Apply(t.Context(), p, w.observed(t))
-				if !apply.Foreign(err) || !apply.Refused(err) {
-					t.Errorf("%s: error %v, want a Conflict, which is a refusal", what, err)
+				if !apply.IsNameConflict(err) || !apply.IsRejected(err) {
+					t.Errorf("%s: error %v, want a NameConflict, which is a refusal", what, err)
 				}
 				for _, request := range w.take() {
 					if what == "apply" && request[:3] != "get" {
@@ -211,7 +211,7 @@ func TestForeignSecretsKeepCertificatesAway(t *testing.T) {
 	asked := errors.New("the Certificate was asked for")
 	for name, test := range map[string]struct {
 		secret *metav1.ObjectMeta
-		want   error // a Conflict if nil
+		want   error // a NameConflict if nil
 	}{
 		"none":                          {nil, asked},
 		"ours":                          {&metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{plan.OwnerReference(cluster())}}, asked},
@@ -245,7 +245,7 @@ func TestForeignSecretsKeepCertificatesAway(t *testing.T) {
 			if test.want != nil && !errors.Is(err, test.want) {
 				t.Errorf("error %v, want that %v", err, test.want)
 			}
-			if test.want == nil && (!apply.Foreign(err) || !strings.Contains(err.Error(), `Secret "chat-0-tls" exists`)) {
+			if test.want == nil && (!apply.IsNameConflict(err) || !strings.Contains(err.Error(), `Secret "chat-0-tls" exists`)) {
 				t.Errorf("error %v, want one that names the Secret", err)
 			}
 		})
@@ -379,7 +379,7 @@ func TestFirstFailureEndsIt(t *testing.T) {
 	observed := w.observed(t)
 	other := configMap("x").WithName("another")
 	err := w.applier().Apply(t.Context(), plan.Plan{Create: []*corev1.Secret{cookie()}, Apply: []plan.Configuration{configMap("x"), other}}, observed)
-	if err == nil || apply.Refused(err) {
+	if err == nil || apply.IsRejected(err) {
 		t.Errorf("error %v, want one that passes", err)
 	}
 	want := []string{"create *v1.Secret chat-cookie", "get *v1.PartialObjectMetadata chat-distribution", "apply *v1.ConfigMapApplyConfiguration chat-distribution"}
@@ -396,14 +396,14 @@ func TestRefused(t *testing.T) {
 	}{
 		"invalid":          {apierrors.NewInvalid(schema.GroupKind{Kind: "StatefulSet"}, "chat", nil), true},
 		"forbidden":        {apierrors.NewForbidden(configMaps, "x", errors.New("no")), true},
-		"somebody else's":  {apply.Conflict{Kind: "Service", Name: "chat-nodes"}, true},
+		"somebody else's":  {apply.NameConflict{Kind: "Service", Name: "chat-nodes"}, true},
 		"wrapped":          {fmt.Errorf("apply: %w", apierrors.NewInvalid(schema.GroupKind{Kind: "StatefulSet"}, "chat", nil)), true},
 		"changed meantime": {apierrors.NewConflict(configMaps, "x", errors.New("no")), false},
 		"overloaded":       {apierrors.NewTooManyRequests("later", 1), false},
 		"timed out":        {context.DeadlineExceeded, false},
 		"nothing":          {nil, false},
 	} {
-		if got := apply.Refused(test.err); got != test.want {
+		if got := apply.IsRejected(test.err); got != test.want {
 			t.Errorf("%s: refused %t, want %t", name, got, test.want)
 		}
 	}

@@ -1,5 +1,5 @@
-// Package metrics says in numbers how the ErlangClusters are. Nothing is kept: each
-// scrape reads what there is, so a cluster that is gone leaves no series behind.
+// Package metrics exports the status of the ErlangClusters. Nothing is kept: each scrape
+// reads the clusters, so a deleted one leaves no series behind.
 package metrics
 
 import (
@@ -19,16 +19,16 @@ import (
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
-// patience is how long a scrape waits for the cache.
-const patience = 5 * time.Second
+// listTimeout is how long a scrape waits for the cache.
+const listTimeout = 5 * time.Second
 
-// Collector gives the metrics of all ErlangClusters that a reader sees.
+// Collector exports the metrics of all ErlangClusters that a reader returns.
 type Collector struct {
 	Reader client.Reader
 }
 
-// conditions are those that are told of, also while they are not there. The reason is
-// no label: an alert would begin anew with each change of it.
+// conditions are those that are exported, also while they are absent. The reason is no
+// label: an alert would start again with each change of it.
 var conditions = []string{
 	v1alpha1.ConditionReady, v1alpha1.ConditionCredentialsReady, v1alpha1.ConditionNodesReady,
 	v1alpha1.ConditionMeshConnected, v1alpha1.ConditionMutualTLSEnforced,
@@ -50,15 +50,15 @@ var (
 	linksEstablished = describe("cluster_links_established",
 		"Links that both ends report.")
 	heartbeat = describe("cluster_probe_heartbeat_timestamp_seconds",
-		"When the probe last confirmed its verdict, in seconds since 1970.")
+		"When the probe last confirmed its report, in seconds since 1970.")
 	rotating = describe("cluster_rotation_in_progress",
-		"Whether the nodes are being taken from one CA, or cookie, to another: 1, or else 0.", "credential")
+		"Whether the CA, or the cookie, of the nodes is being replaced: 1, or else 0.", "credential")
 	caExpiration = describe("cluster_ca_expiration_timestamp_seconds",
 		"When a CA that the nodes trust expires, in seconds since 1970.", "ca")
 	nodeVerified = describe("node_verified",
 		"Whether the probe verified the node from DNS to a remote call: 1, or else 0.", "pod")
 	nodeExpiration = describe("node_certificate_expiration_timestamp_seconds",
-		"When the certificate expires that the node was seen to serve, in seconds since 1970.", "pod")
+		"When the certificate that the node serves expires, in seconds since 1970.", "pod")
 )
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -76,15 +76,15 @@ func (c Collector) Describe(descriptions chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect reads the clusters. One that cannot be read fails no scrape: the metrics of
-// the manager itself are the more wanted then.
+// Collect reads the clusters. If that fails, the scrape does not: the metrics of the
+// manager itself are needed then.
 func (c Collector) Collect(metrics chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), listTimeout)
 	defer cancel()
 	var clusters v1alpha1.ErlangClusterList
 	if err := c.Reader.List(ctx, &clusters); err != nil {
 		if notStarted := (*cache.ErrCacheNotStarted)(nil); !errors.As(err, &notStarted) {
-			log.Log.WithName("metrics").Error(err, "List ErlangClusters")
+			log.Log.WithName("metrics").Error(err, "Failed to list ErlangClusters")
 		}
 		return
 	}
@@ -118,7 +118,7 @@ func (s series) collect() {
 	s.mesh()
 }
 
-// mesh is what the probe saw of the nodes that are expected now.
+// mesh is what the probe reported of the expected nodes.
 func (s series) mesh() {
 	replicas := s.cluster.Spec.DesiredReplicas()
 	verified, links, expected := 0, int32(0), replicas*(replicas-1)/2
@@ -145,8 +145,8 @@ func (s series) mesh() {
 	s.gauge(linksEstablished, float64(links))
 }
 
-func flag(is bool) float64 {
-	if is {
+func flag(value bool) float64 {
+	if value {
 		return 1
 	}
 	return 0

@@ -80,14 +80,14 @@ erlang_operator_cluster_nodes_expected{cluster="fresh",namespace="shop"} 1
 # TYPE erlang_operator_cluster_nodes_verified gauge
 erlang_operator_cluster_nodes_verified{cluster="chat",namespace="shop"} 1
 erlang_operator_cluster_nodes_verified{cluster="fresh",namespace="shop"} 0
-# HELP erlang_operator_cluster_probe_heartbeat_timestamp_seconds When the probe last confirmed its verdict, in seconds since 1970.
+# HELP erlang_operator_cluster_probe_heartbeat_timestamp_seconds When the probe last confirmed its report, in seconds since 1970.
 # TYPE erlang_operator_cluster_probe_heartbeat_timestamp_seconds gauge
 erlang_operator_cluster_probe_heartbeat_timestamp_seconds{cluster="chat",namespace="shop"} 1000
 # HELP erlang_operator_cluster_ca_expiration_timestamp_seconds When a CA that the nodes trust expires, in seconds since 1970.
 # TYPE erlang_operator_cluster_ca_expiration_timestamp_seconds gauge
 erlang_operator_cluster_ca_expiration_timestamp_seconds{ca="00000000000000aa",cluster="chat",namespace="shop"} 5000
 erlang_operator_cluster_ca_expiration_timestamp_seconds{ca="00000000000000bb",cluster="chat",namespace="shop"} 6000
-# HELP erlang_operator_cluster_rotation_in_progress Whether the nodes are being taken from one CA, or cookie, to another: 1, or else 0.
+# HELP erlang_operator_cluster_rotation_in_progress Whether the CA, or the cookie, of the nodes is being replaced: 1, or else 0.
 # TYPE erlang_operator_cluster_rotation_in_progress gauge
 erlang_operator_cluster_rotation_in_progress{cluster="chat",credential="CA",namespace="shop"} 1
 erlang_operator_cluster_rotation_in_progress{cluster="chat",credential="Cookie",namespace="shop"} 0
@@ -97,7 +97,7 @@ erlang_operator_cluster_rotation_in_progress{cluster="fresh",credential="Cookie"
 # TYPE erlang_operator_node_verified gauge
 erlang_operator_node_verified{cluster="chat",namespace="shop",pod="chat-0"} 1
 erlang_operator_node_verified{cluster="chat",namespace="shop",pod="chat-1"} 0
-# HELP erlang_operator_node_certificate_expiration_timestamp_seconds When the certificate expires that the node was seen to serve, in seconds since 1970.
+# HELP erlang_operator_node_certificate_expiration_timestamp_seconds When the certificate that the node serves expires, in seconds since 1970.
 # TYPE erlang_operator_node_certificate_expiration_timestamp_seconds gauge
 erlang_operator_node_certificate_expiration_timestamp_seconds{cluster="chat",namespace="shop",pod="chat-0"} 2000
 `

@@ -1,5 +1,5 @@
-// Package observe reads what one pass needs to decide: from the caches of the
-// watches, and live only what no cache may hold.
+// Package observe reads the state that a pass decides on: from the caches of the watches,
+// and live only what no cache may hold.
 package observe
 
 import (
@@ -35,13 +35,13 @@ import (
 // that gives each member pod its own certificate.
 const AdmissionPolicy = "erlang-operator-member-identity"
 
-// Observer reads the world.
+// Observer reads the state of a cluster.
 type Observer struct {
 	// Cached reads what is watched.
 	Cached client.Client
 	// Secrets reads the metadata of all Secrets.
 	Secrets client.Reader
-	// Live reads the Secrets of users, whose contents no cache of ours may hold.
+	// Live reads the Secrets of users, whose contents no cache may hold.
 	Live client.Reader
 	// Domain of the Kubernetes cluster's DNS.
 	Domain string
@@ -53,8 +53,8 @@ type Observer struct {
 	cookies sync.Map // of types.NamespacedName, a cluster's, to readCookie
 }
 
-// readCookie is the content of a user's Secret at one version, so that a Secret is
-// read live once, and not in every pass.
+// readCookie is the content of a user's Secret at one version, so that it is read live
+// once, and not in every pass.
 type readCookie struct {
 	uid     types.UID
 	version string
@@ -89,7 +89,7 @@ func OwnedKinds() []client.Object {
 	return kinds
 }
 
-// Observe reads everything that a decision about the cluster may rest on.
+// Observe reads everything that a decision about the cluster may depend on.
 func (o *Observer) Observe(ctx context.Context, cluster *v1alpha1.ErlangCluster) (state.State, error) {
 	observed := state.State{
 		Cluster:      cluster,
@@ -111,8 +111,8 @@ func (o *Observer) Observe(ctx context.Context, cluster *v1alpha1.ErlangCluster)
 	return observed, nil
 }
 
-// owned lists what carries the cluster's labels, and keeps what is truly its own:
-// what it controls, and the Secrets that cert-manager made for its Certificates.
+// owned lists what has the cluster's labels, and keeps what belongs to it: what it
+// controls, and the Secrets that cert-manager created for its Certificates.
 func (o *Observer) owned(ctx context.Context, observed *state.State) error {
 	for _, kind := range owned {
 		list := kind.List.DeepCopyObject().(client.ObjectList)
@@ -160,8 +160,8 @@ func (o *Observer) keep(observed *state.State, object state.Object) error {
 	return nil
 }
 
-// requests reads the CertificateRequests, which have the labels of their Certificates. Of
-// several the latest counts.
+// requests reads the CertificateRequests, which have the labels of their Certificates: of
+// each Certificate the latest.
 func (o *Observer) requests(ctx context.Context, observed *state.State) error {
 	var requests certmanager.CertificateRequestList
 	if err := o.Cached.List(ctx, &requests, client.InNamespace(observed.Names.Namespace),
@@ -188,8 +188,8 @@ func (o *Observer) pods(ctx context.Context, observed *state.State) error {
 	return nil
 }
 
-// userCookie reads the Secret that cookie.secretKeyRef names. A watch on the
-// metadata of Secrets tells its version; only a new version is read.
+// userCookie reads the Secret that cookie.secretKeyRef names. Its version comes from a
+// watch on the metadata of Secrets; only a new version is read.
 func (o *Observer) userCookie(ctx context.Context, observed *state.State) error {
 	ref := observed.Cluster.Spec.Cookie.SecretKeyRef
 	if ref == nil {
@@ -225,7 +225,7 @@ func (o *Observer) secretData(ctx context.Context, cluster, key types.Namespaced
 	return secret.Data, nil
 }
 
-// Forget drops what is remembered of a cluster that is gone, or brings no cookie.
+// Forget drops what is remembered of a deleted cluster, or one without secretKeyRef.
 func (o *Observer) Forget(cluster types.NamespacedName) { o.cookies.Delete(cluster) }
 
 // SecretMetadata is a Secret without its content.
@@ -235,8 +235,8 @@ func SecretMetadata() *metav1.PartialObjectMetadata {
 	return head
 }
 
-// issuer reads the issuer that tls.issuerRef names. Of one that is not of cert-manager's
-// own kinds, it sees only whether there is such a kind: its observed is its own affair.
+// issuer reads the issuer that tls.issuerRef names. Of kinds that are not cert-manager's
+// own, it reads only whether this Kubernetes has them.
 func (o *Observer) issuer(ctx context.Context, observed *state.State) error {
 	ref := observed.Cluster.Spec.TLS.IssuerRef
 	if ref == nil {
@@ -249,7 +249,7 @@ func (o *Observer) issuer(ctx context.Context, observed *state.State) error {
 	case ref.Group != certmanager.SchemeGroupVersion.Group:
 		_, err := o.Cached.RESTMapper().RESTMapping(schema.GroupKind{Group: ref.Group, Kind: ref.Kind})
 		if err != nil && !meta.IsNoMatchError(err) {
-			return fmt.Errorf("look for kind %s.%s: %w", ref.Kind, ref.Group, err)
+			return fmt.Errorf("look up kind %s.%s: %w", ref.Kind, ref.Group, err)
 		}
 		observed.Issuer.KindKnown = err == nil
 		observed.Issuer.Found = observed.Issuer.KindKnown

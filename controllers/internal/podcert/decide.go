@@ -20,8 +20,8 @@ import (
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
-// Seen is what was looked up for a request: nil for what is not there, or not yet.
-type Seen struct {
+// Subject is what was looked up for a request: nil for what does not exist, or not yet.
+type Subject struct {
 	Now time.Time
 	// Domain of the Kubernetes cluster's DNS.
 	Domain string
@@ -37,13 +37,13 @@ type Seen struct {
 	Trust certs.Trust
 }
 
-// A Decision is what becomes of a request. The zero value is: nothing, it is decided
-// already, or not ours to decide.
+// A Decision on a request. The zero value is for one that is decided already, or not ours
+// to decide.
 type Decision struct {
-	// Wait is what the request waits for. It is looked at again.
+	// Wait is what the request waits for. It is decided again later.
 	Wait string
-	// Denied is why the request can never be granted, as a condition. The kubelet
-	// takes it for final, and never asks again for this pod.
+	// Denied is why the request can never be granted, as a condition. It is final: the
+	// kubelet sends no other request for this pod.
 	Denied *metav1.Condition
 	// Grant is the certificate to sign, for the public key of the request.
 	Grant *Grant
@@ -55,7 +55,7 @@ type Grant struct {
 	Key      any
 	// Host that the certificate is for.
 	Host string
-	// BeginRefreshAt is when the kubelet shall ask for the next.
+	// BeginRefreshAt is when the kubelet requests the next one.
 	BeginRefreshAt time.Time
 }
 
@@ -74,16 +74,16 @@ const (
 // behind that of the manager. The API server allows five minutes.
 const backdated = 2 * time.Minute
 
-// Mine says that a request is one to decide: it is for our signer, and open.
-func Mine(request *certificatesv1.PodCertificateRequest) bool {
+// IsOpen reports whether a request is for our signer, and undecided.
+func IsOpen(request *certificatesv1.PodCertificateRequest) bool {
 	return request.Spec.SignerName == certs.SignerName && len(request.Status.Conditions) == 0
 }
 
-// Decide decides on a request. Whatever may still come true waits: the kubelet asks
-// once and believes a denial for as long as the pod lives, while a request that nobody
-// answers is forgotten after a quarter of an hour, and made again.
-func Decide(request *certificatesv1.PodCertificateRequest, s Seen) Decision {
-	if !Mine(request) {
+// Decide decides on a request. Where the cause may still pass, it waits: a denial is final
+// for as long as the pod lives, while an undecided request expires after a quarter of an
+// hour, and the kubelet sends another.
+func Decide(request *certificatesv1.PodCertificateRequest, s Subject) Decision {
+	if !IsOpen(request) {
 		return Decision{}
 	}
 	key, denied := publicKey(request.Spec.StubPKCS10Request)
@@ -99,15 +99,15 @@ func Decide(request *certificatesv1.PodCertificateRequest, s Seen) Decision {
 	return grant(request, s, key)
 }
 
-// publicKey is the key that a request is for. The request is signed with it, which
-// proves that the kubelet has it; nothing else in it counts.
+// publicKey is the key that a request is for. The request is signed with it, which proves
+// that the kubelet has it; nothing else in it is used.
 func publicKey(der []byte) (any, *Decision) {
 	if len(der) == 0 {
 		return nil, deny(ReasonInvalidRequest, "There is no stubPKCS10Request: the kubelet is older than Kubernetes 1.36.")
 	}
 	request, err := x509.ParseCertificateRequest(der)
 	if err != nil {
-		return nil, deny(ReasonInvalidRequest, "The stubPKCS10Request is no PKCS#10 certificate request.")
+		return nil, deny(ReasonInvalidRequest, "The stubPKCS10Request is not a PKCS#10 certificate request.")
 	}
 	if err := request.CheckSignature(); err != nil {
 		return nil, deny(ReasonInvalidRequest, "The stubPKCS10Request is not signed by its own key.")
@@ -116,32 +116,31 @@ func publicKey(der []byte) (any, *Decision) {
 		return key, nil
 	}
 	return nil, deny(certificatesv1.PodCertificateRequestConditionUnsupportedKeyType,
-		"The key is not of the type that the operator's volumes ask for, ECDSAP256.")
+		"The key is not of the type that the operator's volumes request, ECDSAP256.")
 }
 
-// checkPod holds the request against the pod that it names.
+// checkPod compares the request with the pod that it names.
 func checkPod(request *certificatesv1.PodCertificateRequest, pod *corev1.Pod) *Decision {
 	spec := request.Spec
 	switch {
 	case pod == nil:
-		return wait("pod %s is not there", spec.PodName)
+		return wait("pod %s does not exist", spec.PodName)
 	case pod.UID != spec.PodUID:
-		return deny(ReasonIdentityMismatch, "Pod %s is another one than that of the request: it has another UID.", spec.PodName)
+		return deny(ReasonIdentityMismatch, "Pod %s is not the pod of the request: its UID differs.", spec.PodName)
 	case pod.Spec.ServiceAccountName != spec.ServiceAccountName:
 		return deny(ReasonIdentityMismatch, "Pod %s does not run as ServiceAccount %s.", spec.PodName, spec.ServiceAccountName)
 	case pod.Spec.NodeName == "":
-		return wait("pod %s is on no machine yet", spec.PodName)
+		return wait("pod %s is not scheduled yet", spec.PodName)
 	case pod.Spec.NodeName != string(spec.NodeName):
-		return deny(ReasonIdentityMismatch, "Pod %s does not run on machine %s.", spec.PodName, spec.NodeName)
+		return deny(ReasonIdentityMismatch, "Pod %s does not run on node %s.", spec.PodName, spec.NodeName)
 	}
 	return nil
 }
 
 // checkMembership follows the owners of the pod up to its ErlangCluster. Labels prove
-// nothing: whoever may change a pod may change them. What has no owner may be given
-// one again, as the pods of a StatefulSet that was deleted without them, so only
-// another owner is final.
-func checkMembership(s Seen) *Decision {
+// nothing: whoever may change a pod may change them. A pod without an owner may be adopted
+// again, as after a StatefulSet was deleted without its pods, so only another owner is final.
+func checkMembership(s Subject) *Decision {
 	pod := s.Pod
 	owner := metav1.GetControllerOf(pod)
 	switch {
@@ -154,7 +153,7 @@ func checkMembership(s Seen) *Decision {
 	}
 	set := s.StatefulSet
 	if set == nil || set.UID != owner.UID {
-		return wait("StatefulSet %s, to which pod %s belongs, is not there", owner.Name, pod.Name)
+		return wait("StatefulSet %s, to which pod %s belongs, does not exist", owner.Name, pod.Name)
 	}
 	owner = metav1.GetControllerOf(set)
 	switch {
@@ -167,13 +166,13 @@ func checkMembership(s Seen) *Decision {
 	}
 	cluster := s.Cluster
 	if cluster == nil || cluster.UID != owner.UID {
-		return wait("ErlangCluster %s, to which StatefulSet %s belongs, is not there", owner.Name, set.Name)
+		return wait("ErlangCluster %s, to which StatefulSet %s belongs, does not exist", owner.Name, set.Name)
 	}
 	names := naming.Of(cluster, s.Domain)
 	if _, ok := names.Ordinal(pod.Name); !ok || set.Name != names.StatefulSet() {
 		return deny(ReasonNotAMember, "Pod %s is not named as a member of ErlangCluster %s.", pod.Name, cluster.Name)
 	}
-	if cluster.Spec.TLS.Delivery != v1alpha1.DeliveryPodCertificate && !asks(pod) {
+	if cluster.Spec.TLS.Delivery != v1alpha1.DeliveryPodCertificate && !hasPodCertificate(pod) {
 		return wait("tls.delivery of ErlangCluster %s is not PodCertificate", cluster.Name)
 	}
 	return nil
@@ -187,9 +186,9 @@ func refersTo(owner *metav1.OwnerReference, gvk schema.GroupVersionKind) bool {
 	return schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind).GroupKind() == gvk.GroupKind()
 }
 
-// asks says that a pod has a volume that asks us: one that still runs after its
-// cluster went back to Secrets must be served until it is replaced.
-func asks(pod *corev1.Pod) bool {
+// hasPodCertificate reports whether a pod has a volume of our signer: one that still runs
+// after tls.delivery was set back to Secret gets certificates until it is replaced.
+func hasPodCertificate(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Spec.Volumes, func(volume corev1.Volume) bool {
 		return volume.Projected != nil && slices.ContainsFunc(volume.Projected.Sources, func(source corev1.VolumeProjection) bool {
 			return source.PodCertificate != nil && source.PodCertificate.SignerName == certs.SignerName
@@ -197,11 +196,11 @@ func asks(pod *corev1.Pod) bool {
 	})
 }
 
-// grant makes the certificate that is to be signed, if the CA is fit to.
-func grant(request *certificatesv1.PodCertificateRequest, s Seen, key any) Decision {
+// grant makes the certificate that is to be signed, if the CA is valid.
+func grant(request *certificatesv1.PodCertificateRequest, s Subject, key any) Decision {
 	names := naming.Of(s.Cluster, s.Domain)
 	if s.Intermediate == nil {
-		return *wait("the intermediate CA %s is not there", names.Intermediate())
+		return *wait("the intermediate CA %s does not exist", names.Intermediate())
 	}
 	if fault := s.Intermediate.JudgeIntermediate(s.Trust, s.Now); fault != nil {
 		return *wait("the intermediate CA %s %s", names.Intermediate(), fault.Detail)
@@ -213,12 +212,12 @@ func grant(request *certificatesv1.PodCertificateRequest, s Seen, key any) Decis
 		until = end
 	}
 	if until.Sub(from) < certs.MinPodCertificateLifetime {
-		return *wait("the intermediate CA %s expires too soon, and is to be renewed", names.Intermediate())
+		return *wait("the intermediate CA %s expires too soon, and has to be renewed", names.Intermediate())
 	}
 	return Decision{Grant: &Grant{
 		Host: names.Host(pod),
 		Key:  key,
-		// No serial number: one is drawn when it is signed.
+		// The serial number is chosen when it is signed.
 		Template: &x509.Certificate{
 			Subject:               pkix.Name{CommonName: pod},
 			DNSNames:              []string{names.Host(pod)},
@@ -232,7 +231,7 @@ func grant(request *certificatesv1.PodCertificateRequest, s Seen, key any) Decis
 	}}
 }
 
-// lifetime is what the spec asks for, and not more than the pod does.
+// lifetime is that of the spec, limited by that of the request.
 func lifetime(request *certificatesv1.PodCertificateRequest, cluster *v1alpha1.ErlangCluster) time.Duration {
 	wanted := certs.PodCertificateLifetime(cluster.Spec.TLS)
 	if most := request.Spec.MaxExpirationSeconds; most != nil {

@@ -31,7 +31,7 @@ import (
 // until a test changes it.
 type situation struct {
 	request *certificatesv1.PodCertificateRequest
-	seen    podcert.Seen
+	seen    podcert.Subject
 }
 
 var (
@@ -60,7 +60,7 @@ func good() situation {
 				MaxExpirationSeconds: ptr.To[int32](7862400),
 				StubPKCS10Request:    csr(key, &x509.CertificateRequest{}),
 			}},
-		seen: podcert.Seen{
+		seen: podcert.Subject{
 			Now: now, Domain: "cluster.local", Pod: pod, StatefulSet: set, Cluster: cluster,
 			Intermediate: &certs.Certificate{X509: intermediate.Certificate, Above: []*x509.Certificate{root.Certificate}},
 			Trust:        certs.Trust{}.With(root.Certificate),
@@ -250,8 +250,8 @@ func TestWaits(t *testing.T) {
 		change func(*situation)
 		for_   string
 	}{
-		"no pod":                    {func(s *situation) { s.seen.Pod = nil }, "pod chat-1 is not there"},
-		"a pod on no machine":       {func(s *situation) { s.seen.Pod.Spec.NodeName = "" }, "on no machine"},
+		"no pod":                    {func(s *situation) { s.seen.Pod = nil }, "pod chat-1 does not exist"},
+		"a pod not scheduled":       {func(s *situation) { s.seen.Pod.Spec.NodeName = "" }, "not scheduled"},
 		"a pod that lost its owner": {func(s *situation) { s.seen.Pod.OwnerReferences = nil }, "has no StatefulSet"},
 		"no StatefulSet":            {func(s *situation) { s.seen.StatefulSet = nil }, "StatefulSet chat"},
 		"another StatefulSet":       {func(s *situation) { s.seen.StatefulSet.UID = "uid-of-the-next" }, "StatefulSet chat"},
@@ -264,7 +264,7 @@ func TestWaits(t *testing.T) {
 		"another ErlangCluster":  {func(s *situation) { s.seen.Cluster.UID = "uid-of-the-next" }, "ErlangCluster chat"},
 		"delivery is Secret":     {func(s *situation) { s.seen.Cluster.Spec.TLS.Delivery = v1alpha1.DeliverySecret }, "tls.delivery"},
 		"no delivery":            {func(s *situation) { s.seen.Cluster.Spec.TLS.Delivery = "" }, "tls.delivery"},
-		"no intermediate CA":     {func(s *situation) { s.seen.Intermediate = nil }, "chat-intermediate is not there"},
+		"no intermediate CA":     {func(s *situation) { s.seen.Intermediate = nil }, "chat-intermediate does not exist"},
 		"no trust bundle":        {func(s *situation) { s.seen.Trust = certs.Trust{} }, "trust bundle"},
 		"a foreign intermediate": {func(s *situation) { s.seen.Trust = certs.Trust{}.With(certstest.NewAuthority("green").Certificate) }, "trust bundle"},
 		"an intermediate that is no CA": {func(s *situation) {

@@ -1,9 +1,9 @@
-// Package sign decides what becomes of a kubelet's request for the certificate of a
-// node. It is pure: a Decision is a function of the request and of what was looked
-// up. Making one touches nothing, and holds no key.
+// Package podcert decides whether a kubelet's request for the certificate of a node is
+// granted. It is pure: a Decision is a function of the request and of what was looked up.
+// It reads nothing and holds no key.
 //
-// Who asks is known from what the API server vouches for: a kubelet can make a
-// request only for a pod that runs on its machine, by name and UID (NodeRestriction).
-// What else a request says, its annotations and all of its PKCS#10 but the public
-// key, is the pod's word about itself, and is not read.
+// The identity of the requester is what the API server guarantees: a kubelet can create a
+// request only for a pod that runs on its machine, by name and UID (NodeRestriction). The
+// rest of a request, its annotations and all of its PKCS#10 but the public key, is the
+// pod's own claim, and is not read.
 package podcert

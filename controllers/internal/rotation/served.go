@@ -62,8 +62,8 @@ func (r ca) notIssued(name string) string {
 	case !awaited:
 		return text
 	case issuance.Failed:
-		return fmt.Sprintf("%s, which failed at %s: %s", text, since, issuance.Said)
+		return fmt.Sprintf("%s, which failed at %s: %s", text, since, issuance.Detail)
 	default:
-		return fmt.Sprintf("%s, since %s: %s", text, since, issuance.Said)
+		return fmt.Sprintf("%s, since %s: %s", text, since, issuance.Detail)
 	}
 }

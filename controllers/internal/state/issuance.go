@@ -9,18 +9,17 @@ import (
 	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 )
 
-// Issuance is what cert-manager makes of a Certificate, while there is something to
-// make.
+// Issuance is the progress of cert-manager in issuing a Certificate.
 type Issuance struct {
-	// Failed: it was refused, or came to nothing, and is tried again later.
+	// Failed: it was denied or did not succeed, and is retried later.
 	Failed bool
-	// Since when it is awaited, or when it failed.
+	// Since when it is in progress, or when it failed.
 	Since time.Time
-	// Said is the cause, or what it waits for, as far as anybody tells.
-	Said string
+	// Detail is the cause, or what it waits for, as far as that is known.
+	Detail string
 }
 
-// Issuance of a Certificate; false when nothing is awaited of it.
+// Issuance of a Certificate; false when none is in progress.
 func (s State) Issuance(name string) (Issuance, bool) {
 	certificate := s.Certificates[name]
 	if certificate == nil {
@@ -35,19 +34,19 @@ func (s State) Issuance(name string) (Issuance, bool) {
 			since = condition.LastTransitionTime.Time
 		}
 		if condition.Status == certmanagermeta.ConditionTrue {
-			return Issuance{Since: since, Said: s.awaits(certificate)}, true
+			return Issuance{Since: since, Detail: s.issuanceProgress(certificate)}, true
 		}
 		// Whatever its reason: that of a denial is the approver's own.
-		return Issuance{Failed: true, Since: since, Said: trimmed(condition.Message)}, true
+		return Issuance{Failed: true, Since: since, Detail: trimmed(condition.Message)}, true
 	}
 	if s.Secrets[name] != nil {
 		return Issuance{}, false
 	}
-	return Issuance{Since: certificate.CreationTimestamp.Time, Said: "cert-manager has not taken it up: see whether it runs"}, true
+	return Issuance{Since: certificate.CreationTimestamp.Time, Detail: "cert-manager has not started issuing it: check that it is running"}, true
 }
 
-// awaits is what the issuance of a Certificate waits for.
-func (s State) awaits(certificate *certmanager.Certificate) string {
+// issuanceProgress is what the issuance of a Certificate waits for.
+func (s State) issuanceProgress(certificate *certmanager.Certificate) string {
 	request := s.Requests[certificate.Name]
 	if request == nil {
 		return "cert-manager has made no CertificateRequest yet"
@@ -65,12 +64,12 @@ func (s State) awaits(certificate *certmanager.Certificate) string {
 	case ready != nil && ready.Message != "":
 		return fmt.Sprintf("CertificateRequest %s: %s", request.Name, trimmed(ready.Message))
 	case condition(certmanager.CertificateRequestConditionApproved) == nil:
-		return fmt.Sprintf("CertificateRequest %s is not approved: an approver has to", request.Name)
+		return fmt.Sprintf("CertificateRequest %s is not approved: an approver must approve it", request.Name)
 	default:
 		ref := certificate.Spec.IssuerRef
-		return fmt.Sprintf("no controller has taken up CertificateRequest %s: see whether that of %s.%s runs", request.Name, ref.Kind, ref.Group)
+		return fmt.Sprintf("no controller has processed CertificateRequest %s: check that the controller of %s.%s is running", request.Name, ref.Kind, ref.Group)
 	}
 }
 
-// trimmed is a message of somebody else's as a part of a sentence.
+// trimmed makes a message a part of a sentence.
 func trimmed(message string) string { return strings.TrimRight(message, ". ") }

@@ -23,18 +23,18 @@ type Object interface {
 	runtime.Object
 }
 
-// State is everything that a decision may rest on.
+// State is everything that a decision may depend on.
 type State struct {
 	Cluster *v1alpha1.ErlangCluster
 	Names   naming.Names
 	Now     time.Time
 
-	// Owned are all the objects that the cluster is the controller of.
+	// Owned are all the objects that the cluster controls.
 	Owned []Object
 
 	// StatefulSet that runs the nodes; nil when there is none.
 	StatefulSet *appsv1.StatefulSet
-	// Pods are the member pods, in no order, whichever StatefulSet made them.
+	// Pods are the member pods, in no order, whichever StatefulSet created them.
 	Pods []corev1.Pod
 	// Certificates of ours, by name.
 	Certificates map[string]*certmanager.Certificate
@@ -50,7 +50,7 @@ type State struct {
 	// Issuer is what tls.issuerRef names; nil when it is not set.
 	Issuer *Issuer
 	// AdmissionPolicyInForce: the MutatingAdmissionPolicy that gives each pod its own
-	// certificate, and its binding, are there.
+	// certificate, and its binding, exist.
 	AdmissionPolicyInForce bool
 	// PodCertificatesServed: this Kubernetes has PodCertificateRequests.
 	PodCertificatesServed bool
@@ -67,10 +67,10 @@ type UserCookie struct {
 type Issuer struct {
 	// KindKnown: this Kubernetes has such a kind in that group.
 	KindKnown bool
-	// Found; of a kind of an external issuer that is not looked for, and true.
+	// Found: it exists. External issuers are not looked up, and taken to exist.
 	Found bool
-	// Refuses is why the issuer says that it is not ready; empty when it is, or
-	// has not said.
+	// Refuses is why the issuer reports that it is not ready; empty when it is ready, or
+	// has not reported.
 	Refuses string
 }
 

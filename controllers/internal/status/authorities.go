@@ -12,11 +12,11 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 )
 
-// trusted are the CAs of the trust bundle. One that was renewed with its key is there
-// twice, and is told of once, with the time that it has now.
-func (v view) trusted() []*x509.Certificate {
+// trusted are the CAs of the trust bundle. One that was renewed with the same key is in it
+// twice, and is reported once, with the later expiry.
+func (p pass) trusted() []*x509.Certificate {
 	latest := map[string]*x509.Certificate{}
-	for _, ca := range v.Trust().CAs() {
+	for _, ca := range p.Trust().CAs() {
 		identity := certs.Identity(ca)
 		if known := latest[identity]; known == nil || known.NotAfter.Before(ca.NotAfter) {
 			latest[identity] = ca
@@ -29,10 +29,10 @@ func (v view) trusted() []*x509.Certificate {
 	return all
 }
 
-// authorities are what the status has of them.
-func (v view) authorities() []v1alpha1.AuthorityStatus {
+// authorities are the trusted CAs as the status has them.
+func (p pass) authorities() []v1alpha1.AuthorityStatus {
 	var all []v1alpha1.AuthorityStatus
-	for _, ca := range v.trusted() {
+	for _, ca := range p.trusted() {
 		all = append(all, v1alpha1.AuthorityStatus{
 			Identity: certs.Identity(ca), Subject: shortened(ca.Subject.String(), 256), NotAfter: metav1.NewTime(ca.NotAfter),
 		})
@@ -40,10 +40,10 @@ func (v view) authorities() []v1alpha1.AuthorityStatus {
 	return all[:min(len(all), v1alpha1.MaxAuthorities)]
 }
 
-// rotating are the credentials that the plan takes from one to another.
-func (v view) rotating() []v1alpha1.RotatingCredential {
+// rotating are the credentials that are being replaced.
+func (p pass) rotating() []v1alpha1.RotatingCredential {
 	var all []v1alpha1.RotatingCredential
-	for _, hold := range v.plan.Holds {
+	for _, hold := range p.plan.Holds {
 		if credential, rotates := rotatingOf(hold); rotates {
 			all = append(all, credential)
 		}
@@ -51,7 +51,7 @@ func (v view) rotating() []v1alpha1.RotatingCredential {
 	return all
 }
 
-// rotatingOf is what rotates while something is held for that.
+// rotatingOf is the credential whose rotation a hold belongs to.
 func rotatingOf(hold plan.Hold) (credential v1alpha1.RotatingCredential, rotates bool) {
 	switch hold.Reason {
 	case v1alpha1.ReasonRotatingCA:

@@ -3,7 +3,6 @@ package status
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -13,18 +12,22 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
 )
 
-// events tells what changed: Ready, for better or worse or for another reason, and
-// what somebody has to mend.
-func events(had, has []metav1.Condition) []Event {
+// eventConditions are those whose changes are recorded as events.
+var eventConditions = []string{
+	v1alpha1.ConditionReady, v1alpha1.ConditionSharedIssuer,
+	v1alpha1.ConditionCertificateExpiring, v1alpha1.ConditionCertificateShortLived,
+}
+
+// conditionEvents are the changes since the conditions before.
+func conditionEvents(before []metav1.Condition, now []assessedCondition) []Event {
 	var events []Event
-	for _, condition := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionSharedIssuer,
-		v1alpha1.ConditionCertificateExpiring, v1alpha1.ConditionCertificateShortLived} {
-		before, now := meta.FindStatusCondition(had, condition), meta.FindStatusCondition(has, condition)
-		if now == nil || before != nil && before.Status == now.Status && before.Reason == now.Reason {
+	for _, a := range now {
+		had := meta.FindStatusCondition(before, a.condition)
+		if !slices.Contains(eventConditions, a.condition) || had != nil && had.Status == a.status && had.Reason == a.reason {
 			continue
 		}
-		event := Event{Type: corev1.EventTypeWarning, Reason: now.Reason, Message: now.Message}
-		if condition == v1alpha1.ConditionReady && (now.Status == metav1.ConditionTrue || onItsWay(has) && !faulty(has, now.Reason)) {
+		event := Event{Type: corev1.EventTypeWarning, Reason: a.reason, Message: a.message}
+		if a.condition == v1alpha1.ConditionReady && (a.status == metav1.ConditionTrue || inProgress(now)) {
 			event.Type = corev1.EventTypeNormal
 		}
 		events = append(events, event)
@@ -32,45 +35,47 @@ func events(had, has []metav1.Condition) []Event {
 	return events
 }
 
-// rotations tells which began, why, and which are over.
-func (v view) rotations(has []v1alpha1.RotatingCredential) []Event {
+// inProgress reports whether the cluster will become Ready without anybody's help: it is
+// Reconciling, and does not wait for credentials that somebody has to fix.
+func inProgress(assessed []assessedCondition) bool {
+	reconciling := false
+	for _, a := range assessed {
+		if a.condition == v1alpha1.ConditionCredentialsReady && a.status == metav1.ConditionFalse && !a.pending {
+			return false
+		}
+		reconciling = reconciling || a.condition == v1alpha1.ConditionReconciling
+	}
+	return reconciling
+}
+
+// rotationEvents are which rotations began, and why, and which have ended.
+func (p pass) rotationEvents(has []v1alpha1.RotatingCredential) []Event {
 	var events []Event
-	for _, hold := range v.plan.Holds {
+	for _, hold := range p.plan.Holds {
 		credential, rotates := rotatingOf(hold)
-		if !rotates || slices.Contains(v.Cluster.Status.Rotating, credential) {
+		if !rotates || slices.Contains(p.Cluster.Status.Rotating, credential) {
 			continue
 		}
 		why := ""
-		if signing := rotation.Signing(v.State); credential == v1alpha1.RotatingCA && v.outlived(signing.Name) {
-			why = fmt.Sprintf("The time of the private CA %s is nearly up, and %s takes its place. ", signing.Name, rotation.Wanted(v.State).Name)
+		if signing := rotation.Signing(p.State); credential == v1alpha1.RotatingCA && p.outlived(signing.Name) {
+			why = fmt.Sprintf("The private CA %s is near the end of its life, and %s replaces it. ", signing.Name, rotation.Wanted(p.State).Name)
 		}
 		events = append(events, Event{Type: corev1.EventTypeNormal, Reason: hold.Reason, Message: why + capitalized(sentence(hold.Message))})
 	}
-	over := map[v1alpha1.RotatingCredential]string{
-		v1alpha1.RotatingCA:     fmt.Sprintf("The rotation of the CA is over: certificates are by %s.", rotation.Signing(v.State).Name),
-		v1alpha1.RotatingCookie: "The rotation of the cookie is over.",
+	ended := map[v1alpha1.RotatingCredential]string{
+		v1alpha1.RotatingCA:     fmt.Sprintf("The rotation of the CA is complete: %s signs the certificates.", rotation.Signing(p.State).Name),
+		v1alpha1.RotatingCookie: "The rotation of the cookie is complete.",
 	}
-	for _, credential := range v.Cluster.Status.Rotating {
+	for _, credential := range p.Cluster.Status.Rotating {
 		if !slices.Contains(has, credential) {
-			events = append(events, Event{Type: corev1.EventTypeNormal, Reason: reasonOf(credential), Message: over[credential]})
+			events = append(events, Event{Type: corev1.EventTypeNormal, Reason: reasonOf(credential), Message: ended[credential]})
 		}
 	}
 	return events
 }
 
-// outlived says that a private CA is there whose time is nearly up.
-func (v view) outlived(ca string) bool {
-	at, known := rotation.SuccessorDue(v.State, ca)
-	return known && !v.Now.Before(at) && rotation.Wanted(v.State).Name != ca
-}
-
-func onItsWay(conditions []metav1.Condition) bool {
-	return meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionReconciling)
-}
-
-// faulty says that credentials are not only awaited: what waits for them waits for a
-// person.
-func faulty(conditions []metav1.Condition, reason string) bool {
-	credentials := meta.FindStatusCondition(conditions, v1alpha1.ConditionCredentialsReady)
-	return credentials != nil && credentials.Reason == reason && strings.Contains(credentials.Message, v1alpha1.RunbookURL)
+// outlived reports whether a private CA has reached the time of its replacement.
+func (p pass) outlived(ca string) bool {
+	at, known := rotation.SuccessorDue(p.State, ca)
+	return known && !p.Now.Before(at) && rotation.Wanted(p.State).Name != ca
 }

@@ -9,101 +9,110 @@ import (
 	"github.com/erlang-operator/erlang-operator/certs"
 )
 
-// An expiry is when a certificate ends, and when that becomes worrying.
+// An expiry is when a certificate ends, and from when on that is reported.
 type expiry struct {
-	// what ends, as the beginning of a sentence.
-	what string
-	at   time.Time
-	// first and second warning.
-	first, second time.Time
-	// mild and grave are their reasons.
-	mild, grave string
-	// story tells what came of the renewal, what follows, and the remedy.
-	story string
+	// subject is what expires, as the beginning of a sentence.
+	subject  string
+	notAfter time.Time
+	// warnAt and urgentAt are when the two warnings begin.
+	warnAt, urgentAt time.Time
+	// reason and urgentReason of the two warnings.
+	reason, urgentReason string
+	// explanation has the state of the renewal, the consequence, and the remedy.
+	explanation string
 }
 
-// warnings are for a certificate of that life, which should be replaced so long before
-// its end: when three tenths of it are left, and when one is. A certificate
-// that is replaced late on purpose is no cause for alarm before that is overdue.
-func warnings(at time.Time, life, due time.Duration) (first, second time.Time) {
+// warnings for a certificate of that life, which is due for renewal so long before its
+// end: one when three tenths of its life are left, one when a tenth is. A certificate
+// that is renewed late on purpose causes none before its renewal is overdue.
+func warnings(notAfter time.Time, life, due time.Duration) (warnAt, urgentAt time.Time) {
 	slack := max(due/10, min(servingTimeout, due/2))
-	return at.Add(-min(life*3/10, due-slack)), at.Add(-min(life/10, due/3))
+	return notAfter.Add(-min(life*3/10, due-slack)), notAfter.Add(-min(life/10, due/3))
 }
 
-// memberExpiries are those of the nodes' certificates: as served, and where the probe has
+// expiries are all that warnings are derived from.
+func (p pass) expiries() []expiry {
+	return slices.Concat(p.nodeExpiries(), p.authorityExpiries(), p.probeExpiry(), p.intermediateExpiry())
+}
+
+// nodeExpiries are those of the nodes' certificates: as served, and where the probe has
 // not seen it, as stored.
-func (v view) memberExpiries() []expiry {
+func (p pass) nodeExpiries() []expiry {
 	var all []expiry
-	for _, pod := range v.Names.Pods(v.Replicas()) {
-		leaf, stored := v.StoredCertificate(pod)
-		switch node := v.Node(pod); {
+	for _, pod := range p.Names.Pods(p.Replicas()) {
+		certificate, stored := p.StoredCertificate(pod)
+		switch node := p.Node(pod); {
 		case node != nil && node.CertificateNotAfter != nil:
-			all = append(all, v.leafExpiry("The certificate that pod "+pod+" serves", node.CertificateNotAfter.Time, leaf, v.memberStory(pod)))
+			all = append(all, p.certificateExpiry("The certificate that pod "+pod+" serves", node.CertificateNotAfter.Time, certificate, p.renewalOfNode(pod)))
 		case stored:
-			all = append(all, v.leafExpiry("The certificate of pod "+pod, leaf.X509.NotAfter, leaf, v.memberStory(pod)))
+			all = append(all, p.certificateExpiry("The certificate of pod "+pod, certificate.X509.NotAfter, certificate, p.renewalOfNode(pod)))
 		}
 	}
 	return all
 }
 
-// leafExpiry is that of a leaf as it is served. The one that is stored, if any, tells how
-// long its like lives.
-func (v view) leafExpiry(what string, at time.Time, stored certs.Certificate, story string) expiry {
-	spec := v.Cluster.Spec.TLS.Certificate
+// certificateExpiry is that of a node's or the probe's certificate. The lifetime of the
+// stored one, if there is one, is taken as that of the served one.
+func (p pass) certificateExpiry(subject string, notAfter time.Time, stored certs.Certificate, explanation string) expiry {
+	spec := p.Cluster.Spec.TLS.Certificate
 	life := certs.ParseDuration(spec.Duration)
-	if v.asked() {
-		life = certs.PodCertificateLifetime(v.Cluster.Spec.TLS)
+	if p.usesPodCertificates() {
+		life = certs.PodCertificateLifetime(p.Cluster.Spec.TLS)
 	}
 	if stored.X509 != nil {
 		life = lifeOf(stored)
 	}
-	// cert-manager, like the kubelet, takes a third of a life for renewal where it is not
-	// told better.
+	// The default of cert-manager and of the kubelet is to renew after two thirds.
 	due := certs.ParseDuration(spec.RenewBefore)
-	if v.asked() || due >= life {
+	if p.usesPodCertificates() || due >= life {
 		due = life / 3
 	}
-	e := expiry{what: what, at: at, mild: v1alpha1.ReasonCertificateExpiring, grave: v1alpha1.ReasonCertificateExpiryImminent, story: story}
-	e.first, e.second = warnings(at, life, due)
+	e := expiry{subject: subject, notAfter: notAfter, explanation: explanation,
+		reason: v1alpha1.ReasonCertificateExpiring, urgentReason: v1alpha1.ReasonCertificateExpiryImminent}
+	e.warnAt, e.urgentAt = warnings(notAfter, life, due)
 	return e
 }
 
-// expiries are all that there is to warn of.
-func (v view) expiries() []expiry {
-	all := append(v.memberExpiries(), v.authorityExpiries()...)
-	probe := v.Names.Probe()
-	if leaf, ok := v.StoredCertificate(probe); ok {
-		e := v.leafExpiry("The certificate of the probe", leaf.X509.NotAfter, leaf,
-			v.renewalStory(v.Names.Certificate(probe))+" After that the probe can prove nothing.")
-		all = append(all, e)
+func (p pass) probeExpiry() []expiry {
+	probe := p.Names.Probe()
+	certificate, ok := p.StoredCertificate(probe)
+	if !ok {
+		return nil
 	}
-	if ca, ok := v.Intermediate(); ok && v.asked() {
-		e := expiry{what: "The intermediate CA " + v.Names.Intermediate(), at: ca.X509.NotAfter,
-			mild: v1alpha1.ReasonCAExpiring, grave: v1alpha1.ReasonCAExpiryImminent,
-			story: v.renewalStory(v.Names.Intermediate()) + " After that no kubelet is given a certificate."}
-		e.first, e.second = warnings(e.at, lifeOf(ca), lifeOf(ca)/3)
-		all = append(all, e)
+	explanation := p.renewalOf(p.Names.Certificate(probe)) + " After that the probe cannot verify any node."
+	return []expiry{p.certificateExpiry("The certificate of the probe", certificate.X509.NotAfter, certificate, explanation)}
+}
+
+func (p pass) intermediateExpiry() []expiry {
+	name := p.Names.Intermediate()
+	ca, ok := p.Intermediate()
+	if !ok || !p.usesPodCertificates() {
+		return nil
 	}
-	return all
+	e := expiry{subject: "The intermediate CA " + name, notAfter: ca.X509.NotAfter,
+		reason: v1alpha1.ReasonCAExpiring, urgentReason: v1alpha1.ReasonCAExpiryImminent,
+		explanation: p.renewalOf(name) + " After that no kubelet is given a certificate."}
+	e.warnAt, e.urgentAt = warnings(e.notAfter, lifeOf(ca), lifeOf(ca)/3)
+	return []expiry{e}
 }
 
 // authorityExpiries are those of the CAs that the nodes trust.
-func (v view) authorityExpiries() []expiry {
+func (p pass) authorityExpiries() []expiry {
 	var all []expiry
-	for _, ca := range v.trusted() {
+	for _, ca := range p.trusted() {
 		life := ca.NotAfter.Sub(ca.NotBefore)
-		e := expiry{at: ca.NotAfter, mild: v1alpha1.ReasonCAExpiring, grave: v1alpha1.ReasonCAExpiryImminent}
-		if name, ours := v.privateCAOf(certs.Identity(ca)); ours {
-			e.what = "The private CA " + name
-			e.story = "Another one should have taken its place" + v.held(v1alpha1.ReasonRotatingCA) + ". After that no node can connect to another. Mend what holds it up; see the troubleshooting guide, RotatingCA."
-			e.first, e.second = warnings(e.at, life, e.at.Sub(certs.SuccessorDue(ca, v.Cluster.Spec.TLS)))
+		e := expiry{notAfter: ca.NotAfter, reason: v1alpha1.ReasonCAExpiring, urgentReason: v1alpha1.ReasonCAExpiryImminent}
+		if name, ours := p.privateCAOf(certs.Identity(ca)); ours {
+			e.subject = "The private CA " + name
+			e.explanation = "Another one should have replaced it" + p.waitsFor(v1alpha1.ReasonRotatingCA) + ". After that no node can connect to another. Fix what the rotation waits for; see the troubleshooting guide, RotatingCA."
+			e.warnAt, e.urgentAt = warnings(e.notAfter, life, e.notAfter.Sub(certs.SuccessorDue(ca, p.Cluster.Spec.TLS)))
 		} else {
-			// Nobody knows when somebody else's is renewed. It must not end before what it
-			// signs.
-			signed := certs.LongestSigned(v.Cluster.Spec.TLS)
-			e.what = fmt.Sprintf("The CA %q, which the nodes trust,", shortened(ca.Subject.String(), 128))
-			e.story = "Certificates that it signs now would outlive it, and after that no node can connect to another. Make an issuer with another CA and name it in tls.issuerRef: the nodes go over to it without a restart."
-			e.first, e.second = e.at.Add(-min(life*3/10, signed)), e.at.Add(-min(life/10, signed/3))
+			// When a CA that is not ours will be renewed is not known. It must not end
+			// before what it signs.
+			signed := certs.LongestSigned(p.Cluster.Spec.TLS)
+			e.subject = fmt.Sprintf("The CA %q, which the nodes trust,", shortened(ca.Subject.String(), 128))
+			e.explanation = "Certificates that it signs now would outlive it, and after that no node can connect to another. Create an issuer with another CA and name it in tls.issuerRef: the nodes change to it without a restart."
+			e.warnAt, e.urgentAt = e.notAfter.Add(-min(life*3/10, signed)), e.notAfter.Add(-min(life/10, signed/3))
 		}
 		all = append(all, e)
 	}
@@ -111,15 +120,15 @@ func (v view) authorityExpiries() []expiry {
 }
 
 // privateCAOf is the name of the private CA of that identity.
-func (v view) privateCAOf(identity string) (name string, ours bool) {
-	for _, name := range v.PrivateCAs() {
-		if slices.Contains(v.PrivateCA(name).Identities(), identity) {
+func (p pass) privateCAOf(identity string) (name string, ours bool) {
+	for _, name := range p.PrivateCAs() {
+		if slices.Contains(p.PrivateCA(name).Identities(), identity) {
 			return name, true
 		}
 	}
 	return "", false
 }
 
-func lifeOf(leaf certs.Certificate) time.Duration {
-	return leaf.X509.NotAfter.Sub(leaf.X509.NotBefore)
+func lifeOf(certificate certs.Certificate) time.Duration {
+	return certificate.X509.NotAfter.Sub(certificate.X509.NotBefore)
 }

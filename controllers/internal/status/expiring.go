@@ -1,54 +1,55 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 )
 
-// worrying are the expiries to warn of by now: the grave ones first, and then the soonest.
-func (v view) worrying() []expiry {
-	all := slices.DeleteFunc(v.expiries(), func(e expiry) bool { return v.Now.Before(e.first) })
-	slices.SortStableFunc(all, func(a, b expiry) int {
-		if grave := v.grave(a); grave != v.grave(b) {
-			if grave {
-				return -1
-			}
-			return 1
+// dueExpiries are the expiries to warn of by now: the urgent ones first, each group by time.
+func (p pass) dueExpiries() []expiry {
+	due := slices.DeleteFunc(p.expiries(), func(e expiry) bool { return p.Now.Before(e.warnAt) })
+	rank := func(e expiry) int {
+		if p.urgent(e) {
+			return 0
 		}
-		return a.at.Compare(b.at)
+		return 1
+	}
+	slices.SortStableFunc(due, func(a, b expiry) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), a.notAfter.Compare(b.notAfter))
 	})
-	return all
+	return due
 }
 
-func (v view) grave(e expiry) bool { return !v.Now.Before(e.second) }
+func (p pass) urgent(e expiry) bool { return !p.Now.Before(e.urgentAt) }
 
 // expiring warns of what should have been renewed before.
-func (v view) expiring() (finding, bool) {
-	all := v.worrying()
-	if len(all) == 0 {
-		return finding{}, false
+func (p pass) expiring() (assessment, bool) {
+	due := p.dueExpiries()
+	if len(due) == 0 {
+		return assessment{}, false
 	}
-	first := all[0]
-	reason := first.mild
-	if v.grave(first) {
-		reason = first.grave
+	first, others := due[0], due[1:]
+	reason := first.reason
+	if p.urgent(first) {
+		reason = first.urgentReason
 	}
-	text := fmt.Sprintf("%s %s. %s", first.what, v.ends(first), first.story)
-	if others := all[1:]; len(others) > 0 {
+	text := fmt.Sprintf("%s %s. %s", first.subject, p.ends(first), first.explanation)
+	if len(others) > 0 {
 		var also []string
 		for _, e := range others[:min(len(others), 3)] {
-			also = append(also, fmt.Sprintf("%s%s %s", strings.ToLower(e.what[:1]), e.what[1:], v.ends(e)))
+			also = append(also, fmt.Sprintf("%s%s %s", strings.ToLower(e.subject[:1]), e.subject[1:], p.ends(e)))
 		}
 		text += fmt.Sprintf(" %d more: %s.", len(others), strings.Join(also, "; "))
 	}
-	return good(reason, text), true
+	return isTrue(reason, text), true
 }
 
-func (v view) ends(e expiry) string {
-	at := e.at.UTC().Format(time.RFC3339)
-	if left := e.at.Sub(v.Now); left > 0 {
+func (p pass) ends(e expiry) string {
+	at := e.notAfter.UTC().Format(time.RFC3339)
+	if left := e.notAfter.Sub(p.Now); left > 0 {
 		return fmt.Sprintf("expires in %s, at %s", timeLeft(left), at)
 	}
 	return "expired at " + at

@@ -52,7 +52,7 @@ func (s *scene) renew(but ...int) {
 // each time once, with what came of the renewal, and Ready stays. Of the 30 days here 10
 // are for renewal.
 func TestExpiring(t *testing.T) {
-	const mild, grave = v1alpha1.ReasonCertificateExpiring, v1alpha1.ReasonCertificateExpiryImminent
+	const warning, urgent = v1alpha1.ReasonCertificateExpiring, v1alpha1.ReasonCertificateExpiryImminent
 	for name, test := range map[string]struct {
 		left   time.Duration
 		edit   func(*scene)
@@ -61,32 +61,32 @@ func TestExpiring(t *testing.T) {
 	}{
 		"renewal is due":       {left: 239 * time.Hour},
 		"a day late":           {left: 217 * time.Hour},
-		"three tenths left":    {left: 216 * time.Hour, reason: mild, says: []string{"The certificate that pod chat-0 serves expires in 9d, at 2026-01-31T00:00:00Z.", "2 more: the certificate that pod chat-1 serves", "has not begun"}},
-		"more than a tenth":    {left: 73 * time.Hour, reason: mild},
-		"a tenth left":         {left: 72 * time.Hour, reason: grave, says: []string{"expires in 3d"}},
+		"three tenths left":    {left: 216 * time.Hour, reason: warning, says: []string{"The certificate that pod chat-0 serves expires in 9d, at 2026-01-31T00:00:00Z.", "2 more: the certificate that pod chat-1 serves", "has not started to"}},
+		"more than a tenth":    {left: 73 * time.Hour, reason: warning},
+		"a tenth left":         {left: 72 * time.Hour, reason: urgent, says: []string{"expires in 3d"}},
 		"renewed and served":   {left: time.Hour, edit: func(s *scene) { s.renew() }},
-		"renewed, but for one": {left: 71 * time.Hour, edit: func(s *scene) { s.renew(1) }, reason: grave, says: []string{"pod chat-1 serves expires in 2d"}},
+		"renewed, but for one": {left: 71 * time.Hour, edit: func(s *scene) { s.renew(1) }, reason: urgent, says: []string{"pod chat-1 serves expires in 2d"}},
 		"renewed, not served": {left: 71 * time.Hour, edit: func(s *scene) {
 			s.renew()
 			s.node(1).CertificateNotAfter, s.node(1).CertificateSerial = ptr.To(metav1.NewTime(certstest.End)), "17"
-		}, reason: grave, says: []string{"pod chat-1 serves", "the node does not serve it", "CertificateNotServed"}},
+		}, reason: urgent, says: []string{"pod chat-1 serves", "the node does not serve it", "CertificateNotServed"}},
 		"refused": {left: 100 * time.Hour, edit: func(s *scene) {
 			s.renew(1)
 			awaited(s, "chat-1-tls", certmanagermeta.ConditionFalse, "Failed", "the issuer is out of ink.", time.Hour)
-		}, reason: mild, says: []string{"pod chat-1", "could not have it renewed: the issuer is out of ink. Mend the issuer", "kubectl describe certificate chat-1-tls"}},
+		}, reason: warning, says: []string{"pod chat-1", "could not renew it: the issuer is out of ink. Fix the issuer", "kubectl describe certificate chat-1-tls"}},
 		"awaited": {left: 100 * time.Hour, edit: func(s *scene) {
 			s.renew(1)
 			awaited(s, "chat-1-tls", certmanagermeta.ConditionTrue, "Renewing", "", time.Hour)
-		}, reason: mild, says: []string{"waiting for another one since 2026-01-26T19:00:00Z"}},
-		"the grave before the sooner": {left: 100 * time.Hour, edit: func(s *scene) {
+		}, reason: warning, says: []string{"waiting for another one since 2026-01-26T19:00:00Z"}},
+		"the urgent before the sooner": {left: 100 * time.Hour, edit: func(s *scene) {
 			s.renew(1)
 			s.node(0).CertificateNotAfter = ptr.To(metav1.NewTime(s.Now.Add(71 * time.Hour)))
-		}, reason: grave, says: []string{"pod chat-0 serves expires in 2d", "1 more: the certificate that pod chat-1 serves"}},
+		}, reason: urgent, says: []string{"pod chat-0 serves expires in 2d", "1 more: the certificate that pod chat-1 serves"}},
 		"renewed late on purpose": {left: 71 * time.Hour, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "72h" }},
-		"late even so":            {left: 64 * time.Hour, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "72h" }, reason: mild},
-		"grave even so":           {left: 23 * time.Hour, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "72h" }, reason: grave},
+		"late even so":            {left: 64 * time.Hour, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "72h" }, reason: warning},
+		"urgent even so":          {left: 23 * time.Hour, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "72h" }, reason: urgent},
 		"to be renewed early":     {left: 217 * time.Hour, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "600h" }},
-		"late for that":           {left: 216 * time.Hour, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "600h" }, reason: mild},
+		"late for that":           {left: 216 * time.Hour, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "600h" }, reason: warning},
 		"renewed at the last":     {left: 3 * time.Minute, edit: func(s *scene) { s.Cluster.Spec.TLS.Certificate.RenewBefore = "5m" }},
 		"renewed earlier than it lives": {left: 239 * time.Hour, edit: func(s *scene) {
 			s.Cluster.Spec.TLS.Certificate = v1alpha1.CertificateLifetime{Duration: "7200h", RenewBefore: "2400h"}
@@ -95,7 +95,7 @@ func TestExpiring(t *testing.T) {
 			stored := s.Secrets["chat-probe-tls"].Data[corev1.TLSCertKey]
 			s.renew()
 			s.Secrets["chat-probe-tls"].Data[corev1.TLSCertKey] = stored
-		}, reason: grave, says: []string{"The certificate of the probe expires in 2d", "the probe can prove nothing"}},
+		}, reason: urgent, says: []string{"The certificate of the probe expires in 2d", "the probe cannot verify any node"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := left(test.left)
@@ -105,22 +105,22 @@ func TestExpiring(t *testing.T) {
 			expectWarning(t, s, test.reason, test.says...)
 		})
 	}
-	if s := left(216*time.Hour + time.Minute); s.describe(t).Again > time.Minute+time.Second {
-		t.Errorf("looks again in %s", s.describe(t).Again)
+	if s := left(216*time.Hour + time.Minute); s.describe(t).RequeueAfter > time.Minute+time.Second {
+		t.Errorf("looks again in %s", s.describe(t).RequeueAfter)
 	}
 	s := left(100 * time.Hour)
 	s.Cluster.Status = statusOf(s, s.describe(t).Status)
 	s.pass(certstest.End.Add(-72 * time.Hour))
-	if events := s.describe(t).Events; len(events) != 1 || events[0].Reason != grave || events[0].Type != corev1.EventTypeWarning {
+	if events := s.describe(t).Events; len(events) != 1 || events[0].Reason != urgent || events[0].Type != corev1.EventTypeWarning {
 		t.Errorf("at the second threshold: %+v", events)
 	}
 }
 
-// expectWarning demands a warning, told once, or none, and that Ready stays.
+// expectWarning demands a warning, reported once, or none, and that Ready stays.
 func expectWarning(t *testing.T, s *scene, reason string, says ...string) {
 	t.Helper()
-	told := s.describe(t)
-	warning := meta.FindStatusCondition(told.Status.Conditions, v1alpha1.ConditionCertificateExpiring)
+	report := s.describe(t)
+	warning := meta.FindStatusCondition(report.Status.Conditions, v1alpha1.ConditionCertificateExpiring)
 	switch {
 	case reason == "" && warning != nil:
 		t.Fatalf("warned of %s: %s", warning.Reason, warning.Message)
@@ -132,12 +132,12 @@ func expectWarning(t *testing.T, s *scene, reason string, says ...string) {
 			t.Errorf("%q does not say %q", warning.Message, words)
 		}
 	}
-	if !meta.IsStatusConditionTrue(told.Status.Conditions, v1alpha1.ConditionReady) {
+	if !meta.IsStatusConditionTrue(report.Status.Conditions, v1alpha1.ConditionReady) {
 		t.Error("a warning keeps the cluster from being ready")
 	}
-	s.Cluster.Status = statusOf(s, told.Status)
+	s.Cluster.Status = statusOf(s, report.Status)
 	if again := s.describe(t); len(again.Events) > 0 || again.Changed {
-		t.Errorf("told again: %+v", again.Events)
+		t.Errorf("reported again: %+v", again.Events)
 	}
 }
 
@@ -159,7 +159,7 @@ func (s *scene) trusts(life, left time.Duration) {
 // else's when it ends before what it signs: 30 days here.
 func TestCAExpiring(t *testing.T) {
 	const day, year = 24 * time.Hour, 365 * 24 * time.Hour
-	const mild, grave = v1alpha1.ReasonCAExpiring, v1alpha1.ReasonCAExpiryImminent
+	const warning, urgent = v1alpha1.ReasonCAExpiring, v1alpha1.ReasonCAExpiryImminent
 	issuerRef := func(s *scene) {
 		s.Cluster.Spec.TLS.IssuerRef = &v1alpha1.IssuerReference{Name: "corp", Kind: "ClusterIssuer", Group: "cert-manager.io"}
 		delete(s.Certificates, "chat-ca")
@@ -171,15 +171,15 @@ func TestCAExpiring(t *testing.T) {
 		says       []string
 	}{
 		"private, its time is nearly up":  {life: 10 * year, left: 10 * year / 3},
-		"private, and nothing came of it": {life: 10 * year, left: 2 * year, reason: mild, says: []string{"The private CA chat-ca expires in 730d", "RotatingCA"}},
-		"private, and for long":           {life: 10 * year, left: year, reason: grave},
+		"private, and nothing came of it": {life: 10 * year, left: 2 * year, reason: warning, says: []string{"The private CA chat-ca expires in 730d", "RotatingCA"}},
+		"private, and for long":           {life: 10 * year, left: year, reason: urgent},
 		"private, and somebody holds it up": {life: 10 * year, left: 2 * year, edit: func(s *scene) {
 			s.plan.Holds = []plan.Hold{{Reason: v1alpha1.ReasonRotatingCA, Message: "CA rotation: waiting until chat-1 accepts the new CA"}}
-		}, reason: mild, says: []string{"(CA rotation: waiting until chat-1 accepts the new CA)"}},
+		}, reason: warning, says: []string{"(CA rotation: waiting until chat-1 accepts the new CA)"}},
 		"somebody's, for years":             {life: 10 * year, left: 2 * year, edit: issuerRef},
 		"somebody's, for a month and a day": {life: 10 * year, left: 31 * day, edit: issuerRef},
-		"somebody's, for less than a leaf":  {life: 10 * year, left: 29 * day, edit: issuerRef, reason: mild, says: []string{`The CA "CN=blue", which the nodes trust, expires in 29d`, "would outlive it", "name it in tls.issuerRef"}},
-		"somebody's, for a third of that":   {life: 10 * year, left: 9 * day, edit: issuerRef, reason: grave},
+		"somebody's, for less than a leaf":  {life: 10 * year, left: 29 * day, edit: issuerRef, reason: warning, says: []string{`The CA "CN=blue", which the nodes trust, expires in 29d`, "would outlive it", "name it in tls.issuerRef"}},
+		"somebody's, for a third of that":   {life: 10 * year, left: 9 * day, edit: issuerRef, reason: urgent},
 		"somebody's, renewed every week":    {life: 21 * day, left: 7 * day, edit: issuerRef},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -241,12 +241,12 @@ func TestShortLived(t *testing.T) {
 			certificate := s.Certificates["chat-1-tls"]
 			certificate.Spec.Duration = &metav1.Duration{Duration: test.asked}
 			certificate.Generation, certificate.Status.Conditions[0].ObservedGeneration = test.generation, 1
-			told := s.describe(t)
-			warning := meta.FindStatusCondition(told.Status.Conditions, v1alpha1.ConditionCertificateShortLived)
-			if (warning != nil) != test.warns || warning != nil && !strings.Contains(warning.Message, "Secret chat-1-tls lives for 720h0m0s, and 1441h0m0s was asked for") {
+			report := s.describe(t)
+			warning := meta.FindStatusCondition(report.Status.Conditions, v1alpha1.ConditionCertificateShortLived)
+			if (warning != nil) != test.warns || warning != nil && !strings.Contains(warning.Message, "Secret chat-1-tls is valid for 720h0m0s, although 1441h0m0s was requested") {
 				t.Errorf("the warning is %+v", warning)
 			}
-			if !meta.IsStatusConditionTrue(told.Status.Conditions, v1alpha1.ConditionReady) {
+			if !meta.IsStatusConditionTrue(report.Status.Conditions, v1alpha1.ConditionReady) {
 				t.Error("a warning keeps the cluster from being ready")
 			}
 		})

@@ -6,85 +6,87 @@ import (
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
+// HeartbeatTimeout is how old the probe's heartbeat may be. It is written at least once
+// a minute, and a sweep over unreachable nodes takes its time too.
+const HeartbeatTimeout = 3 * time.Minute
+
 // mesh: the probe verified every expected node, and they are one mesh.
-func (v view) mesh() finding {
-	mesh := v.Cluster.Status.Mesh
+func (p pass) mesh() assessment {
+	mesh := p.Cluster.Status.Mesh
 	switch {
-	case v.Replicas() == 0:
-		return good(v1alpha1.ReasonScaledToZero, "No node is asked for.")
+	case p.Replicas() == 0:
+		return isTrue(v1alpha1.ReasonScaledToZero, "The spec asks for no nodes.")
 	case mesh == nil:
-		return underway(v1alpha1.ReasonProbeNotReporting, "The probe has not reported yet. "+v.probeAdvice())
-	case v.Now.Sub(mesh.HeartbeatTime.Time) > HeartbeatTimeout:
-		return bad(v1alpha1.ReasonProbeNotReporting, fmt.Sprintf("The probe has been silent for more than %s, so nothing is proven any more. %s", HeartbeatTimeout, v.probeAdvice()))
+		return pending(v1alpha1.ReasonProbeNotReporting, "The probe has not reported yet. "+p.probeAdvice())
+	case p.Now.Sub(mesh.HeartbeatTime.Time) > HeartbeatTimeout:
+		return isFalse(v1alpha1.ReasonProbeNotReporting, fmt.Sprintf("The probe has not reported for more than %s, so the state of the mesh is unknown. %s", HeartbeatTimeout, p.probeAdvice()))
 	}
-	pods := v.Names.Pods(v.Replicas())
+	pods := p.Names.Pods(p.Replicas())
 	var failing []*v1alpha1.NodeStatus
 	for _, pod := range pods {
-		switch node := v.Node(pod); {
+		switch node := p.Node(pod); {
 		case node == nil:
-			return underway(v1alpha1.ReasonProgressing, fmt.Sprintf("The probe has not verified pod %s yet.", pod))
+			return pending(v1alpha1.ReasonProgressing, fmt.Sprintf("The probe has not verified pod %s yet.", pod))
 		case !node.Verified():
 			failing = append(failing, node)
 		}
 	}
-	stale, isStale := v.notServed()
+	unserved, isUnserved := p.notServed()
 	switch {
-	case len(failing) > 0 && v.starting(failing):
-		return underway(failing[0].Reason, describe(failing))
+	case len(failing) > 0 && p.starting(failing):
+		return pending(failing[0].Reason, describeFailures(failing))
 	case len(failing) > 0:
-		return bad(failing[0].Reason, describe(failing))
-	case isStale && !stale.underway:
-		return stale
+		return isFalse(failing[0].Reason, describeFailures(failing))
+	case isUnserved && !unserved.pending:
+		return unserved
 	case mesh.Components > 1:
-		return bad(v1alpha1.ReasonPartitioned, fmt.Sprintf(
-			"The nodes fall into %d parts, though each of them is verified: %s. The probe joins them again. %s", mesh.Components, v.missing(), v.hindrance()))
-	case v.links() < v.expectedLinks() && v.oneSided() != "":
-		return bad(v1alpha1.ReasonAsymmetricLink, fmt.Sprintf(
-			"%d of %d links are established: %s. One end believes in a link that the other does not have. The probe connects them again. %s", v.links(), v.expectedLinks(), v.oneSided(), v.hindrance()))
-	case v.links() < v.expectedLinks():
-		return bad(v1alpha1.ReasonLinkMissing, fmt.Sprintf(
-			"%d of %d links are established: %s. The probe connects them again. %s", v.links(), v.expectedLinks(), v.missing(), v.hindrance()))
+		return isFalse(v1alpha1.ReasonPartitioned, fmt.Sprintf(
+			"The nodes are partitioned into %d components, although each of them is verified: %s. The probe reconnects them. %s", mesh.Components, p.missing(), p.linkDiagnosis()))
+	case p.links() < p.expectedLinks() && p.oneSided() != "":
+		return isFalse(v1alpha1.ReasonAsymmetricLink, fmt.Sprintf(
+			"%d of %d links are established: %s. One end reports a link that the other does not. The probe reconnects them. %s", p.links(), p.expectedLinks(), p.oneSided(), p.linkDiagnosis()))
+	case p.links() < p.expectedLinks():
+		return isFalse(v1alpha1.ReasonLinkMissing, fmt.Sprintf(
+			"%d of %d links are established: %s. The probe reconnects them. %s", p.links(), p.expectedLinks(), p.missing(), p.linkDiagnosis()))
 	}
-	return good(v1alpha1.ReasonMeshVerified, fmt.Sprintf("%d of %d links are established.", v.links(), v.expectedLinks()))
+	return isTrue(v1alpha1.ReasonMeshVerified, fmt.Sprintf("%d of %d links are established.", p.links(), p.expectedLinks()))
 }
 
-// startingTime is how long a new pod may take until its node answers before anybody
-// is told of trouble.
+// startingTime is how long the node of a new pod may take to answer before that is
+// reported as a fault.
 const startingTime = 2 * time.Minute
 
-// starting says that the nodes that fail have never joined, and are too young to
-// be blamed.
-func (v view) starting(failing []*v1alpha1.NodeStatus) bool {
+// starting reports whether the nodes that fail have never joined, and may still be
+// starting.
+func (p pass) starting(failing []*v1alpha1.NodeStatus) bool {
 	return !slices.ContainsFunc(failing, func(node *v1alpha1.NodeStatus) bool {
-		pod := v.Pod(node.Pod)
-		return pod == nil || told(pod) || v.Now.Sub(pod.CreationTimestamp.Time) > startingTime
+		pod := p.Pod(node.Pod)
+		return pod == nil || hasJoined(pod) || p.Now.Sub(pod.CreationTimestamp.Time) > startingTime
 	})
 }
 
-func (v view) probeAdvice() string {
-	there := slices.ContainsFunc(v.Owned, func(object state.Object) bool {
-		return object.GetObjectKind().GroupVersionKind().Kind == "Deployment" && object.GetName() == v.Names.Probe()
+func (p pass) probeAdvice() string {
+	there := slices.ContainsFunc(p.Owned, func(object state.Object) bool {
+		return object.GetObjectKind().GroupVersionKind().Kind == "Deployment" && object.GetName() == p.Names.Probe()
 	})
-	return v.advice(there, "deployment", v.Names.Probe())
+	return p.advice(there, "deployment", p.Names.Probe())
 }
 
-// advice is where to look for what should come of an object: at it, or, if that is
-// held back, at what holds it.
-func (v view) advice(there bool, kind, name string) string {
-	if !there && len(v.plan.Holds) > 0 {
-		return capitalized(sentence(v.plan.Holds[0].Message))
+// advice is where to look for the cause: at an object, or, if that is held back, at what
+// it waits for.
+func (p pass) advice(there bool, kind, name string) string {
+	if !there && len(p.plan.Holds) > 0 {
+		return capitalized(sentence(p.plan.Holds[0].Message))
 	}
 	return fmt.Sprintf("See `kubectl describe %[1]s %[2]s`, and `kubectl logs %[1]s/%[2]s` if it runs.", kind, name)
 }
 
-// describe tells the first failure whole, and of the others how many and which.
-func describe(failing []*v1alpha1.NodeStatus) string {
+// describeFailures is the first failure in full, and the others by name.
+func describeFailures(failing []*v1alpha1.NodeStatus) string {
 	first := failing[0]
 	text := fmt.Sprintf("Pod %s, stage %s: %s", first.Pod, first.Stage, sentence(first.Message))
 	if len(failing) == 1 {
@@ -97,26 +99,26 @@ func describe(failing []*v1alpha1.NodeStatus) string {
 	return fmt.Sprintf("%s Also: %s.", text, strings.Join(others, ", "))
 }
 
-// missing names the links that are not there.
-func (v view) missing() string {
+// missing names the missing links.
+func (p pass) missing() string {
 	var parts []string
-	for _, pod := range v.Names.Pods(v.Replicas()) {
-		if node := v.Node(pod); node != nil && len(node.MissingLinks) > 0 {
+	for _, pod := range p.Names.Pods(p.Replicas()) {
+		if node := p.Node(pod); node != nil && len(node.MissingLinks) > 0 {
 			parts = append(parts, fmt.Sprintf("%s is not linked to %s", pod, strings.Join(node.MissingLinks, ", ")))
 		}
 	}
 	return strings.Join(parts, "; ")
 }
 
-// oneSided names a link of which one end only reports it; empty when there is none.
-func (v view) oneSided() string {
-	for _, pod := range v.Names.Pods(v.Replicas()) {
-		node := v.Node(pod)
+// oneSided names a link that only one end reports; empty when there is none.
+func (p pass) oneSided() string {
+	for _, pod := range p.Names.Pods(p.Replicas()) {
+		node := p.Node(pod)
 		if node == nil {
 			continue
 		}
 		for _, other := range node.MissingLinks {
-			peer := v.Node(other)
+			peer := p.Node(other)
 			if peer != nil && !slices.Contains(peer.MissingLinks, pod) && len(peer.MissingLinks) < v1alpha1.MaxMissingLinks {
 				return fmt.Sprintf("%s is linked to %s, and not the other way round", other, pod)
 			}
@@ -125,37 +127,12 @@ func (v view) oneSided() string {
 	return ""
 }
 
-// hindrance is what the probe says of the first node that it could not have linked.
-func (v view) hindrance() string {
-	for _, pod := range v.Names.Pods(v.Replicas()) {
-		if node := v.Node(pod); node != nil && len(node.MissingLinks) > 0 && node.Message != "" {
+// linkDiagnosis is the probe's message about the first node that it could not link.
+func (p pass) linkDiagnosis() string {
+	for _, pod := range p.Names.Pods(p.Replicas()) {
+		if node := p.Node(pod); node != nil && len(node.MissingLinks) > 0 && node.Message != "" {
 			return sentence(node.Message)
 		}
 	}
-	return "If this stays, a node cannot open connections of its own: see its log."
-}
-
-// mutualTLS: the probe tried what must be refused, and every node refused it.
-func (v view) mutualTLS() finding {
-	for _, pod := range v.Names.Pods(v.Replicas()) {
-		node := v.Node(pod)
-		switch {
-		case node == nil || node.Refusals == nil || node.Refusals.Incarnation != node.Incarnation:
-			return finding{status: metav1.ConditionUnknown, reason: v1alpha1.ReasonAwaitingProof, underway: true,
-				message: fmt.Sprintf("What pod %s must refuse has not been tried since it started.", pod)}
-		case len(node.Refusals.Accepted) > 0:
-			return bad(v1alpha1.ReasonMutualTLSNotEnforced, fmt.Sprintf(
-				"Pod %s lets in what it must refuse (%s): anybody who reaches its distribution port may run code in it. Its image or its command overrides the TLS options of the operator; see the troubleshooting guide, MutualTLSNotEnforced.",
-				pod, joinTrials(node.Refusals.Accepted)))
-		}
-	}
-	return good(v1alpha1.ReasonRefusalsProven, "Every node refuses a peer without certificate, with one of a foreign CA, in plaintext, or with a wrong cookie.")
-}
-
-func joinTrials(trials []v1alpha1.RefusalTrial) string {
-	words := make([]string, 0, len(trials))
-	for _, trial := range trials {
-		words = append(words, string(trial))
-	}
-	return strings.Join(words, ", ")
+	return "If this persists, a node cannot open connections itself: see its log."
 }

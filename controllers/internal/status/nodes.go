@@ -10,27 +10,27 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
-// nodes: every expected pod is there and runs.
-func (v view) nodes() finding {
-	for _, name := range v.Names.Pods(v.Replicas()) {
-		pod := v.Pod(name)
+// nodes: every expected pod exists and is running.
+func (p pass) nodes() assessment {
+	for _, name := range p.Names.Pods(p.Replicas()) {
+		pod := p.Pod(name)
 		switch {
 		case pod == nil:
-			return underway(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is not there yet. %s", name, v.advice(v.StatefulSet != nil, "statefulset", v.Names.StatefulSet())))
+			return pending(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s does not exist yet. %s", name, p.advice(p.StatefulSet != nil, "statefulset", p.Names.StatefulSet())))
 		case pod.DeletionTimestamp != nil:
-			return underway(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is being replaced.", name))
+			return pending(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is being replaced.", name))
 		}
 		if reason, failing := failure(pod); failing {
-			return bad(v1alpha1.ReasonPodFailing, fmt.Sprintf("Pod %s cannot run: %s. See `kubectl describe pod %s` and `kubectl logs %s`.", name, reason, name, name))
+			return isFalse(v1alpha1.ReasonPodFailing, fmt.Sprintf("Pod %s cannot run: %s. See `kubectl describe pod %s` and `kubectl logs %s`.", name, reason, name, name))
 		}
 		if pod.Status.Phase != corev1.PodRunning {
-			return underway(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is %s%s.", name, pod.Status.Phase, unscheduled(pod)))
+			return pending(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is %s%s.", name, pod.Status.Phase, unscheduled(pod)))
 		}
 	}
-	return good(v1alpha1.ReasonPodsRunning, fmt.Sprintf("All %d pods run.", v.Replicas()))
+	return isTrue(v1alpha1.ReasonPodsRunning, fmt.Sprintf("All %d pods are running.", p.Replicas()))
 }
 
-// failure is why a pod's container does not run, if waiting will not mend it.
+// failure is why a container does not run, if that does not pass by itself.
 func failure(pod *corev1.Pod) (string, bool) {
 	for _, container := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		if ended := container.State.Terminated; ended != nil && ended.ExitCode != 0 {

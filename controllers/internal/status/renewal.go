@@ -8,9 +8,9 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
-// held is what the plan waits for, as the end of a sentence.
-func (v view) held(reason string) string {
-	for _, hold := range v.plan.Holds {
+// waitsFor is what the plan waits for with that reason, in parentheses.
+func (p pass) waitsFor(reason string) string {
+	for _, hold := range p.plan.Holds {
 		if hold.Reason == reason {
 			return " (" + hold.Message + ")"
 		}
@@ -18,29 +18,29 @@ func (v view) held(reason string) string {
 	return ""
 }
 
-// memberStory is what became of the renewal of a member's certificate.
-func (v view) memberStory(pod string) string {
+// renewalOfNode explains why a node still has a certificate that should have been renewed.
+func (p pass) renewalOfNode(pod string) string {
 	const follows = " After that no node can connect to it."
-	if v.asked() {
+	if p.usesPodCertificates() {
 		return fmt.Sprintf("Its kubelet should have renewed it: see `kubectl describe pod %s` and `kubectl get podcertificaterequests`.", pod) + follows
 	}
-	unserved := func(member v1alpha1.StoredCertificate) bool { return member.Pod == pod && v.unserved(member) }
-	if slices.ContainsFunc(v.members, unserved) {
+	unserved := func(stored v1alpha1.StoredCertificate) bool { return stored.Pod == pod && p.unserved(stored) }
+	if slices.ContainsFunc(p.storedCertificates, unserved) {
 		return "A newer one is stored, and the node does not serve it: see the troubleshooting guide, CertificateNotServed." + follows
 	}
-	return v.renewalStory(v.Names.Certificate(pod)) + follows
+	return p.renewalOf(p.Names.Certificate(pod)) + follows
 }
 
-// renewalStory is what cert-manager says of a Certificate that should have been renewed.
-func (v view) renewalStory(name string) string {
-	issuance, awaited := v.Issuance(name)
+// renewalOf is the state of the renewal of a Certificate, according to cert-manager.
+func (p pass) renewalOf(name string) string {
+	issuance, waiting := p.Issuance(name)
 	switch {
-	case !awaited:
-		return fmt.Sprintf("It should have been renewed, and cert-manager has not begun to: see whether it runs, and `kubectl describe certificate %s`.", name)
+	case !waiting:
+		return fmt.Sprintf("It should have been renewed, and cert-manager has not started to: check that it is running, and see `kubectl describe certificate %s`.", name)
 	case issuance.Failed:
-		return fmt.Sprintf("cert-manager could not have it renewed: %s. Mend the issuer; see `kubectl describe certificate %s`.", issuance.Said, name)
+		return fmt.Sprintf("cert-manager could not renew it: %s. Fix the issuer; see `kubectl describe certificate %s`.", issuance.Detail, name)
 	default:
 		return fmt.Sprintf("cert-manager has been waiting for another one since %s: %s. See `kubectl describe certificate %s`.",
-			issuance.Since.UTC().Format(time.RFC3339), issuance.Said, name)
+			issuance.Since.UTC().Format(time.RFC3339), issuance.Detail, name)
 	}
 }

@@ -10,29 +10,25 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
-// shortLived warns of an issuer that gives much less than was asked for.
-func (v view) shortLived() (finding, bool) {
-	owners := []string{v.Names.Probe()}
-	if !v.asked() {
-		owners = append(owners, v.Names.Pods(v.Replicas())...)
-	}
-	for _, owner := range owners {
-		name := v.Names.Certificate(owner)
-		leaf, ok := v.StoredCertificate(owner)
-		asked, settled := v.settled(name)
-		if ok && settled && lifeOf(leaf) < asked/2 {
-			return good(v1alpha1.ReasonCertificateShortLived, fmt.Sprintf(
-				"The certificate in Secret %s lives for %s, and %s was asked for: the issuer gives no more. It is renewed in time all the same, but more often, and an outage of the issuer is felt sooner. Let the issuer give what tls.certificate.duration asks for, or ask for less.",
-				name, lifeOf(leaf).Round(time.Minute), asked)), true
+// shortLived warns of an issuer that gives a much shorter lifetime than was requested.
+func (p pass) shortLived() (assessment, bool) {
+	for _, owner := range p.storedOwners() {
+		name := p.Names.Certificate(owner)
+		certificate, ok := p.StoredCertificate(owner)
+		requested, settled := p.requestedLifetime(name)
+		if ok && settled && lifeOf(certificate) < requested/2 {
+			return isTrue(v1alpha1.ReasonCertificateShortLived, fmt.Sprintf(
+				"The certificate in Secret %s is valid for %s, although %s was requested: the issuer limits it. It is renewed in time, but more often, and an outage of the issuer matters sooner. Configure the issuer for tls.certificate.duration, or lower that.",
+				name, lifeOf(certificate).Round(time.Minute), requested)), true
 		}
 	}
-	return finding{}, false
+	return assessment{}, false
 }
 
-// settled is the life that was asked of cert-manager for a certificate, if that has looked
-// at it since.
-func (v view) settled(name string) (asked time.Duration, settled bool) {
-	certificate := v.Certificates[name]
+// requestedLifetime of a Certificate; settled reports whether cert-manager has processed
+// that request.
+func (p pass) requestedLifetime(name string) (requested time.Duration, settled bool) {
+	certificate := p.Certificates[name]
 	if certificate == nil || certificate.Spec.Duration == nil {
 		return 0, false
 	}

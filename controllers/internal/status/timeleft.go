@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// timeLeft is a length of time for people, so coarse that it seldom changes: days
+// timeLeft is a duration for people, so coarse that it seldom changes: days
 // from two days on, hours from two hours on, else minutes in tens.
 func timeLeft(left time.Duration) string {
 	switch {
@@ -20,8 +20,8 @@ func timeLeft(left time.Duration) string {
 	}
 }
 
-// untilReadsOtherwise is how long timeLeft stays as it is.
-func untilReadsOtherwise(left time.Duration) time.Duration {
+// untilTimeLeftChanges is how long timeLeft returns the same.
+func untilTimeLeftChanges(left time.Duration) time.Duration {
 	step := 10 * time.Minute
 	switch {
 	case left <= 0:

@@ -32,7 +32,7 @@ func TestTimeLeft(t *testing.T) {
 func TestUntilReadsOtherwise(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		left := time.Duration(rapid.Int64Range(1, int64(4000*time.Hour)).Draw(t, "left"))
-		wait := untilReadsOtherwise(left)
+		wait := untilTimeLeftChanges(left)
 		if before := left - wait + time.Second + 1; timeLeft(before) != timeLeft(left) {
 			t.Fatalf("%s reads %q; a second before the wait of %s is over, it reads %q", left, timeLeft(left), wait, timeLeft(before))
 		}

@@ -74,8 +74,8 @@ func (s *scene) node(ordinal int) *v1alpha1.NodeStatus { return &s.Cluster.Statu
 
 // remember is that the certificates were stored some time ago.
 func (s *scene) remember(ago time.Duration) {
-	told := status.Describe(s.State, s.plan, s.outcome)
-	s.Cluster.Status.StoredCertificates = told.Status.StoredCertificates
+	report := status.Compute(s.State, s.plan, s.outcome)
+	s.Cluster.Status.StoredCertificates = report.Status.StoredCertificates
 	for i := range s.Cluster.Status.StoredCertificates {
 		s.Cluster.Status.StoredCertificates[i].StoredSince = metav1.NewTime(s.Now.Add(-ago))
 	}
@@ -84,9 +84,9 @@ func (s *scene) remember(ago time.Duration) {
 // describe reports, and holds what is reported against the rules.
 func (s *scene) describe(t failer) status.Report {
 	t.Helper()
-	told := status.Describe(s.State, s.plan, s.outcome)
-	checkDiscipline(t, s.Cluster, told.Status)
-	return told
+	report := status.Compute(s.State, s.plan, s.outcome)
+	checkDiscipline(t, s.Cluster, report.Status)
+	return report
 }
 
 func TestConditions(t *testing.T) {
@@ -118,7 +118,7 @@ func TestConditions(t *testing.T) {
 		"one node":              {replicas: 1, edit: func(*scene) {}, ready: "True MeshVerified"},
 		"scaled to zero":        {replicas: -1, edit: func(*scene) {}, ready: "True ScaledToZero"},
 		"the probe never spoke": {edit: func(s *scene) { s.Cluster.Status.Mesh = nil }, ready: "False ProbeNotReporting", reason: "Reconciling ProbeNotReporting", says: []string{"kubectl logs deployment/chat-probe"}},
-		"the probe fell silent": {edit: func(s *scene) { s.Now = s.Now.Add(3 * time.Minute) }, ready: "False ProbeNotReporting", says: []string{"silent", "3m0s"}},
+		"the probe fell silent": {edit: func(s *scene) { s.Now = s.Now.Add(3 * time.Minute) }, ready: "False ProbeNotReporting", says: []string{"has not reported for more than 3m0s"}},
 		"a breath before that":  {edit: func(s *scene) { s.Now = s.Now.Add(2 * time.Minute) }, ready: "True MeshVerified"},
 		"the probe looks at an older spec": {
 			edit: func(s *scene) { s.Cluster.Generation = 2 }, ready: "True MeshVerified", reason: "Reconciling Progressing"},
@@ -141,13 +141,13 @@ func TestConditions(t *testing.T) {
 				s.Cluster.Status.Mesh.Components, s.Cluster.Status.Mesh.Links = 2, 1
 				s.node(2).MissingLinks = []string{"chat-0", "chat-1"}
 			},
-			ready: "False Partitioned", says: []string{"2 parts", "chat-2 is not linked to chat-0, chat-1"}},
+			ready: "False Partitioned", says: []string{"2 components", "chat-2 is not linked to chat-0, chat-1"}},
 		"a link is missing": {
 			edit: func(s *scene) {
 				s.Cluster.Status.Mesh.Links = 2
 				s.node(0).MissingLinks, s.node(1).MissingLinks = []string{"chat-1"}, []string{"chat-0"}
 			},
-			ready: "False LinkMissing", says: []string{"2 of 3 links", "chat-0 is not linked to chat-1; chat-1 is not linked to chat-0", "If this stays"}},
+			ready: "False LinkMissing", says: []string{"2 of 3 links", "chat-0 is not linked to chat-1; chat-1 is not linked to chat-0", "If this persists"}},
 		"a link cannot be made": {
 			edit: func(s *scene) {
 				s.Cluster.Status.Mesh.Links = 2
@@ -205,7 +205,7 @@ func TestConditions(t *testing.T) {
 				request(s, "chat-1-tls", certmanager.CertificateRequestCondition{Type: certmanager.CertificateRequestConditionApproved, Status: certmanagermeta.ConditionTrue})
 			},
 			ready: "False CertificateOverdue",
-			says:  []string{"chat-1-tls", "more than 5m0s, since 2026-01-02T11:54:00Z", "no controller has taken up CertificateRequest chat-1-tls-1"}},
+			says:  []string{"chat-1-tls", "more than 5m0s, since 2026-01-02T11:54:00Z", "no controller has processed CertificateRequest chat-1-tls-1"}},
 		"nobody approves": {
 			edit: func(s *scene) {
 				issuing(s, "chat-1-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "Issuing", 6*time.Minute)
@@ -217,13 +217,13 @@ func TestConditions(t *testing.T) {
 				delete(s.Secrets, "chat-1-tls")
 				s.Certificates["chat-1-tls"] = &certmanager.Certificate{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(s.Now.Add(-time.Hour))}}
 			},
-			ready: "False CertificateOverdue", says: []string{"chat-1-tls", "see whether it runs"}},
+			ready: "False CertificateOverdue", says: []string{"chat-1-tls", "check that it is running"}},
 		"the CA is not there": {
 			edit: func(s *scene) {
 				s.Distribution = nil
 				issuing(s, "chat-ca", certmanagermeta.ConditionTrue, "DoesNotExist", "Issuing", 6*time.Minute)
 			},
-			ready: "False CertificateOverdue", says: []string{"Certificate chat-ca has been awaited"}},
+			ready: "False CertificateOverdue", says: []string{"Certificate chat-ca has not been issued"}},
 		"a certificate failed": {
 			edit: func(s *scene) {
 				issuing(s, "chat-1-tls", certmanagermeta.ConditionFalse, "Failed", "not allowed here", time.Minute)
@@ -279,7 +279,7 @@ func TestConditions(t *testing.T) {
 		"the StatefulSet was not looked at": {
 			edit: func(s *scene) { s.StatefulSet.Generation = 2 }, ready: "True MeshVerified", reason: "Reconciling RollingOut"},
 		"pods too many": {
-			edit: func(s *scene) { s.Pods = append(s.Pods, whole(4).Pods[3]) }, ready: "True MeshVerified", reason: "Reconciling ScalingDown", says: []string{"1 pods are leaving"}},
+			edit: func(s *scene) { s.Pods = append(s.Pods, whole(4).Pods[3]) }, ready: "True MeshVerified", reason: "Reconciling ScalingDown", says: []string{"1 pods are terminating"}},
 		"the plan holds something back": {
 			edit:  func(s *scene) { s.plan.Holds = []plan.Hold{{Reason: "CertificatesPending", Message: "waiting for it"}} },
 			ready: "True MeshVerified", reason: "Reconciling CertificatesPending", says: []string{"waiting for it."}},
@@ -290,11 +290,11 @@ func TestConditions(t *testing.T) {
 			},
 			ready: "False IssuerNotFound", reason: "Stalled IssuerNotFound", says: []string{"one thing. another."}},
 		"the API server refuses": {
-			edit:  func(s *scene) { s.outcome = status.Outcome{Err: errors.New("spec.x: Invalid value"), Refused: true} },
+			edit:  func(s *scene) { s.outcome = status.Outcome{Err: errors.New("spec.x: Invalid value"), Rejected: true} },
 			ready: "False Rejected", reason: "Stalled Rejected", says: []string{"spec.x: Invalid value"}},
 		"a name is taken": {
 			edit: func(s *scene) {
-				s.outcome = status.Outcome{Err: errors.New(`Service "chat-nodes" exists`), Refused: true, Foreign: true}
+				s.outcome = status.Outcome{Err: errors.New(`Service "chat-nodes" exists`), Rejected: true, NameConflict: true}
 			},
 			ready: "False NameConflict", reason: "Stalled NameConflict", says: []string{`Service "chat-nodes" exists`, "Delete or rename"}},
 		"the API server is away": {
@@ -345,11 +345,11 @@ func awaited(s *scene, name string, status certmanagermeta.ConditionStatus, reas
 func TestSharedIssuerWarns(t *testing.T) {
 	s := whole(3)
 	s.Cluster.Spec.TLS.IssuerRef = &v1alpha1.IssuerReference{Name: "corp", Kind: "ClusterIssuer", Group: "cert-manager.io"}
-	told := s.describe(t)
-	if !meta.IsStatusConditionTrue(told.Status.Conditions, v1alpha1.ConditionSharedIssuer) {
+	report := s.describe(t)
+	if !meta.IsStatusConditionTrue(report.Status.Conditions, v1alpha1.ConditionSharedIssuer) {
 		t.Error("no warning of the shared issuer")
 	}
-	if !meta.IsStatusConditionTrue(told.Status.Conditions, v1alpha1.ConditionReady) {
+	if !meta.IsStatusConditionTrue(report.Status.Conditions, v1alpha1.ConditionReady) {
 		t.Error("a warning keeps the cluster from being ready")
 	}
 }
@@ -371,7 +371,7 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
-// The CAs that the nodes trust are told of, one that was renewed with its key once.
+// The CAs that the nodes trust are reported, one that was renewed with its key once.
 func TestAuthorities(t *testing.T) {
 	s := whole(1)
 	blue, green := certstest.NewAuthority("blue").Certificate, certstest.NewAuthority("green").Certificate
@@ -418,10 +418,10 @@ func TestRotationEvents(t *testing.T) {
 		if hold != "" {
 			s.plan.Holds = []plan.Hold{{Reason: v1alpha1.ReasonRotatingCA, Message: hold}}
 		}
-		told := s.describe(t)
-		s.Cluster.Status = statusOf(s, told.Status)
+		report := s.describe(t)
+		s.Cluster.Status = statusOf(s, report.Status)
 		var got []string
-		for _, event := range told.Events {
+		for _, event := range report.Events {
 			if event.Reason == v1alpha1.ReasonRotatingCA {
 				got = append(got, event.Type+" "+event.Message)
 			}
@@ -431,9 +431,9 @@ func TestRotationEvents(t *testing.T) {
 		}
 	}
 	tell("")
-	tell("CA rotation: one", "Normal The time of the private CA chat-ca is nearly up, and chat-ca-r2 takes its place. CA rotation: one.")
+	tell("CA rotation: one", "Normal The private CA chat-ca is near the end of its life, and chat-ca-r2 replaces it. CA rotation: one.")
 	tell("CA rotation: two")
-	tell("", "Normal The rotation of the CA is over: certificates are by chat-ca.")
+	tell("", "Normal The rotation of the CA is complete: chat-ca signs the certificates.")
 	s.trusts(24*365*10*time.Hour, 24*365*9*time.Hour)
 	tell("waiting", "Normal Waiting.")
 }
@@ -474,9 +474,9 @@ func TestLooksAgainWhenANodeShouldServe(t *testing.T) {
 	s := whole(2)
 	s.remember(4 * time.Minute)
 	s.Cluster.Status.Mesh.HeartbeatTime = metav1.NewTime(s.Now)
-	before := s.describe(t).Again
+	before := s.describe(t).RequeueAfter
 	s.node(1).CertificateSerial = "17"
-	if again := s.describe(t).Again; again != time.Minute+time.Second || again >= before {
+	if again := s.describe(t).RequeueAfter; again != time.Minute+time.Second || again >= before {
 		t.Errorf("looks again in %s, and in %s without that", again, before)
 	}
 }
@@ -519,8 +519,8 @@ func TestTransitionTimes(t *testing.T) {
 
 	adopt(first)
 	later(1)
-	if told := s.describe(t); told.Changed || len(told.Events) > 0 {
-		t.Errorf("nothing has changed, but the report has: %s", cmp.Diff(first, told.Status))
+	if report := s.describe(t); report.Changed || len(report.Events) > 0 {
+		t.Errorf("nothing has changed, but the report has: %s", cmp.Diff(first, report.Status))
 	}
 
 	s.node(1).Reason, s.node(1).Message = v1alpha1.ReasonCookieMismatch, "It differs."
@@ -536,11 +536,11 @@ func TestTransitionTimes(t *testing.T) {
 	adopt(second)
 	s.node(1).Reason = v1alpha1.ReasonConnectionRefused
 	later(3)
-	told := s.describe(t)
-	if !told.Changed {
+	report := s.describe(t)
+	if !report.Changed {
 		t.Error("another reason is no change")
 	}
-	if got := since(told.Status, v1alpha1.ConditionReady); !got.Equal(statetest.Now.Add(2 * time.Minute)) {
+	if got := since(report.Status, v1alpha1.ConditionReady); !got.Equal(statetest.Now.Add(2 * time.Minute)) {
 		t.Errorf("Ready is False since %s; only the reason changed", got)
 	}
 }
@@ -563,9 +563,9 @@ func TestEvents(t *testing.T) {
 	s := whole(3)
 	expect := func(want ...string) {
 		t.Helper()
-		told := s.describe(t)
+		report := s.describe(t)
 		var got []string
-		for _, event := range told.Events {
+		for _, event := range report.Events {
 			got = append(got, event.Type+" "+event.Reason)
 			if event.Message == "" {
 				t.Errorf("event %s says nothing", event.Reason)
@@ -575,7 +575,7 @@ func TestEvents(t *testing.T) {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}
 		mesh := s.Cluster.Status.Mesh
-		s.Cluster.Status = told.Status
+		s.Cluster.Status = report.Status
 		s.Cluster.Status.Mesh = mesh
 	}
 	pods := s.Pods
@@ -656,7 +656,7 @@ func TestAHundredFailuresStayBounded(t *testing.T) {
 	partitioned.describe(t)
 
 	refused := whole(3)
-	refused.outcome = status.Outcome{Err: errors.New(strings.Repeat("x", 100_000)), Refused: true}
+	refused.outcome = status.Outcome{Err: errors.New(strings.Repeat("x", 100_000)), Rejected: true}
 	refused.describe(t)
 	for range 100 {
 		refused.plan.Problems = append(refused.plan.Problems, plan.Problem{Reason: v1alpha1.ReasonRejected, Message: strings.Repeat("y", 100)})
@@ -696,7 +696,7 @@ func TestAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := whole(3)
 			test.edit(s)
-			if got := s.describe(t).Again; got != test.want {
+			if got := s.describe(t).RequeueAfter; got != test.want {
 				t.Errorf("again in %s, want %s", got, test.want)
 			}
 		})

@@ -1,0 +1,117 @@
+package status
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
+)
+
+// credentials: the cookie, the trust bundle, and every certificate, stored and served.
+func (p pass) credentials() assessment {
+	if p.Cookie() == nil {
+		return pending(v1alpha1.ReasonProgressing, "The cookie has not been created yet.")
+	}
+	if ca := rotation.Wanted(p.State); p.Cluster.Spec.TLS.IssuerRef == nil && p.Trust().Empty() && p.PrivateCA(ca.Name).Empty() {
+		return p.notIssued(ca.Name)
+	}
+	for _, check := range []func() (assessment, bool){p.badCertificate, p.badIntermediate, p.servedExpired} {
+		if a, bad := check(); bad {
+			return a
+		}
+	}
+	if p.usesPodCertificates() {
+		return isTrue(v1alpha1.ReasonCertificatesIssued,
+			"The cookie, the trust bundle, the intermediate CA and the probe's certificate are valid; the nodes' certificates are known as far as they are served.")
+	}
+	return isTrue(v1alpha1.ReasonCertificatesIssued, "The cookie, the trust bundle and every certificate are valid.")
+}
+
+// badCertificate is the first stored certificate that is missing or invalid.
+func (p pass) badCertificate() (assessment, bool) {
+	for _, owner := range p.storedOwners() {
+		name := p.Names.Certificate(owner)
+		certificate, ok := p.StoredCertificate(owner)
+		if !ok {
+			return p.notIssued(name), true
+		}
+		if p.Trust().Empty() {
+			return pending(v1alpha1.ReasonCertificatesPending, "The trust bundle has not been created yet."), true
+		}
+		host := p.Names.Host(owner)
+		if owner == p.Names.Probe() {
+			host = p.Names.ProbeHost()
+		}
+		if fault := certificate.Judge(host, p.Trust(), p.Now); fault != nil {
+			return isFalse(fault.Reason, fmt.Sprintf(
+				"The certificate in Secret %s %s. See `kubectl describe certificate %s`.", name, fault.Detail, name)), true
+		}
+	}
+	return assessment{}, false
+}
+
+// storedOwners are those whose certificates are in Secrets.
+func (p pass) storedOwners() []string {
+	if p.usesPodCertificates() {
+		return []string{p.Names.Probe()}
+	}
+	return append(p.Names.Pods(p.Replicas()), p.Names.Probe())
+}
+
+// servedExpired is the first served certificate that has expired. Existing links are
+// not affected by that, and no new one can be made.
+func (p pass) servedExpired() (assessment, bool) {
+	for _, e := range p.nodeExpiries() {
+		if p.Now.After(e.notAfter) {
+			return isFalse(v1alpha1.ReasonCertificateExpired, fmt.Sprintf("%s %s. %s", e.subject, p.ends(e), e.explanation)), true
+		}
+	}
+	return assessment{}, false
+}
+
+// usesPodCertificates reports whether the nodes' certificates are delivered by the
+// kubelets, and therefore observed only where they are served.
+func (p pass) usesPodCertificates() bool {
+	return p.Cluster.Spec.TLS.Delivery == v1alpha1.DeliveryPodCertificate
+}
+
+// badIntermediate is what is wrong with the CA that signs for the kubelets.
+func (p pass) badIntermediate() (assessment, bool) {
+	if !p.usesPodCertificates() {
+		return assessment{}, false
+	}
+	name := p.Names.Intermediate()
+	ca, ok := p.Intermediate()
+	if !ok {
+		return p.notIssued(name), true
+	}
+	if fault := ca.JudgeIntermediate(p.Trust(), p.Now); fault != nil {
+		return isFalse(fault.Reason, fmt.Sprintf(
+			"The certificate of the intermediate CA in Secret %s %s. See `kubectl describe certificate %s`.", name, fault.Detail, name)), true
+	}
+	return assessment{}, false
+}
+
+// issuingTimeout is how long the issuance of a certificate may take before that is
+// reported as a fault.
+const issuingTimeout = 5 * time.Minute
+
+// notIssued is why a certificate is missing, according to cert-manager.
+func (p pass) notIssued(name string) assessment {
+	issuance, waiting := p.Issuance(name)
+	since := issuance.Since.UTC().Format(time.RFC3339)
+	switch {
+	case !waiting && p.Certificates[name] == nil:
+		return pending(v1alpha1.ReasonCertificatesPending, fmt.Sprintf("Certificate %s has not been created yet.", name))
+	case !waiting:
+		return pending(v1alpha1.ReasonCertificatesPending, fmt.Sprintf("The certificate in Secret %s cannot be read yet.", name))
+	case issuance.Failed:
+		return isFalse(v1alpha1.ReasonCertificateRefused, fmt.Sprintf(
+			"cert-manager could not issue certificate %s: %s. It retries with increasing delays. See `kubectl describe certificate %s`.", name, issuance.Detail, name))
+	case p.Now.Sub(issuance.Since) > issuingTimeout:
+		return isFalse(v1alpha1.ReasonCertificateOverdue, fmt.Sprintf(
+			"Certificate %s has not been issued for more than %s, since %s: %s. See `kubectl describe certificate %s`.", name, issuingTimeout, since, issuance.Detail, name))
+	}
+	return pending(v1alpha1.ReasonCertificatesPending, fmt.Sprintf("Waiting for cert-manager to issue certificate %s, since %s: %s.", name, since, issuance.Detail))
+}

@@ -1,0 +1,49 @@
+package status
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+)
+
+// joined are the pods whose node is verified and linked to all that it can be
+// linked to. A gate is opened once, and never closed: one that flaps takes Services down.
+func (p pass) joined() []*corev1.Pod {
+	var pods []*corev1.Pod
+	for _, name := range p.Names.Pods(p.Replicas()) {
+		pod, node := p.Pod(name), p.Node(name)
+		if pod == nil || node == nil || hasJoined(pod) || !node.Verified() || p.predates(node, pod) {
+			continue
+		}
+		unlinked := false
+		for _, other := range node.MissingLinks {
+			if peer := p.Node(other); peer != nil && peer.Verified() {
+				unlinked = true
+			}
+		}
+		if !unlinked {
+			pods = append(pods, pod)
+		}
+	}
+	return pods
+}
+
+// predates reports whether a verdict is about an earlier pod of the same name.
+func (p pass) predates(node *v1alpha1.NodeStatus, pod *corev1.Pod) bool {
+	return node.StartedAt == nil || node.StartedAt.Time.Add(clockTolerance).Before(pod.CreationTimestamp.Time)
+}
+
+// clockTolerance is how far the clocks of two machines may be apart.
+const clockTolerance = 2 * time.Second
+
+// hasJoined reports whether the readiness gate of a pod is open.
+func hasJoined(pod *corev1.Pod) bool {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == v1alpha1.ReadinessGate && condition.Status == corev1.ConditionTrue {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,55 @@
+package status
+
+import (
+	"time"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
+)
+
+// kindDiscoveryInterval is how long until a missing kind is looked up again.
+const kindDiscoveryInterval = time.Minute
+
+// requeueAfter is when the status changes although no watch fires: the heartbeat becomes
+// too old, a timeout or a warning begins, or a time left reads differently.
+func (p pass) requeueAfter() time.Duration {
+	var next time.Duration
+	in := func(d time.Duration) {
+		if d > 0 && (next == 0 || d < next) {
+			next = d
+		}
+	}
+	after := func(at time.Time) { in(at.Sub(p.Now) + time.Second) }
+	if mesh := p.Cluster.Status.Mesh; mesh != nil {
+		after(mesh.HeartbeatTime.Add(HeartbeatTimeout))
+	}
+	for _, problem := range p.plan.Problems {
+		if problem.Reason == v1alpha1.ReasonIssuerKindUnknown {
+			in(kindDiscoveryInterval) // No watch reports a new kind.
+		}
+	}
+	for _, stored := range p.storedCertificates {
+		if p.unserved(stored) {
+			after(stored.StoredSince.Add(servingTimeout))
+		}
+	}
+	if at, known := rotation.SuccessorDue(p.State, rotation.Wanted(p.State).Name); known {
+		after(at)
+	}
+	for name := range p.Certificates {
+		if issuance, waiting := p.Issuance(name); waiting && !issuance.Failed {
+			after(issuance.Since.Add(issuingTimeout))
+		}
+	}
+	for _, e := range p.expiries() {
+		after(e.warnAt)
+		after(e.urgentAt)
+	}
+	for _, e := range p.dueExpiries() {
+		in(untilTimeLeftChanges(e.notAfter.Sub(p.Now)))
+	}
+	if first, known := p.firstExpiry(); known {
+		in(untilTimeLeftChanges(first.Sub(p.Now)))
+	}
+	return next
+}
