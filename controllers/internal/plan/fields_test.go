@@ -78,7 +78,7 @@ func TestNoFieldOfTheSpecIsDead(t *testing.T) {
 			if !ok {
 				t.Fatalf("no change is known for spec.%s: add one", field)
 			}
-			state := load(t, "testdata/credentials-there")
+			state := load(t, "credentials-there")
 			state.Cluster.Spec.Template.Spec.Containers = append(state.Cluster.Spec.Template.Spec.Containers,
 				corev1.Container{Name: "proxy", Image: "example.com/proxy:3"})
 			if change.from != nil {
@@ -101,10 +101,10 @@ func TestNoFieldOfTheSpecIsDead(t *testing.T) {
 // planOf is the plan of a spec in a cluster whose credentials are there.
 func planOf(t *testing.T, spec v1alpha1.ErlangClusterSpec) string {
 	t.Helper()
-	state := load(t, "testdata/credentials-there")
+	state := load(t, "credentials-there")
 	cluster := state.Cluster.DeepCopy()
 	cluster.Spec = spec
-	situation := situationOf(t, "testdata/credentials-there")
+	situation := situationOf(t, "credentials-there")
 	whole := render(t, plan.Make(situation.Seen(cluster), operator, freshCookie))
 	// A cookie that is there stays, whatever the spec says.
 	situation.Cookie, situation.UserCookie = "", &statetest.UserCookie{}
@@ -132,7 +132,7 @@ func leaves(kind reflect.Type, path string) []string {
 // What the user writes into the template arrives in the StatefulSet unchanged,
 // field by field, beside what is added.
 func TestTemplateArrivesWhole(t *testing.T) {
-	for _, dir := range []string{"testdata/user-template", "testdata/credentials-there"} {
+	for _, dir := range []string{"user-template", "credentials-there"} {
 		state := load(t, dir)
 		var got corev1.PodTemplateSpec
 		convert(t, statefulSet(plan.Make(state, operator, freshCookie)).Spec.Template, &got)

@@ -9,16 +9,15 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
 )
 
 // With --enable-certificate-owner-ref cert-manager makes each Certificate the controller
 // of its Secret. A second one the API server would refuse, and the Secret needs none: it
 // goes with the Certificate.
 func TestSecretsThatTheirCertificatesControl(t *testing.T) {
-	situation := situationOf(t, "testdata/credentials-there")
+	situation := situationOf(t, "credentials-there")
 	situation.Unowned = true
-	state := situation.Seen(statetest.MustCluster(string(read(t, "testdata/credentials-there/cluster.yaml"))))
+	state := situation.Seen(clusterOf(t, "credentials-there"))
 	given := func() (names []string) {
 		for _, configuration := range plan.Make(state, operator, freshCookie).Apply {
 			if *configuration.GetKind() == "Secret" {

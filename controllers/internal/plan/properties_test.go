@@ -321,7 +321,7 @@ func TestPlanKeepsTheCookieToItself(t *testing.T) {
 // nothing to its pods; nor is the image of the operator.
 func TestPodTemplateIsAFunctionOfTheSpec(t *testing.T) {
 	for _, situation := range []string{"converged", "pod-certificate-credentials-there"} {
-		t.Run(situation, func(t *testing.T) { templateIsAFunctionOfTheSpec(t, load(t, "testdata/"+situation)) })
+		t.Run(situation, func(t *testing.T) { templateIsAFunctionOfTheSpec(t, load(t, situation)) })
 	}
 }
 
