@@ -28,16 +28,16 @@ func Serial(certificate *x509.Certificate) string {
 	return certificate.SerialNumber.Text(16)
 }
 
-// Signer is the CA that signed a leaf, if the leaf brought it along or the trust has
+// IssuingCA is the CA that signed a leaf, if the leaf brought it along or the trust has
 // it; nil otherwise.
-func (l Certificate) Signer(trust Trust) *x509.Certificate {
-	return Trust{}.With(l.Above...).Union(trust).Signer(l.X509)
+func (l Certificate) IssuingCA(trust Trust) *x509.Certificate {
+	return Trust{}.With(l.Issuers...).Union(trust).IssuingCA(l.X509)
 }
 
-// Rooted says that a certificate brought along, or the trust has, all that is above it,
+// HasRoot says that a certificate brought along, or the trust has, all that is above it,
 // up to a CA that signed itself.
-func (l Certificate) Rooted(trust Trust) bool {
-	above := Trust{}.With(l.Above...).Union(trust).NeededBy([]*x509.Certificate{l.X509})
+func (l Certificate) HasRoot(trust Trust) bool {
+	above := Trust{}.With(l.Issuers...).Union(trust).IssuersOf([]*x509.Certificate{l.X509})
 	return slices.ContainsFunc(above.cas, func(ca *x509.Certificate) bool { return ca.CheckSignatureFrom(ca) == nil })
 }
 

@@ -12,10 +12,10 @@ import (
 // node, and the manager's ClusterRole lets it sign.
 const SignerName = v1alpha1.Group + "/member"
 
-// JudgeIntermediate says what is wrong with a certificate as that of a CA that signs
+// ValidateIntermediate says what is wrong with a certificate as that of a CA that signs
 // the nodes' certificates, at a time and under a trust; nil when nothing is.
-func (l Certificate) JudgeIntermediate(trust Trust, now time.Time) *Fault {
-	if fault := outOfTime(l.X509, now); fault != nil {
+func (l Certificate) ValidateIntermediate(trust Trust, now time.Time) *Fault {
+	if fault := checkValidity(l.X509, now); fault != nil {
 		return fault
 	}
 	if certificate := l.X509; !certificate.IsCA || certificate.KeyUsage != 0 && certificate.KeyUsage&x509.KeyUsageCertSign == 0 {
@@ -25,15 +25,15 @@ func (l Certificate) JudgeIntermediate(trust Trust, now time.Time) *Fault {
 	if fault != nil {
 		return fault
 	}
-	if !slices.ContainsFunc(chains, roomForOneMore) {
+	if !slices.ContainsFunc(chains, pathLenAllowsLeaf) {
 		return &Fault{v1alpha1.ReasonIssuerGivesNoCA,
 			"is that of a CA which may not sign: the path length of a CA above it leaves no room for one below"}
 	}
 	return nil
 }
 
-// roomForOneMore says that the path lengths of a chain allow a certificate below it.
-func roomForOneMore(chain []*x509.Certificate) bool {
+// pathLenAllowsLeaf says that the path lengths of a chain allow a certificate below it.
+func pathLenAllowsLeaf(chain []*x509.Certificate) bool {
 	for below, ca := range chain {
 		if ca.MaxPathLen >= 0 && ca.MaxPathLen < below {
 			return false
@@ -46,7 +46,7 @@ func roomForOneMore(chain []*x509.Certificate) bool {
 // above it, without roots, which the other side has.
 func (l Certificate) Chain() []*x509.Certificate {
 	var chain []*x509.Certificate
-	for _, ca := range append([]*x509.Certificate{l.X509}, l.Above...) {
+	for _, ca := range append([]*x509.Certificate{l.X509}, l.Issuers...) {
 		if ca.CheckSignatureFrom(ca) != nil && !slices.ContainsFunc(chain, ca.Equal) {
 			chain = append(chain, ca)
 		}

@@ -35,12 +35,12 @@ func TestLifetimeOfTheIntermediate(t *testing.T) {
 	}
 }
 
-func TestJudgeIntermediate(t *testing.T) {
+func TestValidateIntermediate(t *testing.T) {
 	root, now := certstest.NewAuthority("blue"), certstest.Start.Add(time.Hour)
-	below := root.Below("intermediate")
-	last := root.Below("last", func(c *x509.Certificate) { c.MaxPathLenZero = true })
-	sign := root.Below("usage", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature })
-	good := certs.Certificate{X509: below.Certificate, Above: []*x509.Certificate{root.Certificate}}
+	below := root.Intermediate("intermediate")
+	last := root.Intermediate("last", func(c *x509.Certificate) { c.MaxPathLenZero = true })
+	sign := root.Intermediate("usage", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature })
+	good := certs.Certificate{X509: below.Certificate, Issuers: []*x509.Certificate{root.Certificate}}
 	trust := certs.Trust{}.With(root.Certificate)
 	for name, test := range map[string]struct {
 		ca     certs.Certificate
@@ -56,10 +56,10 @@ func TestJudgeIntermediate(t *testing.T) {
 		"a leaf":          {certs.Certificate{X509: root.Issue("host")}, trust, now, v1alpha1.ReasonIssuerGivesNoCA},
 		"may not sign":    {certs.Certificate{X509: sign.Certificate}, trust, now, v1alpha1.ReasonIssuerGivesNoCA},
 		"may sign leaves": {certs.Certificate{X509: last.Certificate}, trust, now, ""},
-		"below such a CA": {certs.Certificate{X509: last.Below("too low").Certificate, Above: []*x509.Certificate{last.Certificate}}, trust, now, v1alpha1.ReasonIssuerGivesNoCA},
+		"below such a CA": {certs.Certificate{X509: last.Intermediate("too low").Certificate, Issuers: []*x509.Certificate{last.Certificate}}, trust, now, v1alpha1.ReasonIssuerGivesNoCA},
 	} {
 		t.Run(name, func(t *testing.T) {
-			fault := test.ca.JudgeIntermediate(test.trust, test.now)
+			fault := test.ca.ValidateIntermediate(test.trust, test.now)
 			switch {
 			case test.reason == "" && fault != nil:
 				t.Errorf("it is found wanting: %+v", fault)
@@ -73,9 +73,9 @@ func TestJudgeIntermediate(t *testing.T) {
 // What a node serves besides its leaf: what is between it and the roots.
 func TestChainHasNoRoots(t *testing.T) {
 	root := certstest.NewAuthority("blue")
-	middle := root.Below("middle")
-	low := middle.Below("low")
-	leaf := certs.Certificate{X509: low.Certificate, Above: []*x509.Certificate{middle.Certificate, root.Certificate, middle.Certificate}}
+	middle := root.Intermediate("middle")
+	low := middle.Intermediate("low")
+	leaf := certs.Certificate{X509: low.Certificate, Issuers: []*x509.Certificate{middle.Certificate, root.Certificate, middle.Certificate}}
 	if got := leaf.Chain(); !slices.Equal(got, []*x509.Certificate{low.Certificate, middle.Certificate}) {
 		var names []string
 		for _, certificate := range got {

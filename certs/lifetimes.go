@@ -42,8 +42,8 @@ func IntermediateLifetime(spec v1alpha1.TLSSpec) time.Duration {
 	return lifetime
 }
 
-// LongestSigned is how long the longest-lived certificate lives that the issuer signs.
-func LongestSigned(spec v1alpha1.TLSSpec) time.Duration {
+// LongestIssued is how long the longest-lived certificate lives that the issuer signs.
+func LongestIssued(spec v1alpha1.TLSSpec) time.Duration {
 	longest := ParseDuration(spec.Certificate.Duration)
 	if spec.Delivery == v1alpha1.DeliveryPodCertificate {
 		longest = max(longest, IntermediateLifetime(spec))
@@ -51,8 +51,8 @@ func LongestSigned(spec v1alpha1.TLSSpec) time.Duration {
 	return longest
 }
 
-// LastResort is how long before its end cert-manager renews a private CA, with its key,
+// CARenewBefore is how long before its end cert-manager renews a private CA, with its key,
 // so that what it signed stays good.
-func LastResort(spec v1alpha1.TLSSpec) time.Duration {
+func CARenewBefore(spec v1alpha1.TLSSpec) time.Duration {
 	return max(ParseDuration(spec.CA.Duration)/10, minRenewBefore)
 }

@@ -13,5 +13,5 @@ import (
 // successor of each new CA would be due at once.
 func SuccessorDue(ca *x509.Certificate, spec v1alpha1.TLSSpec) time.Time {
 	life := ca.NotAfter.Sub(ca.NotBefore)
-	return ca.NotAfter.Add(-min(max(LongestSigned(spec), life/3), life/2))
+	return ca.NotAfter.Add(-min(max(LongestIssued(spec), life/3), life/2))
 }

@@ -47,10 +47,10 @@ func (t Trust) Empty() bool { return len(t.cas) == 0 }
 // CAs of the trust, each once.
 func (t Trust) CAs() []*x509.Certificate { return slices.Clone(t.cas) }
 
-// NeededBy is the part of the trust that one of these certificates still rests on: who
+// IssuersOf is the part of the trust that one of these certificates still rests on: who
 // signed it, and who is above that. OTP takes no CA for an anchor that another one has
 // signed, unless it has that one too.
-func (t Trust) NeededBy(leaves []*x509.Certificate) Trust {
+func (t Trust) IssuersOf(leaves []*x509.Certificate) Trust {
 	needed := Trust{}
 	for below := leaves; len(below) > 0; {
 		signers := slices.DeleteFunc(t.CAs(), func(ca *x509.Certificate) bool {
@@ -63,8 +63,8 @@ func (t Trust) NeededBy(leaves []*x509.Certificate) Trust {
 	return needed
 }
 
-// Signer is the CA of the trust that signed a certificate; nil when none did.
-func (t Trust) Signer(leaf *x509.Certificate) *x509.Certificate {
+// IssuingCA is the CA of the trust that signed a certificate; nil when none did.
+func (t Trust) IssuingCA(leaf *x509.Certificate) *x509.Certificate {
 	for _, ca := range t.cas {
 		if leaf.CheckSignatureFrom(ca) == nil {
 			return ca
@@ -73,8 +73,8 @@ func (t Trust) Signer(leaf *x509.Certificate) *x509.Certificate {
 	return nil
 }
 
-// Covers says that this trust has every CA of another.
-func (t Trust) Covers(other Trust) bool {
+// Contains says that this trust has every CA of another.
+func (t Trust) Contains(other Trust) bool {
 	return !slices.ContainsFunc(other.cas, func(ca *x509.Certificate) bool {
 		return !slices.ContainsFunc(t.cas, ca.Equal)
 	})

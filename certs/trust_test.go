@@ -68,9 +68,9 @@ func TestTrustTakesNoLeaf(t *testing.T) {
 	}
 }
 
-func TestNeededBy(t *testing.T) {
-	intermediate := blue.Below("blue intermediate")
-	lowest := intermediate.Below("blue lowest")
+func TestIssuersOf(t *testing.T) {
+	intermediate := blue.Intermediate("blue intermediate")
+	lowest := intermediate.Intermediate("blue lowest")
 	both := certs.Trust{}.With(blue.Certificate, green.Certificate)
 	tests := map[string]struct {
 		trust  certs.Trust
@@ -90,17 +90,19 @@ func TestNeededBy(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := test.trust.NeededBy(test.leaves); got.PEM() != test.want.PEM() {
+			if got := test.trust.IssuersOf(test.leaves); got.PEM() != test.want.PEM() {
 				t.Errorf("got:\n%swant:\n%s", got.PEM(), test.want.PEM())
 			}
 		})
 	}
 }
 
-func TestRooted(t *testing.T) {
-	intermediate := blue.Below("blue intermediate")
+func TestHasRoot(t *testing.T) {
+	intermediate := blue.Intermediate("blue intermediate")
 	leaf := intermediate.Issue(host)
-	chain := func(above ...*x509.Certificate) certs.Certificate { return certs.Certificate{X509: leaf, Above: above} }
+	chain := func(above ...*x509.Certificate) certs.Certificate {
+		return certs.Certificate{X509: leaf, Issuers: above}
+	}
 	for name, test := range map[string]struct {
 		leaf  certs.Certificate
 		trust certs.Trust
@@ -113,7 +115,7 @@ func TestRooted(t *testing.T) {
 		"alone":                        {chain(), certs.Trust{}, false},
 		"alone, but its signers known": {chain(), certs.Trust{}.With(blue.Certificate, intermediate.Certificate), true},
 	} {
-		if got := test.leaf.Rooted(test.trust); got != test.want {
+		if got := test.leaf.HasRoot(test.trust); got != test.want {
 			t.Errorf("%s: %t", name, got)
 		}
 	}
@@ -168,7 +170,7 @@ func FuzzParseTrust(f *testing.F) {
 }
 
 // A trust covers another when it has all of it.
-func TestCovers(t *testing.T) {
+func TestContains(t *testing.T) {
 	none, one, both := certs.Trust{}, certs.Trust{}.With(blue.Certificate), certs.Trust{}.With(blue.Certificate, green.Certificate)
 	for name, test := range map[string]struct {
 		trust, other certs.Trust
@@ -180,7 +182,7 @@ func TestCovers(t *testing.T) {
 		"both cover one":         {both, one, true},
 		"one covers both":        {one, both, false},
 	} {
-		if got := test.trust.Covers(test.other); got != test.want {
+		if got := test.trust.Contains(test.other); got != test.want {
 			t.Errorf("%s: %t", name, got)
 		}
 	}
@@ -188,14 +190,14 @@ func TestCovers(t *testing.T) {
 
 // The identity of a CA is that of its key: it stays when the CA is renewed.
 func TestIdentity(t *testing.T) {
-	leaf := certs.Certificate{X509: blue.Issue(host), Above: []*x509.Certificate{blue.Certificate}}
-	if signer := leaf.Signer(certs.Trust{}); signer == nil || certs.Identity(signer) != certs.Identity(blue.Certificate) {
+	leaf := certs.Certificate{X509: blue.Issue(host), Issuers: []*x509.Certificate{blue.Certificate}}
+	if signer := leaf.IssuingCA(certs.Trust{}); signer == nil || certs.Identity(signer) != certs.Identity(blue.Certificate) {
 		t.Errorf("the signer of a leaf of blue is %v", signer)
 	}
 	if certs.Identity(blue.Certificate) == certs.Identity(green.Certificate) {
 		t.Error("two CAs have one identity")
 	}
-	if signer := (certs.Certificate{X509: blue.Issue(host)}).Signer(certs.Trust{}.With(green.Certificate)); signer != nil {
+	if signer := (certs.Certificate{X509: blue.Issue(host)}).IssuingCA(certs.Trust{}.With(green.Certificate)); signer != nil {
 		t.Error("green signed a leaf of blue")
 	}
 }

@@ -186,7 +186,7 @@ func (s *Signer) issue(ctx context.Context, found podcert.Subject, grant *podcer
 	}
 	chain := append([]*x509.Certificate{leaf}, signer.ca.Chain()...)
 	// A certificate that nodes would reject is not issued.
-	if fault := (certs.Certificate{X509: leaf, Above: chain[1:]}).Judge(grant.Host, found.Trust, found.Now); fault != nil {
+	if fault := (certs.Certificate{X509: leaf, Issuers: chain[1:]}).Validate(grant.Host, found.Trust, found.Now); fault != nil {
 		return none, fmt.Errorf("the certificate %s (%s)", fault.Detail, fault.Reason)
 	}
 	var text strings.Builder

@@ -417,14 +417,14 @@ func (w *world) seeCertificates(node *v1alpha1.NodeStatus) {
 	if served := leaf(node.Pod); served != nil {
 		node.CertificateSerial = certs.Serial(served)
 		node.CertificateNotAfter = ptr.To(metav1.NewTime(served.NotAfter))
-		if signer := trust.Signer(served); signer != nil {
+		if signer := trust.IssuingCA(served); signer != nil {
 			node.CertificateAuthority = certs.Identity(signer)
 		}
 	}
 	if canary := leaf("chat-probe-canary"); canary != nil {
 		node.Canary = &v1alpha1.CanaryStatus{Result: v1alpha1.CanaryRefused,
 			CertificateAuthority: certs.Identity(certstest.NewAuthority(canary.Issuer.CommonName).Certificate)}
-		if trust.Signer(canary) != nil {
+		if trust.IssuingCA(canary) != nil {
 			node.Canary.Result = v1alpha1.CanaryAccepted
 		}
 	}

@@ -48,9 +48,9 @@ func NewAuthority(name string, edits ...func(*x509.Certificate)) Authority {
 	return Authority{Certificate: sign(template, nil, key.Public(), key), key: key}
 }
 
-// Below makes an authority that this one has signed, an intermediate, with what the
+// Intermediate makes an authority that this one has signed, an intermediate, with what the
 // edits change.
-func (a Authority) Below(name string, edits ...func(*x509.Certificate)) Authority {
+func (a Authority) Intermediate(name string, edits ...func(*x509.Certificate)) Authority {
 	key := keyOf("authority " + name)
 	template := &x509.Certificate{
 		SerialNumber:          serialOf(a.Certificate.Subject.CommonName + " signs " + name),

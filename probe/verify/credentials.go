@@ -65,12 +65,12 @@ func ParseCanary(combined, tlsCrt, caCrt []byte, trust certs.Trust) (*Canary, er
 	if err != nil {
 		return nil, fmt.Errorf("read the canary: %w", err)
 	}
-	signer := leaf.Signer(trust)
+	signer := leaf.IssuingCA(trust)
 	if signer == nil {
 		return nil, errors.New("read the canary: its issuer does not send its CA")
 	}
 	return &Canary{
-		Certificate: certificate, Authority: certs.Identity(signer), Trusted: trust.Signer(leaf.X509) != nil,
+		Certificate: certificate, Authority: certs.Identity(signer), Trusted: trust.IssuingCA(leaf.X509) != nil,
 	}, nil
 }
 

@@ -112,8 +112,8 @@ func (o *observation) keepChain(err error) {
 
 // fault is what is wrong with the chain that the node served; nil when nothing is.
 func (o *observation) fault() *certs.Fault {
-	leaf := certs.Certificate{X509: o.chain[0], Above: o.chain[1:]}
-	return leaf.Judge(o.host(), o.trust, o.now)
+	leaf := certs.Certificate{X509: o.chain[0], Issuers: o.chain[1:]}
+	return leaf.Validate(o.host(), o.trust, o.now)
 }
 
 func (o *observation) host() string {

@@ -98,8 +98,8 @@ func (v *Verifier) Verify(ctx context.Context, target Target) (Verdict, *Session
 	if len(seen.chain) > 0 {
 		verdict.CertificateNotAfter = seen.chain[0].NotAfter
 		verdict.CertificateSerial = certs.Serial(seen.chain[0])
-		leaf := certs.Certificate{X509: seen.chain[0], Above: seen.chain[1:]}
-		if signer := leaf.Signer(v.Credentials.Trust); signer != nil {
+		leaf := certs.Certificate{X509: seen.chain[0], Issuers: seen.chain[1:]}
+		if signer := leaf.IssuingCA(v.Credentials.Trust); signer != nil {
 			verdict.CertificateAuthority = certs.Identity(signer)
 		}
 	}

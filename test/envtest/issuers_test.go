@@ -82,7 +82,7 @@ func says(request *certmanagerv1.CertificateRequest, status certmanagermeta.Cond
 func TestWhatIssuersGive(t *testing.T) {
 	const month = 720 * time.Hour
 	corp := certstest.NewAuthority("corp")
-	below := corp.Below("below corp")
+	below := corp.Intermediate("below corp")
 	ending := certstest.NewAuthority("ending", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(20 * 24 * time.Hour) })
 	given := func(ca certstest.Authority, edits ...func(*x509.Certificate)) reply {
 		return func(asked *x509.CertificateRequest, request *certmanagerv1.CertificateRequest) {

@@ -296,8 +296,8 @@ func (a *asking) isIssued(t *testing.T) {
 		t.Error("the intermediate CA is in the trust bundle, in place of the one above it")
 	}
 	host := fmt.Sprintf("%s.chat-nodes.%s.svc.cluster.local", a.pod.Name, a.pod.Namespace)
-	leaf := certs.Certificate{X509: chain[0], Above: chain[1:]}
-	if fault := leaf.Judge(host, certs.Trust{}.With(roots...), time.Now()); fault != nil {
+	leaf := certs.Certificate{X509: chain[0], Issuers: chain[1:]}
+	if fault := leaf.Validate(host, certs.Trust{}.With(roots...), time.Now()); fault != nil {
 		t.Errorf("a peer would find that it %s", fault.Detail)
 	}
 	if !slices.Equal(chain[0].DNSNames, []string{host}) || chain[0].IsCA || len(chain[0].IPAddresses)+len(chain[0].URIs)+len(chain[0].EmailAddresses) > 0 {

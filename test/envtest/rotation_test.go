@@ -67,11 +67,11 @@ func (n *nodes) step(t *testing.T, p *probe) {
 	for i, trust := range n.trusts {
 		n.widest = max(n.widest, len(trust.Identities()))
 		for j, leaf := range n.leaves {
-			if trust.Signer(leaf.X509) == nil {
+			if trust.IssuingCA(leaf.X509) == nil {
 				t.Fatalf("%s does not trust %s", n.pods[i].Name, n.pods[j].Name)
 			}
 		}
-		if trust.Signer(probe.X509) == nil {
+		if trust.IssuingCA(probe.X509) == nil {
 			t.Fatalf("%s does not trust the probe", n.pods[i].Name)
 		}
 	}
@@ -80,13 +80,13 @@ func (n *nodes) step(t *testing.T, p *probe) {
 	for i := range mesh.Nodes {
 		leaf := n.leaves[i]
 		mesh.Nodes[i].CertificateSerial = certs.Serial(leaf.X509)
-		mesh.Nodes[i].CertificateAuthority = certs.Identity(leaf.Signer(n.trusts[i]))
+		mesh.Nodes[i].CertificateAuthority = certs.Identity(leaf.IssuingCA(n.trusts[i]))
 		mesh.Nodes[i].CertificateNotAfter = &metav1.Time{Time: leaf.X509.NotAfter}
 		if there, err := exists(t.Context(), &corev1.Secret{ObjectMeta: named(n.namespace, "chat-probe-canary-tls")}); err != nil {
 			t.Fatal(err)
 		} else if there {
 			canary := leafIn(t, n.namespace, "chat-probe-canary-tls")
-			accepted := n.trusts[i].Signer(canary.X509) != nil
+			accepted := n.trusts[i].IssuingCA(canary.X509) != nil
 			result := v1alpha1.CanaryRefused
 			if accepted {
 				result = v1alpha1.CanaryAccepted
@@ -94,7 +94,7 @@ func (n *nodes) step(t *testing.T, p *probe) {
 			} else {
 				n.refused++
 			}
-			mesh.Nodes[i].Canary = &v1alpha1.CanaryStatus{CertificateAuthority: certs.Identity(canary.Signer(certs.Trust{})), Result: result}
+			mesh.Nodes[i].Canary = &v1alpha1.CanaryStatus{CertificateAuthority: certs.Identity(canary.IssuingCA(certs.Trust{})), Result: result}
 		}
 	}
 	p.says(t, mesh)
@@ -153,7 +153,7 @@ func (n *nodes) issuedBy(t *testing.T, issuer string, cas ...string) func(*v1alp
 			return err
 		}
 		leaf := leafIn(t, n.namespace, "chat-0-tls")
-		if signer := leaf.Signer(certs.Trust{}); len(trust.Identities()) != 1 || signer == nil || trust.Identities()[0] != certs.Identity(signer) {
+		if signer := leaf.IssuingCA(certs.Trust{}); len(trust.Identities()) != 1 || signer == nil || trust.Identities()[0] != certs.Identity(signer) {
 			return fmt.Errorf("the nodes trust %v", trust.Identities())
 		}
 		var left []string

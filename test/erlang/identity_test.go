@@ -50,7 +50,7 @@ func TestTrustInAnIntermediate(t *testing.T) {
 			t.Fatal(err)
 		}
 		leaves := []*x509.Certificate{given.X509}
-		testInjectedIdentity(t, c, issuer, []byte(certs.Trust{}.With(given.Above...).NeededBy(leaves).PEM()), otp, "EPMD")
+		testInjectedIdentity(t, c, issuer, []byte(certs.Trust{}.With(given.Issuers...).IssuersOf(leaves).PEM()), otp, "EPMD")
 
 		host := c.Host("chat-2")
 		node := startMember(host, issuer.Issue(host.Name), issuer.PEM, otp, "EPMD")

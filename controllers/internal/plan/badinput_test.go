@@ -120,7 +120,7 @@ func TestBadIssuerChangesNothing(t *testing.T) {
 			if issuer := named(t, s, p); issuer != certs.PrivateIssuer("chat-ca") {
 				t.Errorf("the certificates are asked of %v", issuer)
 			}
-			if !trustOf(t, s, p).Covers(s.Trust()) {
+			if !trustOf(t, s, p).Contains(s.Trust()) {
 				t.Error("the nodes lose their trust in each other")
 			}
 			if len(p.Delete) > 0 {

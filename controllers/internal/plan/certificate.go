@@ -59,7 +59,7 @@ func caCertificate(s state.State, name string) *applycertmanager.CertificateAppl
 		WithDuration(metav1.Duration{Duration: certs.ParseDuration(tls.CA.Duration)}).
 		// Another CA takes its place long before. Only if that was held up is it renewed as
 		// it is.
-		WithRenewBefore(metav1.Duration{Duration: certs.LastResort(tls)}).
+		WithRenewBefore(metav1.Duration{Duration: certs.CARenewBefore(tls)}).
 		// A renewed CA keeps its key, so what it signed stays valid.
 		WithPrivateKey(privateKey(certmanager.RotationPolicyNever)).
 		WithUsages(certmanager.UsageCertSign, certmanager.UsageCRLSign, certmanager.UsageDigitalSignature))

@@ -54,10 +54,10 @@ func prepared(s state.State, pod string) bool {
 	}
 	if delivery(s) == v1alpha1.DeliveryPodCertificate {
 		ca, ok := s.Intermediate()
-		return ok && ca.JudgeIntermediate(s.Trust(), s.Now) == nil
+		return ok && ca.ValidateIntermediate(s.Trust(), s.Now) == nil
 	}
 	leaf, ok := s.StoredCertificate(pod)
-	return ok && leaf.Judge(s.Names.Host(pod), s.Trust(), s.Now) == nil
+	return ok && leaf.Validate(s.Names.Host(pod), s.Trust(), s.Now) == nil
 }
 
 // awaited is the certificate that a pod waits for.
@@ -75,7 +75,7 @@ func checkIntermediate(p *Plan, s state.State) {
 	if !ok || s.Trust().Empty() {
 		return
 	}
-	if fault := ca.JudgeIntermediate(s.Trust(), s.Now); fault != nil && fault.Reason == v1alpha1.ReasonIssuerGivesNoCA {
+	if fault := ca.ValidateIntermediate(s.Trust(), s.Now); fault != nil && fault.Reason == v1alpha1.ReasonIssuerGivesNoCA {
 		p.problem(fault.Reason, fmt.Sprintf(
 			"tls.delivery: PodCertificate needs an issuer that signs CAs, and the certificate in Secret %s %s. Name another issuer in tls.issuerRef, or remove it to have a private CA, or set tls.delivery to Secret",
 			s.Names.Intermediate(), fault.Detail))

@@ -54,11 +54,11 @@ func hasIssued(s state.State, issuer v1alpha1.IssuerReference) bool {
 func withoutRoot(s state.State, issuer v1alpha1.IssuerReference) (secret string, found bool) {
 	for _, owner := range append(s.CertificateOwners(), s.Names.Canary()) {
 		by, _ := s.IssuedBy(owner)
-		if leaf, ok := s.StoredCertificate(owner); ok && by == issuer && !leaf.Rooted(s.Trust()) {
+		if leaf, ok := s.StoredCertificate(owner); ok && by == issuer && !leaf.HasRoot(s.Trust()) {
 			return s.Names.Certificate(owner), true
 		}
 	}
 	by, _ := s.IntermediateBy()
 	ca, ok := s.Intermediate()
-	return s.Names.Intermediate(), ok && by == issuer && !ca.Rooted(s.Trust())
+	return s.Names.Intermediate(), ok && by == issuer && !ca.HasRoot(s.Trust())
 }

@@ -368,10 +368,10 @@ func TestMembersStartOnlyWithTheirCertificate(t *testing.T) {
 		for ordinal := running; ordinal < replicas; ordinal++ {
 			pod := state.Names.Pod(ordinal)
 			if state.Cluster.Spec.TLS.Delivery == v1alpha1.DeliveryPodCertificate {
-				if ca, ok := state.Intermediate(); !ok || ca.JudgeIntermediate(state.Trust(), state.Now) != nil {
+				if ca, ok := state.Intermediate(); !ok || ca.ValidateIntermediate(state.Trust(), state.Now) != nil {
 					t.Fatalf("%s is started, and nobody can sign its certificate", pod)
 				}
-			} else if leaf, ok := state.StoredCertificate(pod); !ok || leaf.Judge(state.Names.Host(pod), state.Trust(), state.Now) != nil {
+			} else if leaf, ok := state.StoredCertificate(pod); !ok || leaf.Validate(state.Names.Host(pod), state.Trust(), state.Now) != nil {
 				t.Fatalf("%s is started without a good certificate", pod)
 			}
 		}
@@ -414,11 +414,11 @@ func TestDeliveryChangesWhenAllIsThere(t *testing.T) {
 		if had == has {
 			return
 		}
-		if ca, ok := state.Intermediate(); has && state.Replicas() > 0 && (!ok || ca.JudgeIntermediate(state.Trust(), state.Now) != nil) {
+		if ca, ok := state.Intermediate(); has && state.Replicas() > 0 && (!ok || ca.ValidateIntermediate(state.Trust(), state.Now) != nil) {
 			t.Fatal("nodes are restarted to have their certificates signed, and nobody can sign")
 		}
 		for _, pod := range state.Names.Pods(state.Replicas()) {
-			if leaf, ok := state.StoredCertificate(pod); !has && (!ok || leaf.Judge(state.Names.Host(pod), state.Trust(), state.Now) != nil) {
+			if leaf, ok := state.StoredCertificate(pod); !has && (!ok || leaf.Validate(state.Names.Host(pod), state.Trust(), state.Now) != nil) {
 				t.Fatalf("nodes are restarted to have Secrets, and %s has none", pod)
 			}
 		}
@@ -477,7 +477,7 @@ func TestTrustNeverLosesACAInUse(t *testing.T) {
 				if pod == state.Names.Probe() {
 					host = state.Names.ProbeHost()
 				}
-				if leaf.Judge(host, state.Trust(), state.Now) == nil && leaf.Judge(host, trust, state.Now) != nil {
+				if leaf.Validate(host, state.Trust(), state.Now) == nil && leaf.Validate(host, trust, state.Now) != nil {
 					t.Fatalf("%s was trusted, and is not any more", pod)
 				}
 			}

@@ -150,13 +150,13 @@ func checkRotation(t *rapid.T, s state.State, happened steps) {
 			t.Fatalf("the leaves change to %v, and %v is wanted", issuer, wanted)
 		}
 		canary, ok := s.StoredCertificate(s.Names.Canary())
-		if !ok || s.Trust().Signer(canary.X509) == nil {
+		if !ok || s.Trust().IssuingCA(canary.X509) == nil {
 			t.Fatal("the leaves change, and the nodes were not given the CA")
 		}
 		for _, pod := range s.Running() {
 			node := s.Node(pod)
 			if node == nil || node.Canary == nil || node.Canary.Result != v1alpha1.CanaryAccepted ||
-				node.Canary.CertificateAuthority != certs.Identity(s.Trust().Signer(canary.X509)) {
+				node.Canary.CertificateAuthority != certs.Identity(s.Trust().IssuingCA(canary.X509)) {
 				t.Fatalf("the leaves change, and %s was not seen to accept that", pod)
 			}
 		}
@@ -173,13 +173,13 @@ func checkRotation(t *rapid.T, s state.State, happened steps) {
 	}
 
 	// Trust is lost in what no certificate rests on, stored or served.
-	if !trust.Covers(s.Trust()) {
+	if !trust.Contains(s.Trust()) {
 		happened["shrunk"]++
 		if issuer != wanted {
 			t.Fatal("trust shrinks before the leaves are of the wanted issuer")
 		}
 		for _, owner := range s.CertificateOwners() {
-			if leaf, ok := s.StoredCertificate(owner); ok && trust.Signer(leaf.X509) == nil {
+			if leaf, ok := s.StoredCertificate(owner); ok && trust.IssuingCA(leaf.X509) == nil {
 				t.Fatalf("trust shrinks, and the certificate of %s rests on what is gone", owner)
 			}
 		}

@@ -202,7 +202,7 @@ func grant(request *certificatesv1.PodCertificateRequest, s Subject, key any) De
 	if s.Intermediate == nil {
 		return *wait("the intermediate CA %s does not exist", names.Intermediate())
 	}
-	if fault := s.Intermediate.JudgeIntermediate(s.Trust, s.Now); fault != nil {
+	if fault := s.Intermediate.ValidateIntermediate(s.Trust, s.Now); fault != nil {
 		return *wait("the intermediate CA %s %s", names.Intermediate(), fault.Detail)
 	}
 	pod := s.Pod.Name

@@ -36,7 +36,7 @@ type situation struct {
 
 var (
 	root         = certstest.NewAuthority("blue")
-	intermediate = root.Below("chat-intermediate")
+	intermediate = root.Intermediate("chat-intermediate")
 	now          = certstest.Start.Add(36 * time.Hour)
 	key          = must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 )
@@ -62,7 +62,7 @@ func good() situation {
 			}},
 		seen: podcert.Subject{
 			Now: now, Domain: "cluster.local", Pod: pod, StatefulSet: set, Cluster: cluster,
-			Intermediate: &certs.Certificate{X509: intermediate.Certificate, Above: []*x509.Certificate{root.Certificate}},
+			Intermediate: &certs.Certificate{X509: intermediate.Certificate, Issuers: []*x509.Certificate{root.Certificate}},
 			Trust:        certs.Trust{}.With(root.Certificate),
 		}}
 }

@@ -78,7 +78,7 @@ func (r ca) switched() bool { return r.signing == r.wanted }
 // shrunk reports whether the nodes were given the wanted CA alone, and nothing is about
 // to change that.
 func (r ca) shrunk() bool {
-	return !r.wantedCA.Empty() && r.Trust().Covers(r.wantedCA) && r.wantedCA.Covers(r.Trust().Union(r.trust))
+	return !r.wantedCA.Empty() && r.Trust().Contains(r.wantedCA) && r.wantedCA.Contains(r.Trust().Union(r.trust))
 }
 
 // widened is all that is trusted, and all that is about to need it.
@@ -87,14 +87,14 @@ func (r ca) widened() certs.Trust {
 	for _, owner := range r.CertificateOwners() {
 		if leaf, ok := r.StoredCertificate(owner); ok {
 			leaves = append(leaves, leaf.X509)
-			above = append(above, leaf.Above...)
+			above = append(above, leaf.Issuers...)
 		}
 	}
 	if intermediate, ok := r.Intermediate(); ok {
 		leaves = append(leaves, intermediate.X509)
-		above = append(above, intermediate.Above...)
+		above = append(above, intermediate.Issuers...)
 	}
-	return r.Trust().Union(r.wantedCA).Union(certs.Trust{}.With(above...).NeededBy(leaves))
+	return r.Trust().Union(r.wantedCA).Union(certs.Trust{}.With(above...).IssuersOf(leaves))
 }
 
 // neededCAs are the wanted private CA, and those that nodes may rest on or still trust.
@@ -151,7 +151,7 @@ func (r ca) canaryNotAccepted() string {
 		return ""
 	}
 	canary, _ := r.StoredCertificate(r.Names.Canary())
-	signer := r.Trust().Signer(canary.X509)
+	signer := r.Trust().IssuingCA(canary.X509)
 	if signer == nil {
 		return fmt.Sprintf("waiting until the trust bundle has the CA of %s %s", r.wanted.Kind, r.wanted.Name)
 	}

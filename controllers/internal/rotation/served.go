@@ -33,7 +33,7 @@ func (r ca) isServed(owner string) (served bool, awaited string) {
 		return true, r.notServedBelow(owner)
 	case !stored || by != r.wanted:
 		return false, r.notIssued(r.Names.Certificate(owner))
-	case r.wantedCA.Signer(leaf.X509) == nil:
+	case r.wantedCA.IssuingCA(leaf.X509) == nil:
 		return false, "" // The issuer has another CA by now: so will the certificate, when it is renewed.
 	case runs && !r.ServesStored(owner):
 		return false, fmt.Sprintf("waiting until %s serves its certificate of the new CA", owner)
@@ -46,7 +46,7 @@ func (r ca) isServed(owner string) (served bool, awaited string) {
 func (r ca) notServedBelow(pod string) string {
 	intermediate, ok := r.Intermediate()
 	switch by, _ := r.IntermediateBy(); {
-	case !ok || by != r.wanted || r.wantedCA.Signer(intermediate.X509) == nil:
+	case !ok || by != r.wanted || r.wantedCA.IssuingCA(intermediate.X509) == nil:
 		return r.notIssued(r.Names.Intermediate())
 	case !r.ServesBelow(pod, intermediate):
 		return fmt.Sprintf("waiting until %s serves a certificate of the new CA: its kubelet asks for one after two thirds of the life of the one that it has, or when the pod is deleted", pod)

@@ -83,10 +83,10 @@ func (s State) CAOf(issuer v1alpha1.IssuerReference) certs.Trust {
 		}
 		if leaf, ok := s.StoredCertificate(owner); ok {
 			leaves = append(leaves, leaf.X509)
-			above = append(above, leaf.Above...)
+			above = append(above, leaf.Issuers...)
 		}
 	}
-	return certs.Trust{}.With(above...).Union(s.Trust()).NeededBy(leaves)
+	return certs.Trust{}.With(above...).Union(s.Trust()).IssuersOf(leaves)
 }
 
 // PrivateCA is the certificate of a private CA; empty when it has none yet.

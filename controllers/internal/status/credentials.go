@@ -43,7 +43,7 @@ func (p pass) badCertificate() (assessment, bool) {
 		if owner == p.Names.Probe() {
 			host = p.Names.ProbeHost()
 		}
-		if fault := certificate.Judge(host, p.Trust(), p.Now); fault != nil {
+		if fault := certificate.Validate(host, p.Trust(), p.Now); fault != nil {
 			return isFalse(fault.Reason, fmt.Sprintf(
 				"The certificate in Secret %s %s. See `kubectl describe certificate %s`.", name, fault.Detail, name)), true
 		}
@@ -86,7 +86,7 @@ func (p pass) badIntermediate() (assessment, bool) {
 	if !ok {
 		return p.notIssued(name), true
 	}
-	if fault := ca.JudgeIntermediate(p.Trust(), p.Now); fault != nil {
+	if fault := ca.ValidateIntermediate(p.Trust(), p.Now); fault != nil {
 		return isFalse(fault.Reason, fmt.Sprintf(
 			"The certificate of the intermediate CA in Secret %s %s. See `kubectl describe certificate %s`.", name, fault.Detail, name)), true
 	}

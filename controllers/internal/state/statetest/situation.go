@@ -226,7 +226,7 @@ func (s Situation) addCredentials(observed *state.State) {
 		}
 		tlsCrt := certstest.PEM(ca.Issue(host, issued.edit))
 		if issued.Through != "" {
-			intermediate := ca.Below(issued.Through)
+			intermediate := ca.Intermediate(issued.Through)
 			tlsCrt = certstest.PEM(intermediate.Issue(host, issued.edit), intermediate.Certificate)
 		}
 		name := names.Certificate(issued.To)
@@ -240,7 +240,7 @@ func (s Situation) addCredentials(observed *state.State) {
 	}
 	if s.Intermediate != nil {
 		above := s.authority(s.Intermediate.By)
-		certificate := above.Below(names.Intermediate()).Certificate
+		certificate := above.Intermediate(names.Intermediate()).Certificate
 		if s.Intermediate.NoCA {
 			certificate = above.Issue(names.Intermediate())
 		}

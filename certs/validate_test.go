@@ -11,10 +11,10 @@ import (
 	"github.com/erlang-operator/erlang-operator/certs/certstest"
 )
 
-func TestJudge(t *testing.T) {
+func TestValidate(t *testing.T) {
 	midway := certstest.Start.Add(time.Hour)
 	trust := certs.Trust{}.With(blue.Certificate)
-	intermediate := blue.Below("blue intermediate")
+	intermediate := blue.Intermediate("blue intermediate")
 	usages := func(usages ...x509.ExtKeyUsage) func(*x509.Certificate) {
 		return func(c *x509.Certificate) { c.ExtKeyUsage = usages }
 	}
@@ -57,7 +57,7 @@ func TestJudge(t *testing.T) {
 			if now.IsZero() {
 				now = midway
 			}
-			fault := certs.Certificate{X509: test.leaf, Above: test.above}.Judge(host, trust, now)
+			fault := certs.Certificate{X509: test.leaf, Issuers: test.above}.Validate(host, trust, now)
 			switch {
 			case test.want == "" && fault != nil:
 				t.Errorf("%+v, want no fault", *fault)
@@ -71,14 +71,14 @@ func TestJudge(t *testing.T) {
 }
 
 func TestNobodyIsTrustedWithoutATrustBundle(t *testing.T) {
-	fault := certs.Certificate{X509: blue.Issue(host)}.Judge(host, certs.Trust{}, certstest.Start)
+	fault := certs.Certificate{X509: blue.Issue(host)}.Validate(host, certs.Trust{}, certstest.Start)
 	if fault == nil || fault.Reason != v1alpha1.ReasonCertificateUntrusted {
 		t.Errorf("%+v, want %s: an empty trust is not that of the machine", fault, v1alpha1.ReasonCertificateUntrusted)
 	}
 }
 
-func TestParseLeaf(t *testing.T) {
-	intermediate := blue.Below("blue intermediate")
+func TestParseCertificate(t *testing.T) {
+	intermediate := blue.Intermediate("blue intermediate")
 	leaf, err := certs.ParseCertificate(
 		certstest.PEM(intermediate.Issue(host), intermediate.Certificate), certstest.PEM(blue.Certificate))
 	if err != nil {
@@ -87,15 +87,15 @@ func TestParseLeaf(t *testing.T) {
 	if !leaf.X509.Equal(intermediate.Issue(host)) {
 		t.Error("the first certificate of tls.crt is not the leaf")
 	}
-	if len(leaf.Above) != 2 || !leaf.Above[0].Equal(intermediate.Certificate) || !leaf.Above[1].Equal(blue.Certificate) {
-		t.Errorf("above the leaf are %d certificates, want the intermediate of tls.crt and the CA of ca.crt", len(leaf.Above))
+	if len(leaf.Issuers) != 2 || !leaf.Issuers[0].Equal(intermediate.Certificate) || !leaf.Issuers[1].Equal(blue.Certificate) {
+		t.Errorf("above the leaf are %d certificates, want the intermediate of tls.crt and the CA of ca.crt", len(leaf.Issuers))
 	}
-	if leaf, err := certs.ParseCertificate(certstest.PEM(blue.Issue(host)), nil); err != nil || len(leaf.Above) != 0 {
-		t.Errorf("without ca.crt (ACME gives none): %d above, error %v", len(leaf.Above), err)
+	if leaf, err := certs.ParseCertificate(certstest.PEM(blue.Issue(host)), nil); err != nil || len(leaf.Issuers) != 0 {
+		t.Errorf("without ca.crt (ACME gives none): %d above, error %v", len(leaf.Issuers), err)
 	}
 }
 
-func TestParseLeafNamesWhatIsBroken(t *testing.T) {
+func TestParseCertificateNamesWhatIsBroken(t *testing.T) {
 	good := certstest.PEM(blue.Issue(host))
 	for name, test := range map[string]struct{ tlsCrt, caCrt, says string }{
 		"no tls.crt":       {"", "", "tls.crt"},
@@ -110,7 +110,7 @@ func TestParseLeafNamesWhatIsBroken(t *testing.T) {
 	}
 }
 
-func FuzzParseLeaf(f *testing.F) {
+func FuzzParseCertificate(f *testing.F) {
 	f.Add([]byte{}, []byte{})
 	f.Add(certstest.PEM(blue.Issue(host), blue.Certificate), certstest.PEM(blue.Certificate))
 	f.Add(certstest.PEM(green.Issue(host, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[:1] })), []byte("-----BEGIN "))
@@ -124,6 +124,6 @@ func FuzzParseLeaf(f *testing.F) {
 		if leaf.X509 == nil {
 			t.Fatal("no certificate, and no error")
 		}
-		leaf.Judge(host, trust, certstest.Start) // must not panic
+		leaf.Validate(host, trust, certstest.Start) // must not panic
 	})
 }

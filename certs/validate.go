@@ -14,8 +14,8 @@ import (
 type Certificate struct {
 	// X509 of the node itself.
 	X509 *x509.Certificate
-	// Above are the certificates that came with it: intermediates and CAs.
-	Above []*x509.Certificate
+	// Issuers are the certificates that came with it: intermediates and CAs.
+	Issuers []*x509.Certificate
 }
 
 // ParseCertificate reads tls.crt, and ca.crt where the issuer gave one, of a
@@ -25,13 +25,13 @@ func ParseCertificate(tlsCrt, caCrt []byte) (Certificate, error) {
 	if err != nil {
 		return Certificate{}, fmt.Errorf("read tls.crt: %w", err)
 	}
-	leaf := Certificate{X509: chain[0], Above: chain[1:]}
+	leaf := Certificate{X509: chain[0], Issuers: chain[1:]}
 	if len(caCrt) > 0 {
 		cas, err := parseChain(caCrt)
 		if err != nil {
 			return Certificate{}, fmt.Errorf("read ca.crt: %w", err)
 		}
-		leaf.Above = append(leaf.Above, cas...)
+		leaf.Issuers = append(leaf.Issuers, cas...)
 	}
 	return leaf, nil
 }
@@ -44,17 +44,17 @@ type Fault struct {
 	Detail string
 }
 
-// Judge says what is wrong with a leaf as the certificate of a host, at a time and
+// Validate says what is wrong with a leaf as the certificate of a host, at a time and
 // under a trust; nil when nothing is.
-func (l Certificate) Judge(host string, trust Trust, now time.Time) *Fault {
-	if fault := outOfTime(l.X509, now); fault != nil {
+func (l Certificate) Validate(host string, trust Trust, now time.Time) *Fault {
+	if fault := checkValidity(l.X509, now); fault != nil {
 		return fault
 	}
 	switch certificate := l.X509; {
 	case certificate.VerifyHostname(host) != nil:
 		return &Fault{v1alpha1.ReasonCertificateNameMismatch,
 			fmt.Sprintf("has no DNS SAN %s", host)}
-	case !servesBothWays(certificate):
+	case !allowsServerAndClientAuth(certificate):
 		return &Fault{v1alpha1.ReasonCertificateUnusable,
 			"lacks the extended key usages serverAuth and clientAuth, both of which a node needs"}
 	case certificate.KeyUsage != 0 && certificate.KeyUsage&x509.KeyUsageDigitalSignature == 0:
@@ -65,8 +65,8 @@ func (l Certificate) Judge(host string, trust Trust, now time.Time) *Fault {
 	return fault
 }
 
-// outOfTime says that a certificate is good no more, or not yet.
-func outOfTime(certificate *x509.Certificate, now time.Time) *Fault {
+// checkValidity says that a certificate is good no more, or not yet.
+func checkValidity(certificate *x509.Certificate, now time.Time) *Fault {
 	switch {
 	case now.After(certificate.NotAfter):
 		return &Fault{v1alpha1.ReasonCertificateExpired,
@@ -82,7 +82,7 @@ func outOfTime(certificate *x509.Certificate, now time.Time) *Fault {
 func (l Certificate) chains(trust Trust, now time.Time) ([][]*x509.Certificate, *Fault) {
 	chains, err := l.X509.Verify(x509.VerifyOptions{
 		Roots:         trust.Pool(),
-		Intermediates: Trust{}.With(l.Above...).Pool(),
+		Intermediates: Trust{}.With(l.Issuers...).Pool(),
 		CurrentTime:   now,
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
@@ -101,9 +101,9 @@ func untrusted(certificate *x509.Certificate, err error) *Fault {
 	return &Fault{v1alpha1.ReasonCertificateUntrusted, fmt.Sprintf("is not signed by a CA of the trust bundle: %v", err)}
 }
 
-// servesBothWays: OTP refuses a server's certificate that is only for clients, and
+// allowsServerAndClientAuth: OTP refuses a server's certificate that is only for clients, and
 // the other way round. A certificate that lists no usage serves for all.
-func servesBothWays(certificate *x509.Certificate) bool {
+func allowsServerAndClientAuth(certificate *x509.Certificate) bool {
 	usages := certificate.ExtKeyUsage
 	if len(usages) == 0 || slices.Contains(usages, x509.ExtKeyUsageAny) {
 		return true
