@@ -7,19 +7,16 @@ import (
 	"os"
 	"time"
 
-	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/clock"
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -59,10 +56,6 @@ func managerCommand() *cobra.Command {
 }
 
 func runManager(ctx context.Context, options managerOptions) error {
-	scheme := runtime.NewScheme()
-	if err := controllers.AddToScheme(scheme); err != nil {
-		return err
-	}
 	kubeconfig, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("load the kubeconfig: %w", err)
@@ -71,9 +64,33 @@ func runManager(ctx context.Context, options managerOptions) error {
 	if err != nil {
 		return fmt.Errorf("discover PodCertificateRequests: %w", err)
 	}
+	mgr, err := newManager(kubeconfig, options, podCertificatesServed)
+	if err != nil {
+		return fmt.Errorf("create the manager: %w", err)
+	}
+	settings := controllers.Settings{
+		Image: options.image, ImagePullPolicy: corev1.PullPolicy(options.imagePullPolicy), Domain: options.domain,
+	}
+	if settings.Image == "" {
+		pod := types.NamespacedName{Namespace: os.Getenv("POD_NAMESPACE"), Name: os.Getenv("POD_NAME")}
+		if settings.Image, err = controllers.OwnImage(ctx, mgr.GetAPIReader(), pod); err != nil {
+			return err
+		}
+	}
+	if err := controllers.SetupWithManager(ctx, mgr, settings, podCertificatesServed); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+func newManager(kubeconfig *rest.Config, options managerOptions, podCertificatesServed bool) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	if err := controllers.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
 	caches, err := controllers.CacheOptions(podCertificatesServed)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	mgr, err := ctrl.NewManager(kubeconfig, ctrl.Options{
 		Scheme:                        scheme,
@@ -99,59 +116,7 @@ func runManager(ctx context.Context, options managerOptions) error {
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("create the manager: %w", err)
+		return nil, err
 	}
-	if err := requireCertManager(mgr.GetRESTMapper()); err != nil {
-		return err
-	}
-	if err := metrics.Registry.Register(controllers.Metrics(mgr.GetClient())); err != nil {
-		return fmt.Errorf("register the metrics: %w", err)
-	}
-	if options.image == "" {
-		pod := types.NamespacedName{Namespace: os.Getenv("POD_NAMESPACE"), Name: os.Getenv("POD_NAME")}
-		if options.image, err = controllers.OwnImage(ctx, mgr.GetAPIReader(), pod); err != nil {
-			return err
-		}
-	}
-	reconciler := &controllers.Reconciler{
-		Client:   mgr.GetClient(),
-		Recorder: mgr.GetEventRecorder("erlang-operator"),
-		Operator: controllers.Settings{
-			Image:           options.image,
-			ImagePullPolicy: corev1.PullPolicy(options.imagePullPolicy),
-			Domain:          options.domain,
-		},
-		PodCertificatesServed: podCertificatesServed,
-	}
-	if err := reconciler.SetupWithManager(ctx, mgr); err != nil {
-		return fmt.Errorf("set up the controller: %w", err)
-	}
-	if podCertificatesServed {
-		signer := &controllers.Signer{
-			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Domain: options.domain, Clock: clock.RealClock{},
-		}
-		if err := signer.SetupWithManager(mgr); err != nil {
-			return fmt.Errorf("set up the signer: %w", err)
-		}
-	}
-	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
-		return err
-	}
-	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
-		return err
-	}
-	return mgr.Start(ctx)
-}
-
-// requireCertManager fails at once where otherwise a cache would never sync.
-func requireCertManager(mapper meta.RESTMapper) error {
-	certificate := certmanager.SchemeGroupVersion.WithKind(certmanager.CertificateKind).GroupKind()
-	_, err := mapper.RESTMapping(certificate, certmanager.SchemeGroupVersion.Version)
-	if meta.IsNoMatchError(err) {
-		return errors.New("this Kubernetes cluster has no cert-manager (no kind Certificate in cert-manager.io/v1): install cert-manager, and this pod starts with its next restart")
-	}
-	if err != nil {
-		return fmt.Errorf("discover cert-manager: %w", err)
-	}
-	return nil
+	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping))
 }

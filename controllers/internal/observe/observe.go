@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
-	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -19,7 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -51,14 +49,6 @@ type Observer struct {
 	Clock clock.PassiveClock
 
 	cookies sync.Map // of types.NamespacedName, a cluster's, to readCookie
-}
-
-// readCookie is the content of a user's Secret at one version, so that it is read live
-// once, and not in every pass.
-type readCookie struct {
-	uid     types.UID
-	version string
-	data    map[string][]byte
 }
 
 // owned are the kinds that a cluster owns, each with its list.
@@ -188,109 +178,20 @@ func (o *Observer) pods(ctx context.Context, observed *state.State) error {
 	return nil
 }
 
-// userCookie reads the Secret that cookie.secretKeyRef names. Its version comes from a
-// watch on the metadata of Secrets; only a new version is read.
-func (o *Observer) userCookie(ctx context.Context, observed *state.State) error {
-	ref := observed.Cluster.Spec.Cookie.SecretKeyRef
-	if ref == nil {
-		o.Forget(client.ObjectKeyFromObject(observed.Cluster))
-		return nil
-	}
-	observed.UserCookie = &state.UserCookie{}
-	key := types.NamespacedName{Namespace: observed.Names.Namespace, Name: ref.Name}
-	head := SecretMetadata()
-	if err := o.Secrets.Get(ctx, key, head); err != nil {
-		return ignoreNotFound(err, "look for Secret %s", key)
-	}
-	data, err := o.secretData(ctx, client.ObjectKeyFromObject(observed.Cluster), key, head)
-	if err != nil {
-		return ignoreNotFound(err, "read Secret %s", key)
-	}
-	observed.UserCookie.Found = true
-	observed.UserCookie.Value, observed.UserCookie.KeyFound = data[ref.Key]
-	return nil
-}
-
-func (o *Observer) secretData(ctx context.Context, cluster, key types.NamespacedName, head *metav1.PartialObjectMetadata) (map[string][]byte, error) {
-	if known, ok := o.cookies.Load(cluster); ok {
-		if read := known.(readCookie); read.uid == head.UID && read.version == head.ResourceVersion {
-			return read.data, nil
-		}
-	}
-	var secret corev1.Secret
-	if err := o.Live.Get(ctx, key, &secret); err != nil {
-		return nil, err
-	}
-	o.cookies.Store(cluster, readCookie{uid: secret.UID, version: secret.ResourceVersion, data: secret.Data})
-	return secret.Data, nil
-}
-
-// Forget drops what is remembered of a deleted cluster, or one without secretKeyRef.
-func (o *Observer) Forget(cluster types.NamespacedName) { o.cookies.Delete(cluster) }
-
-// SecretMetadata is a Secret without its content.
-func SecretMetadata() *metav1.PartialObjectMetadata {
-	head := &metav1.PartialObjectMetadata{}
-	head.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-	return head
-}
-
-// issuer reads the issuer that tls.issuerRef names. Of kinds that are not cert-manager's
-// own, it reads only whether this Kubernetes has them.
-func (o *Observer) issuer(ctx context.Context, observed *state.State) error {
-	ref := observed.Cluster.Spec.TLS.IssuerRef
-	if ref == nil {
-		return nil
-	}
-	observed.Issuer = &state.Issuer{}
-	var issuer certmanager.GenericIssuer
-	key := types.NamespacedName{Name: ref.Name}
-	switch {
-	case ref.Group != certmanager.SchemeGroupVersion.Group:
-		_, err := o.Cached.RESTMapper().RESTMapping(schema.GroupKind{Group: ref.Group, Kind: ref.Kind})
-		if err != nil && !meta.IsNoMatchError(err) {
-			return fmt.Errorf("look up kind %s.%s: %w", ref.Kind, ref.Group, err)
-		}
-		observed.Issuer.KindKnown = err == nil
-		observed.Issuer.Found = observed.Issuer.KindKnown
-		return nil
-	case ref.Kind == certmanager.IssuerKind:
-		issuer, key.Namespace = &certmanager.Issuer{}, observed.Names.Namespace
-	case ref.Kind == certmanager.ClusterIssuerKind:
-		issuer = &certmanager.ClusterIssuer{}
-	default:
-		return nil
-	}
-	observed.Issuer.KindKnown = true
-	if err := o.Cached.Get(ctx, key, issuer); err != nil {
-		return ignoreNotFound(err, "look for %s %s", ref.Kind, key)
-	}
-	observed.Issuer.Found = true
-	for _, condition := range issuer.GetStatus().Conditions {
-		if condition.Type == certmanager.IssuerConditionReady && condition.Status == certmanagermeta.ConditionFalse {
-			observed.Issuer.Refuses = condition.Message
-		}
-	}
-	return nil
-}
-
+// admissionPolicy reads whether the policy that gives each pod its own certificate exists.
 func (o *Observer) admissionPolicy(ctx context.Context, observed *state.State) error {
 	key := types.NamespacedName{Name: AdmissionPolicy}
 	for _, object := range []client.Object{
 		&admissionv1.MutatingAdmissionPolicy{}, &admissionv1.MutatingAdmissionPolicyBinding{},
 	} {
-		if err := o.Cached.Get(ctx, key, object); err != nil {
-			return ignoreNotFound(err, "look for %T %s", object, key.Name)
+		err := o.Cached.Get(ctx, key, object)
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("get %T %s: %w", object, key.Name, err)
 		}
 	}
 	observed.AdmissionPolicyInForce = true
 	return nil
-}
-
-// ignoreNotFound takes absence for an answer.
-func ignoreNotFound(err error, doing string, about ...any) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return fmt.Errorf(doing+": %w", append(about, err)...)
 }

@@ -1,0 +1,214 @@
+package observe_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	testclock "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/observe"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
+)
+
+// A server holds objects, records what is read of them, and can fail a read.
+type server struct {
+	client.WithWatch
+	reads []string
+	fail  string
+}
+
+var errInjected = errors.New("injected")
+
+func newServer(t *testing.T, objects ...client.Object) *server {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, certmanager.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &server{}
+	s.WithWatch = interceptor.NewClient(fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(), interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+			if err := s.read(fmt.Sprintf("get %T %s", object, key.Name)); err != nil {
+				return err
+			}
+			return c.Get(ctx, key, object, options...)
+		},
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+			if err := s.read(fmt.Sprintf("list %T", list)); err != nil {
+				return err
+			}
+			return c.List(ctx, list, options...)
+		},
+	})
+	return s
+}
+
+func (s *server) read(what string) error {
+	s.reads = append(s.reads, what)
+	if what == s.fail {
+		return errInjected
+	}
+	return nil
+}
+
+func (s *server) observer() *observe.Observer {
+	return &observe.Observer{Cached: s, Secrets: s, Live: s, Domain: naming.DefaultDomain, Clock: testclock.NewFakePassiveClock(statetest.Now)}
+}
+
+// cluster refers to everything that a cluster can refer to.
+func cluster() *v1alpha1.ErlangCluster {
+	cluster := statetest.MustCluster("metadata: {name: chat, namespace: shop}\nspec: {template: {spec: {containers: [{name: chat, image: x}]}}}")
+	cluster.Spec.Cookie.SecretKeyRef = &v1alpha1.SecretKeyReference{Name: "legacy", Key: "cookie"}
+	cluster.Spec.TLS.IssuerRef = &v1alpha1.IssuerReference{Name: "corp", Kind: certmanager.IssuerKind, Group: certmanager.SchemeGroupVersion.Group}
+	return cluster
+}
+
+func legacyCookie() *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "legacy", UID: "legacy"},
+		Data: map[string][]byte{"cookie": []byte("MonsterOfCookies"), "other": []byte("password")}}
+}
+
+func issuer() *certmanager.Issuer {
+	return &certmanager.Issuer{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "corp"}}
+}
+
+// An observation is complete or an error: a read that fails is never taken for absence.
+func TestFailedReadIsNoAbsence(t *testing.T) {
+	policy := metav1.ObjectMeta{Name: observe.AdmissionPolicy}
+	objects := []client.Object{legacyCookie(), issuer(),
+		&admissionv1.MutatingAdmissionPolicy{ObjectMeta: policy}, &admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: policy}}
+	undisturbed := newServer(t, objects...)
+	if _, err := undisturbed.observer().Observe(t.Context(), cluster()); err != nil {
+		t.Fatal(err)
+	}
+	if len(undisturbed.reads) < 18 {
+		t.Fatalf("only %d reads: %v", len(undisturbed.reads), undisturbed.reads)
+	}
+	for _, read := range undisturbed.reads {
+		s := newServer(t, objects...)
+		s.fail = read
+		if _, err := s.observer().Observe(t.Context(), cluster()); !errors.Is(err, errInjected) {
+			t.Errorf("%s fails, and the error is %v", read, err)
+		}
+	}
+}
+
+// What has the cluster's labels belongs to it only if it is the controller; a Secret also
+// if cert-manager created it for a Certificate.
+func TestOwned(t *testing.T) {
+	namesake := cluster()
+	namesake.UID = "deleted"
+	object := func(name string, owner *v1alpha1.ErlangCluster) metav1.ObjectMeta {
+		meta := metav1.ObjectMeta{Namespace: "shop", Name: name, Labels: plan.Labels("chat")}
+		if owner != nil {
+			meta.OwnerReferences = []metav1.OwnerReference{plan.OwnerReference(owner)}
+		}
+		return meta
+	}
+	issued := &corev1.Secret{ObjectMeta: object("chat-0-tls", nil)}
+	issued.Annotations = map[string]string{certmanager.CertificateNameKey: "chat-0-tls"}
+	s := newServer(t, issued,
+		&corev1.Secret{ObjectMeta: object("chat-cookie", cluster())}, &corev1.Secret{ObjectMeta: object("unowned", nil)},
+		&certmanager.Certificate{ObjectMeta: object("chat-0-tls", cluster())}, &certmanager.Certificate{ObjectMeta: object("chat-1-tls", namesake)},
+		&corev1.ConfigMap{ObjectMeta: object("chat-distribution", namesake)},
+	)
+	observed, err := s.observer().Observe(t.Context(), cluster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var owned []string
+	for _, object := range observed.Owned {
+		owned = append(owned, object.GetObjectKind().GroupVersionKind().Kind+" "+object.GetName())
+	}
+	if diff := cmp.Diff([]string{"Certificate chat-0-tls", "Secret chat-cookie"}, owned); diff != "" {
+		t.Errorf("owned (-want +got):\n%s", diff)
+	}
+	if observed.Secrets["chat-0-tls"] == nil || observed.Secrets["chat-cookie"] == nil || len(observed.Secrets) != 2 {
+		t.Errorf("secrets: %v", observed.Secrets)
+	}
+	if len(observed.Certificates) != 1 || observed.Distribution != nil {
+		t.Errorf("objects of a deleted namesake are taken for ours: %v, %v", observed.Certificates, observed.Distribution)
+	}
+}
+
+// The Secret of a user is read once for each of its versions.
+func TestUserCookieIsReadOncePerVersion(t *testing.T) {
+	s := newServer(t, legacyCookie(), issuer())
+	observer := s.observer()
+	live := func() int {
+		s.reads = nil
+		observed, err := observer.Observe(t.Context(), cluster())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !observed.UserCookie.KeyFound || len(observed.UserCookie.Value) == 0 {
+			t.Fatalf("cookie: %+v", observed.UserCookie)
+		}
+		return len(slices.DeleteFunc(s.reads, func(read string) bool { return !strings.HasPrefix(read, "get *v1.Secret ") }))
+	}
+	if first, second := live(), live(); first != 1 || second != 0 {
+		t.Errorf("read %d times, and then %d times", first, second)
+	}
+	changed := legacyCookie()
+	changed.Data["cookie"] = []byte("AnotherCookie")
+	if err := s.Update(t.Context(), changed); err != nil {
+		t.Fatal(err)
+	}
+	if again := live(); again != 1 {
+		t.Errorf("a new version is read %d times", again)
+	}
+	observer.Forget(client.ObjectKeyFromObject(cluster()))
+	if again := live(); again != 1 {
+		t.Errorf("after it was forgotten it is read %d times", again)
+	}
+}
+
+func TestIssuer(t *testing.T) {
+	sealed := issuer()
+	sealed.Status.Conditions = []certmanager.IssuerCondition{{
+		Type: certmanager.IssuerConditionReady, Status: certmanagermeta.ConditionFalse, Message: "sealed"}}
+	for name, test := range map[string]struct {
+		ref    v1alpha1.IssuerReference
+		exists []client.Object
+		want   state.Issuer
+	}{
+		"ready":              {*cluster().Spec.TLS.IssuerRef, []client.Object{issuer()}, state.Issuer{KindKnown: true, Found: true}},
+		"not ready":          {*cluster().Spec.TLS.IssuerRef, []client.Object{sealed}, state.Issuer{KindKnown: true, Found: true, Refuses: "sealed"}},
+		"missing":            {*cluster().Spec.TLS.IssuerRef, nil, state.Issuer{KindKnown: true}},
+		"of no known kind":   {v1alpha1.IssuerReference{Name: "corp", Kind: "VaultIssuer", Group: "vault.example.com"}, nil, state.Issuer{}},
+		"of a kind not ours": {v1alpha1.IssuerReference{Name: "corp", Kind: "Certificate", Group: certmanager.SchemeGroupVersion.Group}, nil, state.Issuer{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := cluster()
+			c.Spec.TLS.IssuerRef = &test.ref
+			observed, err := newServer(t, test.exists...).observer().Observe(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(&test.want, observed.Issuer); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}

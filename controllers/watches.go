@@ -1,0 +1,120 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/apply"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/observe"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+)
+
+// Index fields, by which the clusters that refer to an object are found.
+const (
+	cookieSecretField = "spec.cookie.secretKeyRef.name"
+	issuerField       = "spec.tls.issuerRef.name"
+)
+
+// SetupWithManager registers the watches.
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	// The manager's own cache has labelled Secrets only. This one has all of them, without
+	// their contents.
+	secrets, err := cache.New(mgr.GetConfig(), cache.Options{
+		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), DefaultTransform: cache.TransformStripManagedFields(),
+	})
+	if err != nil {
+		return fmt.Errorf("create the cache of Secrets: %w", err)
+	}
+	if err := mgr.Add(secrets); err != nil {
+		return err
+	}
+	r.observer = &observe.Observer{
+		Cached: r.Client, Secrets: secrets, Live: mgr.GetAPIReader(), Domain: r.Operator.Domain, Clock: clock.RealClock{},
+		PodCertificatesServed: r.PodCertificatesServed,
+	}
+	r.applier = &apply.Applier{Client: r.Client, Live: mgr.GetAPIReader()}
+
+	if err := indexReferences(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	controller := ctrl.NewControllerManagedBy(mgr).For(&v1alpha1.ErlangCluster{})
+	for _, kind := range append(observe.OwnedKinds(), &corev1.Pod{}, &certmanager.CertificateRequest{}) {
+		controller.Watches(kind, handler.EnqueueRequestsFromMapFunc(byLabel))
+	}
+	return controller.
+		WatchesRawSource(source.Kind[client.Object](secrets, observe.SecretMetadata(),
+			handler.TypedEnqueueRequestsFromMapFunc(r.referrers(cookieSecretField)))).
+		Watches(&certmanager.Issuer{}, handler.EnqueueRequestsFromMapFunc(r.referrers(issuerField))).
+		Watches(&certmanager.ClusterIssuer{}, handler.EnqueueRequestsFromMapFunc(r.referrers(issuerField))).
+		Watches(&admissionv1.MutatingAdmissionPolicy{}, handler.EnqueueRequestsFromMapFunc(r.all)).
+		Watches(&admissionv1.MutatingAdmissionPolicyBinding{}, handler.EnqueueRequestsFromMapFunc(r.all)).
+		Complete(reconcile.Func(r.Reconcile))
+}
+
+// indexReferences indexes clusters by what they refer to.
+func indexReferences(ctx context.Context, indexer client.FieldIndexer) error {
+	if err := indexer.IndexField(ctx, &v1alpha1.ErlangCluster{}, cookieSecretField, func(object client.Object) []string {
+		if ref := object.(*v1alpha1.ErlangCluster).Spec.Cookie.SecretKeyRef; ref != nil {
+			return []string{ref.Name}
+		}
+		return nil
+	}); err != nil {
+		return fmt.Errorf("index %s: %w", cookieSecretField, err)
+	}
+	if err := indexer.IndexField(ctx, &v1alpha1.ErlangCluster{}, issuerField, func(object client.Object) []string {
+		if ref := object.(*v1alpha1.ErlangCluster).Spec.TLS.IssuerRef; ref != nil {
+			return []string{ref.Name}
+		}
+		return nil
+	}); err != nil {
+		return fmt.Errorf("index %s: %w", issuerField, err)
+	}
+	return nil
+}
+
+// byLabel is the cluster that an object belongs to.
+func byLabel(_ context.Context, object client.Object) []reconcile.Request {
+	name := object.GetLabels()[plan.LabelCluster]
+	if name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
+}
+
+// referrers are the clusters that refer to an object by name: those of its namespace, or
+// of all namespaces if the object has none.
+func (r *Reconciler) referrers(field string) handler.MapFunc {
+	return func(ctx context.Context, object client.Object) []reconcile.Request {
+		return r.clusters(ctx, client.InNamespace(object.GetNamespace()), client.MatchingFields{field: object.GetName()})
+	}
+}
+
+func (r *Reconciler) all(ctx context.Context, _ client.Object) []reconcile.Request {
+	return r.clusters(ctx)
+}
+
+func (r *Reconciler) clusters(ctx context.Context, options ...client.ListOption) []reconcile.Request {
+	var list v1alpha1.ErlangClusterList
+	if err := r.Client.List(ctx, &list, options...); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Failed to list ErlangClusters")
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(list.Items))
+	for _, cluster := range list.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&cluster)})
+	}
+	return requests
+}
