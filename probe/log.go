@@ -19,7 +19,7 @@ func logPass(log logr.Logger, previous, current *v1alpha1.MeshStatus, desired de
 		return
 	}
 	for i, node := range current.Nodes {
-		logVerdict(log, nodeOf(previous, node.Pod), node)
+		logVerdict(log, previous.Node(node.Pod), node)
 		logFailures(log, result.Outcomes[i])
 	}
 }

@@ -24,22 +24,9 @@ func report(previous *v1alpha1.MeshStatus, desired desired, result sweep.Result,
 	}
 	for ordinal, outcome := range result.Outcomes {
 		pod := desired.names.Pod(int32(ordinal))
-		status.Nodes = append(status.Nodes, nodeStatus(nodeOf(previous, pod), pod, outcome, result.Mesh, now))
+		status.Nodes = append(status.Nodes, nodeStatus(previous.Node(pod), pod, outcome, result.Mesh, now))
 	}
 	return status
-}
-
-// nodeOf is the status of a pod's node; nil when there is none.
-func nodeOf(mesh *v1alpha1.MeshStatus, pod string) *v1alpha1.NodeStatus {
-	if mesh == nil {
-		return nil
-	}
-	for i := range mesh.Nodes {
-		if mesh.Nodes[i].Pod == pod {
-			return &mesh.Nodes[i]
-		}
-	}
-	return nil
 }
 
 func nodeStatus(previous *v1alpha1.NodeStatus, pod string, outcome sweep.Outcome, m mesh.Mesh, now time.Time) v1alpha1.NodeStatus {

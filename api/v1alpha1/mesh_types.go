@@ -39,6 +39,19 @@ type MeshStatus struct {
 	Nodes []NodeStatus `json:"nodes,omitempty"`
 }
 
+// Node returns the verdict on the node in a pod; nil when there is none.
+func (m *MeshStatus) Node(pod string) *NodeStatus {
+	if m == nil {
+		return nil
+	}
+	for i := range m.Nodes {
+		if m.Nodes[i].Pod == pod {
+			return &m.Nodes[i]
+		}
+	}
+	return nil
+}
+
 // MaxMissingLinks is the maximum number of missing links in a NodeStatus. A full list
 // may be truncated.
 const MaxMissingLinks = 8

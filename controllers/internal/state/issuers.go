@@ -102,19 +102,8 @@ func (s State) PrivateCA(name string) certs.Trust {
 	return trust
 }
 
-// Node is the probe's verdict on the node in a pod, or nil when it has none.
-func (s State) Node(pod string) *v1alpha1.NodeStatus {
-	if s.Cluster.Status.Mesh == nil {
-		return nil
-	}
-	nodes := s.Cluster.Status.Mesh.Nodes
-	for i := range nodes {
-		if nodes[i].Pod == pod {
-			return &nodes[i]
-		}
-	}
-	return nil
-}
+// Node is the probe's verdict on the node in a pod; nil when there is none.
+func (s State) Node(pod string) *v1alpha1.NodeStatus { return s.Cluster.Status.Mesh.Node(pod) }
 
 // Running are the expected pods that run, or may be started at any time.
 func (s State) Running() []string {
