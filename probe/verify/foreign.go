@@ -13,11 +13,11 @@ import (
 )
 
 // foreignCertificate differs from one of ours only in its CA, which is new and which
-// nobody trusts.
+// is not trusted.
 func foreignCertificate(host string, now time.Time) (tls.Certificate, error) {
 	ca := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{CommonName: "a CA that nobody trusts"},
+		Subject:               pkix.Name{CommonName: "an untrusted CA"},
 		NotBefore:             now.Add(-time.Hour),
 		NotAfter:              now.Add(time.Hour),
 		KeyUsage:              x509.KeyUsageCertSign,
@@ -26,7 +26,7 @@ func foreignCertificate(host string, now time.Time) (tls.Certificate, error) {
 	}
 	leaf := &x509.Certificate{
 		SerialNumber: big.NewInt(2),
-		Subject:      pkix.Name{CommonName: "a certificate that nobody trusts"},
+		Subject:      pkix.Name{CommonName: "an untrusted certificate"},
 		DNSNames:     []string{host},
 		NotBefore:    ca.NotBefore,
 		NotAfter:     ca.NotAfter,

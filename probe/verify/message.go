@@ -27,7 +27,7 @@ func truncate(message string) string {
 	return string([]rune(message)[:maxMessage-1]) + "…"
 }
 
-// clients are whom a node accepted when it accepted a trial.
+// clients describes the client of each trial.
 var clients = map[v1alpha1.RefusalTrial]string{
 	v1alpha1.TrialNoCertificate: "a client without a certificate",
 	v1alpha1.TrialForeignCA:     "a client with the certificate of a foreign CA",
@@ -37,11 +37,11 @@ var clients = map[v1alpha1.RefusalTrial]string{
 
 // AcceptedMessage is about a node that accepted clients that it must refuse.
 func AcceptedMessage(node string, accepted []v1alpha1.RefusalTrial) string {
-	whom := make([]string, len(accepted))
+	names := make([]string, len(accepted))
 	for i, trial := range accepted {
-		whom[i] = clients[trial]
+		names[i] = clients[trial]
 	}
-	return message(node, "accepted "+strings.Join(whom, ", "),
+	return message(node, "accepted "+strings.Join(names, ", "),
 		"set {verify,verify_peer} and {fail_if_no_peer_cert,true} in the server options of its -ssl_dist_optfile, "+
 			"with the cluster's CA alone as cacertfile, and restart it")
 }
