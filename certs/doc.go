@@ -1,7 +1,7 @@
-// Package certs reasons about the certificates of an ErlangCluster: whom the nodes
-// trust, how a certificate is judged, how long each shall live, when a CA has to be
-// replaced, and the TLS options that the nodes run with.
+// Package certs decides about the certificates of an ErlangCluster: the trust bundle,
+// whether a certificate is valid, the lifetimes, when a CA has to be replaced, and the
+// TLS options of the nodes.
 //
-// Everything here is pure: no client, no context, no clock, no randomness. Time
-// comes in as an argument.
+// Its functions are pure: no client, no context, no clock, no randomness. The time is
+// an argument.
 package certs

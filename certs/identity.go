@@ -16,32 +16,32 @@ func PrivateIssuer(ca string) v1alpha1.IssuerReference {
 	return v1alpha1.IssuerReference{Name: ca, Kind: certmanager.IssuerKind, Group: certmanager.SchemeGroupVersion.Group}
 }
 
-// Identity is what a CA is called in a status: the first 8 bytes of the SHA-256 of
-// its public key. A CA that is renewed keeps its key, and so its identity.
+// Identity returns the name of a CA in a status: the first 8 bytes of the SHA-256 of
+// its public key. A renewed CA keeps its key, and so its identity.
 func Identity(ca *x509.Certificate) string {
 	digest := sha256.Sum256(ca.RawSubjectPublicKeyInfo)
 	return hex.EncodeToString(digest[:8])
 }
 
-// Serial is the serial number of a certificate as a status has it.
+// Serial returns the serial number of a certificate as in a status, in hexadecimal.
 func Serial(certificate *x509.Certificate) string {
 	return certificate.SerialNumber.Text(16)
 }
 
-// IssuingCA is the CA that signed a leaf, if the leaf brought it along or the trust has
-// it; nil otherwise.
+// IssuingCA returns the CA that signed the certificate, from the issuers stored with it
+// or from the trust bundle, or nil.
 func (l Certificate) IssuingCA(trust Trust) *x509.Certificate {
 	return Trust{}.With(l.Issuers...).Union(trust).IssuingCA(l.X509)
 }
 
-// HasRoot says that a certificate brought along, or the trust has, all that is above it,
-// up to a CA that signed itself.
+// HasRoot reports whether the issuers stored with the certificate and the trust bundle
+// make its chain complete, up to a self-signed CA.
 func (l Certificate) HasRoot(trust Trust) bool {
 	above := Trust{}.With(l.Issuers...).Union(trust).IssuersOf([]*x509.Certificate{l.X509})
 	return slices.ContainsFunc(above.cas, func(ca *x509.Certificate) bool { return ca.CheckSignatureFrom(ca) == nil })
 }
 
-// Identities of all the CAs of the trust.
+// Identities returns the identities of all CAs of the trust bundle.
 func (t Trust) Identities() []string {
 	identities := make([]string, 0, len(t.cas))
 	for _, ca := range t.cas {

@@ -62,7 +62,7 @@ func TestValidateIntermediate(t *testing.T) {
 			fault := test.ca.ValidateIntermediate(test.trust, test.now)
 			switch {
 			case test.reason == "" && fault != nil:
-				t.Errorf("it is found wanting: %+v", fault)
+				t.Errorf("unexpected fault %+v", fault)
 			case test.reason != "" && (fault == nil || fault.Reason != test.reason || fault.Detail == ""):
 				t.Errorf("the fault is %+v, want %s", fault, test.reason)
 			}
@@ -70,7 +70,7 @@ func TestValidateIntermediate(t *testing.T) {
 	}
 }
 
-// What a node serves besides its leaf: what is between it and the roots.
+// A node serves the certificates between its leaf and the roots.
 func TestChainHasNoRoots(t *testing.T) {
 	root := certstest.NewAuthority("blue")
 	middle := root.Intermediate("middle")

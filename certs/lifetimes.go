@@ -6,16 +6,17 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
-// Bounds of the lifetime of a certificate that a kubelet asks for (API server's own).
+// Bounds of the lifetime of a certificate that a kubelet requests, set by the API server.
 const (
 	MinPodCertificateLifetime = time.Hour
 	MaxPodCertificateLifetime = 91 * 24 * time.Hour
 )
 
-// minRenewBefore is the least that cert-manager takes.
+// minRenewBefore is the minimum that cert-manager accepts.
 const minRenewBefore = 5 * time.Minute
 
-// ParseDuration of a duration that the CRD's validation has let through.
+// ParseDuration parses a duration that has passed the CRD's validation. It returns 0 for
+// an empty one.
 func ParseDuration(d v1alpha1.Duration) time.Duration {
 	parsed, err := time.ParseDuration(string(d))
 	if err != nil {
@@ -24,16 +25,16 @@ func ParseDuration(d v1alpha1.Duration) time.Duration {
 	return parsed
 }
 
-// PodCertificateLifetime is how long a certificate that a kubelet asks for shall
-// live.
+// PodCertificateLifetime returns the lifetime of a certificate that a kubelet requests.
 func PodCertificateLifetime(spec v1alpha1.TLSSpec) time.Duration {
 	return min(max(ParseDuration(spec.Certificate.Duration), MinPodCertificateLifetime), MaxPodCertificateLifetime)
 }
 
-// IntermediateLifetime is that of the CA that signs what kubelets ask for. cert-manager
-// renews it after two thirds of its time, so that with three times the life of what it
-// signs there is always enough left. It is not longer than what a private CA has left
-// when another one takes its place.
+// IntermediateLifetime returns the lifetime of the intermediate CA that signs the
+// certificates that kubelets request: three times theirs, because cert-manager renews it
+// after two thirds of its lifetime, when a certificate that it signs can still live for
+// all of its own. It is at most half of the private CA's, which is what that has left
+// when it is replaced.
 func IntermediateLifetime(spec v1alpha1.TLSSpec) time.Duration {
 	lifetime := 3 * PodCertificateLifetime(spec)
 	if ca := ParseDuration(spec.CA.Duration); spec.IssuerRef == nil && ca > 0 {
@@ -42,7 +43,7 @@ func IntermediateLifetime(spec v1alpha1.TLSSpec) time.Duration {
 	return lifetime
 }
 
-// LongestIssued is how long the longest-lived certificate lives that the issuer signs.
+// LongestIssued returns the longest lifetime of the certificates that the issuer signs.
 func LongestIssued(spec v1alpha1.TLSSpec) time.Duration {
 	longest := ParseDuration(spec.Certificate.Duration)
 	if spec.Delivery == v1alpha1.DeliveryPodCertificate {
@@ -51,8 +52,8 @@ func LongestIssued(spec v1alpha1.TLSSpec) time.Duration {
 	return longest
 }
 
-// CARenewBefore is how long before its end cert-manager renews a private CA, with its key,
-// so that what it signed stays good.
+// CARenewBefore returns how long before its expiry cert-manager renews a private CA with
+// the same key, in case a rotation has not replaced it long before.
 func CARenewBefore(spec v1alpha1.TLSSpec) time.Duration {
 	return max(ParseDuration(spec.CA.Duration)/10, minRenewBefore)
 }

@@ -6,13 +6,13 @@ import (
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
-// Options is the text of -ssl_dist_optfile: one Erlang expression, evaluated by
-// the node (ssl_dist_sup). TLS 1.3 only, both sides verified, and the client
-// checks the server's name as HTTPS does.
+// Options returns the content of the -ssl_dist_optfile: one Erlang expression, which the
+// node evaluates (ssl_dist_sup). It allows only TLS 1.3, both sides verify each other,
+// and the client checks the server's name as HTTPS does.
 //
-// fail_if_no_peer_cert is an option of the server alone: on the client side OTP 26
-// and later refuse to connect, and say nothing. There is no keyfile: certfile
-// holds the key too, so that the node never pairs an old certificate with a new
+// fail_if_no_peer_cert is an option of the server only: as a client option, OTP 26 and
+// later refuse to connect, without an error message. There is no keyfile, because
+// certfile also contains the key: the node never pairs an old certificate with a new
 // key.
 func Options() string {
 	return fmt.Sprintf(`[{server, [{certfile, %[1]q},

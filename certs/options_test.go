@@ -12,8 +12,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// Every running node has read this text at its boot. A change of it reaches a node
-// only when that restarts, so nodes of before and after must understand each other.
+// Every running node has read this text at boot. A change takes effect when a node
+// restarts, so nodes with the old and with the new text must be able to connect.
 func TestOptionsAreAsReleased(t *testing.T) {
 	const golden = "testdata/inet_tls.conf"
 	if *update {

@@ -41,9 +41,9 @@ func TestSuccessorDue(t *testing.T) {
 	}
 }
 
-// Whatever is asked for, and whatever is given: the successor of a new CA is not due, or
-// there would be no end of them, and one whose successor is due has time left.
-func TestANewCAIsNotSpent(t *testing.T) {
+// Whatever the spec requests and the issuer returns: the successor of a new CA is not due,
+// and a CA whose successor is due has enough of its lifetime left.
+func TestSuccessorIsNeverDueAtOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		hours := func(what string) time.Duration {
 			return time.Duration(rapid.IntRange(1, 100_000).Draw(t, what)) * time.Hour

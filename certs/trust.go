@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// Trust is the set of CA certificates that the nodes of a cluster accept.
+// Trust is a trust bundle: the set of CA certificates that the nodes of a cluster accept.
 type Trust struct {
 	cas []*x509.Certificate
 }
 
-// ParseTrust reads a trust bundle: CA certificates in PEM. What is not a
-// certificate is an error, for a bundle that silently loses a CA splits a cluster.
+// ParseTrust parses a trust bundle: CA certificates in PEM. Anything else is an error,
+// because a bundle that silently loses a CA would partition a cluster.
 func ParseTrust(bundle []byte) (Trust, error) {
 	chain, err := parseChain(bundle)
 	if err != nil {
@@ -25,8 +25,8 @@ func ParseTrust(bundle []byte) (Trust, error) {
 	return Trust{}.With(chain...), nil
 }
 
-// With gives the trust that has these CAs too. Certificates that are no CA are
-// left out: a leaf in a bundle would be trusted as itself.
+// With returns the trust bundle with these CAs added. Certificates that are not CAs are
+// ignored: a leaf in a trust bundle would itself be trusted.
 func (t Trust) With(certificates ...*x509.Certificate) Trust {
 	cas := slices.Clone(t.cas)
 	for _, certificate := range certificates {
@@ -41,15 +41,15 @@ func (t Trust) With(certificates ...*x509.Certificate) Trust {
 	return Trust{cas: cas}
 }
 
-// Empty says that nobody is trusted: there is nothing to start nodes with.
+// Empty reports whether the trust bundle has no CA.
 func (t Trust) Empty() bool { return len(t.cas) == 0 }
 
-// CAs of the trust, each once.
+// CAs returns the CAs of the trust bundle, each of them once.
 func (t Trust) CAs() []*x509.Certificate { return slices.Clone(t.cas) }
 
-// IssuersOf is the part of the trust that one of these certificates still rests on: who
-// signed it, and who is above that. OTP takes no CA for an anchor that another one has
-// signed, unless it has that one too.
+// IssuersOf returns the CAs of the trust bundle in the chains of these certificates: the
+// CAs that signed them, and the CAs that signed those. OTP does not accept an
+// intermediate CA as a trust anchor without the CA that signed it.
 func (t Trust) IssuersOf(leaves []*x509.Certificate) Trust {
 	needed := Trust{}
 	for below := leaves; len(below) > 0; {
@@ -63,7 +63,7 @@ func (t Trust) IssuersOf(leaves []*x509.Certificate) Trust {
 	return needed
 }
 
-// IssuingCA is the CA of the trust that signed a certificate; nil when none did.
+// IssuingCA returns the CA of the trust bundle that signed a certificate, or nil.
 func (t Trust) IssuingCA(leaf *x509.Certificate) *x509.Certificate {
 	for _, ca := range t.cas {
 		if leaf.CheckSignatureFrom(ca) == nil {
@@ -73,17 +73,17 @@ func (t Trust) IssuingCA(leaf *x509.Certificate) *x509.Certificate {
 	return nil
 }
 
-// Contains says that this trust has every CA of another.
+// Contains reports whether the trust bundle has every CA of another one.
 func (t Trust) Contains(other Trust) bool {
 	return !slices.ContainsFunc(other.cas, func(ca *x509.Certificate) bool {
 		return !slices.ContainsFunc(t.cas, ca.Equal)
 	})
 }
 
-// Union is the trust in all that either trusts.
+// Union returns the CAs of both trust bundles.
 func (t Trust) Union(other Trust) Trust { return t.With(other.cas...) }
 
-// Pool is the trust as crypto/x509 wants it.
+// Pool returns the trust bundle as a pool of crypto/x509.
 func (t Trust) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	for _, ca := range t.cas {
@@ -92,7 +92,7 @@ func (t Trust) Pool() *x509.CertPool {
 	return pool
 }
 
-// PEM is the trust bundle's text, the same for the same trust.
+// PEM returns the trust bundle as text. Equal trust bundles have equal texts.
 func (t Trust) PEM() string {
 	var text strings.Builder
 	for _, ca := range t.cas {
@@ -101,7 +101,7 @@ func (t Trust) PEM() string {
 	return text.String()
 }
 
-// parseChain reads every certificate of a PEM text, in its order.
+// parseChain parses all certificates of a PEM text, in their order.
 func parseChain(text []byte) ([]*x509.Certificate, error) {
 	var chain []*x509.Certificate
 	for rest := text; ; {
@@ -121,7 +121,7 @@ func parseChain(text []byte) ([]*x509.Certificate, error) {
 	if len(chain) == 0 {
 		return nil, fmt.Errorf("no PEM certificate in %d bytes", len(text))
 	}
-	// pem.Decode passes over what it cannot read.
+	// pem.Decode skips what it cannot parse.
 	if begun := bytes.Count(text, []byte("-----BEGIN ")); begun != len(chain) {
 		return nil, fmt.Errorf("%d of %d PEM blocks are broken", begun-len(chain), begun)
 	}

@@ -77,14 +77,14 @@ func TestIssuersOf(t *testing.T) {
 		leaves []*x509.Certificate
 		want   certs.Trust
 	}{
-		"no leaf rests on anybody":    {both, nil, certs.Trust{}},
-		"a leaf rests on its signer":  {both, []*x509.Certificate{blue.Issue(host)}, certs.Trust{}.With(blue.Certificate)},
-		"leaves of both rest on both": {both, []*x509.Certificate{blue.Issue(host), green.Issue(host)}, both},
-		"a leaf of a third on nobody": {both, []*x509.Certificate{red.Issue(host)}, certs.Trust{}},
-		"an intermediate counts as the signer": {
+		"of no leaf":              {both, nil, certs.Trust{}},
+		"of a leaf":               {both, []*x509.Certificate{blue.Issue(host)}, certs.Trust{}.With(blue.Certificate)},
+		"of leaves of both CAs":   {both, []*x509.Certificate{blue.Issue(host), green.Issue(host)}, both},
+		"of a leaf of another CA": {both, []*x509.Certificate{red.Issue(host)}, certs.Trust{}},
+		"an intermediate without its root": {
 			certs.Trust{}.With(intermediate.Certificate, green.Certificate),
 			[]*x509.Certificate{intermediate.Issue(host)}, certs.Trust{}.With(intermediate.Certificate)},
-		"a leaf rests on all that is above it": {
+		"the whole chain": {
 			certs.Trust{}.With(lowest.Certificate, intermediate.Certificate, blue.Certificate, green.Certificate),
 			[]*x509.Certificate{lowest.Issue(host)}, certs.Trust{}.With(lowest.Certificate, intermediate.Certificate, blue.Certificate)},
 	}

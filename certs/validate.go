@@ -10,16 +10,17 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
-// Certificate is a node's certificate as it is stored, with what it brings along.
+// Certificate is a stored certificate with its issuers.
 type Certificate struct {
-	// X509 of the node itself.
+	// X509 is the certificate itself, the first one in tls.crt.
 	X509 *x509.Certificate
-	// Issuers are the certificates that came with it: intermediates and CAs.
+	// Issuers are the other certificates in tls.crt, and those in ca.crt: intermediates
+	// and roots.
 	Issuers []*x509.Certificate
 }
 
-// ParseCertificate reads tls.crt, and ca.crt where the issuer gave one, of a
-// certificate's Secret.
+// ParseCertificate parses tls.crt of a certificate's Secret, and ca.crt, which may be
+// empty.
 func ParseCertificate(tlsCrt, caCrt []byte) (Certificate, error) {
 	chain, err := parseChain(tlsCrt)
 	if err != nil {
@@ -36,16 +37,16 @@ func ParseCertificate(tlsCrt, caCrt []byte) (Certificate, error) {
 	return leaf, nil
 }
 
-// A Fault is why a certificate will not do.
+// A Fault is the reason why a certificate cannot be used.
 type Fault struct {
-	// Reason is one of the reasons of the API.
+	// Reason is one of the API's reasons.
 	Reason string
-	// Detail completes a sentence that begins with the certificate's name.
+	// Detail continues a sentence that begins with the certificate's name.
 	Detail string
 }
 
-// Validate says what is wrong with a leaf as the certificate of a host, at a time and
-// under a trust; nil when nothing is.
+// Validate returns why the certificate cannot be that of a node on a host, at a time and
+// with a trust bundle, or nil.
 func (l Certificate) Validate(host string, trust Trust, now time.Time) *Fault {
 	if fault := checkValidity(l.X509, now); fault != nil {
 		return fault
@@ -65,7 +66,8 @@ func (l Certificate) Validate(host string, trust Trust, now time.Time) *Fault {
 	return fault
 }
 
-// checkValidity says that a certificate is good no more, or not yet.
+// checkValidity returns a fault if the time is outside the certificate's validity
+// period.
 func checkValidity(certificate *x509.Certificate, now time.Time) *Fault {
 	switch {
 	case now.After(certificate.NotAfter):
@@ -78,7 +80,7 @@ func checkValidity(certificate *x509.Certificate, now time.Time) *Fault {
 	return nil
 }
 
-// chains are the ways from a leaf to a CA of a trust.
+// chains returns the chains from the certificate to a CA of the trust bundle.
 func (l Certificate) chains(trust Trust, now time.Time) ([][]*x509.Certificate, *Fault) {
 	chains, err := l.X509.Verify(x509.VerifyOptions{
 		Roots:         trust.Pool(),
@@ -92,17 +94,18 @@ func (l Certificate) chains(trust Trust, now time.Time) ([][]*x509.Certificate, 
 	return chains, nil
 }
 
-// untrusted is why a certificate is not trusted: its CA has expired, or is none of ours.
+// untrusted returns the fault for an error of the chain's verification: an issuer has
+// expired, or is not in the trust bundle.
 func untrusted(certificate *x509.Certificate, err error) *Fault {
 	if invalid := (x509.CertificateInvalidError{}); errors.As(err, &invalid) && invalid.Reason == x509.Expired && !invalid.Cert.Equal(certificate) {
-		return &Fault{v1alpha1.ReasonCertificateExpired, fmt.Sprintf("rests on the CA %q, which is good from %s to %s only",
+		return &Fault{v1alpha1.ReasonCertificateExpired, fmt.Sprintf("depends on the CA %q, which is valid only from %s to %s",
 			invalid.Cert.Subject, invalid.Cert.NotBefore.UTC().Format(time.RFC3339), invalid.Cert.NotAfter.UTC().Format(time.RFC3339))}
 	}
 	return &Fault{v1alpha1.ReasonCertificateUntrusted, fmt.Sprintf("is not signed by a CA of the trust bundle: %v", err)}
 }
 
-// allowsServerAndClientAuth: OTP refuses a server's certificate that is only for clients, and
-// the other way round. A certificate that lists no usage serves for all.
+// allowsServerAndClientAuth reports whether both sides of a connection can use the
+// certificate. A certificate without extended key usages allows all.
 func allowsServerAndClientAuth(certificate *x509.Certificate) bool {
 	usages := certificate.ExtKeyUsage
 	if len(usages) == 0 || slices.Contains(usages, x509.ExtKeyUsageAny) {

@@ -45,7 +45,7 @@ func TestValidate(t *testing.T) {
 		"for no signature":             {leaf: blue.Issue(host, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }), want: v1alpha1.ReasonCertificateUnusable, says: "digitalSignature"},
 		"without any key usage":        {leaf: blue.Issue(host, func(c *x509.Certificate) { c.KeyUsage = 0 })},
 		"outlives its CA": {leaf: blue.Issue(host, func(c *x509.Certificate) { c.NotAfter = blue.Certificate.NotAfter.AddDate(1, 0, 0) }),
-			now: blue.Certificate.NotAfter.Add(time.Second), want: v1alpha1.ReasonCertificateExpired, says: `the CA "CN=blue", which is good from 2026-01-01T00:00:00Z to 2036-01-01T00:00:00Z`},
+			now: blue.Certificate.NotAfter.Add(time.Second), want: v1alpha1.ReasonCertificateExpired, says: `the CA "CN=blue", which is valid only from 2026-01-01T00:00:00Z to 2036-01-01T00:00:00Z`},
 		"outlives its intermediate": {leaf: intermediate.Issue(host, func(c *x509.Certificate) { c.NotAfter = blue.Certificate.NotAfter }), above: []*x509.Certificate{intermediate.Certificate},
 			now: intermediate.Certificate.NotAfter.Add(time.Second), want: v1alpha1.ReasonCertificateExpired, says: `the CA "CN=blue intermediate"`},
 		"of another CA":                 {leaf: green.Issue(host), want: v1alpha1.ReasonCertificateUntrusted, says: "not signed by a CA of the trust bundle"},

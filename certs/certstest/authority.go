@@ -1,6 +1,5 @@
-// Package certstest signs certificates for tests. It signs with Ed25519 and keys
-// made from names, so the same request gives the same bytes each time, and golden
-// files can hold them.
+// Package certstest signs certificates for tests, with Ed25519 keys derived from names.
+// The same request always returns the same bytes, so golden files can contain them.
 package certstest
 
 import (
@@ -17,7 +16,7 @@ import (
 	"time"
 )
 
-// The certificates of this package are good from Start to End.
+// Certificates of this package are valid from Start to End.
 var (
 	Start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	End   = Start.Add(30 * 24 * time.Hour)
@@ -29,8 +28,8 @@ type Authority struct {
 	key         ed25519.PrivateKey
 }
 
-// NewAuthority makes the CA of a name, with what the edits change. It has the same key
-// whatever they do, as one that was renewed.
+// NewAuthority returns a self-signed CA. Its key depends only on the name, so the same
+// name with other edits is a renewed CA.
 func NewAuthority(name string, edits ...func(*x509.Certificate)) Authority {
 	key := keyOf("authority " + name)
 	template := &x509.Certificate{
@@ -48,8 +47,7 @@ func NewAuthority(name string, edits ...func(*x509.Certificate)) Authority {
 	return Authority{Certificate: sign(template, nil, key.Public(), key), key: key}
 }
 
-// Intermediate makes an authority that this one has signed, an intermediate, with what the
-// edits change.
+// Intermediate returns a CA that this one has signed.
 func (a Authority) Intermediate(name string, edits ...func(*x509.Certificate)) Authority {
 	key := keyOf("authority " + name)
 	template := &x509.Certificate{
@@ -68,13 +66,12 @@ func (a Authority) Intermediate(name string, edits ...func(*x509.Certificate)) A
 	return Authority{Certificate: certificate, key: key}
 }
 
-// Issue makes a certificate as a node needs one for a host, with what the edits
-// change.
+// Issue returns the certificate of a node on a host.
 func (a Authority) Issue(host string, edits ...func(*x509.Certificate)) *x509.Certificate {
 	return a.IssueTo(host, keyOf("host "+host).Public(), edits...)
 }
 
-// IssueTo is Issue for somebody's key.
+// IssueTo is Issue with a given public key.
 func (a Authority) IssueTo(host string, key any, edits ...func(*x509.Certificate)) *x509.Certificate {
 	template := &x509.Certificate{
 		SerialNumber: serialOf(a.Certificate.Subject.CommonName + " issues " + host),
@@ -91,7 +88,7 @@ func (a Authority) IssueTo(host string, key any, edits ...func(*x509.Certificate
 	return sign(template, a.Certificate, key, a.key)
 }
 
-// IssueKey is Issue, with the private key as text.
+// IssueKey is Issue, and returns the private key in PEM, too.
 func (a Authority) IssueKey(host string, edits ...func(*x509.Certificate)) (certificate *x509.Certificate, key []byte) {
 	der, err := x509.MarshalPKCS8PrivateKey(keyOf("host " + host))
 	if err != nil {
@@ -100,7 +97,7 @@ func (a Authority) IssueKey(host string, edits ...func(*x509.Certificate)) (cert
 	return a.Issue(host, edits...), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-// PEM is certificates as text.
+// PEM returns certificates as text.
 func PEM(certificates ...*x509.Certificate) []byte {
 	var text bytes.Buffer
 	for _, certificate := range certificates {
@@ -111,8 +108,8 @@ func PEM(certificates ...*x509.Certificate) []byte {
 	return text.Bytes()
 }
 
-// signed holds what was signed before, by what was asked for. Properties ask for the
-// same again thousands of times.
+// signed caches certificates by their requests, which property tests repeat thousands
+// of times.
 var signed sync.Map // of [sha256.Size]byte to *x509.Certificate
 
 func sign(template, parent *x509.Certificate, public any, key ed25519.PrivateKey) *x509.Certificate {
@@ -143,7 +140,7 @@ func newlySigned(template, parent *x509.Certificate, public any, key ed25519.Pri
 	return certificate
 }
 
-// keys made before, by their names.
+// keys caches keys by their names.
 var keys sync.Map
 
 func keyOf(name string) ed25519.PrivateKey {

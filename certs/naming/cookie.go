@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// CookieAlphabet is what generated cookies are made of: nothing that a shell, a
-// command line or an Erlang atom would take for something else.
+// CookieAlphabet is the set of characters in generated cookies: none of them has a
+// special meaning in a shell, on a command line or in an Erlang atom.
 const CookieAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-// GeneratedCookieLength is the length of a generated cookie: 40 characters of 62
-// are 238 bits.
+// GeneratedCookieLength is the length of a generated cookie: 40 of 62 characters are
+// 238 bits.
 const GeneratedCookieLength = 40
 
 // Bounds of an imported cookie. An atom has at most 255 characters (erl(1)).
@@ -19,7 +19,8 @@ const (
 	maxCookieLength = 255
 )
 
-// CheckCookie says what is wrong with a cookie, without a word of the cookie.
+// CheckCookie returns an error if the cookie cannot be used. The error does not contain
+// any part of the cookie.
 func CheckCookie(cookie []byte) error {
 	switch text := string(cookie); {
 	case text == "":
@@ -29,7 +30,7 @@ func CheckCookie(cookie []byte) error {
 	case len(text) < minCookieLength || len(text) > maxCookieLength:
 		return fmt.Errorf("it has %d characters, and must have %d to %d", len(text), minCookieLength, maxCookieLength)
 	case text[0] == '-' || text[0] == '+':
-		return fmt.Errorf("it begins with %q, which erl takes for a flag", text[0])
+		return fmt.Errorf("it begins with %q, which erl interprets as a flag", text[0])
 	default:
 		for at, character := range cookie {
 			if !strings.ContainsRune(CookieAlphabet+"_.=+/-", rune(character)) {

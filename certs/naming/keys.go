@@ -6,20 +6,19 @@ import "github.com/erlang-operator/erlang-operator/api/v1alpha1"
 // drawn for.
 const RotationAnnotation = v1alpha1.Group + "/rotation-id"
 
-// Keys of the objects that the manager writes, and the nodes and the probe read.
+// Keys of the objects that the manager writes and that the nodes and the probe read.
 const (
 	// CookieKey in the cookie Secret.
 	CookieKey = "cookie"
-	// PreviousCookieKey in the cookie Secret, while the nodes change to another cookie:
-	// the one that they come from.
+	// PreviousCookieKey in the cookie Secret is the previous cookie during a rotation.
 	PreviousCookieKey = "previous"
 	// TrustKey in the distribution ConfigMap: the trust bundle, PEM.
 	TrustKey = "trust.pem"
-	// OptionsKey in the distribution ConfigMap: the text of -ssl_dist_optfile.
+	// OptionsKey in the distribution ConfigMap: the content of the -ssl_dist_optfile.
 	OptionsKey = "inet_tls.conf"
-	// CombinedKey in a certificate's Secret: the private key, then the chain, in one
-	// file, so that the two never disagree while a node reads them.
+	// CombinedKey in a certificate's Secret: the private key, followed by the chain, in
+	// one file, so that a node always reads a matching pair.
 	CombinedKey = "tls-combined.pem"
-	// AuthorityKey in a certificate's Secret: the CA, where the issuer tells it.
+	// AuthorityKey in a certificate's Secret: the CA, if the issuer returns it.
 	AuthorityKey = "ca.crt"
 )

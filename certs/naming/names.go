@@ -9,12 +9,11 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
-// DefaultDomain is the DNS domain of a Kubernetes cluster unless configured
-// otherwise.
+// DefaultDomain is the default DNS domain of a Kubernetes cluster.
 const DefaultDomain = "cluster.local"
 
-// Names are the names of one cluster's nodes and objects. They are a function of
-// the cluster alone, so the manager and the probe agree without a word.
+// Names are the names of one cluster's nodes and objects. They depend only on the
+// ErlangCluster and the DNS domain, so the manager and the probe compute the same.
 type Names struct {
 	// Cluster is the name of the ErlangCluster.
 	Cluster string
@@ -25,7 +24,7 @@ type Names struct {
 	domain   string
 }
 
-// Of gives the names of a cluster in a Kubernetes cluster of that DNS domain.
+// Of returns the names of a cluster in a Kubernetes cluster with this DNS domain.
 func Of(cluster *v1alpha1.ErlangCluster, domain string) Names {
 	basename := cluster.Spec.Distribution.NodeBasename
 	if basename == "" {
@@ -34,15 +33,15 @@ func Of(cluster *v1alpha1.ErlangCluster, domain string) Names {
 	return Names{Cluster: cluster.Name, Namespace: cluster.Namespace, basename: basename, domain: domain}
 }
 
-// Basename is the part of every node name left of the '@'.
+// Basename returns the part of every node name left of the '@'.
 func (n Names) Basename() string { return n.basename }
 
-// Pod is the name of the pod of an ordinal, as the StatefulSet gives it.
+// Pod returns the name that the StatefulSet gives to the pod with an ordinal.
 func (n Names) Pod(ordinal int32) string {
 	return n.Cluster + "-" + strconv.Itoa(int(ordinal))
 }
 
-// Pods are the names of the pods of the first so many ordinals.
+// Pods returns the names of the pods with the ordinals from 0 to replicas-1.
 func (n Names) Pods(replicas int32) []string {
 	pods := make([]string, 0, replicas)
 	for ordinal := range replicas {
@@ -64,30 +63,29 @@ func (n Names) Ordinal(pod string) (ordinal int32, ok bool) {
 	return int32(parsed), true
 }
 
-// Host is the DNS name of a pod. It is the part of the node name right of the
-// '@', and the SAN of the pod's certificate.
+// Host returns the DNS name of a pod: the part of the node name right of the '@', and
+// the SAN of the pod's certificate.
 func (n Names) Host(pod string) string {
 	return pod + "." + n.Service() + "." + n.Namespace + ".svc." + n.domain
 }
 
-// Node is the full name of the Erlang node in a pod.
+// Node returns the full name of the Erlang node in a pod.
 func (n Names) Node(pod string) string { return n.basename + "@" + n.Host(pod) }
 
-// StatefulSet that runs the nodes.
+// StatefulSet returns the name of the StatefulSet that runs the nodes.
 func (n Names) StatefulSet() string { return n.Cluster }
 
-// Service is the headless Service that the pods' DNS names hang from.
+// Service returns the name of the headless Service of the pods' DNS names.
 func (n Names) Service() string { return n.Cluster + "-nodes" }
 
-// CookieSecret is the Secret that the nodes take the cookie from.
+// CookieSecret returns the name of the Secret from which the nodes take the cookie.
 func (n Names) CookieSecret() string { return n.Cluster + "-cookie" }
 
-// SelfSignedIssuer signs the private CA.
+// SelfSignedIssuer returns the name of the Issuer that signs the private CA.
 func (n Names) SelfSignedIssuer() string { return n.Cluster + "-selfsigned" }
 
-// CA is the name of the private CA that a tls.ca.rotationID asks for: its
-// Certificate, its Secret and its Issuer. Each rotation makes another one, beside
-// the one that it takes the place of.
+// CA returns the name of the private CA for a tls.ca.rotationID: of its Certificate, its
+// Secret and its Issuer. Each rotation creates a new CA beside the previous one.
 func (n Names) CA(rotationID string) string {
 	if rotationID == "" {
 		return n.Cluster + "-ca"
@@ -96,9 +94,8 @@ func (n Names) CA(rotationID string) string {
 	return n.Cluster + "-ca-" + hex.EncodeToString(digest[:4])
 }
 
-// NumberedCA is the name of the private CA of a number among those of one
-// tls.ca.rotationID: the first is CA, and each of the others took the place of the one
-// before it when the time of that was nearly up.
+// NumberedCA returns the name of the n-th private CA for a tls.ca.rotationID. The first
+// is CA, and each of the others replaces the one before it when that nears its expiry.
 func (n Names) NumberedCA(rotationID string, number int) string {
 	if number <= 1 {
 		return n.CA(rotationID)
@@ -120,33 +117,33 @@ func (n Names) NumberOfCA(rotationID, name string) (number int, ok bool) {
 	return parsed, true
 }
 
-// Intermediate is the CA that signs the certificates that the kubelets ask for: its
-// Certificate and its Secret.
+// Intermediate returns the name of the CA that signs the certificates that the kubelets
+// request: of its Certificate and its Secret.
 func (n Names) Intermediate() string { return n.Cluster + "-intermediate" }
 
-// Distribution is the ConfigMap that holds the trust bundle and the TLS options.
+// Distribution returns the name of the ConfigMap with the trust bundle and the TLS
+// options.
 func (n Names) Distribution() string { return n.Cluster + "-distribution" }
 
-// Certificate is the name of a pod's Certificate, and of the Secret with its key.
-// The MutatingAdmissionPolicy of the operator makes the same name.
+// Certificate returns the name of a pod's Certificate and of the Secret with its key. The
+// operator's MutatingAdmissionPolicy computes the same name.
 func (n Names) Certificate(pod string) string { return pod + "-tls" }
 
-// Probe is the name of the probe: its Deployment, ServiceAccount, Role and
-// RoleBinding.
+// Probe returns the name of the probe's Deployment, ServiceAccount, Role and RoleBinding.
 func (n Names) Probe() string { return n.Cluster + "-probe" }
 
-// Canary is the owner of the certificate that the probe has of another CA while the
-// nodes come to trust that, or cease to.
+// Canary returns the name under which the probe has a certificate of another CA while
+// that CA is added to the trust bundle, or removed from it.
 func (n Names) Canary() string { return n.Probe() + "-canary" }
 
-// ProbeHost is the SAN of the probe's certificate. No DNS record has that name:
+// ProbeHost returns the SAN of the probe's certificate. It has no DNS record, because
 // nobody connects to the probe.
 func (n Names) ProbeHost() string {
 	return n.Probe() + "." + n.Namespace + ".svc." + n.domain
 }
 
-// NetworkPolicy that closes the distribution ports.
+// NetworkPolicy returns the name of the NetworkPolicy for the distribution ports.
 func (n Names) NetworkPolicy() string { return n.Cluster + "-distribution" }
 
-// PodDisruptionBudget of the nodes.
+// PodDisruptionBudget returns the name of the nodes' PodDisruptionBudget.
 func (n Names) PodDisruptionBudget() string { return n.Cluster }

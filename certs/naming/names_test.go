@@ -66,14 +66,14 @@ func TestOrdinalIsTheInverseOfPod(t *testing.T) {
 	})
 }
 
-// The longest names that the API lets through must still be names.
+// The longest names that the API allows must be valid.
 func TestNamesFitWhereTheyAreUsed(t *testing.T) {
 	longest := namesOf(strings.Repeat("c", 40), strings.Repeat("n", 63), strings.Repeat("b", 40))
 	checkNames(t, longest)
 	rapid.Check(t, func(t *rapid.T) { checkNames(t, drawNames(t)) })
 }
 
-// failer is what *testing.T and *rapid.T have in common.
+// failer is implemented by *testing.T and *rapid.T.
 type failer interface {
 	Helper()
 	Errorf(string, ...any)
@@ -114,8 +114,8 @@ func checkNames(t failer, names naming.Names) {
 	}
 }
 
-// No two Secrets of a cluster share a name, nor any two Certificates.
-func TestSecretsOfAClusterAreApart(t *testing.T) {
+// No two Secrets and no two Certificates of a cluster have the same name.
+func TestSecretsHaveDifferentNames(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := drawNames(t)
 		all := map[string]string{}
@@ -139,7 +139,7 @@ func TestSecretsOfAClusterAreApart(t *testing.T) {
 	})
 }
 
-// A number of a CA can be read from its name, and from no name of another rotation.
+// The number of a CA is parsed from its name, but not from a name of another rotation.
 func TestNumberOfCA(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := drawNames(t)

@@ -1,15 +1,14 @@
 package naming
 
-// Where the member's container finds what the manager gives it. OTP reads the
-// options file once, at boot, and the files that it names again and again, so the
-// paths never change and the contents may.
+// Paths in the container of the BEAM. OTP reads the options file once, at boot, and the
+// files named in it repeatedly, so the paths never change and the contents may.
 const (
 	// TLSVolume is the volume of a pod that holds its own key and certificate.
 	TLSVolume = "erlang-operator-tls"
-	// TLSDir holds the member's own key and certificate.
+	// TLSDir is the directory of the node's key and certificate.
 	TLSDir = "/run/erlang-operator/tls"
-	// DistributionDir holds the trust bundle and the TLS options.
+	// DistributionDir is the directory of the trust bundle and the TLS options.
 	DistributionDir = "/run/erlang-operator/distribution"
-	// OptionsFile is the argument of -ssl_dist_optfile.
+	// OptionsFile is the path of the -ssl_dist_optfile.
 	OptionsFile = DistributionDir + "/" + OptionsKey
 )

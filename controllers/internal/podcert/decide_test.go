@@ -269,7 +269,7 @@ func TestWaits(t *testing.T) {
 		"a foreign intermediate": {func(s *situation) { s.seen.Trust = certs.Trust{}.With(certstest.NewAuthority("green").Certificate) }, "trust bundle"},
 		"an intermediate that is no CA": {func(s *situation) {
 			s.seen.Intermediate.X509 = root.Issue("chat-intermediate")
-		}, "not that of a CA"},
+		}, "not a CA certificate"},
 		"an intermediate that has expired": {func(s *situation) {
 			s.seen.Now = intermediate.Certificate.NotAfter.Add(time.Second)
 		}, "expired"},
