@@ -25,9 +25,9 @@ func chat(replicas int32) *v1alpha1.ErlangCluster {
 var journeys = map[string]struct {
 	from *v1alpha1.ErlangCluster
 	to   func(*v1alpha1.ErlangClusterSpec)
-	// spent is the private CA whose time is nearly up; the one that takes its place has
+	// expiring is the private CA that is due for replacement; the one that replaces it has
 	// another name than that of a fresh cluster.
-	spent string
+	expiring string
 }{
 	"creation":   {from: chat(2)},
 	"scale up":   {from: chat(1), to: func(s *v1alpha1.ErlangClusterSpec) { s.Replicas = ptr.To[int32](2) }},
@@ -36,8 +36,8 @@ var journeys = map[string]struct {
 		s.NetworkPolicy.Mode = v1alpha1.Unmanaged
 		s.Cookie.RotationID = "2"
 	}},
-	"another CA":          {from: chat(1), to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.CA.RotationID = "2" }},
-	"the CA's time is up": {from: chat(1), spent: "chat-ca"},
+	"another CA":     {from: chat(1), to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.CA.RotationID = "2" }},
+	"the CA expires": {from: chat(1), expiring: "chat-ca"},
 }
 
 // begin makes a world at the start of a journey.
@@ -50,9 +50,9 @@ func begin(t *testing.T, name string) *world {
 		w.edit(journey.to)
 		w.writes = 0
 	}
-	if journey.spent != "" {
+	if journey.expiring != "" {
 		travel(t, w)
-		w.timePasses(journey.spent)
+		w.nearlyExpire(journey.expiring)
 		w.writes = 0
 	}
 	return w
@@ -77,7 +77,7 @@ func TestJourneysEndWhereAFreshClusterDoes(t *testing.T) {
 				meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReconciling) != nil {
 				t.Errorf("not ready: %+v", status.Conditions)
 			}
-			if journey.spent != "" {
+			if journey.expiring != "" {
 				if cas := w.cas(); !slices.Equal(cas, []string{"chat-ca-r2"}) {
 					t.Errorf("there are %v", cas)
 				}

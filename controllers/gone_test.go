@@ -46,7 +46,7 @@ func TestClusterDeletedInAPass(t *testing.T) {
 		})
 	}
 
-	t.Run("a failure of another kind is told", func(t *testing.T) {
+	t.Run("a failure of another kind is returned", func(t *testing.T) {
 		w := start.copied()
 		w.fault = func(int) error { return context.DeadlineExceeded }
 		if _, err := w.manager(w.present).Reconcile(t.Context(), requestFor(w.cluster())); err == nil {
@@ -68,8 +68,8 @@ func (r *reads) Get(ctx context.Context, key client.ObjectKey, object client.Obj
 	return r.Reader.Get(ctx, key, object, options...)
 }
 
-// Nothing is remembered of a cluster that is gone: not what was applied, and least of
-// all the cookie that it brought.
+// Nothing is remembered of a deleted cluster: neither what was applied, nor the cookie of
+// its secretKeyRef.
 func TestGoneClustersAreForgotten(t *testing.T) {
 	cluster := chat(1)
 	cluster.Spec.Cookie.SecretKeyRef = &v1alpha1.SecretKeyReference{Name: "legacy", Key: "cookie"}

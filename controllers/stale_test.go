@@ -16,9 +16,9 @@ import (
 
 var histories = flag.Uint64("histories", 4, "how many histories to play")
 
-// Managers that see the past, die, and are started again, while the user edits and
-// somebody deletes what he should not: the cookie stays, and once all of that ends,
-// everything is as in a cluster that was made so at once.
+// Managers with late caches die and are restarted, while the user edits and somebody
+// deletes owned objects: the cookie stays, and once all of that ends, everything is as in a
+// cluster that was created with the last spec.
 func TestAnyHistoryEndsTheSame(t *testing.T) {
 	for seed := range *histories {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
@@ -69,7 +69,7 @@ func (h *history) step() string {
 		h.edit(func(s *v1alpha1.ErlangClusterSpec) { s.Replicas = &replicas })
 		return fmt.Sprintf("scaled to %d", replicas)
 	case 1:
-		return "somebody deleted " + h.vandalize()
+		return "somebody deleted " + h.deleteOwned()
 	case 2:
 		h.others()
 		return "the others acted"
@@ -91,8 +91,8 @@ func (h *history) step() string {
 	}
 }
 
-// vandalize deletes one object that the cluster has, but for the cookie.
-func (h *history) vandalize() string {
+// deleteOwned deletes one object of the cluster, except the cookie.
+func (h *history) deleteOwned() string {
 	var targets []client.Object
 	for _, object := range h.objects() {
 		if object.GetLabels()["erlang-operator.dev/cluster"] != "" && object.GetName() != "chat-cookie" {
@@ -107,8 +107,8 @@ func (h *history) vandalize() string {
 	return fmt.Sprintf("%T %s", target, target.GetName())
 }
 
-// A manager that has slept through the end of a cluster and the beginning of its
-// namesake neither deletes nor takes over what is the namesake's.
+// A manager whose cache still has a deleted cluster neither deletes nor takes over the
+// objects of a new cluster of that name.
 func TestNamesakeIsLeftAlone(t *testing.T) {
 	past := newWorld(chat(2))
 	travel(t, past)

@@ -152,7 +152,7 @@ func (w *world) throughFaults() client.Client {
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
 			return write(func() error {
-				// The fake heeds the version of the preconditions alone.
+				// The fake client checks only the version of the preconditions.
 				there := object.DeepCopyObject().(client.Object)
 				if err := c.Get(ctx, client.ObjectKeyFromObject(object), there); err != nil {
 					return err
@@ -165,7 +165,7 @@ func (w *world) throughFaults() client.Client {
 		},
 		Apply: func(ctx context.Context, c client.WithWatch, configuration runtime.ApplyConfiguration, options ...client.ApplyOption) error {
 			return write(func() error {
-				if err := w.heedUID(configuration); err != nil {
+				if err := w.checkUID(configuration); err != nil {
 					return err
 				}
 				err := c.Apply(ctx, configuration, append(options, owner)...)
@@ -177,7 +177,7 @@ func (w *world) throughFaults() client.Client {
 		},
 		SubResourceApply: func(ctx context.Context, c client.Client, name string, configuration runtime.ApplyConfiguration, options ...client.SubResourceApplyOption) error {
 			return write(func() error {
-				if err := w.heedUID(configuration); err != nil {
+				if err := w.checkUID(configuration); err != nil {
 					return err
 				}
 				return c.SubResource(name).Apply(ctx, configuration, append(options, owner)...)
@@ -186,9 +186,9 @@ func (w *world) throughFaults() client.Client {
 	})
 }
 
-// heedUID refuses to apply to another object than that of the configuration's UID,
-// as the API server does, and the fake does not. (See test/envtest.)
-func (w *world) heedUID(configuration runtime.ApplyConfiguration) error {
+// checkUID rejects a configuration with the UID of another object, as the API server does
+// and the fake client does not. (See test/envtest.)
+func (w *world) checkUID(configuration runtime.ApplyConfiguration) error {
 	wanted, there := headOf(configuration), headOf(configuration)
 	err := w.present.Get(context.Background(), client.ObjectKeyFromObject(wanted), there)
 	must(client.IgnoreNotFound(err))
@@ -199,8 +199,8 @@ func (w *world) heedUID(configuration runtime.ApplyConfiguration) error {
 	return nil
 }
 
-// giveUID gives what was made by applying a UID, as the API server does, and tells
-// the manager of the version that this makes.
+// giveUID gives an object that was created by applying a UID, as the API server does, and
+// puts the resulting version into the configuration.
 func (w *world) giveUID(configuration runtime.ApplyConfiguration) {
 	head := headOf(configuration)
 	if head.UID != "" {
@@ -312,8 +312,8 @@ func (w *world) certManager() (acted bool) {
 	return acted
 }
 
-// timePasses until little is left of a private CA's.
-func (w *world) timePasses(ca string) {
+// nearlyExpire replaces a private CA by one that expires soon.
+func (w *world) nearlyExpire(ca string) {
 	ctx := context.Background()
 	secret := &corev1.Secret{}
 	must(w.present.Get(ctx, types.NamespacedName{Namespace: "shop", Name: ca}, secret))

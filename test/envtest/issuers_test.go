@@ -116,7 +116,7 @@ func TestWhatIssuersGive(t *testing.T) {
 		"servers only": {given(corp, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }),
 			v1alpha1.ConditionCredentialsReady, no, v1alpha1.ReasonCertificateUnusable, "clientAuth"},
 		"a day": {given(corp, validFor(24*time.Hour)),
-			v1alpha1.ConditionCertificateShortLived, yes, v1alpha1.ReasonCertificateShortLived, "lives for 24h1m0s, and 720h0m0s was asked for"},
+			v1alpha1.ConditionCertificateShortLived, yes, v1alpha1.ReasonCertificateShortLived, "is valid for 24h1m0s, although 720h0m0s was requested"},
 		"more than the CA has left": {given(ending),
 			v1alpha1.ConditionCertificateExpiring, yes, v1alpha1.ReasonCAExpiring, `The CA "CN=ending", which the nodes trust, expires in 19d`},
 		"a chain and the root": {func(asked *x509.CertificateRequest, request *certmanagerv1.CertificateRequest) {

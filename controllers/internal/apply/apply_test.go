@@ -287,7 +287,7 @@ func TestWhatWasAppliedIsRemembered(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("after somebody changed it", do("one", theConfigMap()), applied)
-	expect("mended", do("one", theConfigMap()))
+	expect("restored", do("one", theConfigMap()))
 	if err := w.Delete(t.Context(), theConfigMap()); err != nil {
 		t.Fatal(err)
 	}

@@ -165,7 +165,7 @@ func TestFailureIsSilent(t *testing.T) {
 	}
 }
 
-// docs/metrics.md tells of each metric, with its labels, and of no other; the rules use
+// docs/metrics.md describes each metric, with its labels, and of no other; the rules use
 // no other either.
 func TestMetricsAreDocumented(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()

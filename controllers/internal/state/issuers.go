@@ -120,13 +120,13 @@ func (s State) Running() []string {
 	return running
 }
 
-// ServesBelow says that a node was seen to serve a certificate that a CA has signed.
+// ServesBelow reports whether a node was observed to serve a certificate signed by a CA.
 func (s State) ServesBelow(pod string, ca certs.Certificate) bool {
 	node := s.Node(pod)
 	return node != nil && node.CertificateAuthority == certs.Identity(ca.X509)
 }
 
-// ServesStored says that a node was seen to serve the certificate that is stored for
+// ServesStored reports whether a node was observed to serve the certificate stored for
 // it.
 func (s State) ServesStored(pod string) bool {
 	leaf, ok := s.StoredCertificate(pod)

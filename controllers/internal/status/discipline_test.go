@@ -31,9 +31,8 @@ var presentOnlyWhenTrue = []string{
 	v1alpha1.ConditionCertificateShortLived,
 }
 
-// checkDiscipline holds every status against what kstatus, and those who read
-// conditions, rely on. It is called on each status that a test of this package
-// makes.
+// checkDiscipline checks a status for what kstatus, and those who read conditions, rely on.
+// It is called on each status that a test of this package computes.
 func checkDiscipline(t failer, cluster *v1alpha1.ErlangCluster, status v1alpha1.ErlangClusterStatus) {
 	t.Helper()
 	conditions := status.Conditions

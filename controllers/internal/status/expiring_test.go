@@ -48,7 +48,7 @@ func (s *scene) renew(but ...int) {
 	}
 }
 
-// What should have been renewed is told of at three tenths and at one tenth of its life,
+// What should have been renewed is reported at three tenths and at one tenth of its life,
 // each time once, with what came of the renewal, and Ready stays. Of the 30 days here 10
 // are for renewal.
 func TestExpiring(t *testing.T) {
@@ -223,7 +223,7 @@ func (s *scene) renewProbe() {
 	s.Secrets["chat-probe-tls"].Data[corev1.TLSCertKey] = certstest.PEM(leaf)
 }
 
-// An issuer that gives much less than was asked for is told of, and a change of what is
+// An issuer that gives much less than was requested is reported, and a change of what is
 // asked for is not taken for that.
 func TestShortLived(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -81,7 +81,7 @@ func (s *scene) remember(ago time.Duration) {
 	}
 }
 
-// describe reports, and holds what is reported against the rules.
+// describe computes the report, and checks the discipline of its conditions.
 func (s *scene) describe(t failer) status.Report {
 	t.Helper()
 	report := status.Compute(s.State, s.plan, s.outcome)
@@ -119,7 +119,7 @@ func TestConditions(t *testing.T) {
 		"scaled to zero":        {replicas: -1, edit: func(*scene) {}, ready: "True ScaledToZero"},
 		"the probe never spoke": {edit: func(s *scene) { s.Cluster.Status.Mesh = nil }, ready: "False ProbeNotReporting", reason: "Reconciling ProbeNotReporting", says: []string{"kubectl logs deployment/chat-probe"}},
 		"the probe fell silent": {edit: func(s *scene) { s.Now = s.Now.Add(3 * time.Minute) }, ready: "False ProbeNotReporting", says: []string{"has not reported for more than 3m0s"}},
-		"a breath before that":  {edit: func(s *scene) { s.Now = s.Now.Add(2 * time.Minute) }, ready: "True MeshVerified"},
+		"shortly before that":   {edit: func(s *scene) { s.Now = s.Now.Add(2 * time.Minute) }, ready: "True MeshVerified"},
 		"the probe looks at an older spec": {
 			edit: func(s *scene) { s.Cluster.Generation = 2 }, ready: "True MeshVerified", reason: "Reconciling Progressing"},
 		"a cookie differs": {
@@ -283,7 +283,7 @@ func TestConditions(t *testing.T) {
 		"the plan holds something back": {
 			edit:  func(s *scene) { s.plan.Holds = []plan.Hold{{Reason: "CertificatesPending", Message: "waiting for it"}} },
 			ready: "True MeshVerified", reason: "Reconciling CertificatesPending", says: []string{"waiting for it."}},
-		"somebody has to mend something": {
+		"somebody has to fix something": {
 			edit: func(s *scene) {
 				s.plan.Problems = []plan.Problem{{Reason: "IssuerNotFound", Message: "one thing"}, {Reason: "Rejected", Message: "another"}}
 				s.plan.Holds = []plan.Hold{{Reason: "CertificatesPending", Message: "waiting for it"}}
@@ -407,12 +407,12 @@ func TestRotating(t *testing.T) {
 	}
 }
 
-// A rotation that begins is told of, with its cause if nobody asked for it, and so is its
+// A rotation that begins is an event, with its cause if nobody requested it, and so is its
 // end; what comes between is for the condition.
 func TestRotationEvents(t *testing.T) {
 	s := whole(1)
 	s.trusts(24*365*10*time.Hour, 24*365*3*time.Hour)
-	tell := func(hold string, want ...string) {
+	expect := func(hold string, want ...string) {
 		t.Helper()
 		s.plan.Holds = nil
 		if hold != "" {
@@ -430,15 +430,15 @@ func TestRotationEvents(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
-	tell("")
-	tell("CA rotation: one", "Normal The private CA chat-ca is near the end of its life, and chat-ca-r2 replaces it. CA rotation: one.")
-	tell("CA rotation: two")
-	tell("", "Normal The rotation of the CA is complete: chat-ca signs the certificates.")
+	expect("")
+	expect("CA rotation: one", "Normal The private CA chat-ca is near the end of its life, and chat-ca-r2 replaces it. CA rotation: one.")
+	expect("CA rotation: two")
+	expect("", "Normal The rotation of the CA is complete: chat-ca signs the certificates.")
 	s.trusts(24*365*10*time.Hour, 24*365*9*time.Hour)
-	tell("waiting", "Normal Waiting.")
+	expect("waiting", "Normal Waiting.")
 }
 
-// What is stored is told with the time at which it was first seen, and no other.
+// A stored certificate is reported with the time at which it was first observed.
 func TestMembers(t *testing.T) {
 	s := whole(2)
 	delete(s.Secrets, "chat-1-tls")
@@ -469,7 +469,7 @@ func TestMembers(t *testing.T) {
 	}
 }
 
-// Nothing tells that a node has had its time to serve what is stored.
+// No watch reports that a node should serve the stored certificate by now.
 func TestLooksAgainWhenANodeShouldServe(t *testing.T) {
 	s := whole(2)
 	s.remember(4 * time.Minute)
@@ -612,12 +612,12 @@ func TestJoined(t *testing.T) {
 		"all of them":          {func(*scene) {}, []string{"chat-0", "chat-1", "chat-2"}},
 		"not who is not there": {func(s *scene) { s.Pods = s.Pods[:2] }, []string{"chat-0", "chat-1"}},
 		"not who fails":        {func(s *scene) { s.node(1).Reason = v1alpha1.ReasonCookieMismatch }, []string{"chat-0", "chat-2"}},
-		"not who is alone":     {func(s *scene) { s.node(1).MissingLinks = []string{"chat-0"} }, []string{"chat-0", "chat-2"}},
+		"not who is unlinked":  {func(s *scene) { s.node(1).MissingLinks = []string{"chat-0"} }, []string{"chat-0", "chat-2"}},
 		"though a peer fails": {func(s *scene) {
 			s.node(0).Reason = v1alpha1.ReasonConnectionRefused
 			s.node(1).MissingLinks = []string{"chat-0"}
 		}, []string{"chat-1", "chat-2"}},
-		"not who was told": {func(s *scene) {
+		"not who has joined already": {func(s *scene) {
 			s.Pods[1].Status.Conditions = []corev1.PodCondition{{Type: v1alpha1.ReadinessGate, Status: corev1.ConditionTrue}}
 		}, []string{"chat-0", "chat-2"}},
 		"not who is younger than the verdict": {func(s *scene) { s.Pods[1].CreationTimestamp = metav1.NewTime(statetest.Now) }, []string{"chat-0", "chat-2"}},
@@ -685,7 +685,7 @@ func TestAgain(t *testing.T) {
 			delete(s.Secrets, "chat-1-tls")
 			awaited(s, "chat-1-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "", 4*time.Minute)
 		}, time.Minute + time.Second},
-		"when the CA is spent": {func(s *scene) {
+		"when the CA is due for replacement": {func(s *scene) {
 			s.trusts(24*365*10*time.Hour, 24*365*10*time.Hour/3+30*time.Second)
 		}, 31 * time.Second},
 		"when the time left reads otherwise": {func(s *scene) {
