@@ -30,9 +30,9 @@ func cookie(p *Plan, s state.State, fresh string) {
 			"Secret %s/%s, or the cookie in it, is gone, and %d pods run with that cookie. Put it (from a backup, or ERLANG_COOKIE of a pod, unless the cookie was rotated since that pod started) into a Secret of your own and name that in cookie.secretKeyRef, or scale to 0 to have another one made",
 			s.Names.Namespace, s.Names.CookieSecret(), len(s.Pods)))
 	case secret == nil:
-		p.Create = append(p.Create, cookieSecret(s, first))
+		p.Create = append(p.Create, cookieSecret(s, first, s.Cluster.Spec.Cookie.RotationID))
 	case s.Cookie() == nil:
-		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, first)))
+		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, first, s.Cluster.Spec.Cookie.RotationID)))
 	default:
 		rotateCookie(p, s, rotation.NextCookie(s, imported, []byte(fresh)))
 	}
@@ -50,10 +50,10 @@ func rotateCookie(p *Plan, s state.State, step rotation.CookieStep) {
 	if step.Former != nil {
 		data[naming.PreviousCookieKey] = step.Former
 	}
-	p.Replace = append(p.Replace, replacing(s.Secrets[s.Names.CookieSecret()], cookieSecret(s, data)))
+	p.Replace = append(p.Replace, replacing(s.Secrets[s.Names.CookieSecret()], cookieSecret(s, data, step.RotationID)))
 }
 
-func cookieSecret(s state.State, data map[string][]byte) *corev1.Secret {
+func cookieSecret(s state.State, data map[string][]byte, rotationID string) *corev1.Secret {
 	secret := &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		ObjectMeta: metav1.ObjectMeta{
@@ -63,8 +63,8 @@ func cookieSecret(s state.State, data map[string][]byte) *corev1.Secret {
 		},
 		Data: data,
 	}
-	if id := s.Cluster.Spec.Cookie.RotationID; id != "" {
-		secret.Annotations = map[string]string{naming.RotationAnnotation: id}
+	if rotationID != "" {
+		secret.Annotations = map[string]string{naming.RotationAnnotation: rotationID}
 	}
 	return secret
 }

@@ -72,7 +72,7 @@ func TestPodTemplateIsAsReleased(t *testing.T) {
 		}
 		compare(t, golden, toYAML(t, set.Spec.Template))
 	})
-	if compared < 30 {
+	if compared < 20 {
 		t.Errorf("only %d situations have a StatefulSet", compared)
 	}
 }

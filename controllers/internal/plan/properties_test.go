@@ -24,112 +24,6 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
 )
 
-// drawState makes a cluster in any situation, sensible or not.
-func drawState(t *rapid.T) state.State {
-	return drawSituation(t).Seen(drawCluster(t))
-}
-
-func drawCluster(t *rapid.T) *v1alpha1.ErlangCluster {
-	cluster := statetest.MustCluster(`
-metadata: {name: chat, namespace: shop}
-spec:
-  template:
-    spec:
-      containers:
-      - {name: chat, image: "example.com/chat:1"}
-      - {name: proxy, image: "example.com/proxy:3"}
-`)
-	spec := &cluster.Spec
-	replicas := rapid.Int32Range(0, 4).Draw(t, "replicas")
-	spec.Replicas = &replicas
-	spec.Container = rapid.SampledFrom([]string{"", "chat", "proxy"}).Draw(t, "container")
-	spec.NetworkPolicy.Mode = rapid.SampledFrom([]v1alpha1.Management{
-		v1alpha1.Managed, v1alpha1.Unmanaged}).Draw(t, "networkPolicy")
-	spec.PodDisruptionBudget.Mode = rapid.SampledFrom([]v1alpha1.Management{
-		v1alpha1.Managed, v1alpha1.Unmanaged}).Draw(t, "podDisruptionBudget")
-	spec.Distribution.Discovery = rapid.SampledFrom([]v1alpha1.Discovery{
-		v1alpha1.DiscoveryEPMD, v1alpha1.DiscoveryFixedPort}).Draw(t, "discovery")
-	if rapid.Bool().Draw(t, "rotation asked for") {
-		spec.Cookie.RotationID = "2"
-	}
-	if rapid.Bool().Draw(t, "own cookie") {
-		spec.Cookie.SecretKeyRef = &v1alpha1.SecretKeyReference{Name: "legacy", Key: "cookie"}
-	}
-	spec.TLS.CA.RotationID = rapid.SampledFrom([]string{"", "2026-11", "2027-01"}).Draw(t, "rotation of the CA")
-	if rapid.Bool().Draw(t, "issuerRef") {
-		spec.TLS.CA.RotationID = ""
-		spec.TLS.IssuerRef = &v1alpha1.IssuerReference{Name: "corp", Kind: "ClusterIssuer", Group: "cert-manager.io"}
-	}
-	spec.TLS.Delivery = rapid.SampledFrom(deliveries).Draw(t, "delivery")
-	if rapid.Bool().Draw(t, "conflict") {
-		spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "ERL_FLAGS", Value: "-sname chat"}}
-	}
-	return cluster
-}
-
-var deliveries = []v1alpha1.CertificateDelivery{v1alpha1.DeliverySecret, v1alpha1.DeliveryPodCertificate}
-
-// rotated is the name of the CA of the rotation "2026-11".
-const rotated = "chat-ca-05e01bd6"
-
-func drawSituation(t *rapid.T) statetest.Situation {
-	authority := rapid.SampledFrom([]string{"blue", "green"})
-	pod := rapid.SampledFrom([]string{"chat-0", "chat-1", "chat-2", "chat-3", "chat-7"})
-	situation := statetest.Situation{
-		AdmissionPolicyMissing: rapid.Bool().Draw(t, "admission policy missing"),
-		PodCertificatesMissing: rapid.Bool().Draw(t, "PodCertificateRequests missing"),
-		CA:                     rapid.SampledFrom([]string{"", "blue", "green"}).Draw(t, "CA"),
-		Trust:                  rapid.SliceOfDistinct(authority, rapid.ID).Draw(t, "trust"),
-		PreviousCookie:         rapid.SampledFrom([]string{"", "TheCookieBefore"}).Draw(t, "previous cookie"),
-		RotationID:             rapid.SampledFrom([]string{"", "1"}).Draw(t, "rotation of the cookie"),
-		Cookie:                 rapid.SampledFrom([]string{"", "TheCookieOfTheCluster"}).Draw(t, "cookie"),
-		Unowned:                rapid.Bool().Draw(t, "unowned"),
-		Others: rapid.SliceOfDistinct(rapid.SampledFrom([]string{"NetworkPolicy/chat-distribution", "PodDisruptionBudget/chat",
-			"Issuer/chat-ca", "Secret/chat-9-tls", "Deployment/chat-probe", "Service/chat-nodes"}), rapid.ID).Draw(t, "others"),
-	}
-	issuer := rapid.SampledFrom([]string{"chat-ca", rotated, "corp"})
-	for _, to := range rapid.SliceOfDistinct(rapid.OneOf(pod, rapid.SampledFrom([]string{"chat-probe", "chat-probe-canary"})), rapid.ID).Draw(t, "issued") {
-		situation.Issued = append(situation.Issued, statetest.Issued{
-			To: to, By: authority.Draw(t, "by"), WithCA: rapid.Bool().Draw(t, "with its CA"),
-			Through: rapid.SampledFrom([]string{"", "", "low"}).Draw(t, "through"),
-			Issuer:  issuer.Draw(t, "issuer"), AskedOf: rapid.OneOf(rapid.Just(""), issuer).Draw(t, "asked of")})
-	}
-	if rapid.Bool().Draw(t, "a rotated CA") {
-		situation.CAs = map[string]string{rotated: authority.Draw(t, "its name")}
-	}
-	for _, pod := range rapid.SliceOfDistinct(pod, rapid.ID).Draw(t, "observed") {
-		observed := statetest.Observed{Pod: pod, Serves: rapid.SampledFrom([]string{"", "blue", "green"}).Draw(t, "serves")}
-		if rapid.Bool().Draw(t, "accepts") {
-			observed.Accepts = authority.Draw(t, "canary")
-		} else if rapid.Bool().Draw(t, "refuses") {
-			observed.Refuses = authority.Draw(t, "canary")
-		}
-		situation.Observed = append(situation.Observed, observed)
-	}
-	if situation.Cookie != "" {
-		situation.Verified = rapid.SliceOfDistinct(pod, rapid.ID).Draw(t, "verified")
-	}
-	if rapid.Bool().Draw(t, "an intermediate CA") {
-		situation.Intermediate = &statetest.Intermediate{By: authority.Draw(t, "above it"), NoCA: rapid.Bool().Draw(t, "it is none")}
-	}
-	if rapid.Bool().Draw(t, "a StatefulSet") {
-		situation.StatefulSet = &statetest.StatefulSet{Replicas: rapid.Int32Range(0, 4).Draw(t, "its replicas"),
-			Delivery: rapid.SampledFrom(deliveries).Draw(t, "its delivery")}
-	}
-	for _, name := range rapid.SliceOfDistinct(pod, rapid.ID).Draw(t, "pods") {
-		situation.Pods = append(situation.Pods, statetest.Pod{Name: name,
-			Delivery: rapid.SampledFrom(deliveries).Draw(t, "delivery"), Leaving: rapid.Bool().Draw(t, "leaving"), WithoutIdentity: rapid.Bool().Draw(t, "without identity")})
-	}
-	if rapid.Bool().Draw(t, "the user's cookie is there") {
-		value := rapid.SampledFrom([]string{"TheCookieOfTheUser", "TheCookieOfTheCluster", "bad\n"}).Draw(t, "the user's cookie")
-		situation.UserCookie = &statetest.UserCookie{Value: &value}
-	}
-	if rapid.Bool().Draw(t, "the issuer is there") {
-		situation.Issuer = &statetest.Issuer{Refuses: rapid.SampledFrom([]string{"", "no"}).Draw(t, "it refuses")}
-	}
-	return situation
-}
-
 // copied is a state that shares nothing with the original.
 func copied(s state.State) state.State {
 	c := s
@@ -164,7 +58,7 @@ func copied(s state.State) state.State {
 
 func TestPlanIsAFunctionOfWhatIsSeen(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		state := drawState(t)
+		state := statetest.Draw(t)
 		again := copied(state)
 		// In whatever order the caches list.
 		again.Pods = rapid.Permutation(again.Pods).Draw(t, "order of pods")
@@ -178,7 +72,7 @@ func TestPlanIsAFunctionOfWhatIsSeen(t *testing.T) {
 
 func TestPlanLeavesItsInputAlone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		state := drawState(t)
+		state := statetest.Draw(t)
 		before := copied(state)
 		plan.Make(state, operator, freshCookie)
 		for what, pair := range map[string][2]any{
@@ -202,7 +96,7 @@ func TestPlanLeavesItsInputAlone(t *testing.T) {
 // and stay when the cluster goes.
 func TestEveryObjectIsOursAndWellNamed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		state := drawState(t)
+		state := statetest.Draw(t)
 		p := plan.Make(state, operator, freshCookie)
 		seenKeys := map[string]bool{}
 		for _, object := range objects(t, p) {
@@ -251,7 +145,7 @@ func TestEveryObjectIsOursAndWellNamed(t *testing.T) {
 // is never lost, but when every node is known to run with the one after it.
 func TestCookieThatIsThereStays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		state := drawState(t)
+		state := statetest.Draw(t)
 		p := plan.Make(state, operator, freshCookie)
 		if len(p.Create) > 1 {
 			t.Fatalf("%d Secrets are created", len(p.Create))
@@ -306,7 +200,7 @@ func TestCookieThatIsThereStays(t *testing.T) {
 // The cookie, and what a Secret holds, is told to nobody.
 func TestPlanKeepsTheCookieToItself(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := plan.Make(drawState(t), operator, freshCookie)
+		p := plan.Make(statetest.Draw(t), operator, freshCookie)
 		p.Create = nil
 		text := render(t, p)
 		for _, cookie := range []string{freshCookie, "TheCookieOfTheUser", "TheCookieOfTheCluster"} {
@@ -349,7 +243,7 @@ func templateIsAFunctionOfTheSpec(t *testing.T, base state.State) {
 // Where a certificate is missing, no node starts and none that runs is stopped.
 func TestMembersStartOnlyWithTheirCertificate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		state := drawState(t)
+		state := statetest.Draw(t)
 		set := statefulSet(plan.Make(state, operator, freshCookie))
 		if set == nil {
 			return
@@ -382,7 +276,7 @@ func TestMembersStartOnlyWithTheirCertificate(t *testing.T) {
 // now.
 func TestWhatARunningPodNeedsIsKept(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		state := drawState(t)
+		state := statetest.Draw(t)
 		deleted := map[string]bool{}
 		for _, object := range plan.Make(state, operator, freshCookie).Delete {
 			deleted[object.GetObjectKind().GroupVersionKind().Kind+"/"+object.GetName()] = true
@@ -402,7 +296,7 @@ func TestWhatARunningPodNeedsIsKept(t *testing.T) {
 // Nodes are restarted for another delivery only when all of them would start.
 func TestDeliveryChangesWhenAllIsThere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		state := drawState(t)
+		state := statetest.Draw(t)
 		set := statefulSet(plan.Make(state, operator, freshCookie))
 		if set == nil || state.StatefulSet == nil {
 			return
@@ -446,7 +340,7 @@ func plannedTrust(t *rapid.T, state state.State) []certs.Trust {
 // What the kubelets hold is stored nowhere: what it may rest on stays trusted.
 func TestPodCertificatesStayTrusted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		state := drawState(t)
+		state := statetest.Draw(t)
 		asks := func(name string) bool {
 			pod := state.Pod(name)
 			return pod != nil && pod.Spec.Volumes[0].Projected != nil
@@ -466,7 +360,7 @@ func TestPodCertificatesStayTrusted(t *testing.T) {
 // handshake.
 func TestTrustNeverLosesACAInUse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		state := drawState(t)
+		state := statetest.Draw(t)
 		for _, trust := range plannedTrust(t, state) {
 			for _, pod := range append(state.Names.Pods(state.Replicas()), state.Names.Probe()) {
 				leaf, ok := state.StoredCertificate(pod)

@@ -15,6 +15,8 @@ type CookieStep struct {
 	// Cookie that the Secret shall hold, and the Former one, if nodes may still run with
 	// that; both nil while the Secret stays as it is.
 	Cookie, Former []byte
+	// RotationID that the Cookie is drawn for.
+	RotationID string
 }
 
 // NextCookie takes the nodes from the cookie that there is to the imported one, or to a
@@ -32,12 +34,12 @@ func NextCookie(s state.State, imported, fresh []byte) CookieStep {
 	)}
 	switch step.Phase {
 	case v1alpha1.RotationDistributingCookie:
-		step.Cookie, step.Former = fresh, s.Cookie()
+		step.Cookie, step.Former, step.RotationID = fresh, s.Cookie(), s.Cluster.Spec.Cookie.RotationID
 		if imported != nil {
 			step.Cookie = imported
 		}
 	case v1alpha1.RotationDroppingCookie:
-		step.Cookie = s.Cookie()
+		step.Cookie, step.RotationID = s.Cookie(), r.drawnFor()
 	}
 	return step
 }
@@ -89,5 +91,10 @@ func (r cookie) requested() bool {
 		return !bytes.Equal(r.imported, r.Cookie())
 	}
 	id := r.Cluster.Spec.Cookie.RotationID
-	return id != "" && id != r.Secrets[r.Names.CookieSecret()].Annotations[naming.RotationAnnotation]
+	return id != "" && id != r.drawnFor()
+}
+
+// drawnFor is the cookie.rotationID that the cookie of now was drawn for.
+func (r cookie) drawnFor() string {
+	return r.Secrets[r.Names.CookieSecret()].Annotations[naming.RotationAnnotation]
 }

@@ -3,6 +3,7 @@
 package statetest
 
 import (
+	"cmp"
 	"crypto/x509"
 	"fmt"
 	"maps"
@@ -85,8 +86,8 @@ type Situation struct {
 type Issued struct {
 	// To is the pod, or the probe.
 	To string `json:"to"`
-	// By is the common name of the CA.
-	By string `json:"by"`
+	// By is the common name of the CA; empty while only the Certificate is there.
+	By string `json:"by,omitempty"`
 	// Issuer that it came from; unless set, the one that the spec wants.
 	Issuer string `json:"issuer,omitempty"`
 	// AskedOf is the issuer that the Certificate names by now, if another.
@@ -102,8 +103,14 @@ type Issued struct {
 
 // Intermediate is the certificate of the CA that signs what kubelets ask for.
 type Intermediate struct {
-	// By is the common name of the CA above it.
-	By string `json:"by"`
+	// By is the common name of the CA above it; empty while only the Certificate is there.
+	By string `json:"by,omitempty"`
+	// Called is its common name, unless that of its Certificate.
+	Called string `json:"called,omitempty"`
+	// Issuer that it came from, and AskedOf the one that the Certificate names by now, as of
+	// Issued.
+	Issuer  string `json:"issuer,omitempty"`
+	AskedOf string `json:"askedOf,omitempty"`
 	// NoCA: the issuer has made it something else.
 	NoCA bool `json:"noCA,omitempty"`
 }
@@ -210,48 +217,17 @@ func (s Situation) addCredentials(observed *state.State) {
 		observed.Certificates[name].Spec.IsCA = true
 	}
 	for _, name := range s.RequestedCAs {
-		certificate := &certmanager.Certificate{Spec: certmanager.CertificateSpec{IsCA: true}}
-		own(observed, certificate, "Certificate", name)
-		observed.Certificates[name] = certificate
+		addRequested(observed, name)
+		observed.Certificates[name].Spec.IsCA = true
 	}
 	for _, issued := range s.Issued {
-		host := names.Host(issued.To)
-		if issued.To == names.Probe() || issued.To == names.Canary() {
-			host = names.ProbeHost()
-		}
-		ca := s.authority(issued.By)
-		var caCrt []byte
-		if issued.WithCA {
-			caCrt = certstest.PEM(ca.Certificate)
-		}
-		tlsCrt := certstest.PEM(ca.Issue(host, issued.edit))
-		if issued.Through != "" {
-			intermediate := ca.Intermediate(issued.Through)
-			tlsCrt = certstest.PEM(intermediate.Issue(host, issued.edit), intermediate.Certificate)
-		}
-		name := names.Certificate(issued.To)
-		s.addCertificate(observed, name, tlsCrt, caCrt)
-		issuer := issuerCalled(observed, issued.Issuer)
-		issuedBy(observed.Secrets[name], issuer)
-		if issued.AskedOf != "" {
-			issuer = issuerCalled(observed, issued.AskedOf)
-		}
-		observed.Certificates[name].Spec.IssuerRef = certmanagermeta.IssuerReference{Name: issuer.Name, Kind: issuer.Kind, Group: issuer.Group}
+		s.addIssued(observed, issued)
 	}
 	if s.Intermediate != nil {
-		above := s.authority(s.Intermediate.By)
-		certificate := above.Intermediate(names.Intermediate()).Certificate
-		if s.Intermediate.NoCA {
-			certificate = above.Issue(names.Intermediate())
-		}
-		s.addCertificate(observed, names.Intermediate(), certstest.PEM(certificate), certstest.PEM(above.Certificate))
-		observed.Certificates[names.Intermediate()].Spec.IsCA = true
-		issuedBy(observed.Secrets[names.Intermediate()], issuerCalled(observed, ""))
+		s.addIntermediate(observed, *s.Intermediate)
 	}
 	for _, owner := range s.Requested {
-		certificate := &certmanager.Certificate{}
-		own(observed, certificate, "Certificate", names.Certificate(owner))
-		observed.Certificates[certificate.Name] = certificate
+		addRequested(observed, names.Certificate(owner))
 	}
 	if len(s.Trust) > 0 {
 		trust := certs.Trust{}
@@ -263,6 +239,59 @@ func (s Situation) addCredentials(observed *state.State) {
 		}}
 		own(observed, observed.Distribution, "ConfigMap", names.Distribution())
 	}
+}
+
+func (s Situation) addIssued(observed *state.State, issued Issued) {
+	names := observed.Names
+	name, host := names.Certificate(issued.To), names.Host(issued.To)
+	if issued.To == names.Probe() || issued.To == names.Canary() {
+		host = names.ProbeHost()
+	}
+	if issued.By == "" {
+		addRequested(observed, name)
+	} else {
+		ca := s.authority(issued.By)
+		var caCrt []byte
+		if issued.WithCA {
+			caCrt = certstest.PEM(ca.Certificate)
+		}
+		tlsCrt := certstest.PEM(ca.Issue(host, issued.edit))
+		if issued.Through != "" {
+			intermediate := ca.Intermediate(issued.Through)
+			tlsCrt = certstest.PEM(intermediate.Issue(host, issued.edit), intermediate.Certificate)
+		}
+		s.addCertificate(observed, name, tlsCrt, caCrt)
+	}
+	askOf(observed, name, issued.Issuer, issued.AskedOf)
+}
+
+func (s Situation) addIntermediate(observed *state.State, intermediate Intermediate) {
+	name := observed.Names.Intermediate()
+	if intermediate.By == "" {
+		addRequested(observed, name)
+	} else {
+		above := s.authority(intermediate.By)
+		certificate := above.Intermediate(cmp.Or(intermediate.Called, name)).Certificate
+		if intermediate.NoCA {
+			certificate = above.Issue(name)
+		}
+		s.addCertificate(observed, name, certstest.PEM(certificate), certstest.PEM(above.Certificate))
+	}
+	observed.Certificates[name].Spec.IsCA = true
+	askOf(observed, name, intermediate.Issuer, intermediate.AskedOf)
+}
+
+// askOf notes the issuer that a certificate came from, if it did, and the one that its
+// Certificate names.
+func askOf(observed *state.State, name, from, askedOf string) {
+	issuer := issuerCalled(observed, from)
+	if secret := observed.Secrets[name]; secret != nil {
+		issuedBy(secret, issuer)
+	}
+	if askedOf != "" {
+		issuer = issuerCalled(observed, askedOf)
+	}
+	observed.Certificates[name].Spec.IssuerRef = certmanagermeta.IssuerReference{Name: issuer.Name, Kind: issuer.Kind, Group: issuer.Group}
 }
 
 // authority of a common name.
@@ -342,6 +371,14 @@ func (s Situation) addCertificate(observed *state.State, name string, tlsCrt, ca
 		observed.Owned = slices.DeleteFunc(observed.Owned, func(o state.Object) bool { return o == state.Object(secret) })
 	}
 	observed.Secrets[name] = secret
+}
+
+// addRequested adds a Certificate that nothing has come of yet.
+func addRequested(observed *state.State, name string) {
+	certificate := &certmanager.Certificate{}
+	own(observed, certificate, "Certificate", name)
+	certificate.CreationTimestamp = metav1.NewTime(certstest.Start)
+	observed.Certificates[name] = certificate
 }
 
 func (s Situation) addPods(observed *state.State) {
