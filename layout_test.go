@@ -9,8 +9,10 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -143,6 +145,25 @@ func checkNoClock(t *testing.T, p pkg) {
 	}
 }
 
+// Where CONTRIBUTING.md sends a reader, there is a file.
+func TestFilesThatAreNamedExist(t *testing.T) {
+	text, err := os.ReadFile("CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Where to change what\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	rows := regexp.MustCompile("(?m)^\\|.*\\| `([^`]+)` \\|$").FindAllStringSubmatch(section, -1)
+	for _, row := range rows {
+		if _, err := os.Stat(row[1]); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(rows) < 12 {
+		t.Errorf("%d changes have their file, want at least 12", len(rows))
+	}
+}
+
 // roomOf finds the innermost room of a package.
 func roomOf(path string) (room, bool) {
 	var found room
@@ -154,7 +175,7 @@ func roomOf(path string) (room, bool) {
 	return found, found.path != ""
 }
 
-// begins says that a path is, or lies below, one of the prefixes.
+// begins reports whether a path is, or lies below, one of the prefixes.
 func begins(path string, prefixes []string) bool {
 	return slices.ContainsFunc(prefixes, func(prefix string) bool {
 		return path == prefix || strings.HasSuffix(prefix, "/") && strings.HasPrefix(path, prefix)

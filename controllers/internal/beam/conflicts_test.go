@@ -80,7 +80,7 @@ func TestFlagsOfCommands(t *testing.T) {
 func TestConflictingVariables(t *testing.T) {
 	for name, test := range map[string]struct {
 		env  string
-		says string // nothing is refused when it is empty
+		says string // empty when nothing is refused
 	}{
 		"one of ours":                      {`[{name: ERLANG_NODE, value: x}]`, "env[ERLANG_NODE] is set by the operator"},
 		"flags of erl":                     {`[{name: ERL_FLAGS, value: "+P 5000 -sname chat"}]`, "env[ERL_FLAGS] has the flag -sname"},
@@ -98,7 +98,7 @@ func TestConflictingVariables(t *testing.T) {
 		"a release with the same cookie":   {`[{name: RELEASE_COOKIE, value: $(ERLANG_COOKIE)}]`, ""},
 		"a release with a cookie's Secret": {`[{name: RELEASE_COOKIE, valueFrom: {secretKeyRef: {name: a, key: b}}}]`, ""},
 		"relx with a port":                 {`[{name: ERL_DIST_PORT, value: "4370"}]`, "set distribution.ports"},
-		"what a release is otherwise told": {`[{name: RELEASE_MODE, value: interactive}, {name: RELEASE_TMP, value: /tmp}]`, ""},
+		"other variables of a release":     {`[{name: RELEASE_MODE, value: interactive}, {name: RELEASE_TMP, value: /tmp}]`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			problems := problemsOf(t, `{env: `+test.env+`}`)
@@ -108,7 +108,7 @@ func TestConflictingVariables(t *testing.T) {
 			case test.says != "" && (len(problems) != 1 || !strings.Contains(problems[0], test.says)):
 				t.Errorf("the problems are %q, want one that says %q", problems, test.says)
 			case strings.Contains(strings.Join(problems, ""), "hush"):
-				t.Errorf("%q tells the cookie", problems)
+				t.Errorf("%q has the cookie in it", problems)
 			}
 		})
 	}

@@ -19,7 +19,7 @@ type image struct {
 	flagVariables []string
 	// defaults are variables that are set unless the user sets them.
 	defaults []corev1.EnvVar
-	// conflict tells why a variable of the container conflicts with what is injected,
+	// conflict says why a variable of the container conflicts with what is injected,
 	// given all of them; empty when it does not.
 	conflict func(variable corev1.EnvVar, all []corev1.EnvVar) string
 }
@@ -37,8 +37,7 @@ var images = []image{
 		ownFlags:      ownFlagsOfElixir,
 		flagVariables: []string{"ELIXIR_ERL_OPTIONS"},
 	},
-	{ // A release of mix. Unless it is told not to, its start script gives -sname, which
-		// beats -name.
+	{ // A release of mix. By default its start script gives -sname, which beats -name.
 		defaults: []corev1.EnvVar{{Name: releaseDistribution, Value: "none"}},
 		conflict: conflictOfMix,
 	},
@@ -71,7 +70,7 @@ func conflictOfRelx(variable corev1.EnvVar, _ []corev1.EnvVar) string {
 	return ""
 }
 
-// otherCookie tells why a release must not be given that cookie.
+// otherCookie says why a release must not be given that cookie.
 func otherCookie(value string) string {
 	if value == "" || value == expanded(envCookie) {
 		return ""

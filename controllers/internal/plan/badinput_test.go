@@ -32,7 +32,7 @@ spec: {replicas: 2, template: {spec: {containers: [{name: chat, image: "example.
 	return situation.Seen(cluster)
 }
 
-// expectProblem demands that a plan names what is wrong, the field, and a remedy.
+// expectProblem checks that a plan names what is wrong, the field, and a remedy.
 func expectProblem(t *testing.T, p plan.Plan, reason string, says ...string) {
 	t.Helper()
 	if len(p.Problems) != 1 || p.Problems[0].Reason != reason {
@@ -45,8 +45,8 @@ func expectProblem(t *testing.T, p plan.Plan, reason string, says ...string) {
 	}
 }
 
-// A cookie that will not do is told of, without a word of it, and nodes that run keep the
-// one that they have.
+// A cookie that cannot be used is reported, without the cookie itself, and running nodes
+// keep the one that they have.
 func TestBadCookieChangesNothing(t *testing.T) {
 	const ref = `cookie.secretKeyRef: Secret shop/legacy`
 	good := &v1alpha1.SecretKeyReference{Name: "legacy", Key: "cookie"}
@@ -71,7 +71,7 @@ func TestBadCookieChangesNothing(t *testing.T) {
 			bad := at(test.there)
 			expectProblem(t, bad, test.reason, test.says...)
 			if value := test.there; value != nil && value.Value != nil && *value.Value != "" && strings.Contains(bad.Problems[0].Message, *value.Value) {
-				t.Error("it tells the cookie")
+				t.Error("the message has the cookie in it")
 			}
 			bad.Problems = nil
 			same := at(&statetest.UserCookie{Value: ptr.To("TheCookieOfTheCluster")})
@@ -89,8 +89,8 @@ func TestBadCookieChangesNothing(t *testing.T) {
 	}
 }
 
-// An issuer that cannot do it is told of, and the certificates of nodes that run stay with
-// the one that could.
+// An issuer that cannot sign is reported, and the certificates of running nodes stay with
+// the one before it.
 func TestBadIssuerChangesNothing(t *testing.T) {
 	for name, test := range map[string]struct {
 		ref    v1alpha1.IssuerReference

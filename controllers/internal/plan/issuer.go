@@ -37,7 +37,7 @@ func checkIssuer(p *Plan, s state.State, ref v1alpha1.IssuerReference) {
 	}
 	if secret, found := withoutRoot(s, ref); found {
 		p.problem(v1alpha1.ReasonIssuerGivesNoRoot, fmt.Sprintf(
-			"tls.issuerRef: %s %q gave the certificate in Secret %s without the CAs above it, up to the root, neither in ca.crt nor in the chain of tls.crt, so that nobody knows whom the nodes shall trust. Let the issuer give them (a CA issuer: append them to tls.crt in its Secret), or name another one, or remove tls.issuerRef to have a private CA",
+			"tls.issuerRef: %s %q gave the certificate in Secret %s without the CAs above it, up to the root, neither in ca.crt nor in the chain of tls.crt, so that the nodes cannot know which CA to trust. Let the issuer send them (a CA issuer: append them to tls.crt in its Secret), or name another one, or remove tls.issuerRef to have a private CA",
 			ref.Kind, ref.Name, secret))
 	}
 }

@@ -16,25 +16,25 @@ import (
 // so the other ports are opened as ranges: applications notice nothing.
 func networkPolicy(s state.State) *applynetworking.NetworkPolicyApplyConfiguration {
 	closed := distributionPorts(s.Cluster.Spec.Distribution)
-	within := applynetworking.NetworkPolicyIngressRule().
+	members := applynetworking.NetworkPolicyIngressRule().
 		WithFrom(
 			peer(Selector(s.Names.Cluster, ComponentNode)),
 			peer(Selector(s.Names.Cluster, ComponentProbe)))
 	for _, ports := range closed {
-		within.WithPorts(policyPorts(corev1.ProtocolTCP, ports))
+		members.WithPorts(policyPorts(corev1.ProtocolTCP, ports))
 	}
-	anybody := applynetworking.NetworkPolicyIngressRule()
+	open := applynetworking.NetworkPolicyIngressRule()
 	for _, ports := range complement(closed) {
-		anybody.WithPorts(policyPorts(corev1.ProtocolTCP, ports))
+		open.WithPorts(policyPorts(corev1.ProtocolTCP, ports))
 	}
 	for _, protocol := range []corev1.Protocol{corev1.ProtocolUDP, corev1.ProtocolSCTP} {
-		anybody.WithPorts(policyPorts(protocol, v1alpha1.PortRange{Min: 1, Max: 65535}))
+		open.WithPorts(policyPorts(protocol, v1alpha1.PortRange{Min: 1, Max: 65535}))
 	}
 	return owned(applynetworking.NetworkPolicy(s.Names.NetworkPolicy(), s.Names.Namespace), s).
 		WithSpec(applynetworking.NetworkPolicySpec().
 			WithPodSelector(applymeta.LabelSelector().WithMatchLabels(Selector(s.Names.Cluster, ComponentNode))).
 			WithPolicyTypes(networkingv1.PolicyTypeIngress).
-			WithIngress(within, anybody))
+			WithIngress(members, open))
 }
 
 // distributionPorts are the ports that the distribution listens on, ascending and

@@ -8,7 +8,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
-// Every port is either closed to strangers or open to all: none is both, none is
+// Every port is either closed to other pods or open to all: none is both, none is
 // forgotten.
 func TestEveryPortIsOpenOrClosed(t *testing.T) {
 	check := func(t interface{ Fatalf(string, ...any) }, distribution v1alpha1.DistributionSpec) {

@@ -13,35 +13,6 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
-// Labels that everything of a cluster carries. Selectors and caches use the ones of
-// our own group, so that users may put what they like into the others.
-const (
-	// LabelCluster is the name of the ErlangCluster.
-	LabelCluster = v1alpha1.Group + "/cluster"
-	// LabelComponent tells a node from the probe.
-	LabelComponent = v1alpha1.Group + "/component"
-
-	// ComponentNode runs the BEAM.
-	ComponentNode = "node"
-	// ComponentProbe proves the mesh.
-	ComponentProbe = "probe"
-)
-
-// Labels of the objects of a cluster.
-func Labels(cluster string) map[string]string {
-	return map[string]string{
-		LabelCluster:                   cluster,
-		"app.kubernetes.io/name":       "erlang",
-		"app.kubernetes.io/instance":   cluster,
-		"app.kubernetes.io/managed-by": "erlang-operator",
-	}
-}
-
-// Selector selects the pods of one component of a cluster.
-func Selector(cluster, component string) map[string]string {
-	return map[string]string{LabelCluster: cluster, LabelComponent: component}
-}
-
 // ownable is what every typed apply configuration can do.
 type ownable[T any] interface {
 	WithLabels(map[string]string) T
@@ -67,7 +38,7 @@ func OwnerReference(cluster *v1alpha1.ErlangCluster) metav1.OwnerReference {
 	return *metav1.NewControllerRef(cluster, v1alpha1.SchemeGroupVersion.WithKind("ErlangCluster"))
 }
 
-// Owns says that a Secret is the cluster's: it has our owner reference, or is one that
+// Owns reports whether a Secret is the cluster's: it has our owner reference, or is one that
 // cert-manager made for a Certificate of ours, and will be given it. A copy of such a
 // Secret has another name, and is its maker's.
 func Owns(cluster *v1alpha1.ErlangCluster, secret metav1.Object) bool {
@@ -77,7 +48,7 @@ func Owns(cluster *v1alpha1.ErlangCluster, secret metav1.Object) bool {
 	return secret.GetLabels()[LabelCluster] == cluster.Name && secret.GetAnnotations()[certmanager.CertificateNameKey] == secret.GetName()
 }
 
-// controlledByCertificate says that cert-manager made a Secret with
+// controlledByCertificate reports whether cert-manager made a Secret with
 // --enable-certificate-owner-ref: it goes with its Certificate, and no other can be its
 // controller.
 func controlledByCertificate(secret metav1.Object) bool {
@@ -86,7 +57,7 @@ func controlledByCertificate(secret metav1.Object) bool {
 }
 
 // ownership takes the Secrets that cert-manager made for our Certificates: it sets
-// no owner on them unless told to by a flag, and they would outlive the cluster. The
+// no owner on them unless a flag is set, and they would outlive the cluster. The
 // Certificate is an owner too. So garbage collection takes the Secret after it, and
 // cert-manager, which makes a Secret again as long as the Certificate is there,
 // leaves none behind.

@@ -23,17 +23,17 @@ type Operator struct {
 type Plan struct {
 	// Create is made when it is not there, and left as it is when it is: the cookie.
 	Create []*corev1.Secret
-	// Replace what is still what was seen: a cookie, when another one is asked for.
+	// Replace if it is still what was observed: the cookie, when it is rotated.
 	Replace []*corev1.Secret
 	// Apply, in order of dependency.
 	Apply []Configuration
-	// Delete what is ours and no longer wanted, if it is still what was seen.
+	// Delete what is ours and no longer wanted, if it is still what was observed.
 	Delete []state.Object
 	// Refresh are pods whose kubelet should look at their files now.
 	Refresh []*applycore.PodApplyConfiguration
 	// Holds are what is deliberately not done yet, and why.
 	Holds []Hold
-	// Problems are what somebody has to mend before the rest can be done.
+	// Problems are what a person has to fix before the rest can be done.
 	Problems []Problem
 }
 
@@ -52,8 +52,8 @@ type Hold struct {
 	Message string
 }
 
-// A Problem is something that waits for a person. Its message names the field or
-// the object, and the remedy.
+// A Problem is something that a person has to fix. Its message names the field or the
+// object, and the remedy.
 type Problem struct {
 	Reason  string
 	Message string

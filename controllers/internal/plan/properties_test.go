@@ -92,8 +92,8 @@ func TestPlanLeavesItsInputAlone(t *testing.T) {
 	})
 }
 
-// What is not the cluster's, or lacks its label, would be invisible to the caches,
-// and stay when the cluster goes.
+// An object without the owner reference would stay when the cluster is deleted, and one
+// without the label would be invisible to the caches.
 func TestEveryObjectIsOursAndWellNamed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		state := statetest.Draw(t)
@@ -197,7 +197,7 @@ func TestCookieThatIsThereStays(t *testing.T) {
 	})
 }
 
-// The cookie, and what a Secret holds, is told to nobody.
+// The cookie is in no object but its Secret.
 func TestPlanKeepsTheCookieToItself(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := plan.Make(statetest.Draw(t), operator, freshCookie)
@@ -257,13 +257,13 @@ func TestMembersStartOnlyWithTheirCertificate(t *testing.T) {
 			t.Fatalf("%d nodes, and %d are asked for", replicas, state.Replicas())
 		}
 		if replicas < min(running, state.Replicas()) {
-			t.Fatalf("%d nodes of %d that run: some are stopped for want of a certificate", replicas, running)
+			t.Fatalf("%d nodes of %d that run: some are stopped because a certificate is missing", replicas, running)
 		}
 		for ordinal := running; ordinal < replicas; ordinal++ {
 			pod := state.Names.Pod(ordinal)
 			if state.Cluster.Spec.TLS.Delivery == v1alpha1.DeliveryPodCertificate {
 				if ca, ok := state.Intermediate(); !ok || ca.ValidateIntermediate(state.Trust(), state.Now) != nil {
-					t.Fatalf("%s is started, and nobody can sign its certificate", pod)
+					t.Fatalf("%s is started, and there is no CA to sign its certificate", pod)
 				}
 			} else if leaf, ok := state.StoredCertificate(pod); !ok || leaf.Validate(state.Names.Host(pod), state.Trust(), state.Now) != nil {
 				t.Fatalf("%s is started without a good certificate", pod)
@@ -309,7 +309,7 @@ func TestDeliveryChangesWhenAllIsThere(t *testing.T) {
 			return
 		}
 		if ca, ok := state.Intermediate(); has && state.Replicas() > 0 && (!ok || ca.ValidateIntermediate(state.Trust(), state.Now) != nil) {
-			t.Fatal("nodes are restarted to have their certificates signed, and nobody can sign")
+			t.Fatal("nodes are restarted to have their certificates signed, and there is no CA to sign them")
 		}
 		for _, pod := range state.Names.Pods(state.Replicas()) {
 			if leaf, ok := state.StoredCertificate(pod); !has && (!ok || leaf.Validate(state.Names.Host(pod), state.Trust(), state.Now) != nil) {

@@ -19,38 +19,37 @@ func prune(p *Plan, s state.State) {
 		wanted[*configuration.GetKind()+"/"+*configuration.GetName()] = true
 	}
 	for _, object := range append(slices.Clone(s.Owned), ownerless(s)...) {
-		kind, name := object.GetObjectKind().GroupVersionKind().Kind, object.GetName()
-		if wanted[kind+"/"+name] || object.GetDeletionTimestamp() != nil {
-			continue
+		kind, name := kindOf(object), object.GetName()
+		if !wanted[kind+"/"+name] && object.GetDeletionTimestamp() == nil && unneeded(s, kind, name, wanted) {
+			p.Delete = append(p.Delete, object)
 		}
-		switch kind {
-		case "Certificate":
-			// A departing node speaks to its peers until its pod is gone.
-			if hasPod(s, name) {
-				continue
-			}
-		case "Secret":
-			// A Secret goes after its Certificate, or cert-manager would make it again.
-			if name == s.Names.CookieSecret() || wanted["Certificate/"+name] || s.Certificates[name] != nil {
-				continue
-			}
-		case "Issuer", "NetworkPolicy", "PodDisruptionBudget":
-		default:
-			// What is held back, as the StatefulSet while its template is refused, runs on.
-			continue
-		}
-		p.Delete = append(p.Delete, object)
 	}
 	slices.SortFunc(p.Delete, func(a, b state.Object) int {
-		return cmp.Or(
-			cmp.Compare(a.GetObjectKind().GroupVersionKind().Kind, b.GetObjectKind().GroupVersionKind().Kind),
-			cmp.Compare(a.GetName(), b.GetName()))
+		return cmp.Or(cmp.Compare(kindOf(a), kindOf(b)), cmp.Compare(a.GetName(), b.GetName()))
 	})
+}
+
+func kindOf(object state.Object) string { return object.GetObjectKind().GroupVersionKind().Kind }
+
+// unneeded reports whether nothing needs an object any more that the plan does not want.
+func unneeded(s state.State, kind, name string, wanted map[string]bool) bool {
+	switch kind {
+	case "Certificate":
+		// A node that terminates is connected to its peers until its pod is gone.
+		return !hasPod(s, name)
+	case "Secret":
+		// A Secret goes after its Certificate, or cert-manager would make it again.
+		return name != s.Names.CookieSecret() && !wanted["Certificate/"+name] && s.Certificates[name] == nil
+	case "Issuer", "NetworkPolicy", "PodDisruptionBudget":
+		return true
+	}
+	// What is held back, as the StatefulSet while its template is refused, runs on.
+	return false
 }
 
 // ownerless are the Secrets that cert-manager made for Certificates of the cluster,
 // and that the cluster did not become the owner of. When such a Certificate goes,
-// nobody else takes its Secret, and the key in it.
+// nothing else deletes its Secret, and the key in it.
 func ownerless(s state.State) []state.Object {
 	var secrets []state.Object
 	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {

@@ -15,9 +15,8 @@ import (
 // files should hold.
 const credentialsAnnotation = v1alpha1.Group + "/credentials"
 
-// refresh has the kubelet bring a pod's files up to date when they should hold
-// something else. By itself it does so within some 90 s; a pod that changes it looks
-// at once.
+// refresh makes the kubelet update a pod's files when their content changed. By itself it
+// does so within some 90 s; when the pod changes, at once.
 func refresh(p *Plan, s state.State) {
 	for _, name := range s.Names.Pods(s.Replicas()) {
 		pod := s.Pod(name)
