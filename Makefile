@@ -1,4 +1,4 @@
-# Erlang clusters on Kubernetes, proven. `make help` lists what there is.
+# Erlang clusters on Kubernetes, verified. `make help` lists the commands.
 
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
@@ -22,12 +22,12 @@ MODULES    := . hack hack/coredns hack/certmanager test
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} /^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-## See it
+## Demo
 
 .PHONY: demo
 demo: cluster-up cluster-deploy ## Start Kubernetes on this machine, install the operator, and show a Ready cluster
 	$(LOCAL) $(KUBECTL) apply -k config/samples
-	@echo "Waiting for the cluster to be proven"
+	@echo "Waiting for the cluster to be Ready"
 	@$(LOCAL) $(KUBECTL) wait --for=condition=Ready erlangcluster --all --timeout=10m || \
 		{ $(LOCAL) $(KUBECTL) describe erlangclusters; $(LOCAL) $(KUBECTL) get pods -A; exit 1; }
 	@echo
@@ -39,7 +39,7 @@ demo: cluster-up cluster-deploy ## Start Kubernetes on this machine, install the
 ## Build
 
 .PHONY: modules
-modules: ## Download the Go modules, with patience
+modules: ## Download the Go modules, with retries
 	@./hack/modules.sh
 
 .PHONY: build
@@ -47,7 +47,7 @@ build: modules ## Build bin/erlang-operator
 	CGO_ENABLED=0 go build -trimpath -o bin/erlang-operator ./cmd/erlang-operator
 
 .PHONY: generate
-generate: ## Write what is generated from the Go types: CRD, RBAC, deep copies, API reference
+generate: ## Generate CRD, RBAC, deep copies and API reference from the Go types
 	$(TOOL) controller-gen object paths=./api/...
 	$(TOOL) controller-gen crd:generateEmbeddedObjectMeta=true output:crd:dir=config/crd/bases paths=./api/...
 	go run -C hack ./crd $(CURDIR)/$(CRD)
@@ -61,11 +61,11 @@ format: ## Format the Go code
 ## Kubernetes on this machine (NODES=1)
 
 .PHONY: cluster-up
-cluster-up: modules ## Start it, or mend what is not running; the kubeconfig is .cluster/kubeconfig
+cluster-up: modules ## Start it, or the parts that have stopped; the kubeconfig is .cluster/kubeconfig
 	$(CLUSTER) up
 
 .PHONY: cluster-down
-cluster-down: ## Stop it and leave nothing behind
+cluster-down: ## Stop it and remove everything it made
 	$(CLUSTER) down
 
 .PHONY: cluster-load
@@ -78,10 +78,10 @@ cluster-deploy: ## Build the images, load them, and install the operator
 	archive=$$($(IMAGE) operator) && $(CLUSTER) load $$archive && $(LOCAL) $(MAKE) --no-print-directory deploy \
 		IMG=$$(tar -xOf $$archive index.json | sed -nE 's/.*"io.containerd.image.name": ?"([^"]+)".*/\1/p')
 
-## Install (into what KUBECONFIG names)
+## Install (into the cluster that KUBECONFIG names)
 
 .PHONY: deploy
-deploy: ## Install the operator; cert-manager must be there
+deploy: ## Install the operator; needs cert-manager
 	$(TOOL) kustomize build config/default | sed 's|erlang-operator/erlang-operator:dev|$(IMG)|' | $(KUBECTL) apply --server-side -f -
 	$(KUBECTL) -n erlang-operator-system rollout status deployment/erlang-operator-manager --timeout=5m
 
@@ -112,11 +112,11 @@ test-erlang: modules ## The protocol and the probe against real nodes of OTP 25,
 	go test -C test -tags erlang -count=1 -parallel=6 ./erlang/...
 
 .PHONY: test-e2e
-test-e2e: cluster-up cluster-deploy ## The whole of it on the Kubernetes of this machine
+test-e2e: cluster-up cluster-deploy ## Everything on the Kubernetes of this machine
 	$(E2E) -count=1 -parallel=6 -timeout=30m -skip KubeletRestart -v
 
 .PHONY: bench
-bench: modules ## What a verification costs, held against what is promised: its ratio to a bare TLS handshake, a sweep
+bench: modules ## The cost of a verification compared with its limits: ratio to a bare TLS handshake, a sweep
 	for release in 25 27 29; do $(IMAGE) rootfs $$release || exit 1; done
 	go test -C test -tags erlang -run '^$$' -bench . -benchtime 300x ./erlang/probe
 
@@ -124,10 +124,10 @@ SOAK     ?= 1h
 REPEAT   ?= 20
 FUZZTIME ?= 10m
 
-# A fuzzer whose time is up may say "context deadline exceeded" and fail for that
-# alone: what it found is an input that it wrote.
+# A fuzzer whose time is up may fail with "context deadline exceeded": only an input that
+# it wrote is a finding.
 .PHONY: soak
-soak: cluster-up cluster-deploy ## What takes hours: renewals and rotations without end (SOAK=1h), tests in a row (REPEAT=20), fuzzing (FUZZTIME=10m a target)
+soak: cluster-up cluster-deploy ## Hours: repeated renewals and rotations (SOAK=1h), repeated tests (REPEAT=20), fuzzing (FUZZTIME=10m per target)
 	$(E2E) -count=1 -parallel=5 -timeout=48h -run 'TestSoak' -v -soak=$(SOAK)
 	$(E2E) -count=$(REPEAT) -timeout=12h -v -run 'TestMesh|TestCookieMismatch|TestScale|TestManagerKilled|TestMemberDies|Rotation|TestChaos|KubeletRestart'
 	go test -C test -tags erlang -count=$(REPEAT) -timeout=6h ./erlang/...
@@ -144,7 +144,7 @@ soak: cluster-up cluster-deploy ## What takes hours: renewals and rotations with
 ## Check
 
 .PHONY: verify
-verify: modules ## Generated files, formatting, lint, and docs that match the code
+verify: modules ## Check generated files, formatting, lint, and that the docs match the code
 	./hack/verify.sh
 
 .PHONY: lint

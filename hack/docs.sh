@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks the docs against the code: every reason of a verdict has its section in the
-# troubleshooting guide, every make target, relative link and anchor that a document
-# names exists.
+# Checks the docs against the code: every reason has its section in the troubleshooting
+# guide, every make target, relative link and anchor that a document names exists. And
+# checks code and docs for words that have plainer ones.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -33,5 +33,24 @@ for document in $documents; do
 		anchors "${target:+$(dirname "$document")/}${target:-$document}" | grep -qxF "$anchor" || fail "$document links to $link, and there is no such heading"
 	done
 done
+
+# words finds a regular expression, as words, and says what to write instead.
+words() {
+	while read -r found; do
+		fail "$(cut -d: -f-2 <<<"$found"): write $2 for \"$(cut -d: -f3- <<<"$found")\""
+	done < <(git grep -nIoiwE --untracked "$1" -- '*.go' '*.md' '*.yaml' '*.sh' Makefile '.ci/*' ':!hack/docs.sh' ':!*/testdata/*')
+}
+words 'mend(s|ed|ing)?' '"fix", "repair"'
+words 'heed(s|ed|ing)?' '"honour", "read"'
+words 'leafs' '"leaves", "leaf certificates"'
+words 'whom' '"that", "which"'
+words '(he|him|his)' '"they", "them", "their"'
+words 'in vain' 'what failed'
+words "(hold|held)s?( [a-z']+){0,5} against" '"compare with"'
+words 'fights?( it)? with' '"conflicts with"'
+words 'without a word' '"silently"'
+words '(is|are) told of' '"is reported"'
+words 'nothing more to wish for' 'what is complete'
+words 'so much for' 'plainly what is meant'
 
 exit $failed

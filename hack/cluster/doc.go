@@ -12,7 +12,7 @@
 // and routes are gone as well. That is what makes taking the cluster down
 // reliable: see teardown.go.
 //
-// Every subcommand observes the machine and mends what is missing. The only
+// Every subcommand observes the machine and repairs what is missing. The only
 // thing recorded is what cannot be observed: who owns the machine's cluster
 // and which sysctls had which values before.
 //

@@ -12,7 +12,7 @@ import (
 
 const usage = `Runs Kubernetes on this machine.
 
-  cluster up               start it, or mend what is not running; NODES=3 for three nodes
+  cluster up               start it, or the parts that have stopped; NODES=3 for three nodes
   cluster down             stop it and remove everything it made
   cluster down --check     say what is left of it, and fail if anything is
   cluster status           which parts run, and where

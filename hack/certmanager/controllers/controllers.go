@@ -37,7 +37,7 @@ type Options struct {
 	EnableCertificateOwnerRef bool
 }
 
-// What cert-manager's controller program uses unless told otherwise.
+// Defaults of cert-manager's controller program.
 const (
 	workers    = 5
 	minBackoff = 1 * time.Hour
