@@ -22,13 +22,12 @@ func Root() (string, error) {
 	return filepath.Join(dir, "erlang-operator"), nil
 }
 
-// Once makes path unless it exists. The function given is to make a file or a
-// directory at tmp, a name beside path that does not exist yet; when it
-// returns without an error, tmp becomes path in one step. So path is either
-// absent or complete, however the making is interrupted.
+// Once creates path unless it exists. The function creates a file or a directory at
+// tmp, a name beside path that does not exist yet; if it returns no error, tmp is
+// renamed to path. So path is either absent or complete, even after an interruption.
 //
-// Processes that want the same path take turns: the first makes it, the
-// others wait and find it made.
+// Of several processes that want the same path, the first creates it while the others
+// wait.
 func Once(path string, create func(tmp string) error) error {
 	if exists(path) {
 		return nil
@@ -45,10 +44,10 @@ func Once(path string, create func(tmp string) error) error {
 		return nil
 	}
 
-	// Holding the lock, whatever is there was left by an interrupted process.
+	// Under the lock, anything at tmp was left by an interrupted process.
 	tmp := path + ".tmp"
 	if err := os.RemoveAll(tmp); err != nil {
-		return fmt.Errorf("remove what an interrupted build left: %w", err)
+		return fmt.Errorf("remove the remains of an interrupted build: %w", err)
 	}
 	if err := create(tmp); err != nil {
 		return fmt.Errorf("make %s: %w", path, err)
@@ -57,7 +56,7 @@ func Once(path string, create func(tmp string) error) error {
 }
 
 // lock waits for the lock on the named file. The kernel releases it when the
-// process ends, so a killed process blocks nobody.
+// process ends, also when it is killed.
 func lock(name string) (unlock func(), err error) {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {

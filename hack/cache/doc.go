@@ -1,8 +1,6 @@
-// Package cache keeps what is expensive to make, built programs, root file
-// systems and images, outside the build tree, so that cleaning the tree
-// costs minutes and not the hours of a first build.
+// Package cache stores the results of long builds (programs, root file systems,
+// images) outside the source tree, so that cleaning the tree does not lose them.
 //
-// Everything in the cache is named by what it was made from (a version, a
-// digest), is complete when its name exists, and can be deleted at any time.
-// The package knows nothing about what it keeps.
+// Every entry is named after its inputs (a version, a digest), is complete if it
+// exists, and can be deleted at any time.
 package cache

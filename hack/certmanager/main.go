@@ -1,6 +1,6 @@
 // Command cert-manager-controller runs cert-manager's controllers for the
 // issuer kinds CA and SelfSigned in a cluster. See package controllers for
-// what it leaves out.
+// what it omits.
 package main
 
 import (

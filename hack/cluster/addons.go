@@ -53,8 +53,8 @@ func (c *cluster) deployDNS(ctx context.Context) error {
 	return awaitName(ctx, "kubernetes.default.svc."+clusterDomain)
 }
 
-// awaitName asks the cluster's DNS service itself: after a node was started
-// anew, a Deployment may be called available by what was true before.
+// awaitName queries the cluster's DNS service: after a node was recreated, the status of
+// a Deployment may still be that of before.
 func awaitName(ctx context.Context, name string) error {
 	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		var dialer net.Dialer
@@ -68,8 +68,8 @@ func awaitName(ctx context.Context, name string) error {
 	})
 }
 
-// deployCertManager runs cert-manager's controllers, and waits until its kinds
-// are served: until then nobody can make a Certificate.
+// deployCertManager runs cert-manager's controllers, and waits until its CRDs are
+// established, because Certificates cannot be created before.
 func (c *cluster) deployCertManager(ctx context.Context) error {
 	if err := c.loadImage(ctx, "cert-manager"); err != nil {
 		return err
@@ -94,8 +94,8 @@ func (c *cluster) deployCertManager(ctx context.Context) error {
 	return c.awaitDeployments(ctx, "cert-manager")
 }
 
-// awaitDeployments waits until all in a namespace are available, and tells
-// what their pods say when they are not.
+// awaitDeployments waits until all Deployments in a namespace are available. The error
+// includes the pods' warnings.
 func (c *cluster) awaitDeployments(ctx context.Context, namespace string) error {
 	return await(ctx, "deployments in "+namespace, 3*time.Minute, "", func(ctx context.Context) error {
 		_, err := c.kubectl(ctx, "wait", "--for=condition=Available", "deployments", "--all", "--namespace="+namespace, "--timeout=20s")
@@ -106,7 +106,7 @@ func (c *cluster) awaitDeployments(ctx context.Context, namespace string) error 
 	})
 }
 
-// notAvailable is a Deployment that does not come up, with what is known.
+// notAvailable is the error for Deployments that do not become available.
 type notAvailable struct {
 	err    error
 	events string
@@ -116,7 +116,7 @@ func (e *notAvailable) Error() string { return e.err.Error() + "\n" + e.events }
 
 func (e *notAvailable) Unwrap() error { return e.err }
 
-// podEvents are the latest warnings in a namespace.
+// podEvents returns the latest warning events in a namespace.
 func (c *cluster) podEvents(ctx context.Context, namespace string) string {
 	events, _ := c.kubectl(ctx, "get", "events", "--namespace="+namespace, "--field-selector=type=Warning", "--sort-by=.lastTimestamp", "--no-headers")
 	lines := strings.Split(strings.TrimSpace(events), "\n")

@@ -9,16 +9,16 @@ import (
 	"strings"
 )
 
-// A family is a version of IP and the cluster's addresses in it.
+// A family is an IP version with the cluster's addresses of that version.
 type family struct {
 	nodes, pods, services netip.Prefix
-	// pods of a node have this many bits in common.
+	// podBits is the prefix length of a node's pods.
 	podBits int
 }
 
-// The addresses of the cluster. They lie in corners of RFC 1918 that home
-// routers, VPNs and container engines do not use by default;
-// checkAddressesAreFree says so when a host uses them all the same.
+// The addresses of the cluster: ranges of RFC 1918 that home routers, VPNs and
+// container engines do not use by default. checkAddressesAreFree reports a host that
+// uses them.
 var ipv4 = family{
 	nodes:    netip.MustParsePrefix("10.197.0.0/24"),
 	pods:     netip.MustParsePrefix("10.198.0.0/16"),
@@ -26,7 +26,7 @@ var ipv4 = family{
 	podBits:  24,
 }
 
-// The same by RFC 4193, for clusters of two families.
+// The same of RFC 4193, for dual-stack clusters.
 var ipv6 = family{
 	nodes:    netip.MustParsePrefix("fdc8:5f1e:a730:1::/64"),
 	pods:     netip.MustParsePrefix("fdc8:5f1e:a730:100::/56"),
@@ -34,7 +34,7 @@ var ipv6 = family{
 	podBits:  64,
 }
 
-// These are the cluster's in either case.
+// These addresses are the same with and without IPv6.
 var (
 	controlPlaneAddress = ipv4.controlPlane()
 	apiServerService    = numbered(ipv4.services, 1)
@@ -45,8 +45,8 @@ func (f family) controlPlane() netip.Addr { return numbered(f.nodes, 1) }
 
 func (f family) node(number int) netip.Addr { return numbered(f.nodes, 10+number) }
 
-// podsOf is the range of a node's pods: the number is the last byte before its
-// own bits.
+// podsOf returns the range of a node's pods: the node's number is the last byte of the
+// prefix.
 func (f family) podsOf(number int) netip.Prefix {
 	bytes := f.pods.Addr().AsSlice()
 	bytes[f.podBits/8-1] = byte(number)
@@ -54,7 +54,7 @@ func (f family) podsOf(number int) netip.Prefix {
 	return netip.PrefixFrom(address, f.podBits)
 }
 
-// numbered is the address of a range that ends in a number.
+// numbered returns the address in a range whose last byte is a number.
 func numbered(within netip.Prefix, number int) netip.Addr {
 	bytes := within.Addr().AsSlice()
 	bytes[len(bytes)-1] = byte(number)
@@ -62,8 +62,8 @@ func numbered(within netip.Prefix, number int) netip.Addr {
 	return address
 }
 
-// wantedFamilies are IPv4, and IPv6 if asked for with IPV6=1 or in use
-// already: as with nodes, up takes nothing away.
+// wantedFamilies returns IPv4, and IPv6 if IPV6=1 is set or the running cluster has it:
+// up removes neither IPv6 nor nodes.
 func wantedFamilies() ([]family, error) {
 	if os.Getenv("IPV6") != "1" && !hasAddress(bridge, ipv6.controlPlane()) {
 		return []family{ipv4}, nil
@@ -85,7 +85,8 @@ func hasAddress(link string, address netip.Addr) bool {
 	})
 }
 
-// joined writes something of every family the way Kubernetes' flags want it.
+// joined returns a comma-separated list, as in Kubernetes' flags, of something of every
+// family.
 func joined[T interface{ String() string }](families []family, of func(family) T) string {
 	var parts []string
 	for _, f := range families {

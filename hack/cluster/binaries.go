@@ -15,12 +15,12 @@ import (
 	"github.com/erlang-operator/erlang-operator/hack/cache"
 )
 
-// A source is a Go module of ours, a directory in hack, that pins the modules
-// some programs are built from.
+// A source is a Go module in a directory of hack that pins the modules from which
+// programs are built.
 type source struct {
 	dir    string
-	module string // the one that gives the programs their version
-	// stamp makes the linker flags that tell the programs their version.
+	module string // the module whose version the programs have
+	// stamp returns the linker flags that set the programs' version.
 	stamp func(version string) string
 }
 
@@ -34,7 +34,7 @@ var (
 type program struct {
 	source  source
 	pkg     string
-	minutes string // how long it takes at worst, for the patient
+	minutes string // how long the build takes at most, on two cores
 }
 
 var programs = map[string]program{
@@ -50,14 +50,13 @@ var programs = map[string]program{
 	"ctr":                     {containerd, "github.com/containerd/containerd/v2/cmd/ctr", "1"},
 }
 
-// binDir holds links to the programs of the pinned versions. It outlives the
-// cluster: tests that need only an API server use it as well.
+// binDir is the directory of links to the programs of the pinned versions. down keeps
+// it, because tests that need only an API server use it as well.
 func (c *cluster) binDir() string { return c.path("bin") }
 
 func (c *cluster) bin(name string) string { return filepath.Join(c.binDir(), name) }
 
-// build makes the named programs, or all, and prints the directory they are
-// in.
+// build builds the named programs, or all, and prints their directory.
 func (c *cluster) build(ctx context.Context, names []string) error {
 	if err := c.buildPrograms(ctx, names...); err != nil {
 		return err
@@ -73,7 +72,7 @@ func (c *cluster) buildPrograms(ctx context.Context, names ...string) error {
 	for _, name := range names {
 		p, ok := programs[name]
 		if !ok {
-			return fmt.Errorf("no program %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(programs)), ", "))
+			return fmt.Errorf("unknown program %q; choose from %s", name, strings.Join(slices.Sorted(maps.Keys(programs)), ", "))
 		}
 		built, err := c.buildProgram(ctx, name, p)
 		if err != nil {
@@ -86,8 +85,8 @@ func (c *cluster) buildPrograms(ctx context.Context, names ...string) error {
 	return nil
 }
 
-// buildProgram returns the cached program of the pinned version, built if need
-// be.
+// buildProgram returns the path of the cached program of the pinned version, which it
+// builds if necessary.
 func (c *cluster) buildProgram(ctx context.Context, name string, p program) (string, error) {
 	dir := filepath.Join(c.checkout, "hack", p.source.dir)
 	version, err := pinnedVersion(ctx, dir, p.source.module)
@@ -96,7 +95,7 @@ func (c *cluster) buildProgram(ctx context.Context, name string, p program) (str
 	}
 	file := filepath.Join(c.cache, p.source.dir, version, name)
 	return file, cache.Once(file, func(tmp string) error {
-		say("        building %s %s, once: up to %s min on two cores", name, version, p.minutes)
+		say("        building %s %s (only once; up to %s min on two cores)", name, version, p.minutes)
 		defer sayWhileWaiting("still building " + name)()
 		flags := "-s -w"
 		if p.source.stamp != nil {
@@ -104,8 +103,8 @@ func (c *cluster) buildProgram(ctx context.Context, name string, p program) (str
 		}
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", flags, "-o", tmp, p.pkg)
 		cmd.Dir = dir
-		// Static programs, made without a C compiler and whatever workspace
-		// the developer has.
+		// Static programs, without a C compiler and regardless of the developer's
+		// workspace.
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 		_, err := outputOf(cmd)
 		return err
@@ -132,8 +131,8 @@ func pinnedVersion(ctx context.Context, dir, module string) (string, error) {
 	return "", fmt.Errorf("%s/go.mod does not require %s", dir, module)
 }
 
-// stampKubernetes sets what a release build sets; without it clients see
-// version v0.0.0 and refuse what they take for an older cluster.
+// stampKubernetes sets the version like a release build. Otherwise it is v0.0.0, and
+// clients refuse to use features of newer versions.
 func stampKubernetes(version string) string {
 	parts := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)
 	var flags []string

@@ -15,14 +15,14 @@ import (
 
 const cgroupRoot = "/sys/fs/cgroup"
 
-// controllers are those that kubelet and runc cannot do without. On version 2
-// the last three are not controllers but always there.
+// controllers are those that kubelet and runc need. On version 2 the last three are not
+// controllers but always available.
 var controllers = []string{"cpu", "cpuset", "memory", "pids", "cpuacct", "devices", "freezer"}
 
 func cgroupVersion2() bool { return exists(filepath.Join(cgroupRoot, "cgroup.controllers")) }
 
-// hierarchies are the roots of the machine's cgroup trees: one on version 2,
-// one for each controller and for systemd's names on version 1.
+// hierarchies returns the roots of the machine's cgroup trees: one on version 2, one per
+// controller and one for systemd on version 1.
 func hierarchies() []string {
 	if cgroupVersion2() {
 		return []string{cgroupRoot}
@@ -33,7 +33,7 @@ func hierarchies() []string {
 	}
 	var roots []string
 	for _, entry := range entries {
-		// A link, as cpu often is, names a hierarchy that is there already.
+		// A link, as cpu often is, is another name of a hierarchy.
 		if entry.IsDir() {
 			roots = append(roots, filepath.Join(cgroupRoot, entry.Name()))
 		}
@@ -41,8 +41,8 @@ func hierarchies() []string {
 	return roots
 }
 
-// makeCgroups makes a cgroup in every hierarchy, ready for kubelet to make
-// those of pods in it.
+// makeCgroups creates a cgroup in every hierarchy, in which kubelet can create those of
+// pods.
 func makeCgroups(path string) error {
 	for _, root := range hierarchies() {
 		dir := root
@@ -66,8 +66,8 @@ func makeCgroups(path string) error {
 	return nil
 }
 
-// delegate lets a cgroup's children have the controllers that it has itself,
-// which version 1 does not ask for.
+// delegate enables a cgroup's controllers for its children. Version 1 does not need
+// this.
 func delegate(dir string) error {
 	if !cgroupVersion2() {
 		return nil
@@ -79,17 +79,17 @@ func delegate(dir string) error {
 	for _, controller := range strings.Fields(string(available)) {
 		err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+controller), 0o644)
 		if errors.Is(err, syscall.EBUSY) {
-			return fmt.Errorf("hand down controller %s in %s: processes are in that cgroup itself, as in a container without an init: run this on the host, or under an init that moves them into a cgroup of their own", controller, dir)
+			return fmt.Errorf("enable controller %s below %s: that cgroup has processes of its own, as in a container without an init: run this on the host, or under an init that moves them to another cgroup", controller, dir)
 		}
 		if err != nil && slices.Contains(controllers, controller) {
-			return fmt.Errorf("hand down controller %s in %s: %w", controller, dir, err)
+			return fmt.Errorf("enable controller %s below %s: %w", controller, dir, err)
 		}
 	}
 	return nil
 }
 
-// inheritCPUs fills in what version 1 leaves empty in a new cpuset, so that no
-// process could join it.
+// inheritCPUs initializes a new cpuset, which version 1 leaves empty, so that no process
+// could join it.
 func inheritCPUs(parent, child string) error {
 	if cgroupVersion2() {
 		return nil
@@ -110,14 +110,13 @@ func inheritCPUs(parent, child string) error {
 			continue
 		}
 		if err := os.WriteFile(filepath.Join(child, file), value, 0o644); err != nil {
-			return fmt.Errorf("give cgroup %s its processors: %w", child, err)
+			return fmt.Errorf("set the processors of cgroup %s: %w", child, err)
 		}
 	}
 	return nil
 }
 
-// clusterCgroups are the roots of the cluster's part of each hierarchy, as far
-// as there are any.
+// clusterCgroups returns the cluster's existing cgroup in each hierarchy.
 func clusterCgroups() []string {
 	var found []string
 	for _, root := range hierarchies() {
@@ -128,14 +127,14 @@ func clusterCgroups() []string {
 	return found
 }
 
-// removeCgroups removes the cluster's cgroups, children first. The kernel
-// takes a moment to see that a killed process has left.
+// removeCgroups removes the cluster's cgroups, children first. A killed process stays in
+// its cgroup for a moment.
 func removeCgroups() error {
 	for _, top := range clusterCgroups() {
 		var dirs []string
 		err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
-				return nil // removed by someone else in the meantime
+				return nil // removed in the meantime
 			}
 			if err == nil && entry.IsDir() {
 				dirs = append(dirs, path)

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// output runs a program to its end and returns what it wrote to standard
-// output. Its complaint becomes part of the error.
+// output runs a program and returns its standard output. The error includes its
+// standard error.
 func output(ctx context.Context, args ...string) (string, error) {
 	return outputOf(exec.CommandContext(ctx, args[0], args[1:]...))
 }
@@ -23,7 +23,7 @@ func outputOf(cmd *exec.Cmd) (string, error) {
 	return stdout.String(), nil
 }
 
-// each runs commands, given as lines of words, one after the other.
+// each runs command lines one after the other.
 func each(ctx context.Context, commands ...string) error {
 	for _, line := range commands {
 		if _, err := output(ctx, strings.Fields(line)...); err != nil {

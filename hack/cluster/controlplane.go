@@ -10,8 +10,8 @@ import (
 
 const apiServerPort = "6443"
 
-// startEtcd runs etcd without waiting for the disk: a power cut may cost the
-// cluster, which is made anew in a minute.
+// startEtcd runs etcd without fsync: the cluster may be lost in a power failure, and can
+// be recreated in a minute.
 func (c *cluster) startEtcd(ctx context.Context) error {
 	client := c.url("2379", "")
 	d := daemon{name: "etcd", args: []string{
@@ -53,7 +53,7 @@ func (c *cluster) startAPIServer(ctx context.Context) error {
 		"--kubelet-certificate-authority=" + c.certFile(kubernetesCA),
 		"--kubelet-client-certificate=" + c.certFile("kubelet-client"),
 		"--kubelet-client-key=" + c.keyFile("kubelet-client"),
-		// A node's name means nothing to this host's resolver.
+		// This host cannot resolve the names of nodes.
 		"--kubelet-preferred-address-types=InternalIP",
 		"--authorization-mode=Node,RBAC",
 		"--enable-admission-plugins=NodeRestriction",
@@ -101,8 +101,8 @@ func (c *cluster) startScheduler(ctx context.Context) error {
 	return c.ensureServing(ctx, d, c.url("10259", "/healthz"), admin)
 }
 
-// ensureServing starts a daemon and waits until it answers as healthy to the
-// holder of an identity.
+// ensureServing starts a daemon and waits until its health endpoint answers OK to a
+// client with an identity.
 func (c *cluster) ensureServing(ctx context.Context, d daemon, health string, as identity) error {
 	if err := c.ensure(ctx, d); err != nil {
 		return err
@@ -132,7 +132,7 @@ func getOK(ctx context.Context, client *http.Client, url string) error {
 	return nil
 }
 
-// url is one of the control plane's.
+// url returns a URL of the control plane.
 func (c *cluster) url(port, path string) string {
 	return "https://" + controlPlaneAddress.String() + ":" + port + path
 }

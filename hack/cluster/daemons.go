@@ -15,25 +15,24 @@ import (
 	"time"
 )
 
-// Every daemon carries these in its environment, and so does everything that
-// it starts, containerd's shims above all, which outlive containerd. There are
-// no pid files that could lie.
+// Every daemon has these variables in its environment, and so have its children, in
+// particular containerd's shims, which outlive containerd. So there are no pid files,
+// which could be out of date.
 const (
 	clusterMark = "ERLANG_OPERATOR_CLUSTER" // the checkout
 	daemonMark  = "ERLANG_OPERATOR_DAEMON"  // the daemon's name
-	startMark   = "ERLANG_OPERATOR_START"   // what it was started with
+	startMark   = "ERLANG_OPERATOR_START"   // the fingerprint of its start
 )
 
 // A daemon is a program that runs as long as the cluster does.
 type daemon struct {
 	name string // such as etcd, or worker-1/kubelet
 	args []string
-	// within holds the namespaces to run in: those of this process, or the
-	// host's when it is zero.
+	// within is the process whose namespaces the daemon runs in; 0 means the host's.
 	within int
 }
 
-// fingerprint stands for all that a start of the daemon depends on: arguments,
+// fingerprint returns a digest of what a start of the daemon depends on: the arguments,
 // the program's version, and the content of its configuration.
 func (d daemon) fingerprint() string {
 	program, err := filepath.EvalSymlinks(d.args[0])
@@ -47,13 +46,13 @@ func (d daemon) fingerprint() string {
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(all)))
 }
 
-// ensure starts the daemon, unless it runs already as it would be started.
+// ensure starts the daemon, or restarts it if its fingerprint has changed.
 func (c *cluster) ensure(ctx context.Context, d daemon) error {
 	if running := c.find(d.name, d.args[0]); running != nil {
 		if running.mark(startMark) == d.fingerprint() {
 			return nil
 		}
-		say("        %s was started from another version or with other settings: restarting it", d.name)
+		say("        restarting %s, whose version or settings have changed", d.name)
 		if err := kill(ctx, func() processList { return matching(running.is) }); err != nil {
 			return err
 		}
@@ -88,9 +87,9 @@ func (c *cluster) start(d daemon) error {
 	return nil
 }
 
-// ended says, without waiting, how a started program has ended, or nil. In the
-// moment of an exec a process has no environment to be known by, so for the
-// children of this one the kernel is asked instead.
+// ended returns a function that returns how a started program has ended, or nil, without
+// waiting. During an exec a process has no environment to be recognized by, so children
+// of this process are waited for instead.
 func ended(cmd *exec.Cmd) func() error {
 	end := make(chan error, 1)
 	go func() {
@@ -111,8 +110,8 @@ func ended(cmd *exec.Cmd) func() error {
 	}
 }
 
-// enter is the command prefix that runs a program in a node's namespaces. It
-// is not "ip netns exec", which would put a new /sys without cgroups in place.
+// enter returns the command prefix that runs a program in a node's namespaces. "ip netns
+// exec" would mount a new /sys without cgroups.
 func enter(pid int) []string {
 	return []string{"nsenter", "--target", strconv.Itoa(pid), "--mount", "--net", "--uts", "--"}
 }
@@ -124,13 +123,13 @@ func openLog(file string) (*os.File, error) {
 	return os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 }
 
-// marked are the living processes that carry the cluster's mark.
+// marked returns the running processes with the cluster's mark.
 func (c *cluster) marked() processList {
 	return matching(func(p process) bool { return p.mark(clusterMark) == c.checkout })
 }
 
-// find returns the process of a daemon: the one among those with its mark that
-// runs its program, since children inherit the mark.
+// find returns the process of a daemon: the one with its mark that runs its program,
+// because children inherit the mark.
 func (c *cluster) find(name, program string) *process {
 	for _, p := range processes() {
 		if p.mark(clusterMark) == c.checkout && p.mark(daemonMark) == name && p.program() == filepath.Base(program) {
@@ -140,8 +139,7 @@ func (c *cluster) find(name, program string) *process {
 	return nil
 }
 
-// awaitDaemon waits until observe is content, and no longer than the daemon
-// lives.
+// awaitDaemon waits until observe returns nil. It fails as soon as the daemon ends.
 func (c *cluster) awaitDaemon(ctx context.Context, d daemon, limit time.Duration, observe func(context.Context) error) error {
 	return await(ctx, d.name, limit, c.logFile(d.name), func(ctx context.Context) error {
 		err := observe(ctx)
@@ -150,7 +148,7 @@ func (c *cluster) awaitDaemon(ctx context.Context, d daemon, limit time.Duration
 		}
 		if ended, ok := c.started[d.name]; ok {
 			if end := ended(); end != nil {
-				return hopeless{end}
+				return permanentError{end}
 			}
 		}
 		return err
@@ -182,8 +180,7 @@ func (p process) file(name string) string {
 	return filepath.Join("/proc", strconv.Itoa(p.pid), name)
 }
 
-// mark is the value of a variable in the environment that the process was
-// started with.
+// mark returns the value of a variable in the process's initial environment.
 func (p process) mark(name string) string {
 	environ, _ := os.ReadFile(p.file("environ"))
 	for entry := range strings.SplitSeq(string(environ), "\x00") {
@@ -194,14 +191,14 @@ func (p process) mark(name string) string {
 	return ""
 }
 
-// program is the base name of the executable; a deleted one keeps its name.
+// program returns the base name of the executable, even if it has been deleted.
 func (p process) program() string {
 	exe, _ := os.Readlink(p.file("exe"))
 	return filepath.Base(strings.TrimSuffix(exe, " (deleted)"))
 }
 
-// isBelow says whether the process is below a cgroup, as the processes of
-// containers are.
+// isBelow reports whether the process is below a cgroup, as the processes of containers
+// are.
 func (p process) isBelow(cgroup string) bool {
 	membership, _ := os.ReadFile(p.file("cgroup"))
 	for line := range strings.Lines(string(membership)) {
@@ -212,8 +209,8 @@ func (p process) isBelow(cgroup string) bool {
 	return false
 }
 
-// isAlive is false for a zombie, which nobody can kill and which holds
-// nothing.
+// isAlive reports whether the process is running. A zombie is not: it cannot be killed
+// and has no resources.
 func (p process) isAlive() bool {
 	stat, err := os.ReadFile(p.file("stat"))
 	if err != nil {
@@ -223,19 +220,19 @@ func (p process) isAlive() bool {
 	return afterName != "" && afterName[0] != 'Z' && afterName[0] != 'X'
 }
 
-// matching are the living processes of which is says so.
+// matching returns the running processes for which is returns true.
 func matching(is func(process) bool) processList {
 	return slices.DeleteFunc(processes(), func(p process) bool { return !is(p) || !p.isAlive() })
 }
 
-// kill ends what find returns, and looks again until it returns nothing:
-// a process may start another before it dies.
+// kill kills the processes that find returns until it returns none: a process may start
+// another one before it ends.
 func kill(ctx context.Context, find func() processList) error {
 	return await(ctx, "end processes", 30*time.Second, "", func(context.Context) error {
 		remaining := find()
 		for _, p := range remaining {
 			if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-				return hopeless{fmt.Errorf("end process %d: %w", p.pid, err)}
+				return permanentError{fmt.Errorf("end process %d: %w", p.pid, err)}
 			}
 		}
 		if len(remaining) > 0 {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// here is a cluster that has nothing to do with the machine's. Its processes
-// are those with its mark: by their cgroup it would find the machine's pods.
+// here is a cluster other than the machine's. Its processes are those with its mark: by
+// cgroup it would find the machine's pods.
 func here(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{checkout: t.TempDir(), started: map[string]func() error{}}
@@ -135,7 +135,7 @@ func TestWaitingEndsAtItsDeadline(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"the impossible", "gave up after 1s", "still not", "the reason"} {
+	for _, want := range []string{"the impossible", "timed out after 1s", "still not", "the reason"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error %q does not tell %q", err, want)
 		}
@@ -145,8 +145,7 @@ func TestWaitingEndsAtItsDeadline(t *testing.T) {
 	}
 }
 
-// waiter is a daemon that waits, with a program and a configuration of its
-// own.
+// waiter is a daemon that sleeps, with a program and a configuration of its own.
 func waiter(t *testing.T) daemon {
 	t.Helper()
 	dir := t.TempDir()

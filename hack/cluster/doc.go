@@ -4,17 +4,16 @@
 // The control plane runs in the host's namespaces, bound to the address of a
 // bridge of its own. A node is a network, mount and UTS namespace with its
 // own containerd, kubelet and kube-proxy, joined to that bridge. Inside a node
-// everything is where it is on any other node: /var/lib/kubelet,
-// /run/containerd, /var/log/pods.
+// all paths are those of any other node: /var/lib/kubelet, /run/containerd,
+// /var/log/pods.
 //
-// Namespaces are kept alive by the processes in them and by nothing else, so
-// when the last process of a node is gone, its mounts, links, packet filters
-// and routes are gone as well. That is what makes taking the cluster down
-// reliable: see teardown.go.
+// Only the processes in a namespace keep it alive, so when the last process of a node
+// ends, its mounts, links, packet filters and routes are removed as well. This makes
+// taking the cluster down reliable: see teardown.go.
 //
-// Every subcommand observes the machine and repairs what is missing. The only
-// thing recorded is what cannot be observed: who owns the machine's cluster
-// and which sysctls had which values before.
+// Every subcommand observes the machine and creates what is missing. It records only
+// what cannot be observed: which checkout the machine's cluster belongs to, and the
+// previous values of sysctls.
 //
-// This program knows nothing of Erlang or of the operator.
+// This program does not depend on Erlang or on the operator.
 package main

@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// checkHost names what the machine lacks before anything is changed on it.
+// checkHost reports what the machine lacks before anything is changed on it.
 func (c *cluster) checkHost(ctx context.Context) error {
 	return errors.Join(
 		c.checkPlaces(),
@@ -23,26 +23,26 @@ func (c *cluster) checkHost(ctx context.Context) error {
 
 func checkRoot() error {
 	if os.Geteuid() != 0 {
-		return errors.New("namespaces, links, cgroups and others' processes need root: run this as root")
+		return errors.New("namespaces, links and cgroups need root: run this as root")
 	}
 	return nil
 }
 
-// checkPlaces finds directories that a node could not see, since it has a /run
-// and a /var of its own.
+// checkPlaces reports directories that a node could not see, because it has a /run and a
+// /var of its own.
 func (c *cluster) checkPlaces() error {
 	for what, dir := range map[string]string{"the checkout": c.checkout, "the cache": c.cache} {
 		for _, covered := range []string{"/run/", "/var/"} {
 			if strings.HasPrefix(dir, covered) {
-				return fmt.Errorf("%s is in %s, and a node has its own %s: move the checkout, or set ERLANG_OPERATOR_CACHE to a place elsewhere", what, dir, covered)
+				return fmt.Errorf("%s is in %s, and a node has its own %s: move the checkout, or set ERLANG_OPERATOR_CACHE to another directory", what, dir, covered)
 			}
 		}
 	}
 	return nil
 }
 
-// checkNoOtherKubelet keeps away from a machine that is a node of some other
-// cluster: two kubelets would fight over its sysctls and cgroups.
+// checkNoOtherKubelet reports a machine that is a node of another cluster: two kubelets
+// would conflict about its sysctls and cgroups.
 func checkNoOtherKubelet() error {
 	for _, p := range processes() {
 		if p.program() == "kubelet" && p.mark(clusterMark) == "" && p.isAlive() {
@@ -52,7 +52,7 @@ func checkNoOtherKubelet() error {
 	return nil
 }
 
-// checkCgroups finds controllers that are missing.
+// checkCgroups reports missing controllers.
 func checkCgroups() error {
 	var available string
 	var needed []string
@@ -80,9 +80,9 @@ func checkCgroups() error {
 	return nil
 }
 
-// checkBridgedTraffic finds a firewall that would drop what nodes send each
-// other: with br_netfilter, as container engines load it, the host filters
-// frames between the ports of a bridge as if it routed them.
+// checkBridgedTraffic reports a firewall that would drop the traffic between nodes: with
+// br_netfilter, which container engines load, the host filters frames between the ports
+// of a bridge as if it routed them.
 func (c *cluster) checkBridgedTraffic(ctx context.Context) error {
 	setting, _ := os.ReadFile("/proc/sys/net/bridge/bridge-nf-call-iptables")
 	if len(c.nodes) == 1 || strings.TrimSpace(string(setting)) != "1" {
@@ -90,14 +90,14 @@ func (c *cluster) checkBridgedTraffic(ctx context.Context) error {
 	}
 	policy, err := output(ctx, "iptables", "-S", "FORWARD")
 	if err == nil && strings.Contains(policy, "-P FORWARD DROP") {
-		return errors.New("the host's firewall drops what nodes send each other: use NODES=1, or set sysctl net.bridge.bridge-nf-call-iptables=0, or iptables -P FORWARD ACCEPT")
+		return errors.New("the host's firewall drops traffic between nodes: use NODES=1, or set sysctl net.bridge.bridge-nf-call-iptables=0, or iptables -P FORWARD ACCEPT")
 	}
 	return nil
 }
 
-// snapshotter is how containerd stacks the layers of images: with overlay
-// mounts, or by copying them where the checkout's file system cannot carry
-// such mounts, as in a container.
+// snapshotter returns how containerd stacks the layers of images: with overlay mounts,
+// or by copying them if the checkout's file system does not support such mounts, as in a
+// container.
 func (n node) snapshotter() string {
 	if err := tryOverlay(filepath.Join(n.dir, "var", "tmp")); err != nil {
 		return "native"

@@ -12,10 +12,10 @@ import (
 	"strings"
 )
 
-// pauseImage is the sandbox of every pod, as hack/image names it.
+// pauseImage is the image of every pod's sandbox, as hack/image names it.
 const pauseImage = "docker.io/erlang-operator/pause:dev"
 
-// load puts archives into every node, since no registry is there to pull from.
+// load imports archives into every node, because there is no registry to pull from.
 func (c *cluster) load(ctx context.Context, archives []string) error {
 	if len(archives) == 0 {
 		return errors.New("name the archives to load")
@@ -42,7 +42,7 @@ func (c *cluster) loadArchive(ctx context.Context, archive string) error {
 	}
 	for _, n := range c.nodes {
 		if n.holder() == 0 {
-			return fmt.Errorf("load %s: %s does not run; start it with up", image.name, n.name)
+			return fmt.Errorf("load %s: %s is not running; start it with up", image.name, n.name)
 		}
 		if n.has(ctx, image) {
 			continue
@@ -52,22 +52,22 @@ func (c *cluster) loadArchive(ctx context.Context, archive string) error {
 			return err
 		}
 		if !n.has(ctx, image) {
-			return fmt.Errorf("load %s: %s took the archive and does not have the image", image.name, n.name)
+			return fmt.Errorf("load %s: %s imported the archive but does not have the image", image.name, n.name)
 		}
 	}
 	return nil
 }
 
-// An image is known by its name and the digest of what the name stands for.
+// An image is identified by its name and its digest.
 type image struct{ name, digest string }
 
-// has says whether the node has this image, and not an older one of that name.
+// has reports whether the node has this image, not another one of that name.
 func (n node) has(ctx context.Context, i image) bool {
 	list, err := n.ctr(ctx, "images", "list", "name=="+i.name)
 	return err == nil && strings.Contains(list, i.digest)
 }
 
-// readArchive finds the name and digest of the image in an OCI archive.
+// readArchive returns the name and digest of the image in an OCI archive.
 func readArchive(file string) (image, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -105,8 +105,7 @@ func readArchive(file string) (image, error) {
 	}
 }
 
-// loadImage has one of the images that the cluster itself needs made, and
-// loads it.
+// loadImage builds and loads one of the images that the cluster itself needs.
 func (c *cluster) loadImage(ctx context.Context, name string) error {
 	archive, err := c.makeImage(ctx, name)
 	if err != nil {
@@ -115,8 +114,7 @@ func (c *cluster) loadImage(ctx context.Context, name string) error {
 	return c.loadArchive(ctx, archive)
 }
 
-// makeImage has hack/image make what it knows by a name, unless that is made
-// already, and returns the file.
+// makeImage runs hack/image with a name and returns the path of the result.
 func (c *cluster) makeImage(ctx context.Context, name string) (file string, err error) {
 	defer sayWhileWaiting("making " + name)()
 	cmd := exec.CommandContext(ctx, "go", "run", "./image", name)

@@ -24,8 +24,8 @@ users:
     client-key-data: %[5]s
 `
 
-// kubeconfigOf is the file that lets the holder of an identity in. The
-// administrator's is where people look for it.
+// kubeconfigOf returns the path of an identity's kubeconfig. The administrator's is the
+// one for people.
 func (c *cluster) kubeconfigOf(id identity) string {
 	if id.name == admin.name {
 		return c.kubeconfig()

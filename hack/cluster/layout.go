@@ -17,8 +17,8 @@ const (
 	maxNodes      = 9
 )
 
-// machineDir holds what concerns the machine and not one checkout. Like the
-// things it describes it does not survive a reboot.
+// machineDir is the directory of what concerns the machine and not one checkout. It does
+// not survive a reboot, like what it describes.
 const machineDir = "/run/erlang-operator-cluster"
 
 // A cluster is named by the checkout that it belongs to.
@@ -27,13 +27,12 @@ type cluster struct {
 	cache    string
 	families []family
 	nodes    []node
-	// started tells of each daemon that this process has started whether it
-	// has ended.
+	// started returns, for each daemon that this process has started, how it has
+	// ended, or nil.
 	started map[string]func() error
 }
 
-// locate finds the checkout around the working directory and how many nodes
-// its cluster has.
+// locate returns the cluster of the checkout that contains the working directory.
 func locate() (*cluster, error) {
 	checkout, err := findCheckout()
 	if err != nil {
@@ -72,14 +71,14 @@ func findCheckout() (string, error) {
 	}
 }
 
-// nodeCount is what NODES asks for, but never fewer than there are: up adds
-// nodes and takes none away.
+// nodeCount returns the number in NODES, but at least the number of existing nodes: up
+// adds nodes and removes none.
 func (c *cluster) nodeCount() (int, error) {
 	wanted := 1
 	if value := os.Getenv("NODES"); value != "" {
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 1 || n > maxNodes {
-			return 0, fmt.Errorf("NODES=%s: give a number from 1 to %d", value, maxNodes)
+			return 0, fmt.Errorf("NODES=%s: set a number from 1 to %d", value, maxNodes)
 		}
 		wanted = n
 	}
@@ -91,7 +90,7 @@ func (c *cluster) nodeCount() (int, error) {
 	return wanted, nil
 }
 
-// dir is where everything lives that belongs to the running cluster.
+// dir is the directory of all files of the running cluster.
 func (c *cluster) dir() string { return filepath.Join(c.checkout, ".cluster") }
 
 func (c *cluster) path(elem ...string) string {
@@ -100,7 +99,7 @@ func (c *cluster) path(elem ...string) string {
 
 func (c *cluster) logFile(daemon string) string { return c.path("logs", daemon+".log") }
 
-// kubeconfig is the administrator's.
+// kubeconfig returns the path of the administrator's kubeconfig.
 func (c *cluster) kubeconfig() string { return c.path("kubeconfig") }
 
 func exists(path string) bool {

@@ -32,7 +32,7 @@ func main() {
 	switch {
 	case err == nil:
 	case errors.Is(ctx.Err(), context.Canceled):
-		fatal(errors.New("interrupted; run up again to go on, or down to clean up"))
+		fatal(errors.New("interrupted; run up again to continue, or down to clean up"))
 	default:
 		fatal(err)
 	}

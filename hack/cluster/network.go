@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// The nodes' links join a bridge that carries the control plane's address.
-// Pods are reached by routes: each node routes its own pods' addresses, and
-// everybody else routes them to that node. So nothing on the host forwards,
-// translates or filters, and no setting of the host has to change for it.
+// The nodes' links join a bridge that has the control plane's address. Pods are reached
+// by routes: each node routes its own pods' addresses, and the host and the other nodes
+// route them to that node. So the host does not forward, translate or filter anything,
+// and none of its settings has to change.
 
-// ensureBridge makes the bridge, unless it is there.
+// ensureBridge creates the bridge unless it exists.
 func (c *cluster) ensureBridge(ctx context.Context) error {
 	if !hasLink(bridge) {
 		if err := each(ctx, "ip link add "+bridge+" type bridge"); err != nil {
@@ -28,8 +28,8 @@ func (c *cluster) ensureBridge(ctx context.Context) error {
 	return each(ctx, commands...)
 }
 
-// atOnce says that nobody else can have an address, so that it need not wait
-// for others to object.
+// atOnce skips duplicate address detection, which delays an address although nobody else
+// can have it.
 func (f family) atOnce() string {
 	if f.nodes.Addr().Is4() {
 		return ""
@@ -37,7 +37,7 @@ func (f family) atOnce() string {
 	return " nodad"
 }
 
-// forwarding is the setting that makes a router of a node.
+// forwarding is the setting that makes a node a router.
 func (f family) forwarding() string {
 	if f.nodes.Addr().Is4() {
 		return "net.ipv4.ip_forward=1"
@@ -51,8 +51,8 @@ func hasLink(name string) bool {
 }
 
 // ensureLink joins a node to the bridge. In the node, the link is eth0. There
-// is no default route, so whoever tries to pull an image learns at once that
-// no way leads to it. What kube-proxy translates needs a route all the same.
+// is no default route, so pulling an image fails immediately. Addresses that kube-proxy
+// translates need a route nevertheless.
 func (n node) ensureLink(ctx context.Context, pid int) error {
 	if !hasLink(n.link) {
 		err := each(ctx, fmt.Sprintf("ip link add %s type veth peer name eth0 netns %d", n.link, pid))
@@ -96,8 +96,8 @@ func (c *cluster) ensureRoutes(ctx context.Context) error {
 	return each(ctx, commands...)
 }
 
-// checkAddressesAreFree finds routes of the host, other than those made here,
-// that overlap with the cluster's ranges.
+// checkAddressesAreFree reports routes of the host, other than the cluster's own, that
+// overlap with the cluster's ranges.
 func (c *cluster) checkAddressesAreFree(ctx context.Context) error {
 	var routes []route
 	for _, version := range []string{"-4", "-6"} {
@@ -133,7 +133,7 @@ func overlapping(routes []route, families []family) error {
 	return nil
 }
 
-// prefix is where the route leads, unless it is the default route.
+// prefix returns the destination of the route, unless it is the default route.
 func (r route) prefix() (netip.Prefix, bool) {
 	if prefix, err := netip.ParsePrefix(r.Dst); err == nil {
 		return prefix, prefix.Bits() > 0

@@ -52,7 +52,7 @@ func TestNodesHaveAddressesOfTheirOwn(t *testing.T) {
 				t.Errorf("%s: %s is no part of %s", n.name, pods, f.pods)
 			}
 		}
-		// The kernel takes names of up to 15 characters.
+		// The kernel accepts names of up to 15 characters.
 		if len(n.link) > 15 {
 			t.Errorf("%s: link %s has too long a name", n.name, n.link)
 		}

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// A node is a set of namespaces, held open by a process that sleeps, in which
-// containerd, kubelet and kube-proxy run.
+// A node is a set of namespaces in which containerd, kubelet and kube-proxy run. A
+// sleeping process keeps them alive.
 type node struct {
 	*cluster
 	number int
@@ -35,13 +35,13 @@ func newNode(c *cluster, number int) node {
 	}
 }
 
-// address is the node's own, of the family that Kubernetes knows it by.
+// address returns the node's address of the first family, which is its address in
+// Kubernetes.
 func (n node) address() netip.Addr { return ipv4.node(n.number) }
 
-// unshareScript becomes the process that holds a node's namespaces. The node's
-// own /run is empty and in memory, its /var is a directory of the checkout's;
-// whatever its daemons mount is seen by them alone. Without -n, mount would
-// begin with a note in the host's /run.
+// unshareScript becomes the process that keeps a node's namespaces alive. The node's
+// /run is a tmpfs, its /var is a directory of the checkout; mounts of its daemons are
+// not visible outside. Without -n, mount would write to the host's /run.
 const unshareScript = `set -e
 hostname "$1"
 mount -n -t tmpfs -o mode=755 run /run
@@ -52,7 +52,7 @@ func (n node) holderDaemon() daemon {
 	return daemon{name: n.name + "/namespaces", args: []string{"sleep", "infinity"}}
 }
 
-// holder is the process that holds the node's namespaces, or 0.
+// holder returns the process that keeps the node's namespaces alive, or 0.
 func (n node) holder() int {
 	if p := n.find(n.holderDaemon().name, "sleep"); p != nil {
 		return p.pid
@@ -60,7 +60,7 @@ func (n node) holder() int {
 	return 0
 }
 
-// ensureNamespaces makes the node's namespaces, links and cgroups.
+// ensureNamespaces creates the node's namespaces, links and cgroups.
 func (n node) ensureNamespaces(ctx context.Context) error {
 	if n.holder() == 0 {
 		if err := n.makeNamespaces(ctx); err != nil {
@@ -74,8 +74,7 @@ func (n node) ensureNamespaces(ctx context.Context) error {
 }
 
 func (n node) makeNamespaces(ctx context.Context) error {
-	// Without its holder, what may still run in a node's old namespaces is
-	// out of reach.
+	// Without its holder, processes in a node's old namespaces cannot be reached.
 	if err := n.killAll(ctx); err != nil {
 		return err
 	}
@@ -97,7 +96,7 @@ func (n node) makeNamespaces(ctx context.Context) error {
 	}
 	return n.awaitDaemon(ctx, holder, 10*time.Second, func(context.Context) error {
 		if n.holder() == 0 {
-			return errors.New("the namespaces are not there yet")
+			return errors.New("the namespaces do not exist yet")
 		}
 		return nil
 	})
@@ -179,7 +178,7 @@ func (n node) ctr(ctx context.Context, args ...string) (string, error) {
 	return n.inside(ctx, append([]string{n.bin("ctr"), "--namespace=k8s.io"}, args...)...)
 }
 
-// pods are the ranges of the node's pods.
+// pods returns the ranges of the node's pods.
 func (n node) pods() []netip.Prefix {
 	var ranges []netip.Prefix
 	for _, f := range n.families {
@@ -191,7 +190,7 @@ func (n node) pods() []netip.Prefix {
 //go:embed templates
 var templates embed.FS
 
-// writeConfig fills in one of the templates for the node.
+// writeConfig writes one of the templates for the node.
 func (n node) writeConfig(name string) (string, error) {
 	t, err := template.ParseFS(templates, "templates/"+filepath.Base(name))
 	if err != nil {

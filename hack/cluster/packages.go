@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// fromDebian are files that the cluster needs and the packages that bring
-// them.
+// fromDebian are files that the cluster needs and the packages that contain them.
 var fromDebian = []struct{ file, pkg string }{
 	{"runc", "runc"},
 	{"/usr/lib/cni/ptp", "containernetworking-plugins"},
@@ -22,21 +21,21 @@ var fromDebian = []struct{ file, pkg string }{
 	{"nsenter", "util-linux"},
 }
 
-// ensurePackages installs what is missing.
+// ensurePackages installs missing packages.
 func ensurePackages(ctx context.Context) error {
 	missing := missingPackages()
 	if len(missing) == 0 {
 		return nil
 	}
 	if _, err := exec.LookPath("apt-get"); err != nil {
-		return fmt.Errorf("install %s: this machine has no apt-get; install them as your distribution does", strings.Join(missing, ", "))
+		return fmt.Errorf("install %s: this machine has no apt-get; install them with its package manager", strings.Join(missing, ", "))
 	}
 	say("        installing Debian packages: %s", strings.Join(missing, " "))
 	defer sayWhileWaiting("still installing packages")()
 	if install(ctx, missing) == nil {
 		return nil
 	}
-	// The lists of packages may be missing or old.
+	// The package lists may be missing or out of date.
 	if _, err := output(ctx, "apt-get", "update", "-q"); err != nil {
 		return err
 	}

@@ -19,15 +19,15 @@ import (
 	"time"
 )
 
-// The cluster has two authorities, as kubeadm's has: one for Kubernetes, and
-// one for etcd, so that no client of the API server can speak to etcd.
+// The cluster has two authorities, like kubeadm's: one for Kubernetes, and one for etcd,
+// so that no client of the API server can connect to etcd.
 const (
 	kubernetesCA = "ca"
 	etcdCA       = "etcd-ca"
 )
 
-// An identity is a certificate with its key: who its holder is as a client,
-// and where it may be reached as a server.
+// An identity is a certificate with its key: its user as a client, and its addresses as
+// a server.
 type identity struct {
 	name         string // of the files
 	ca           string
@@ -67,8 +67,8 @@ func (n node) identity() identity {
 func (c *cluster) certFile(name string) string { return c.path("pki", name+".crt") }
 func (c *cluster) keyFile(name string) string  { return c.path("pki", name+".key") }
 
-// ensurePKI makes what certificates and keys are missing, and a kubeconfig for
-// everyone who speaks to the API server.
+// ensurePKI creates missing certificates and keys, and a kubeconfig for every client of
+// the API server.
 func (c *cluster) ensurePKI() error {
 	for _, ca := range []string{kubernetesCA, etcdCA} {
 		if err := c.ensureCA(ca); err != nil {
@@ -135,8 +135,8 @@ func (c *cluster) ensureCertificate(id identity) error {
 	return c.writeCertificate(id.name, key, template, pair.Leaf, pair.PrivateKey)
 }
 
-// ensureServiceAccountKey makes the key that signs the tokens of service
-// accounts. It has no certificate.
+// ensureServiceAccountKey creates the key that signs the tokens of service accounts. It
+// has no certificate.
 func (c *cluster) ensureServiceAccountKey() error {
 	file := c.keyFile("service-account")
 	if exists(file) {
@@ -189,7 +189,7 @@ func writeKey(file string, key *ecdsa.PrivateKey) error {
 	return writeWhole(file, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), 0o600)
 }
 
-// writeWhole writes a file that is never seen half written.
+// writeWhole writes a file atomically.
 func writeWhole(file string, content []byte, mode os.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
@@ -201,7 +201,7 @@ func writeWhole(file string, content []byte, mode os.FileMode) error {
 	return os.Rename(tmp, file)
 }
 
-// httpsClient speaks to servers of one authority as the holder of one of its
+// httpsClient returns a client that trusts one authority and presents one of its
 // certificates.
 func (c *cluster) httpsClient(id identity) (*http.Client, error) {
 	ca := id.ca

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// A step is one thing that up does, and says that it does.
+// A step is a part of up with its own line of progress.
 type step struct {
 	title string
 	do    func(context.Context) error
 }
 
-// inOrder runs the steps, one line each, and stops at the first that fails.
+// inOrder runs the steps, prints a line for each, and stops at the first that fails.
 func inOrder(ctx context.Context, steps []step) error {
 	started := time.Now()
 	for i, s := range steps {
@@ -28,14 +28,13 @@ func inOrder(ctx context.Context, steps []step) error {
 	return nil
 }
 
-// say writes to standard error: standard output is for answers that scripts
-// read.
+// say prints a line of progress to standard error: standard output is for scripts.
 func say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, format+"\n", args...)
 }
 
-// sayWhileWaiting repeats a line until stopped, so that nobody takes a long
-// build for a hung one.
+// sayWhileWaiting repeats a line until stopped, to distinguish a long build from one that
+// hangs.
 func sayWhileWaiting(what string) (stop func()) {
 	started := time.Now()
 	done := make(chan struct{})
@@ -54,9 +53,9 @@ func sayWhileWaiting(what string) (stop func()) {
 	return func() { close(done) }
 }
 
-// await asks again and again until observe returns nil. When the time is up,
-// or observe says that there is nothing left to wait for, the error is the
-// last observation and the end of the log that explains it.
+// await repeats observe until it returns nil. At the deadline, or as soon as observe
+// returns a permanentError, the error is the last one of observe with the end of the
+// log.
 func await(ctx context.Context, what string, limit time.Duration, log string, observe func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -67,24 +66,24 @@ func await(ctx context.Context, what string, limit time.Duration, log string, ob
 		} else if ctx.Err() == nil {
 			last = err
 		}
-		var final hopeless
+		var final permanentError
 		if errors.As(last, &final) {
 			return fmt.Errorf("%s: %w%s", what, last, logTail(log))
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s: gave up after %s: %w%s", what, limit, errors.Join(last, context.Cause(ctx)), logTail(log))
+			return fmt.Errorf("%s: timed out after %s: %w%s", what, limit, errors.Join(last, context.Cause(ctx)), logTail(log))
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
 
-// hopeless is an observation that no waiting will change.
-type hopeless struct{ error }
+// permanentError is an error that waiting does not change.
+type permanentError struct{ error }
 
-func (h hopeless) Unwrap() error { return h.error }
+func (h permanentError) Unwrap() error { return h.error }
 
-// logTail is the end of a log, for an error message.
+// logTail returns the end of a log, for an error message.
 func logTail(file string) string {
 	if file == "" {
 		return ""

@@ -10,8 +10,7 @@ import (
 	"strings"
 )
 
-// tuned are the settings of the whole machine that kubelet changes when it
-// starts.
+// tuned are the machine's settings that kubelet changes when it starts.
 var tuned = []string{
 	"vm/overcommit_memory",
 	"vm/panic_on_oom",
@@ -25,8 +24,7 @@ func sysctlRecord() string { return filepath.Join(machineDir, "sysctls.json") }
 
 func sysctlFile(name string) string { return filepath.Join("/proc/sys", name) }
 
-// rememberSysctls records the machine's settings, once, before the first
-// kubelet runs.
+// rememberSysctls records the machine's settings before the first kubelet starts.
 func rememberSysctls() error {
 	if exists(sysctlRecord()) {
 		return nil
@@ -46,7 +44,7 @@ func rememberSysctls() error {
 	return writeWhole(sysctlRecord(), record, 0o644)
 }
 
-// restoreSysctls puts back what rememberSysctls recorded.
+// restoreSysctls restores what rememberSysctls recorded.
 func restoreSysctls() error {
 	record, err := os.ReadFile(sysctlRecord())
 	if errors.Is(err, fs.ErrNotExist) {

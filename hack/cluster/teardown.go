@@ -27,9 +27,8 @@ func (c *cluster) down(ctx context.Context) error {
 	return c.checkNothingLeft()
 }
 
-// tearDown removes a cluster, whole or in ruins. With the processes go the
-// namespaces, and with these all mounts, packet filters and the nodes' ends of
-// the links.
+// tearDown removes a complete or incomplete cluster. Killing its processes also removes
+// the namespaces with all mounts, packet filters and the nodes' ends of the links.
 func (c *cluster) tearDown(ctx context.Context) error {
 	return inOrder(ctx, []step{
 		{"end the cluster's processes", func(ctx context.Context) error { return kill(ctx, c.processes) }},
@@ -40,13 +39,13 @@ func (c *cluster) tearDown(ctx context.Context) error {
 	})
 }
 
-// processes are the cluster's: daemons and what they started, and containers,
-// which have an environment of their own and are known by their cgroup.
+// processes returns the cluster's processes: daemons and their children, and containers,
+// which have an environment of their own and are recognized by their cgroup.
 func (c *cluster) processes() processList {
 	return slices.Concat(c.marked(), matching(func(p process) bool { return p.isBelow("/" + cgroupName) }))
 }
 
-// clusterLinks are the bridge and the host's ends of the nodes' links.
+// clusterLinks returns the bridge and the host's ends of the nodes' links.
 func clusterLinks() []string {
 	var ours []string
 	all, _ := net.Interfaces()
@@ -58,9 +57,8 @@ func clusterLinks() []string {
 	return ours
 }
 
-// removeLinks removes the links, and with them the routes through them. The
-// kernel is removing some by itself, with the nodes' namespaces, while this
-// looks.
+// removeLinks removes the links, and with them the routes through them. At the same time
+// the kernel removes some with the nodes' namespaces.
 func removeLinks(ctx context.Context) error {
 	return await(ctx, "remove links", 30*time.Second, "", func(ctx context.Context) error {
 		var failed error
@@ -72,11 +70,11 @@ func removeLinks(ctx context.Context) error {
 	})
 }
 
-// removeFiles removes what the cluster wrote, but not the links to built
-// programs, which need no cluster.
+// removeFiles removes the cluster's files, but not the links to built programs, which are
+// used without a cluster.
 func (c *cluster) removeFiles() error {
-	// Nothing is mounted there outside of namespaces that are gone by now.
-	// Should it be otherwise, removing would reach through the mount.
+	// The only mounts were in the namespaces, which no longer exist. Removing would
+	// delete the content of any other mount.
 	if mounts := c.mounts(); len(mounts) > 0 {
 		return fmt.Errorf("something is mounted in the cluster's directory: unmount %s", strings.Join(mounts, ", "))
 	}
@@ -95,7 +93,7 @@ func (c *cluster) removeFiles() error {
 	return os.RemoveAll(machineDir)
 }
 
-// mounts are the mount points in the cluster's directory that the host sees.
+// mounts returns the host's mount points in the cluster's directory.
 func (c *cluster) mounts() []string {
 	text, _ := os.ReadFile("/proc/self/mountinfo")
 	var found []string
@@ -108,7 +106,7 @@ func (c *cluster) mounts() []string {
 	return found
 }
 
-// checkNothingLeft fails if anything of a cluster can be found on the machine.
+// checkNothingLeft returns an error if anything of a cluster is left on the machine.
 func (c *cluster) checkNothingLeft() error {
 	var left []string
 	for _, p := range c.processes() {
@@ -125,7 +123,7 @@ func (c *cluster) checkNothingLeft() error {
 		}
 	}
 	if len(left) > 0 {
-		return fmt.Errorf("of the cluster there is left: %s", strings.Join(left, ", "))
+		return fmt.Errorf("left over from the cluster: %s", strings.Join(left, ", "))
 	}
 	return nil
 }

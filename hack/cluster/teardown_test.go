@@ -50,8 +50,7 @@ func TestDownLeavesNothing(t *testing.T) {
 	})
 }
 
-// TestDownAfterUpWasKilled ends up at arbitrary moments, also in the middle of
-// a step.
+// TestDownAfterUpWasKilled kills up at arbitrary times, also within a step.
 func TestDownAfterUpWasKilled(t *testing.T) {
 	if os.Getenv("CLUSTER_TESTS") == "" {
 		t.Skip("takes the machine's cluster down; set CLUSTER_TESTS=1 to allow that")
@@ -74,7 +73,7 @@ func TestDownAfterUpWasKilled(t *testing.T) {
 			if err := up.Start(); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(after) // the moment is what is tested
+			time.Sleep(after) // the time of the kill is what is tested
 			if err := up.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 				t.Fatal(err)
 			}
@@ -87,7 +86,7 @@ func TestDownAfterUpWasKilled(t *testing.T) {
 	}
 }
 
-// A machine is what can be observed of one, by kind.
+// A machine is the observable state of a machine, by kind.
 type machine map[string][]string
 
 func observeMachine(t *testing.T) machine {
@@ -140,9 +139,8 @@ func observeMachine(t *testing.T) machine {
 	return m
 }
 
-// compareMachine fails if the machine has more of anything than before. It
-// looks again for a while, because others' namespaces and processes come and
-// go; what a cluster leaves behind stays.
+// compareMachine fails if the machine has more of anything than before. It retries for a
+// while, because unrelated namespaces and processes may exist temporarily.
 func compareMachine(t *testing.T, before machine) {
 	t.Helper()
 	err := await(t.Context(), "compare the machine with what it was", 20*time.Second, "", func(context.Context) error {

@@ -13,7 +13,7 @@ import (
 //go:embed manifests
 var manifests embed.FS
 
-// up brings the cluster to where all of it runs, from wherever it is.
+// up starts everything of the cluster that is not running.
 func (c *cluster) up(ctx context.Context) error {
 	release, err := takeTurns(ctx)
 	if err != nil {
@@ -30,8 +30,8 @@ func (c *cluster) up(ctx context.Context) error {
 func (c *cluster) steps() []step {
 	steps := []step{
 		{"check what the machine has", func(ctx context.Context) error {
-			// Whose machine it is comes first: the other checks would
-			// complain about the other cluster's doings.
+			// The owner is checked first, because the other checks would
+			// report what another cluster does.
 			if err := c.checkOwner(); err != nil {
 				return err
 			}
@@ -70,8 +70,8 @@ func (c *cluster) steps() []step {
 	)
 }
 
-// printStatus lists the daemons and their processes, and fails unless all
-// run.
+// printStatus prints the daemons and their processes, and returns an error unless all of
+// them are running.
 func (c *cluster) printStatus(ctx context.Context) error {
 	names := []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}
 	for _, n := range c.nodes {
@@ -89,14 +89,14 @@ func (c *cluster) printStatus(ctx context.Context) error {
 		}
 	}
 	if dead > 0 {
-		return fmt.Errorf("%d of %d daemons do not run; start them with up", dead, len(names))
+		return fmt.Errorf("%d of %d daemons are not running; start them with up", dead, len(names))
 	}
 	nodes, err := c.kubectl(ctx, "get", "nodes", "-o", "wide")
 	fmt.Print(nodes)
 	return err
 }
 
-// shell becomes a command in a node.
+// shell replaces this process by a command in a node.
 func (c *cluster) shell(args []string) error {
 	if len(args) == 0 {
 		return fmt.Errorf("name a node, such as %s", c.nodes[0].name)
@@ -107,17 +107,17 @@ func (c *cluster) shell(args []string) error {
 		}
 		holder := n.holder()
 		if holder == 0 {
-			return fmt.Errorf("%s does not run; start it with up", n.name)
+			return fmt.Errorf("%s is not running; start it with up", n.name)
 		}
 		command := args[1:]
 		if len(command) == 0 {
 			command = []string{"bash"}
 		}
-		// ctr, too, is to be found, and to show what Kubernetes runs.
+		// ctr is in the path, and shows Kubernetes' containers by default.
 		inside := []string{"env", "PATH=" + c.binDir() + ":" + os.Getenv("PATH"), "CONTAINERD_NAMESPACE=k8s.io"}
 		return become(slices.Concat(enter(holder), inside, command))
 	}
-	return fmt.Errorf("there is no node %s", args[0])
+	return fmt.Errorf("unknown node %s", args[0])
 }
 
 // become replaces this process by a program.

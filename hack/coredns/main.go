@@ -1,6 +1,5 @@
-// Command coredns is CoreDNS with just the plugins that the names of a small
-// cluster need; the stock program with all of them takes twice as long to
-// build.
+// Command coredns is CoreDNS with only the plugins that a small cluster needs, which
+// halves the build time.
 package main
 
 import (
@@ -16,9 +15,8 @@ import (
 )
 
 func main() {
-	// The order is the order in which the plugins see a query. The template
-	// plugin comes last: it can answer for what is outside the cluster, which
-	// on a machine without a way out is "no such name".
+	// Plugins see a query in this order. The template plugin is the last: it answers
+	// NXDOMAIN for names outside of the cluster, which has no way out.
 	dnsserver.Directives = []string{"errors", "health", "ready", "cache", "kubernetes", "template"}
 	coremain.Run()
 }

@@ -1,8 +1,7 @@
-// Command crd finishes the CustomResourceDefinition that controller-gen wrote: it
-// drops the descriptions below the pod template and the volume claims, which are
-// Kubernetes' own (`kubectl explain pod.spec`). Without them the definition fits
-// the annotation of a client-side `kubectl apply`, 256 KiB, so nobody needs special
-// options to install it.
+// Command crd post-processes the CustomResourceDefinition of controller-gen: it drops
+// the descriptions below the pod template and the volume claims, which are Kubernetes'
+// own (`kubectl explain pod.spec`). Without them the definition fits into the annotation
+// of a client-side `kubectl apply`, which is limited to 256 KiB.
 package main
 
 import (
@@ -12,7 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// foreign are the fields of the spec whose schemas are Kubernetes' own.
+// foreign lists the fields of the spec whose schemas are Kubernetes' own.
 var foreign = []string{"template", "volumeClaimTemplates"}
 
 func main() {
@@ -55,8 +54,8 @@ func finish(file string) error {
 
 func properties(schema map[string]any) map[string]any { return schema["properties"].(map[string]any) }
 
-// dropDescriptions drops the description of a schema and of all below it. A field
-// may itself be called description: its schema is a map, and stays.
+// dropDescriptions drops the descriptions of a schema and of all schemas below it. A
+// field named description is a map, and is kept.
 func dropDescriptions(schema any) {
 	switch schema := schema.(type) {
 	case map[string]any:

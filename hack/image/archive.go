@@ -19,20 +19,19 @@ import (
 	"github.com/erlang-operator/erlang-operator/hack/cache"
 )
 
-// An image is what an archive is made from.
+// An image describes an archive.
 type image struct {
-	// reference is the whole name, registry and tag included: containerd
-	// looks for nothing shorter.
+	// reference is the full name with registry and tag, which containerd requires.
 	reference string
 	config    v1.Config
-	// inputs is a digest of all that files depends on.
+	// inputs is a digest of everything that files depends on.
 	inputs string
 	// files writes the only layer.
 	files func(*tree) error
 }
 
-// archive returns the path of the image's archive in dir, making it if it is
-// not there.
+// archive returns the path of the image's archive in dir, which it creates if
+// necessary.
 func (i image) archive(dir string) (string, error) {
 	path := filepath.Join(dir, i.basename()+"-"+i.digest()+".tar")
 	err := cache.Once(path, func(tmp string) error {
@@ -42,13 +41,13 @@ func (i image) archive(dir string) (string, error) {
 	return path, err
 }
 
-// basename is the last part of the reference, as a file name.
+// basename returns the last part of the reference as a file name.
 func (i image) basename() string {
 	name := i.reference[strings.LastIndex(i.reference, "/")+1:]
 	return strings.ReplaceAll(name, ":", "-")
 }
 
-// digest names the image by everything that it is made from.
+// digest returns a digest of all inputs of the image.
 func (i image) digest() string {
 	config, err := json.Marshal(i.config)
 	if err != nil {
@@ -62,7 +61,7 @@ func (i image) digest() string {
 	return hex.EncodeToString(sum.Sum(nil))[:12]
 }
 
-// write makes the archive: the tar of an OCI image layout.
+// write writes the archive: a tar of an OCI image layout.
 func (i image) write(path string) error {
 	work, err := os.MkdirTemp(filepath.Dir(path), "image-")
 	if err != nil {

@@ -63,7 +63,7 @@ func TestArchiveIsAValidNamedImage(t *testing.T) {
 func TestArchiveIsReproducible(t *testing.T) {
 	contents := make([][]byte, 2)
 	for i := range contents {
-		// Made anew, so with other inodes and other times.
+		// Created again, with other inodes and times.
 		files := sampleFiles(t)
 		path, err := image{
 			reference: "docker.io/example/sample:1",
@@ -115,7 +115,7 @@ func TestTreeKeepsModesAndLinks(t *testing.T) {
 		t.Errorf("tmp/: %+v, want mode 01777", h)
 	}
 	if h := got["tmp/left"]; h != nil {
-		t.Error("a hollow directory came with its content")
+		t.Error("a emptied directory came with its content")
 	}
 }
 
@@ -140,7 +140,7 @@ func checkBlob(t *testing.T, name string, content []byte) {
 	}
 }
 
-// sampleFiles makes a small root file system with one of each kind of file.
+// sampleFiles creates a small root file system with one file of each kind.
 func sampleFiles(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

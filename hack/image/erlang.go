@@ -27,11 +27,11 @@ var suites = map[string]string{
 	"29": "forky",
 }
 
-// packages is Erlang as far as distribution over TLS needs it.
+// packages are the parts of Erlang that distribution over TLS needs.
 const packages = "erlang-base,erlang-crypto,erlang-public-key,erlang-asn1,erlang-ssl"
 
-// useless is what a Debian installation carries and no container reads.
-var useless = []string{
+// unneeded are directories of a Debian installation that no container reads.
+var unneeded = []string{
 	"var/cache/apt",
 	"var/cache/debconf",
 	"var/lib/apt/lists",
@@ -42,9 +42,9 @@ var useless = []string{
 	"usr/share/man",
 }
 
-// hollow is what stays empty in the image, though whoever works in the root
-// file system with chroot may have mounted or left something there.
-var hollow = []string{"dev", "proc", "root", "run", "sys", "tmp", "var/tmp"}
+// emptied are directories that are empty in the image, because a user of the root file
+// system may have mounted or left something there.
+var emptied = []string{"dev", "proc", "root", "run", "sys", "tmp", "var/tmp"}
 
 // The user that runs Erlang in the image.
 const (
@@ -68,7 +68,7 @@ func erlangImage(ctx context.Context, release string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// dpkg's record of the packages and their versions says what is in there.
+	// dpkg's record lists the packages and their versions.
 	inputs, err := digestOf(filepath.Join(rootfs, "var/lib/dpkg/status"))
 	if err != nil {
 		return "", err
@@ -82,7 +82,7 @@ func erlangImage(ctx context.Context, release string) (string, error) {
 			WorkingDir: home,
 		},
 		inputs: inputs,
-		files:  func(t *tree) error { return t.directory(rootfs, hollow...) },
+		files:  func(t *tree) error { return t.directory(rootfs, emptied...) },
 	}.archive(filepath.Join(cached, "images"))
 }
 
@@ -90,11 +90,11 @@ func environment(home string) []string {
 	return []string{"PATH=" + path, "HOME=" + home, "LANG=C.UTF-8"}
 }
 
-// erlangRootfs returns the directory of a Debian with an OTP release in it.
+// erlangRootfs returns the directory of a Debian with an OTP release.
 func erlangRootfs(ctx context.Context, release string) (string, error) {
 	suite, known := suites[release]
 	if !known {
-		return "", fmt.Errorf("no Debian suite is known for OTP %s; known are %s", release, releases())
+		return "", fmt.Errorf("no Debian suite with OTP %s; choose from %s", release, releases())
 	}
 	cached, err := cache.Root()
 	if err != nil {
@@ -120,9 +120,8 @@ func erlangRootfs(ctx context.Context, release string) (string, error) {
 	return rootfs, err
 }
 
-// debootstrap installs a suite into dir. It runs in name spaces of its own,
-// so that when it or this program is killed, its children and its mounts go
-// with it.
+// debootstrap installs a suite into dir. It runs in namespaces of its own, so that its
+// children and its mounts end when it or this program is killed.
 func debootstrap(ctx context.Context, suite, dir string) error {
 	// The death signal is sent when the parent *thread* ends.
 	runtime.LockOSThread()
@@ -133,9 +132,9 @@ func debootstrap(ctx context.Context, suite, dir string) error {
 		return err
 	}
 	defer log.Close()
-	// All suites are installed by the script named sid; saying so lets an
-	// older debootstrap install a suite that it has not heard of. The empty
-	// argument before it leaves the choice of the mirror alone.
+	// The script named sid installs all suites; naming it lets an older
+	// debootstrap install a suite that it does not know. The empty argument before
+	// it means the default mirror.
 	cmd := exec.CommandContext(ctx, "debootstrap", "--variant=minbase", "--include="+packages, suite, dir, "", "sid")
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -146,7 +145,7 @@ func debootstrap(ctx context.Context, suite, dir string) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return fmt.Errorf("install Debian %s with debootstrap: %w; it said:\n%s", suite, err, lastLines(log.Name(), 5))
+		return fmt.Errorf("install Debian %s with debootstrap: %w; end of its log:\n%s", suite, err, lastLines(log.Name(), 5))
 	}
 	return os.Remove(log.Name())
 }
@@ -161,9 +160,9 @@ func lastLines(name string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
-// trim empties the directories that nothing in a container reads.
+// trim empties the directories that no container reads.
 func trim(rootfs string) error {
-	for _, dir := range useless {
+	for _, dir := range unneeded {
 		dir = filepath.Join(rootfs, dir)
 		if err := os.RemoveAll(dir); err != nil {
 			return err
@@ -175,8 +174,8 @@ func trim(rootfs string) error {
 	return nil
 }
 
-// addUser gives the image's user a name and a home that it can write to: the
-// BEAM keeps its cookie there.
+// addUser gives the image's user a name and a writable home, where the BEAM stores its
+// cookie.
 func addUser(rootfs string) error {
 	if err := appendTo(filepath.Join(rootfs, "etc/passwd"),
 		fmt.Sprintf("%s:x:%d:%d::%s:/bin/sh\n", username, uid, uid, home)); err != nil {
@@ -205,8 +204,8 @@ func appendTo(name, line string) error {
 	return f.Close()
 }
 
-// checkErlang starts Erlang in the root file system as the image's user, with
-// what TLS needs, and compares its release.
+// checkErlang starts Erlang in the root file system as the image's user, with the
+// applications for TLS, and checks its release.
 func checkErlang(ctx context.Context, rootfs, release string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -226,28 +225,28 @@ func checkErlang(ctx context.Context, rootfs, release string) error {
 		return fmt.Errorf("start Erlang in %s: %w: %s%s", rootfs, err, out, &complaint)
 	}
 	if got := string(out); got != release {
-		return fmt.Errorf("the Debian suite %s ships OTP %s now, not %s: change the table of suites", suites[release], got, release)
+		return fmt.Errorf("the Debian suite %s now has OTP %s, not %s: change the table of suites", suites[release], got, release)
 	}
 	return nil
 }
 
-// ensureDebootstrap installs debootstrap where it is missing.
+// ensureDebootstrap installs debootstrap if it is missing.
 func ensureDebootstrap(ctx context.Context) error {
 	if os.Geteuid() != 0 {
-		return errors.New("making an Erlang image needs root: debootstrap installs a Debian in a chroot")
+		return errors.New("building an Erlang image needs root: debootstrap installs a Debian in a chroot")
 	}
 	if _, err := exec.LookPath("debootstrap"); err == nil {
 		return nil
 	}
 	if _, err := exec.LookPath("apt-get"); err != nil {
-		return errors.New("debootstrap is missing, and so is apt-get to install it: install debootstrap with this host's package manager")
+		return errors.New("debootstrap is missing, and this machine has no apt-get: install debootstrap with its package manager")
 	}
 	progress("Installing debootstrap with apt-get")
 	install := func() error { return apt(ctx, "install", "-y", "--no-install-recommends", "debootstrap") }
 	if install() == nil {
 		return nil
 	}
-	// The package lists may be missing or too old.
+	// The package lists may be missing or out of date.
 	if err := apt(ctx, "update"); err != nil {
 		return err
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// layer is a v1.Layer kept in an uncompressed tar file. Compression would
-// only cost time: the archive never leaves the machine.
+// layer is a v1.Layer in a tar file without compression, which would only cost time: the
+// archive never leaves the machine.
 type layer struct {
 	path   string
 	digest v1.Hash

@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string) (path string, err error) {
 	return "", fmt.Errorf("usage: image pause|coredns|cert-manager|cert-manager-manifests|operator, or image erlang|rootfs %s", releases())
 }
 
-// progress tells whoever waits what is being done.
+// progress prints what is being done.
 func progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, format+"\n", args...)
 }

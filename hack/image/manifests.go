@@ -14,9 +14,9 @@ import (
 	"github.com/erlang-operator/erlang-operator/hack/cache"
 )
 
-// certManagerManifests returns one file with all that cert-manager needs in a
-// cluster: its CRDs, taken from the module of the very release that the image
-// runs, then the objects in hack/certmanager/manifests.
+// certManagerManifests returns one file with all objects of cert-manager: its CRDs, from
+// the module of the release that the image runs, and the objects in
+// hack/certmanager/manifests.
 func certManagerManifests(ctx context.Context) (string, error) {
 	root, err := repository()
 	if err != nil {
@@ -52,8 +52,7 @@ func certManagerManifests(ctx context.Context) (string, error) {
 	return path, err
 }
 
-// moduleDir is where the module cache keeps the sources of a module that dir
-// requires.
+// moduleDir returns the directory in the module cache of a module that dir requires.
 func moduleDir(ctx context.Context, dir, module string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
 	cmd.Dir = dir
@@ -64,7 +63,7 @@ func moduleDir(ctx context.Context, dir, module string) (string, error) {
 	}
 	var downloaded struct{ Dir string }
 	if err := json.Unmarshal(out, &downloaded); err != nil {
-		return "", fmt.Errorf("read where go put %s: %w", module, err)
+		return "", fmt.Errorf("read the directory of %s: %w", module, err)
 	}
 	return downloaded.Dir, nil
 }
@@ -76,7 +75,7 @@ func documents(dir string) ([]byte, error) {
 		return nil, err
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("there are no YAML files in %s", dir)
+		return nil, fmt.Errorf("no YAML files in %s", dir)
 	}
 	var joined bytes.Buffer
 	for _, file := range files {

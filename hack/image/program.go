@@ -19,31 +19,30 @@ import (
 	"github.com/erlang-operator/erlang-operator/hack/cache"
 )
 
-// nobody is the user that images without files of their own run as, the
-// number that distroless images use.
+// nobody is the user of images without files of their own, as in distroless images.
 const nobody = "65532:65532"
 
-// program is a Go program that makes an image by itself.
+// program is a Go program that is the only file of an image.
 type program struct {
 	reference string
-	// dir holds the program's module, or its package in a module.
+	// dir is the directory of the program's module, or of its package.
 	dir string
-	// pkg is the package to build, as seen from dir.
+	// pkg is the package to build, relative to dir.
 	pkg string
 }
 
 const operatorRepository = "docker.io/erlang-operator/erlang-operator"
 
-// addons are the programs that the cluster itself runs. Their names are also in
-// the manifests.
+// addons are the programs that the cluster itself runs. The manifests use the same
+// names.
 var addons = map[string]program{
 	"pause":        {"docker.io/erlang-operator/pause:dev", "hack/pause", "."},
 	"coredns":      {"docker.io/erlang-operator/coredns:1.15.0", "hack/coredns", "."},
 	"cert-manager": {"docker.io/erlang-operator/cert-manager-controller:1.21.2", "hack/certmanager", "."},
 }
 
-// addon returns the archive of one of the programs under hack. Their sources
-// are few, so a digest of them tells whether a build is needed.
+// addon returns the archive of one of the programs under hack. It is rebuilt when the
+// digest of the sources changes.
 func addon(ctx context.Context, name string) (string, error) {
 	root, err := repository()
 	if err != nil {
@@ -65,10 +64,9 @@ func addon(ctx context.Context, name string) (string, error) {
 	}).archive(filepath.Join(cached, "images"))
 }
 
-// operator returns the archive of the operator. Its sources are the whole
-// module, so the compiler's own cache tells what is new, and the digest of
-// the binary is in the image's tag: what is deployed rolls when it changed.
-// Archives of older binaries are removed.
+// operator returns the archive of the operator. It is always built, with the compiler's
+// cache, and the digest of the binary is in the image's tag, so a deployment rolls out
+// when it changes. Archives of older binaries are removed.
 func operator(ctx context.Context) (string, error) {
 	root, err := repository()
 	if err != nil {
@@ -110,13 +108,13 @@ func (p program) image(inputs string, files func(*tree) error) image {
 	}
 }
 
-// name is the program's name in its image.
+// name returns the program's name in its image.
 func (p program) name() string {
 	name, _, _ := strings.Cut(p.reference[strings.LastIndex(p.reference, "/")+1:], ":")
 	return name
 }
 
-// buildInto builds the program and puts it into the tree.
+// buildInto builds the program and adds it to the tree.
 func (p program) buildInto(ctx context.Context, t *tree) error {
 	tmp, err := os.MkdirTemp("", "build-")
 	if err != nil {
@@ -130,8 +128,7 @@ func (p program) buildInto(ctx context.Context, t *tree) error {
 	return t.program(p.name(), binary)
 }
 
-// build makes a static binary that depends on nothing but its sources and the
-// compiler.
+// build builds a static binary that depends only on its sources and the compiler.
 func (p program) build(ctx context.Context, binary string) error {
 	progress("Building %s", p.name())
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", binary, p.pkg)
@@ -144,7 +141,7 @@ func (p program) build(ctx context.Context, binary string) error {
 	return nil
 }
 
-// repository finds the top of the source tree above the working directory.
+// repository returns the root of the source tree that contains the working directory.
 func repository() (string, error) {
 	wd, err := os.Getwd()
 	if err != nil {
@@ -155,13 +152,12 @@ func repository() (string, error) {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("%s is not inside the source tree: run this from the repository", wd)
+			return "", fmt.Errorf("%s is not in the source tree: run this in the repository", wd)
 		}
 	}
 }
 
-// sources is a digest of what the compiler reads below dir, and of the
-// compiler.
+// sources returns a digest of the sources below dir and of the compiler's version.
 func sources(dir string) (string, error) {
 	sum := sha256.New()
 	sum.Write([]byte(runtime.Version()))
@@ -201,7 +197,7 @@ func digestOf(path string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// removeOthers removes what matches the pattern, except keep and its lock.
+// removeOthers removes the files that match the pattern, except keep and its lock.
 func removeOthers(keep, pattern string) error {
 	matches, err := filepath.Glob(pattern)
 	if err != nil {

@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// epoch stands in for every time of day, so that equal content gives equal
-// bytes.
+// epoch replaces all times, so that equal content gives equal bytes.
 var epoch = time.Unix(0, 0)
 
 // tree writes files into a tar stream, reproducibly.
@@ -51,10 +50,10 @@ func (t *tree) program(name, source string) error {
 	return err
 }
 
-// directory adds what root holds, in lexical order, with owners, modes and
-// links. The hollow directories come without their content. Devices and
-// sockets stay behind: a container gets its own.
-func (t *tree) directory(root string, hollow ...string) error {
+// directory adds the content of root, in lexical order, with owners, modes and links,
+// but without the content of the emptied directories, devices and sockets: a container
+// gets its own.
+func (t *tree) directory(root string, emptied ...string) error {
 	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || path == root {
 			return err
@@ -70,7 +69,7 @@ func (t *tree) directory(root string, hollow ...string) error {
 		if err := t.entry(name, path, info); err != nil {
 			return err
 		}
-		if slices.Contains(hollow, name) {
+		if slices.Contains(emptied, name) {
 			return fs.SkipDir
 		}
 		return nil
@@ -97,7 +96,7 @@ func (t *tree) entry(name, path string, info fs.FileInfo) error {
 		header.Name += "/"
 	}
 	header.ModTime, header.AccessTime, header.ChangeTime = epoch, time.Time{}, time.Time{}
-	// Names of users are the host's; the numbers count.
+	// The names of users are the host's; the numbers matter.
 	header.Uname, header.Gname = "", ""
 
 	if first := t.linked(name, info); first != "" {
@@ -118,8 +117,7 @@ func (t *tree) entry(name, path string, info fs.FileInfo) error {
 	return err
 }
 
-// linked returns the name under which this file is in the tree already, or
-// "".
+// linked returns the name under which this file is already in the tree, or "".
 func (t *tree) linked(name string, info fs.FileInfo) string {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || !info.Mode().IsRegular() || stat.Nlink < 2 {

@@ -1,6 +1,6 @@
-// Command pause is the process that holds a pod's namespaces: it does nothing
-// until it is told to end. In a pod whose containers share a process
-// namespace it is process 1, so it also buries the orphans.
+// Command pause is the process that keeps a pod's namespaces alive until it receives a
+// signal. In a pod whose containers share a process namespace it is process 1, so it
+// also reaps orphaned processes.
 package main
 
 import (
@@ -16,7 +16,7 @@ func main() {
 		if s != syscall.SIGCHLD {
 			return
 		}
-		// One SIGCHLD can stand for several dead children.
+		// One SIGCHLD can be sent for several ended children.
 		for pid := 1; pid > 0; {
 			pid, _ = syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
 		}

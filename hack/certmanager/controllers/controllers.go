@@ -24,11 +24,10 @@ import (
 	_ "github.com/cert-manager/cert-manager/pkg/issuer/selfsigned"
 )
 
-// Options are the settings of cert-manager's controller program that matter
-// to the issuers here.
+// Options are the settings of cert-manager's controller program that these issuers
+// use.
 type Options struct {
-	// Kubeconfig is the file to connect with; empty means the service account
-	// of the pod.
+	// Kubeconfig is the path of the kubeconfig; empty means the pod's service account.
 	Kubeconfig string
 	// ClusterResourceNamespace holds the Secrets of ClusterIssuers.
 	ClusterResourceNamespace string
@@ -46,8 +45,8 @@ const (
 
 var copiedAnnotations = []string{"*", "-kubectl.kubernetes.io/", "-fluxcd.io/", "-argocd.argoproj.io/"}
 
-// Run runs the controllers until the context ends. cert-manager's CRDs must
-// be served already.
+// Run runs the controllers until the context ends. cert-manager's CRDs must be
+// established.
 func Run(ctx context.Context, options Options) error {
 	running, ctx := errgroup.WithContext(ctx)
 
@@ -80,7 +79,7 @@ func Run(ctx context.Context, options Options) error {
 		}
 		running.Go(func() error { return c.Run(workers, ctx) })
 	}
-	// Only now do the informers know everything that is to be watched.
+	// Every controller has registered its informers.
 	shared.SharedInformerFactory.Start(ctx.Done())
 	shared.KubeSharedInformerFactory.Start(ctx.Done())
 	return running.Wait()

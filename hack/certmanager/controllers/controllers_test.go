@@ -8,8 +8,8 @@ import (
 	"github.com/cert-manager/cert-manager/pkg/controller"
 )
 
-// The imports decide what runs; one too many (ACME, say) would watch objects
-// that this cert-manager has no permission to see.
+// The imports determine which controllers run. Any other one (such as ACME's) would watch
+// objects that this cert-manager has no permission for.
 func TestExactlyTheWantedControllersAreRegistered(t *testing.T) {
 	want := []string{
 		"certificaterequests-approver",
