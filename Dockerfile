@@ -1,5 +1,5 @@
-# The operator's image: one static program with the commands manager and
-# probe, as nobody, on a base without a shell.
+# The operator's image: one static binary with the commands manager and probe, run as an
+# unprivileged user, without a shell.
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 ARG TARGETOS=linux
 ARG TARGETARCH

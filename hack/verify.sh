@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks that what is generated is what the sources say, that the code is formatted
-# and linted, that every module is tidy, and that the docs name what there is. What
-# differs is shown before the complaint.
+# Checks that generated files are up to date, that the code is formatted and linted,
+# that every module is tidy, and that the docs match the code. Prints differences before
+# each error.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,7 +20,7 @@ step "generated files"
 cp -r --parents "${generated[@]}" "$before"
 make -s generate
 for path in "${generated[@]}"; do
-	diff -ru "$before/$path" "$path" || fail "$path was not what the sources say; it is now: commit the outcome of 'make generate'"
+	diff -ru "$before/$path" "$path" || fail "$path was out of date; commit the changes of 'make generate'"
 done
 
 step "formatting"
@@ -36,11 +36,11 @@ for module in . hack hack/coredns hack/certmanager test; do
 done
 
 step "lint"
-make -s lint || fail "lint found something"
+make -s lint || fail "lint reported problems"
 
 step "manifests"
 for tree in config/default config/samples; do
-	go tool -modfile=hack/tools/go.mod kustomize build "$tree" >/dev/null || fail "$tree does not build"
+	go tool -modfile=hack/tools/go.mod kustomize build "$tree" >/dev/null || fail "kustomize cannot build $tree"
 done
 
 step "docs"

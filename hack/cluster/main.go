@@ -10,11 +10,11 @@ import (
 	"syscall"
 )
 
-const usage = `Runs Kubernetes on this machine.
+const usage = `Run Kubernetes on this machine.
 
   cluster up               start it, or the parts that have stopped; NODES=3 for three nodes
   cluster down             stop it and remove everything it made
-  cluster down --check     say what is left of it, and fail if anything is
+  cluster down --check     print what is left of it, and fail if anything is
   cluster status           which parts run, and where
   cluster load ARCHIVE...  load image archives into every node
   cluster shell NODE [COMMAND...]  run a command, or a shell, inside a node
