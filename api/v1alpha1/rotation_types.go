@@ -1,5 +1,27 @@
 package v1alpha1
 
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// RotationStatus is how far the rotation of one credential is.
+type RotationStatus struct {
+	// credential that is being rotated.
+	// +required
+	Credential RotatingCredential `json:"credential"`
+
+	// phase of the rotation.
+	// +required
+	Phase RotationPhase `json:"phase"`
+
+	// waitingFor is what ends the phase.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	WaitingFor string `json:"waitingFor,omitempty"`
+
+	// since is when the phase was first observed.
+	// +required
+	Since metav1.Time `json:"since"`
+}
+
 // RotatingCredential is a credential that all nodes share.
 //
 // +kubebuilder:validation:Enum=CA;Cookie

@@ -79,11 +79,13 @@ type ErlangClusterStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Authorities []AuthorityStatus `json:"authorities,omitempty"`
 
-	// rotating lists the credentials that are being rotated.
+	// rotation of each credential that is being rotated: how far it is, and what it waits
+	// for. It is derived from what was observed, and nothing reads it back.
 	// +optional
-	// +listType=set
+	// +listType=map
+	// +listMapKey=credential
 	// +kubebuilder:validation:MaxItems=2
-	Rotating []RotatingCredential `json:"rotating,omitempty"`
+	Rotation []RotationStatus `json:"rotation,omitempty"`
 
 	// mesh is what the probe observed.
 	// +optional

@@ -110,7 +110,7 @@ func (s series) collect() {
 		s.gauge(condition, flag(meta.IsStatusConditionTrue(status.Conditions, kind)), kind)
 	}
 	for _, credential := range rotations {
-		s.gauge(rotating, flag(slices.Contains(status.Rotating, credential)), string(credential))
+		s.gauge(rotating, flag(slices.ContainsFunc(status.Rotation, func(r v1alpha1.RotationStatus) bool { return r.Credential == credential })), string(credential))
 	}
 	for _, authority := range status.Authorities {
 		s.gauge(caExpiration, seconds(authority.NotAfter), authority.Identity)

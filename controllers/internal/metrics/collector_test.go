@@ -37,7 +37,7 @@ func chat() *v1alpha1.ErlangCluster {
 				{Type: v1alpha1.ConditionMutualTLSEnforced, Status: metav1.ConditionUnknown},
 				{Type: v1alpha1.ConditionReconciling, Status: metav1.ConditionTrue},
 			},
-			Rotating: []v1alpha1.RotatingCredential{v1alpha1.RotatingCA},
+			Rotation: []v1alpha1.RotationStatus{{Credential: v1alpha1.RotatingCA, Phase: v1alpha1.RotationReissuing}},
 			Authorities: []v1alpha1.AuthorityStatus{
 				{Identity: "00000000000000aa", NotAfter: at(5000)}, {Identity: "00000000000000bb", NotAfter: at(6000)}},
 			Mesh: &v1alpha1.MeshStatus{

@@ -42,9 +42,7 @@ func certificates(p *Plan, s state.State, step rotation.CAStep) {
 		// Like the probe's own in all but the issuer, which it shows whether the nodes trust.
 		p.apply(leafCertificate(s, *step.Canary, s.Names.Canary(), s.Names.ProbeHost()))
 	}
-	if !step.Settled() {
-		p.hold(v1alpha1.ReasonRotatingCA, "CA rotation: "+step.WaitingFor)
-	}
+	p.rotate(step.Step)
 }
 
 // caCertificate is that of a private CA of the cluster. OTP's accepting side checks the

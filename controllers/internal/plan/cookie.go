@@ -40,9 +40,7 @@ func cookie(p *Plan, s state.State, fresh string) {
 
 // rotateCookie has the Secret hold what the rotation of the cookie needs.
 func rotateCookie(p *Plan, s state.State, step rotation.CookieStep) {
-	if !step.Settled() {
-		p.hold(v1alpha1.ReasonRotatingCookie, step.WaitingFor)
-	}
+	p.rotate(step.Step)
 	if step.Cookie == nil {
 		return
 	}

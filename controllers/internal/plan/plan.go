@@ -33,6 +33,8 @@ type Plan struct {
 	Refresh []*applycore.PodApplyConfiguration
 	// Holds are what is deliberately not done yet, and why.
 	Holds []Hold
+	// Rotations that are under way.
+	Rotations []rotation.Step
 	// Problems are what a person has to fix before the rest can be done.
 	Problems []Problem
 }
@@ -85,6 +87,14 @@ func (p *Plan) apply(configurations ...Configuration) { p.Apply = append(p.Apply
 
 func (p *Plan) hold(reason, message string) {
 	p.Holds = append(p.Holds, Hold{Reason: reason, Message: message})
+}
+
+// rotate notes how far a rotation is.
+func (p *Plan) rotate(step rotation.Step) {
+	if !step.Settled() {
+		p.Rotations = append(p.Rotations, step)
+		p.hold(step.Reason(), step.String())
+	}
 }
 
 func (p *Plan) problem(reason, message string) {

@@ -29,7 +29,7 @@ type CAStep struct {
 func NextCA(s state.State) CAStep {
 	r := newCA(s)
 	step := CAStep{
-		Step: next(
+		Step: next(v1alpha1.RotatingCA,
 			condition{v1alpha1.RotationIssuingCanary, r.canaryNotIssued},
 			condition{v1alpha1.RotationWideningTrust, r.canaryNotAccepted},
 			// There is no way back from here but another rotation.

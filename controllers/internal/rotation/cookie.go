@@ -24,7 +24,7 @@ type CookieStep struct {
 // start have the new one already.
 func NextCookie(s state.State, imported, fresh []byte) CookieStep {
 	r := cookie{State: s, imported: imported}
-	step := CookieStep{Step: next(
+	step := CookieStep{Step: next(v1alpha1.RotatingCookie,
 		// Never on top of another trouble: two cookies at a time are what the probe can
 		// bring together.
 		condition{v1alpha1.RotationAwaitingNodes, r.notVerifiedBefore},
@@ -55,14 +55,14 @@ func (r cookie) notVerifiedBefore() string {
 	if r.distributed() || !r.requested() || !unproven || r.StatefulSet == nil {
 		return ""
 	}
-	return fmt.Sprintf("another cookie is asked for: waiting until %s is verified with the one before it", pod)
+	return fmt.Sprintf("waiting until %s is verified with the cookie that it has", pod)
 }
 
 func (r cookie) notDistributed() string {
 	if r.distributed() || !r.requested() {
 		return ""
 	}
-	return "every node is verified with the cookie that it has: the nodes are given another one beside it"
+	return "every node is verified with the cookie that it has: the new one is distributed beside it"
 }
 
 func (r cookie) notVerifiedAfter() string {
@@ -70,7 +70,7 @@ func (r cookie) notVerifiedAfter() string {
 	if !r.distributed() || !unproven {
 		return ""
 	}
-	return fmt.Sprintf("the nodes change to another cookie: waiting until %s is verified with it", pod)
+	return fmt.Sprintf("waiting until %s is verified with the new cookie", pod)
 }
 
 func (r cookie) notDropped() string {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
-	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 )
 
 // trusted are the CAs of the trust bundle. One that was renewed with the same key is in it
@@ -38,33 +37,4 @@ func (p pass) authorities() []v1alpha1.AuthorityStatus {
 		})
 	}
 	return all[:min(len(all), v1alpha1.MaxAuthorities)]
-}
-
-// rotating are the credentials that are being replaced.
-func (p pass) rotating() []v1alpha1.RotatingCredential {
-	var all []v1alpha1.RotatingCredential
-	for _, hold := range p.plan.Holds {
-		if credential, rotates := rotatingOf(hold); rotates {
-			all = append(all, credential)
-		}
-	}
-	return all
-}
-
-// rotatingOf is the credential whose rotation a hold belongs to.
-func rotatingOf(hold plan.Hold) (credential v1alpha1.RotatingCredential, rotates bool) {
-	switch hold.Reason {
-	case v1alpha1.ReasonRotatingCA:
-		return v1alpha1.RotatingCA, true
-	case v1alpha1.ReasonRotatingCookie:
-		return v1alpha1.RotatingCookie, true
-	}
-	return "", false
-}
-
-func reasonOf(credential v1alpha1.RotatingCredential) string {
-	if credential == v1alpha1.RotatingCA {
-		return v1alpha1.ReasonRotatingCA
-	}
-	return v1alpha1.ReasonRotatingCookie
 }

@@ -75,7 +75,7 @@ func Compute(s state.State, planned plan.Plan, outcome Outcome) Report {
 		ExpectedLinks:      p.expectedLinks(),
 		EstablishedLinks:   p.links(),
 		Authorities:        p.authorities(),
-		Rotating:           p.rotating(),
+		Rotation:           p.rotations(),
 	}
 	if expiry, known := p.firstExpiry(); known {
 		status.CertificatesExpire = timeLeft(expiry.Sub(s.Now))
@@ -85,7 +85,7 @@ func Compute(s state.State, planned plan.Plan, outcome Outcome) Report {
 		Status:       status,
 		Changed:      changed(s.Cluster.Status, status),
 		Joined:       p.joined(),
-		Events:       append(conditionEvents(s.Cluster.Status.Conditions, assessed), p.rotationEvents(status.Rotating)...),
+		Events:       append(conditionEvents(s.Cluster.Status.Conditions, assessed), p.rotationEvents(status.Rotation)...),
 		RequeueAfter: p.requeueAfter(),
 	}
 }

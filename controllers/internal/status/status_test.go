@@ -23,6 +23,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/certs/certstest"
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/status"
@@ -177,7 +178,7 @@ func TestConditions(t *testing.T) {
 			edit: func(s *scene) { s.remember(6 * time.Minute) }, ready: "True MeshVerified"},
 		"a CA rotates": {
 			edit: func(s *scene) {
-				s.plan.Holds = []plan.Hold{{Reason: v1alpha1.ReasonRotatingCA, Message: "CA rotation: waiting until chat-1 accepts the new CA"}}
+				s.rotates(v1alpha1.RotationWideningTrust)
 			},
 			ready: "True MeshVerified", reason: "Reconciling RotatingCA"},
 		"no cookie yet":       {edit: func(s *scene) { delete(s.Secrets, "chat-cookie") }, ready: "False Progressing", reason: "Reconciling Progressing"},
@@ -397,27 +398,52 @@ func TestAuthorities(t *testing.T) {
 	}
 }
 
-func TestRotating(t *testing.T) {
-	s := whole(1)
-	s.plan.Holds = []plan.Hold{{Reason: v1alpha1.ReasonRotatingCA, Message: "x"}, {Reason: v1alpha1.ReasonProgressing, Message: "x"},
-		{Reason: v1alpha1.ReasonRotatingCookie, Message: "x"}}
-	want := []v1alpha1.RotatingCredential{v1alpha1.RotatingCA, v1alpha1.RotatingCookie}
-	if diff := cmp.Diff(want, s.describe(t).Status.Rotating); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+// rotates has a plan with a rotation of the CA in some phase, or none.
+func (s *scene) rotates(phase v1alpha1.RotationPhase) {
+	s.plan.Holds, s.plan.Rotations = nil, nil
+	if phase != v1alpha1.RotationSettled {
+		step := rotation.Step{Credential: v1alpha1.RotatingCA, Phase: phase, WaitingFor: "waiting until chat-1 accepts the new CA"}
+		s.plan.Rotations = []rotation.Step{step}
+		s.plan.Holds = []plan.Hold{{Reason: step.Reason(), Message: step.String()}}
 	}
 }
 
+// A phase is reported since it was first observed, with as much of what it waits for as
+// the API server takes.
+func TestRotationStatus(t *testing.T) {
+	s := whole(1)
+	expect := func(phase v1alpha1.RotationPhase, since time.Time) {
+		t.Helper()
+		s.rotates(phase)
+		s.plan.Rotations = append(s.plan.Rotations, rotation.Step{
+			Credential: v1alpha1.RotatingCookie, Phase: v1alpha1.RotationAwaitingNodes, WaitingFor: strings.Repeat("x", 2000)})
+		report := s.describe(t)
+		ca, cookie := report.Status.Rotation[0], report.Status.Rotation[1]
+		want := v1alpha1.RotationStatus{Credential: v1alpha1.RotatingCA, Phase: phase,
+			WaitingFor: "waiting until chat-1 accepts the new CA", Since: metav1.NewTime(since)}
+		if diff := cmp.Diff(want, ca); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if len(cookie.WaitingFor) > 1024 {
+			t.Errorf("waitingFor has %d bytes: the API server would refuse the status", len(cookie.WaitingFor))
+		}
+		s.Cluster.Status = statusOf(s, report.Status)
+	}
+	begun := s.Now
+	expect(v1alpha1.RotationWideningTrust, begun)
+	s.Now = begun.Add(time.Minute)
+	expect(v1alpha1.RotationWideningTrust, begun)
+	expect(v1alpha1.RotationReissuing, s.Now)
+}
+
 // A rotation that begins is an event, with its cause if nobody requested it, and so is its
-// end; what comes between is for the condition.
+// end; what comes between is for the condition and the status.
 func TestRotationEvents(t *testing.T) {
 	s := whole(1)
 	s.trusts(24*365*10*time.Hour, 24*365*3*time.Hour)
-	expect := func(hold string, want ...string) {
+	expect := func(phase v1alpha1.RotationPhase, want ...string) {
 		t.Helper()
-		s.plan.Holds = nil
-		if hold != "" {
-			s.plan.Holds = []plan.Hold{{Reason: v1alpha1.ReasonRotatingCA, Message: hold}}
-		}
+		s.rotates(phase)
 		report := s.describe(t)
 		s.Cluster.Status = statusOf(s, report.Status)
 		var got []string
@@ -430,12 +456,13 @@ func TestRotationEvents(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
-	expect("")
-	expect("CA rotation: one", "Normal The private CA chat-ca is near the end of its life, and chat-ca-r2 replaces it. CA rotation: one.")
-	expect("CA rotation: two")
-	expect("", "Normal The rotation of the CA is complete: chat-ca signs the certificates.")
+	const begins = "CA rotation, WideningTrust: waiting until chat-1 accepts the new CA."
+	expect(v1alpha1.RotationSettled)
+	expect(v1alpha1.RotationWideningTrust, "Normal The private CA chat-ca is near the end of its life, and chat-ca-r2 replaces it. "+begins)
+	expect(v1alpha1.RotationReissuing)
+	expect(v1alpha1.RotationSettled, "Normal The rotation of the CA is complete: chat-ca signs the certificates.")
 	s.trusts(24*365*10*time.Hour, 24*365*9*time.Hour)
-	expect("waiting", "Normal Waiting.")
+	expect(v1alpha1.RotationWideningTrust, "Normal "+begins)
 }
 
 // A stored certificate is reported with the time at which it was first observed.
