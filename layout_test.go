@@ -1,5 +1,5 @@
-// The rooms of this repository, and what each may know of. CONTRIBUTING.md says
-// why.
+// The components of this repository, and which of them each may import. CONTRIBUTING.md
+// explains why.
 package layout
 
 import (
@@ -20,44 +20,44 @@ import (
 
 const module = "github.com/erlang-operator/erlang-operator/"
 
-// A room is a package and those below it, except what is a room of its own.
-type room struct {
+// A component is a package and those below it, except other components.
+type component struct {
 	path string
-	// knows are the rooms that it may depend on, directly or not.
-	knows []string
-	// pure rooms reach nothing: no client, context, clock, randomness, file or network.
+	// uses are the components that it may depend on, directly or indirectly.
+	uses []string
+	// pure components have no client, context, clock, randomness, file or network.
 	pure bool
-	// foreign, if not nil, are all that it may import from other modules.
+	// foreign, if not nil, lists what it may import from other modules.
 	foreign []string
 }
 
-var rooms = []room{
+var components = []component{
 	{path: "api", foreign: []string{"k8s.io/api/", "k8s.io/apimachinery/"}},
-	{path: "certs", knows: []string{"api"}, pure: true},
+	{path: "certs", uses: []string{"api"}, pure: true},
 	{path: "certs/certstest"},
 	{path: "erldist", foreign: []string{}},
-	{path: "probe", knows: []string{"api", "certs", "erldist", "probe/mesh", "probe/verify", "probe/sweep"}},
+	{path: "probe", uses: []string{"api", "certs", "erldist", "probe/mesh", "probe/verify", "probe/sweep"}},
 	{path: "probe/mesh", pure: true, foreign: []string{}},
-	{path: "probe/verify", knows: []string{"api", "certs", "erldist"}, foreign: []string{}},
-	{path: "probe/sweep", knows: []string{"api", "certs", "erldist", "probe/mesh", "probe/verify"}, foreign: []string{"golang.org/x/sync/errgroup"}},
-	{path: "probe/command", knows: []string{"api", "certs", "erldist", "probe/mesh", "probe/verify"}, foreign: []string{"github.com/spf13/cobra"}},
-	{path: "controllers", knows: []string{"api", "certs",
+	{path: "probe/verify", uses: []string{"api", "certs", "erldist"}, foreign: []string{}},
+	{path: "probe/sweep", uses: []string{"api", "certs", "erldist", "probe/mesh", "probe/verify"}, foreign: []string{"golang.org/x/sync/errgroup"}},
+	{path: "probe/command", uses: []string{"api", "certs", "erldist", "probe/mesh", "probe/verify"}, foreign: []string{"github.com/spf13/cobra"}},
+	{path: "controllers", uses: []string{"api", "certs",
 		"controllers/internal/state", "controllers/internal/rotation", "controllers/internal/observe", "controllers/internal/beam", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/status", "controllers/internal/podcert", "controllers/internal/metrics"}},
-	{path: "controllers/internal/state", knows: []string{"api", "certs"}, pure: true},
-	{path: "controllers/internal/state/statetest", knows: []string{"api", "certs", "certs/certstest", "controllers/internal/state", "controllers/internal/rotation"}},
-	{path: "controllers/internal/rotation", knows: []string{"api", "certs", "controllers/internal/state"}, pure: true},
-	{path: "controllers/internal/beam", knows: []string{"api", "certs"}, pure: true},
-	{path: "controllers/internal/plan", knows: []string{"api", "certs", "controllers/internal/state", "controllers/internal/rotation", "controllers/internal/beam"}, pure: true},
-	{path: "controllers/internal/status", knows: []string{"api", "certs", "controllers/internal/state", "controllers/internal/rotation", "controllers/internal/beam", "controllers/internal/plan"}, pure: true},
-	{path: "controllers/internal/podcert", knows: []string{"api", "certs"}, pure: true},
-	{path: "controllers/internal/observe", knows: []string{"api", "certs", "controllers/internal/state", "controllers/internal/rotation", "controllers/internal/beam", "controllers/internal/plan"}},
-	{path: "controllers/internal/apply", knows: []string{"api", "certs", "controllers/internal/state", "controllers/internal/rotation", "controllers/internal/beam", "controllers/internal/plan"}},
-	{path: "controllers/internal/metrics", knows: []string{"api", "certs"}},
-	{path: "cmd/erlang-operator", knows: []string{"api", "certs", "erldist", "probe", "probe/mesh", "probe/verify", "probe/sweep", "probe/command", "controllers",
+	{path: "controllers/internal/state", uses: []string{"api", "certs"}, pure: true},
+	{path: "controllers/internal/state/statetest", uses: []string{"api", "certs", "certs/certstest", "controllers/internal/state", "controllers/internal/rotation"}},
+	{path: "controllers/internal/rotation", uses: []string{"api", "certs", "controllers/internal/state"}, pure: true},
+	{path: "controllers/internal/beam", uses: []string{"api", "certs"}, pure: true},
+	{path: "controllers/internal/plan", uses: []string{"api", "certs", "controllers/internal/state", "controllers/internal/rotation", "controllers/internal/beam"}, pure: true},
+	{path: "controllers/internal/status", uses: []string{"api", "certs", "controllers/internal/state", "controllers/internal/rotation", "controllers/internal/beam", "controllers/internal/plan"}, pure: true},
+	{path: "controllers/internal/podcert", uses: []string{"api", "certs"}, pure: true},
+	{path: "controllers/internal/observe", uses: []string{"api", "certs", "controllers/internal/state", "controllers/internal/rotation", "controllers/internal/beam", "controllers/internal/plan"}},
+	{path: "controllers/internal/apply", uses: []string{"api", "certs", "controllers/internal/state", "controllers/internal/rotation", "controllers/internal/beam", "controllers/internal/plan"}},
+	{path: "controllers/internal/metrics", uses: []string{"api", "certs"}},
+	{path: "cmd/erlang-operator", uses: []string{"api", "certs", "erldist", "probe", "probe/mesh", "probe/verify", "probe/sweep", "probe/command", "controllers",
 		"controllers/internal/state", "controllers/internal/rotation", "controllers/internal/observe", "controllers/internal/beam", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/status", "controllers/internal/podcert", "controllers/internal/metrics"}},
 }
 
-// reaching are packages that reach out of a program, or into what is not given.
+// reaching are packages with side effects or hidden inputs.
 var reaching = []string{
 	"context", "os", "os/", "net", "net/", "io/fs", "log", "log/", "crypto/rand", "math/rand", "math/rand/", "syscall",
 	"k8s.io/client-go/kubernetes", "k8s.io/client-go/rest", "k8s.io/client-go/dynamic", "k8s.io/client-go/tools/",
@@ -86,9 +86,9 @@ func TestRoomsKnowWhatTheyMay(t *testing.T) {
 		if !ours {
 			continue
 		}
-		r, ok := roomOf(path)
+		r, ok := componentOf(path)
 		if !ok {
-			t.Errorf("%s is in no room: it needs a place in this table, and a reason", path)
+			t.Errorf("%s is in no component: add it to this table, with what it may import", path)
 			continue
 		}
 		visited[r.path] = true
@@ -97,8 +97,8 @@ func TestRoomsKnowWhatTheyMay(t *testing.T) {
 			if !ours {
 				continue
 			}
-			if of, _ := roomOf(other); of.path != r.path && !slices.Contains(r.knows, of.path) {
-				t.Errorf("%s depends on %s, of which %s may not know", path, other, r.path)
+			if of, _ := componentOf(other); of.path != r.path && !slices.Contains(r.uses, of.path) {
+				t.Errorf("%s depends on %s, which %s may not use", path, other, r.path)
 			}
 		}
 		for _, imported := range p.Imports {
@@ -118,12 +118,12 @@ func TestRoomsKnowWhatTheyMay(t *testing.T) {
 	}
 	for _, path := range []string{"api", "certs", "erldist", "probe/verify", "controllers/internal/plan", "controllers/internal/status"} {
 		if !visited[path] {
-			t.Errorf("`go list` shows no package in %s: this test has looked at nothing", path)
+			t.Errorf("`go list` shows no package in %s, so this test has checked nothing", path)
 		}
 	}
 }
 
-// checkNoClock finds a look at the clock, which no import betrays.
+// checkNoClock reports uses of the clock, which the imports do not show.
 func checkNoClock(t *testing.T, p pkg) {
 	for _, name := range p.GoFiles {
 		files := token.NewFileSet()
@@ -138,7 +138,7 @@ func checkNoClock(t *testing.T, p pkg) {
 			}
 			if of, ok := selector.X.(*ast.Ident); ok && of.Name == "time" &&
 				slices.Contains([]string{"Now", "Since", "Until", "Sleep", "After", "NewTimer", "NewTicker", "Tick"}, selector.Sel.Name) {
-				t.Errorf("%s: time.%s: time comes in as an argument", files.Position(selector.Pos()), selector.Sel.Name)
+				t.Errorf("%s: time.%s: the time must be an argument", files.Position(selector.Pos()), selector.Sel.Name)
 			}
 			return true
 		})
@@ -164,10 +164,10 @@ func TestFilesThatAreNamedExist(t *testing.T) {
 	}
 }
 
-// roomOf finds the innermost room of a package.
-func roomOf(path string) (room, bool) {
-	var found room
-	for _, r := range rooms {
+// componentOf returns the innermost component of a package.
+func componentOf(path string) (component, bool) {
+	var found component
+	for _, r := range components {
 		if (path == r.path || strings.HasPrefix(path, r.path+"/")) && len(r.path) > len(found.path) {
 			found = r
 		}

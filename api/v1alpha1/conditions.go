@@ -32,8 +32,8 @@ const (
 	ConditionCertificateShortLived = "CertificateShortLived"
 )
 
-// RunbookURL, followed by a reason in lower case, is the section of the troubleshooting
-// guide about that reason.
+// RunbookURL is the URL of a section of the troubleshooting guide, without the reason in
+// lower case at its end.
 const RunbookURL = "https://github.com/erlang-operator/erlang-operator/blob/main/docs/troubleshooting.md#"
 
 // ReadinessGate is the pod condition that the manager sets to true once, when the node

@@ -168,9 +168,9 @@ type CanaryStatus struct {
 type CanaryResult string
 
 const (
-	// CanaryAccepted: the node trusts the canary's CA.
+	// CanaryAccepted means that the node trusts the canary's CA.
 	CanaryAccepted CanaryResult = "Accepted"
-	// CanaryRefused: the node does not trust it.
+	// CanaryRefused means that the node does not trust it.
 	CanaryRefused CanaryResult = "Refused"
 )
 
