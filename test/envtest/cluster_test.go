@@ -156,6 +156,7 @@ func kstatusOf(t *testing.T, namespace string) kstatus.Status {
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkArgoCD(t, cluster, result.Status)
 	return result.Status
 }
 

@@ -1,0 +1,65 @@
+package envtest
+
+import (
+	"os"
+	"regexp"
+	"testing"
+
+	lua "github.com/yuin/gopher-lua"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	kstatus "sigs.k8s.io/cli-utils/pkg/kstatus/status"
+)
+
+// checkArgoCD runs the health check of docs/install.md on an ErlangCluster, in Argo CD's
+// interpreter: it must agree with kstatus.
+func checkArgoCD(t *testing.T, cluster *unstructured.Unstructured, want kstatus.Status) {
+	t.Helper()
+	guide, err := os.ReadFile("../../docs/install.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)erlang-operator.dev_ErlangCluster: \\|\n(.*?)\n```").FindSubmatch(guide)
+	if block == nil {
+		t.Fatal("docs/install.md has no health check for Argo CD")
+	}
+	interpreter := lua.NewState()
+	defer interpreter.Close()
+	interpreter.SetGlobal("obj", luaValue(interpreter, cluster.Object))
+	if err := interpreter.DoString(string(block[1])); err != nil {
+		t.Fatal(err)
+	}
+	health := lua.LVAsString(interpreter.GetField(interpreter.Get(-1), "status"))
+	agrees := map[kstatus.Status]string{
+		kstatus.CurrentStatus: "Healthy", kstatus.InProgressStatus: "Progressing", kstatus.FailedStatus: "Degraded",
+	}
+	if health != agrees[want] {
+		t.Errorf("Argo CD reads %s, and kstatus %s: %v", health, want, cluster.Object["status"])
+	}
+}
+
+// luaValue is a value of JSON in Lua.
+func luaValue(interpreter *lua.LState, value any) lua.LValue {
+	switch value := value.(type) {
+	case map[string]any:
+		table := interpreter.NewTable()
+		for key, field := range value {
+			table.RawSetString(key, luaValue(interpreter, field))
+		}
+		return table
+	case []any:
+		table := interpreter.NewTable()
+		for _, element := range value {
+			table.Append(luaValue(interpreter, element))
+		}
+		return table
+	case string:
+		return lua.LString(value)
+	case int64:
+		return lua.LNumber(value)
+	case float64:
+		return lua.LNumber(value)
+	case bool:
+		return lua.LBool(value)
+	}
+	return lua.LNil
+}
