@@ -33,6 +33,10 @@ type nodes struct {
 	widest    int  // the most CAs that a node trusted
 	canaries  int  // that a node accepted
 	refused   int  // that a node refused
+	// broken is a pod whose node is not verified.
+	broken string
+	// cookieVersion is the version of the cookie's Secret that the probe has read.
+	cookieVersion string
 }
 
 // read has a node read its files.
@@ -97,6 +101,7 @@ func (n *nodes) step(t *testing.T, p *probe) {
 			mesh.Nodes[i].Canary = &v1alpha1.CanaryStatus{CertificateAuthority: certs.Identity(canary.IssuingCA(certs.Trust{})), Result: result}
 		}
 	}
+	n.verify(t, mesh)
 	p.says(t, mesh)
 }
 

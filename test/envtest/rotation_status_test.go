@@ -1,0 +1,176 @@
+package envtest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+)
+
+// An expectedPhase is a phase of a rotation, and what it may wait for meanwhile.
+type expectedPhase struct {
+	credential v1alpha1.RotatingCredential
+	phase      v1alpha1.RotationPhase
+	waitingFor string
+}
+
+// What `kubectl get erlangcluster -o yaml` shows of a rotation of the CA, and then of the
+// cookie.
+var (
+	caPhases = []expectedPhase{
+		{v1alpha1.RotatingCA, v1alpha1.RotationIssuingCanary, `^waiting for cert-manager to issue certificate chat-probe-canary-tls by Issuer chat-ca-05e01bd6`},
+		{v1alpha1.RotatingCA, v1alpha1.RotationWideningTrust, `^waiting until (the trust bundle has the CA of Issuer chat-ca-05e01bd6|chat-[0-2] accepts the new CA)$`},
+		{v1alpha1.RotatingCA, v1alpha1.RotationReissuing, `^(every node accepts the new CA: the certificates are reissued$|waiting for cert-manager to issue certificate chat-(probe|[0-2])-tls by Issuer chat-ca-05e01bd6|waiting until chat-[0-2] serves its certificate of the new CA$)`},
+		{v1alpha1.RotatingCA, v1alpha1.RotationShrinkingTrust, `^every node serves a certificate of the new CA: trust in the old one ends$`},
+		{v1alpha1.RotatingCA, v1alpha1.RotationProvingRefusal, `^waiting until chat-[0-2] refuses the old CA$`},
+	}
+	cookiePhases = []expectedPhase{
+		{v1alpha1.RotatingCookie, v1alpha1.RotationAwaitingNodes, `^waiting until chat-1 is verified with the cookie that it has$`},
+		{v1alpha1.RotatingCookie, v1alpha1.RotationDistributingCookie, `^every node is verified with the cookie that it has: the new one is distributed beside it$`},
+		{v1alpha1.RotatingCookie, v1alpha1.RotationChangingCookie, `^waiting until chat-[0-2] is verified with the new cookie$`},
+		{v1alpha1.RotatingCookie, v1alpha1.RotationDroppingCookie, `^every node is verified with the new cookie: the former one is dropped$`},
+	}
+)
+
+func TestRotationStatusPhaseByPhase(t *testing.T) {
+	namespace := newNamespace(t)
+	create(t, object(t, namespace, minimal))
+	startManager(t)
+	n, p := startNodes(t, namespace), startProbe(t, namespace)
+	n.until(t, p, "at first", n.issuedBy(t, "chat-ca", "chat-ca"))
+
+	reports := watchRotation(t, namespace)
+	patchTLS(t, namespace, `{"ca":{"rotationID":"2026-11"}}`)
+	n.until(t, p, "rotated", n.issuedBy(t, "chat-ca-05e01bd6", "chat-ca-05e01bd6"))
+	reports.expect(t, caPhases)
+
+	// A node that is not verified holds the rotation of the cookie up.
+	n.broken, n.ready = "chat-1", false
+	n.step(t, p)
+	before := cookieOf(t, namespace)
+	if err := admin.Patch(t.Context(), clusterIn(namespace), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"cookie":{"rotationID":"2026-11"}}}`))); err != nil {
+		t.Fatal(err)
+	}
+	reports.await(t, v1alpha1.RotationAwaitingNodes)
+	n.broken = ""
+	n.until(t, p, "with another cookie", func(*v1alpha1.ErlangCluster) error {
+		secret := get(t, &corev1.Secret{ObjectMeta: named(namespace, "chat-cookie")})
+		if string(secret.Data[naming.CookieKey]) == before || secret.Data[naming.PreviousCookieKey] != nil {
+			return fmt.Errorf("Secret %s has the keys %v", secret.Name, slices.Collect(maps.Keys(secret.Data)))
+		}
+		return nil
+	})
+	reports.expect(t, cookiePhases)
+}
+
+// rotationWatch receives every change of status.rotation.
+type rotationWatch chan v1alpha1.RotationStatus
+
+func watchRotation(t *testing.T, namespace string) rotationWatch {
+	t.Helper()
+	watcher, err := client.NewWithWatch(environment.Config, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes, err := watcher.Watch(t.Context(), &v1alpha1.ErlangClusterList{}, client.InNamespace(namespace))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(changes.Stop)
+	reports := make(rotationWatch, 1000)
+	go func() {
+		defer close(reports)
+		for change := range changes.ResultChan() {
+			cluster, ok := change.Object.(*v1alpha1.ErlangCluster)
+			if !ok {
+				return
+			}
+			if len(cluster.Status.Rotation) == 0 {
+				reports <- v1alpha1.RotationStatus{Phase: v1alpha1.RotationSettled}
+			}
+			for _, status := range cluster.Status.Rotation {
+				reports <- status
+			}
+		}
+	}()
+	return reports
+}
+
+// await waits until a phase is reported. The reports before it are dropped.
+func (reports rotationWatch) await(t *testing.T, phase v1alpha1.RotationPhase) {
+	t.Helper()
+	for {
+		if status := reports.next(t); status.Phase == phase {
+			reports <- status
+			return
+		}
+	}
+}
+
+func (reports rotationWatch) next(t *testing.T) v1alpha1.RotationStatus {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	select {
+	case status, open := <-reports:
+		if !open {
+			t.Fatal("the watch of the ErlangCluster ended")
+		}
+		return status
+	case <-ctx.Done():
+		t.Fatal("nothing more is reported of the rotation")
+		panic("unreachable")
+	}
+}
+
+// expect demands that the phases are reported one after the other, each with the
+// time at which it began, and that the rotation is over then.
+func (reports rotationWatch) expect(t *testing.T, phases []expectedPhase) {
+	t.Helper()
+	at, since := -1, time.Time{}
+	for {
+		status := reports.next(t)
+		switch {
+		case status.Phase == v1alpha1.RotationSettled && at < 0:
+			continue
+		case status.Phase == v1alpha1.RotationSettled:
+			if at != len(phases)-1 {
+				t.Errorf("the rotation ends after %s", phases[at].phase)
+			}
+			return
+		case at < 0 || status.Phase != phases[at].phase:
+			at++
+			if at == len(phases) || status.Phase != phases[at].phase || status.Since.Time.Before(since) {
+				t.Fatalf("phase %d: %+v, since %s", at+1, status, status.Since)
+			}
+			since = status.Since.Time
+			t.Logf("%s %s: %s", status.Credential, status.Phase, status.WaitingFor)
+		}
+		if !regexp.MustCompile(phases[at].waitingFor).MatchString(status.WaitingFor) || status.Credential != phases[at].credential || !status.Since.Time.Equal(since) {
+			t.Errorf("%s: %+v, since %s", phases[at].phase, status, status.Since)
+		}
+	}
+}
+
+// verify is the part of a probe that verifies every node with the cookie as it was when the
+// probe looked before, but for one that is broken.
+func (n *nodes) verify(t *testing.T, mesh *v1alpha1.MeshStatus) {
+	t.Helper()
+	mesh.CookieVersion = n.cookieVersion
+	n.cookieVersion = get(t, &corev1.Secret{ObjectMeta: named(n.namespace, "chat-cookie")}).ResourceVersion
+	for i := range mesh.Nodes {
+		if mesh.Nodes[i].Pod == n.broken {
+			mesh.Nodes[i].Stage, mesh.Nodes[i].Reason, mesh.Nodes[i].Message = v1alpha1.StageHandshake, v1alpha1.ReasonCookieMismatch, "It has another cookie."
+		}
+	}
+}
