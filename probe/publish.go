@@ -16,14 +16,19 @@ import (
 // fieldOwner owns status.mesh, and nothing else.
 const fieldOwner = client.FieldOwner("erlang-operator-probe")
 
-// publisher writes reports to status.mesh, and remembers the last one, because the cache
-// may not have it yet.
+// writeTimeout bounds a write: an API server that does not answer must not delay the next
+// sweep for longer.
+const writeTimeout = 10 * time.Second
+
+// publisher writes reports to status.mesh. It remembers the last one, because the cache may
+// not have it yet, and because it may not have been written.
 type publisher struct {
-	client    client.Client
+	write     func(ctx context.Context, cluster *v1alpha1.ErlangCluster, mesh *v1alpha1.MeshStatus) error
 	heartbeat time.Duration
 
-	cluster types.UID // that the last report is about
-	last    *v1alpha1.MeshStatus
+	cluster   types.UID // that the last report is about
+	last      *v1alpha1.MeshStatus
+	unwritten bool
 }
 
 // previous is the report before the one that is to be made.
@@ -39,32 +44,37 @@ func (p *publisher) previous(cluster *v1alpha1.ErlangCluster) *v1alpha1.MeshStat
 }
 
 // publish writes a report that differs from the previous one, or confirms the previous
-// one when it is as old as the heartbeat interval.
+// one when it is as old as the heartbeat interval. A report that cannot be written is kept
+// and written after a later pass: the nodes are swept meanwhile, and what was tried at them
+// is not tried again.
 func (p *publisher) publish(ctx context.Context, cluster *v1alpha1.ErlangCluster, previous, current *v1alpha1.MeshStatus) error {
-	if same(previous, current) && current.HeartbeatTime.Sub(previous.HeartbeatTime.Time) < p.heartbeat {
+	if !p.unwritten && same(previous, current) && current.HeartbeatTime.Sub(previous.HeartbeatTime.Time) < p.heartbeat {
 		return nil
 	}
-	if err := p.write(ctx, cluster, current); err != nil {
-		return err
-	}
 	p.cluster, p.last = cluster.UID, current
-	return nil
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	err := p.write(ctx, cluster, current)
+	p.unwritten = err != nil
+	return err
 }
 
-// write applies status.mesh to the very cluster that was swept: a later cluster of the
-// same name is left alone.
-func (p *publisher) write(ctx context.Context, cluster *v1alpha1.ErlangCluster, mesh *v1alpha1.MeshStatus) error {
-	status, err := cluster.ApplyStatus(&struct {
-		Mesh *v1alpha1.MeshStatus `json:"mesh"`
-	}{mesh})
-	if err != nil {
-		return err
+// writeStatus applies status.mesh to the very cluster that was swept: a later cluster of
+// the same name is left alone.
+func writeStatus(c client.Client) func(context.Context, *v1alpha1.ErlangCluster, *v1alpha1.MeshStatus) error {
+	return func(ctx context.Context, cluster *v1alpha1.ErlangCluster, mesh *v1alpha1.MeshStatus) error {
+		status, err := cluster.ApplyStatus(&struct {
+			Mesh *v1alpha1.MeshStatus `json:"mesh"`
+		}{mesh})
+		if err != nil {
+			return err
+		}
+		configuration := client.ApplyConfigurationFromUnstructured(status)
+		if err := c.Status().Apply(ctx, configuration, fieldOwner, client.ForceOwnership); err != nil {
+			return fmt.Errorf("write status.mesh: %w", err)
+		}
+		return nil
 	}
-	configuration := client.ApplyConfigurationFromUnstructured(status)
-	if err := p.client.Status().Apply(ctx, configuration, fieldOwner, client.ForceOwnership); err != nil {
-		return fmt.Errorf("write status.mesh: %w", err)
-	}
-	return nil
 }
 
 // same reports whether two reports differ in nothing but their time.

@@ -1,12 +1,15 @@
 package probe
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/probe/sweep"
 )
 
 // TestPrevious: what was just written counts, even if the cache does not have it yet, and nothing
@@ -37,6 +40,39 @@ func TestPrevious(t *testing.T) {
 				t.Errorf("previous is %+v, want %+v", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestPublishAfterFailedWrite: a report that could not be written counts as the
+// previous one, and is written after a later pass, even if that one has nothing new.
+func TestPublishAfterFailedWrite(t *testing.T) {
+	outcomes := goodCluster(1)
+	outcomes[0].Refusals = &sweep.Refusals{Incarnation: 1000}
+	down, writes := errors.New("the API server is down"), 0
+	p := publisher{heartbeat: time.Minute, write: func(ctx context.Context, _ *v1alpha1.ErlangCluster, _ *v1alpha1.MeshStatus) error {
+		if _, limited := ctx.Deadline(); !limited {
+			t.Error("a write may take for ever")
+		}
+		writes++
+		return down
+	}}
+	first := report(nil, wanted(1), resultOf(outcomes...), noon)
+	if err := p.publish(t.Context(), chat, nil, first); !errors.Is(err, down) {
+		t.Errorf("error %v", err)
+	}
+	if got := members(chat, names, p.previous(chat))[0].ProvenAt; got != 1000 {
+		t.Errorf("the refusal trials count as completed at incarnation %d, want 1000", got)
+	}
+
+	down = nil
+	for _, want := range []int{2, 2} {
+		previous := p.previous(chat)
+		if err := p.publish(t.Context(), chat, previous, report(previous, wanted(1), resultOf(goodCluster(1)...), noon.Add(10*time.Second))); err != nil {
+			t.Error(err)
+		}
+		if writes != want {
+			t.Errorf("%d writes, want %d", writes, want)
+		}
 	}
 }
 

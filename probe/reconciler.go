@@ -25,7 +25,7 @@ func newReconciler(c client.Client, options Options) *reconciler {
 	return &reconciler{
 		reader:    reader{domain: options.Domain},
 		sweeper:   sweeper{options: options},
-		publisher: publisher{client: c, heartbeat: options.Intervals.Heartbeat},
+		publisher: publisher{write: writeStatus(c), heartbeat: options.Intervals.Heartbeat},
 		schedule:  schedule{intervals: options.Intervals},
 		now:       time.Now,
 	}
@@ -53,7 +53,7 @@ func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 	current := report(previous, desired, result, r.now())
 	logPass(log, previous, current, desired, result)
 	if err := r.publisher.publish(ctx, cluster, previous, current); err != nil {
-		return ctrl.Result{}, err
+		log.Error(err, "Report not written")
 	}
 	return ctrl.Result{RequeueAfter: r.schedule.next(result, previous, current, r.now())}, nil
 }

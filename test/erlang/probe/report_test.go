@@ -8,12 +8,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -129,6 +132,56 @@ func TestReport(t *testing.T) {
 	c.wantNoSecret(k.log.String())
 }
 
+// TestReportAfterFailedWrites: while the API server takes no reports, the mesh is healed at
+// the ordinary interval, and what was tried at a node is not tried again. The report is
+// written when it can be.
+func TestReportAfterFailedWrites(t *testing.T) {
+	c := newCluster(t)
+	k := newKubernetes(t, c)
+	names := k.create()
+	k.scale(2)
+	k.store(c, names, cookie)
+	start := func(ordinal int32) *beam.Node {
+		host := c.Host(fmt.Sprintf("%s.%s.%s.svc", names.Pod(ordinal), names.Service(), names.Namespace))
+		host.EPMD("27")
+		return host.Start(beam.Options{OTP: "27", Cookie: cookie, TLS: c.tls(host)})
+	}
+	nodes := []*beam.Node{start(0), start(1)}
+	k.probe(c)
+	whole := func(s *v1alpha1.MeshStatus) bool {
+		return reasons(s, "Verified", "Verified") && s.Links == 1 && proven(s)
+	}
+	first := k.report("a proven mesh", whole)
+
+	k.refuseWrites.Store(true)
+	nodes[1].Kill()
+	nodes[1] = nodes[1].Host.Start(beam.Options{OTP: "27", Cookie: cookie, TLS: c.tls(nodes[1].Host)})
+	conn := c.dial(nodes[0], cookie)
+	linked := func() bool {
+		peers, _ := erldist.Atoms(c.call(conn, "erlang", "nodes"))
+		return slices.Contains(peers, nodes[1].Name)
+	}
+	for range 3 {
+		for begun := time.Now(); !linked(); time.Sleep(50 * time.Millisecond) { // until the next look
+			if time.Since(begun) > 15*time.Second {
+				t.Fatalf("the link is not made again\n%s", k.log.String())
+			}
+		}
+		c.call(conn, "erlang", "disconnect_node", erldist.Atom(nodes[1].Name))
+	}
+	if now := k.mesh(); now.Nodes[1].Incarnation != first.Nodes[1].Incarnation {
+		t.Errorf("a report was written: %+v", now)
+	}
+
+	k.refuseWrites.Store(false)
+	k.report("the node that restarted", func(s *v1alpha1.MeshStatus) bool {
+		return whole(s) && s.Nodes[1].Incarnation != first.Nodes[1].Incarnation
+	})
+	if trials := strings.Count(nodes[1].Log(), "Invalid challenge reply"); trials != 1 {
+		t.Errorf("%s was tried with a wrong cookie %d times, want once in its life", nodes[1].Name, trials)
+	}
+}
+
 func reasons(s *v1alpha1.MeshStatus, want ...string) bool {
 	if s == nil || len(s.Nodes) != len(want) {
 		return false
@@ -157,8 +210,23 @@ type kubernetes struct {
 	cluster *cluster // of the nodes
 	config  *rest.Config
 	client.Client
-	log log
+	log          log
+	refuseWrites atomic.Bool
 }
+
+// roundTrip is the probe's way to the API server.
+func (k *kubernetes) roundTrip(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(request *http.Request) (*http.Response, error) {
+		if request.Method == http.MethodPatch && k.refuseWrites.Load() {
+			return nil, syscall.ECONNREFUSED
+		}
+		return next.RoundTrip(request)
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }
 
 // log keeps what several goroutines write.
 type log struct {
@@ -303,6 +371,7 @@ func (k *kubernetes) probe(c *cluster) (stop func()) {
 	k.t.Helper()
 	config := rest.CopyConfig(k.config)
 	config.Impersonate.UserName = "probe"
+	config.Wrap(k.roundTrip)
 	logf.SetLogger(zap.New(zap.WriteTo(&k.log)))
 	ctx, cancel := context.WithCancel(k.t.Context())
 	ended := make(chan error, 1)
