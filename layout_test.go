@@ -40,6 +40,7 @@ var components = []component{
 	{path: "probe/mesh", pure: true, foreign: []string{}},
 	{path: "probe/verify", uses: []string{"api", "certs", "erldist"}, foreign: []string{}},
 	{path: "probe/sweep", uses: []string{"api", "certs", "erldist", "probe/mesh", "probe/verify"}, foreign: []string{"golang.org/x/sync/errgroup"}},
+	{path: "probe/probetest", uses: []string{"api", "certs", "certs/certstest", "erldist", "probe/verify"}, foreign: []string{}},
 	{path: "probe/command", uses: []string{"api", "certs", "erldist", "probe/mesh", "probe/verify"}, foreign: []string{"github.com/spf13/cobra"}},
 	{path: "controllers", uses: []string{"api", "certs",
 		"controllers/internal/state", "controllers/internal/rotation", "controllers/internal/observe", "controllers/internal/beam", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/status", "controllers/internal/podcert", "controllers/internal/metrics"}},

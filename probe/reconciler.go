@@ -53,7 +53,7 @@ func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 	current := report(previous, desired, result, r.now())
 	logPass(log, previous, current, desired, result)
 	if err := r.publisher.publish(ctx, cluster, previous, current); err != nil {
-		log.Error(err, "Report not written")
+		log.Info("Report not written", "cause", err.Error())
 	}
 	return ctrl.Result{RequeueAfter: r.schedule.next(result, previous, current, r.now())}, nil
 }

@@ -3,6 +3,8 @@ package probe
 import (
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -31,8 +33,8 @@ func report(previous *v1alpha1.MeshStatus, desired desired, result sweep.Result,
 
 func nodeStatus(previous *v1alpha1.NodeStatus, pod string, outcome sweep.Outcome, m mesh.Mesh, now time.Time) v1alpha1.NodeStatus {
 	node := v1alpha1.NodeStatus{
-		Pod: pod, Node: outcome.Node,
-		Stage: outcome.Stage, Reason: outcome.Reason, Message: outcome.Message,
+		Pod: pod, Node: bounded(outcome.Node, maxNode),
+		Stage: outcome.Stage, Reason: bounded(outcome.Reason, maxReason), Message: bounded(outcome.Message, maxMessage),
 		Links: int32(len(m.Linked(outcome.Node))),
 	}
 	for _, peer := range m.Missing(outcome.Node) {
@@ -57,9 +59,10 @@ func setCertificate(node *v1alpha1.NodeStatus, outcome sweep.Outcome) {
 	if !outcome.CertificateNotAfter.IsZero() {
 		node.CertificateNotAfter = instantOf(outcome.CertificateNotAfter)
 	}
-	node.CertificateSerial, node.CertificateAuthority = outcome.CertificateSerial, outcome.CertificateAuthority
+	node.CertificateSerial = bounded(outcome.CertificateSerial, maxSerial)
+	node.CertificateAuthority = bounded(outcome.CertificateAuthority, maxAuthority)
 	if outcome.Canary != nil {
-		node.Canary = &v1alpha1.CanaryStatus{CertificateAuthority: outcome.Canary.Authority, Result: v1alpha1.CanaryRefused}
+		node.Canary = &v1alpha1.CanaryStatus{CertificateAuthority: bounded(outcome.Canary.Authority, maxAuthority), Result: v1alpha1.CanaryRefused}
 		if outcome.Canary.Accepted {
 			node.Canary.Result = v1alpha1.CanaryAccepted
 		}
@@ -76,7 +79,7 @@ func setIncarnation(node, previous *v1alpha1.NodeStatus, outcome sweep.Outcome, 
 		node.OTPRelease, node.StartedAt, node.Refusals = previous.OTPRelease, previous.StartedAt, previous.Refusals
 	}
 	if outcome.OTPRelease != "" {
-		node.OTPRelease = outcome.OTPRelease
+		node.OTPRelease = bounded(outcome.OTPRelease, maxRelease)
 	}
 	if node.StartedAt == nil && outcome.Uptime > 0 {
 		node.StartedAt = instantOf(now.Add(-outcome.Uptime))
@@ -105,8 +108,40 @@ func podOf(node string) string {
 	return pod
 }
 
-// instant is a time as the API keeps it, to the second.
-func instant(t time.Time) metav1.Time { return metav1.NewTime(t.UTC().Truncate(time.Second)) }
+// The most characters that the API accepts. A peer chooses some of the texts, and the API
+// server would refuse the whole report for one that is longer.
+const (
+	maxNode      = 255
+	maxReason    = 64
+	maxMessage   = 1024
+	maxSerial    = 64
+	maxAuthority = 16
+	maxRelease   = 16
+)
+
+// bounded cuts a text to a number of characters, and replaces what cannot be printed: the
+// API server applies no text with control characters in it, which YAML does not allow.
+func bounded(text string, most int) string {
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
+	if utf8.RuneCountInString(text) > most {
+		text = string([]rune(text)[:most])
+	}
+	return text
+}
+
+// instant is a time as the API keeps it: to the second, and with a year of four digits.
+func instant(t time.Time) metav1.Time {
+	t = t.UTC().Truncate(time.Second)
+	if last := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC); t.After(last) {
+		t = last
+	}
+	return metav1.NewTime(t)
+}
 
 func instantOf(t time.Time) *metav1.Time {
 	at := instant(t)

@@ -3,11 +3,15 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"pgregory.net/rapid"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs/naming"
@@ -222,6 +226,46 @@ func TestReportOfFailedLink(t *testing.T) {
 	if node.Reason != v1alpha1.ReasonVerified || node.Message == "" || node.Links != 0 || status.Components != 2 {
 		t.Errorf("status %+v", status)
 	}
+}
+
+// TestReportOfHostileNodes: whatever peers say, the report is one that the API accepts, and
+// the same the next time. TestHostileNodes in test/envtest has the API server decide.
+func TestReportOfHostileNodes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := func(name string) string {
+			return strings.Repeat(rapid.String().Draw(t, name), rapid.IntRange(0, 2000).Draw(t, name+" repeated")) +
+				string(rapid.SliceOf(rapid.Byte()).Draw(t, name+" bytes"))
+		}
+		outcome := good(0, 1)
+		outcome.Message, outcome.OTPRelease, outcome.CertificateSerial, outcome.CertificateAuthority = text("message"), text("release"), text("serial"), text("authority")
+		outcome.Canary = &sweep.Canary{Authority: text("canary")}
+		outcome.Uptime = time.Duration(rapid.Int64().Draw(t, "uptime"))
+		outcome.CertificateNotAfter = time.Unix(rapid.Int64Range(-1<<40, 1<<40).Draw(t, "not after"), 0)
+		if rapid.Bool().Draw(t, "failed") {
+			outcome.Reason = v1alpha1.ReasonNotErlang
+		}
+
+		status := report(nil, wanted(1), resultOf(outcome), noon)
+		node := status.Nodes[0]
+		for bound, texts := range map[int][]string{
+			maxMessage: {node.Message}, maxSerial: {node.CertificateSerial},
+			maxRelease: {node.OTPRelease, node.CertificateAuthority, node.Canary.CertificateAuthority},
+		} {
+			for _, text := range texts {
+				if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) || utf8.RuneCountInString(text) > bound {
+					t.Fatalf("%q of %d characters, more than %d", text, utf8.RuneCountInString(text), bound)
+				}
+			}
+		}
+		for _, at := range []*metav1.Time{node.StartedAt, node.CertificateNotAfter} {
+			if at != nil && at.Year() > 9999 {
+				t.Fatalf("time %s", at)
+			}
+		}
+		if again := report(status, wanted(1), resultOf(outcome), noon); !same(status, again) {
+			t.Fatalf("the status changed (-before +after):\n%s", cmp.Diff(status, again))
+		}
+	})
 }
 
 // TestReportIsBounded: the API takes so many missing links.

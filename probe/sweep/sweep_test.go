@@ -5,12 +5,37 @@ import (
 	"io"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/erlang-operator/erlang-operator/probe/mesh"
+	"github.com/erlang-operator/erlang-operator/probe/probetest"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
+
+// network is some peers that are swept.
+type network struct {
+	t *testing.T
+	*probetest.Network
+}
+
+func newNetwork(t *testing.T, size int) network {
+	return network{t, probetest.NewNetwork(t, size)}
+}
+
+func (n network) members() []Member {
+	members := make([]Member, len(n.Peers))
+	for i, p := range n.Peers {
+		members[i] = Member{Target: p.Target()}
+	}
+	return members
+}
+
+func (n network) run(members []Member, options Options) Result {
+	options.Concurrency, options.HealingTime = 16, 5*time.Second
+	return Run(n.t.Context(), n.Verifier(), members, options)
+}
 
 func reasons(result Result) (reasons []string) {
 	for _, outcome := range result.Outcomes {
@@ -34,21 +59,21 @@ func TestSweep(t *testing.T) {
 
 	result := n.run(members, Options{})
 	checkReasons(t, result, "Verified", "Verified", "Verified")
-	want := []mesh.Edge{{From: n.peers[0].name, To: n.peers[1].name}, {From: n.peers[0].name, To: n.peers[2].name}}
+	want := []mesh.Edge{{From: n.Peers[0].Name, To: n.Peers[1].Name}, {From: n.Peers[0].Name, To: n.Peers[2].Name}}
 	if diff := cmp.Diff(want, result.Made); diff != "" || !result.Mesh.Whole() {
 		t.Errorf("links made (-want +got):\n%sthe parts are %v", diff, result.Mesh.Components())
 	}
 	for i, outcome := range result.Outcomes {
-		want := &Refusals{Incarnation: n.peers[i].incarnation}
+		want := &Refusals{Incarnation: n.Peers[i].Incarnation}
 		if diff := cmp.Diff(want, outcome.Refusals); diff != "" || outcome.RefusalsError != nil {
 			t.Errorf("refusals of %s (-want +got):\n%s%v", outcome.Node, diff, outcome.RefusalsError)
 		}
 		members[i].ProvenAt = outcome.Incarnation
 	}
 
-	refused := n.peers[0].refusals()
+	refused := n.Peers[0].Refusals()
 	result = n.run(members, Options{})
-	if len(result.Made) > 0 || !result.Mesh.Whole() || result.Outcomes[0].Refusals != nil || n.peers[0].refusals() != refused {
+	if len(result.Made) > 0 || !result.Mesh.Whole() || result.Outcomes[0].Refusals != nil || n.Peers[0].Refusals() != refused {
 		t.Errorf("the second sweep made the links %v and tried %+v", result.Made, result.Outcomes[0].Refusals)
 	}
 }
@@ -57,18 +82,18 @@ func TestSweep(t *testing.T) {
 // linked, and nobody is made to connect to them.
 func TestSweepAroundFailures(t *testing.T) {
 	n := newNetwork(t, 4)
-	n.peers[1].serve = func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
-	n.peers[2].serve = func(net.Conn) {}
-	n.onConnect(func(from, to string) bool {
-		if to == n.peers[1].name || to == n.peers[2].name {
+	n.Peers[1].Serve = func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+	n.Peers[2].Serve = func(net.Conn) {}
+	n.OnConnect(func(from, to string) bool {
+		if to == n.Peers[1].Name || to == n.Peers[2].Name {
 			t.Errorf("%s is made to connect to %s", from, to)
 		}
-		n.link(from, to)
+		n.Link(from, to)
 		return true
 	})
 	result := n.run(n.members(), Options{})
 	checkReasons(t, result, "Verified", "HandshakeTimedOut", "CertificateUnusable", "Verified")
-	if !result.Mesh.HasLink(mesh.Edge{From: n.peers[0].name, To: n.peers[3].name}) {
+	if !result.Mesh.HasLink(mesh.Edge{From: n.Peers[0].Name, To: n.Peers[3].Name}) {
 		t.Errorf("parts are %v", result.Mesh.Components())
 	}
 }
@@ -77,15 +102,15 @@ func TestSweepAroundFailures(t *testing.T) {
 // connects, and the failure is recorded at the first.
 func TestSweepTriesTheOtherEnd(t *testing.T) {
 	n := newNetwork(t, 2)
-	n.onConnect(func(from, to string) bool {
-		if from == n.peers[0].name {
+	n.OnConnect(func(from, to string) bool {
+		if from == n.Peers[0].Name {
 			return false
 		}
-		n.link(from, to)
+		n.Link(from, to)
 		return true
 	})
 	result := n.run(n.members(), Options{})
-	if diff := cmp.Diff([]mesh.Edge{{From: n.peers[1].name, To: n.peers[0].name}}, result.Made); diff != "" {
+	if diff := cmp.Diff([]mesh.Edge{{From: n.Peers[1].Name, To: n.Peers[0].Name}}, result.Made); diff != "" {
 		t.Errorf("links made (-want +got):\n%s", diff)
 	}
 	if failed := result.Outcomes[0].Failed; len(failed) != 1 || !errors.Is(failed[0].Err, verify.ErrNotConnected) {
@@ -97,31 +122,31 @@ func TestSweepTriesTheOtherEnd(t *testing.T) {
 // the sweep, it is harmful, and it is not made while it rests.
 func TestSweepStopsAtLostLinks(t *testing.T) {
 	n := newNetwork(t, 4)
-	n.link(n.peers[0].name, n.peers[1].name)
-	n.onConnect(func(from, to string) bool {
-		n.unlink(n.peers[0].name, n.peers[1].name)
+	n.Link(n.Peers[0].Name, n.Peers[1].Name)
+	n.OnConnect(func(from, to string) bool {
+		n.Unlink(n.Peers[0].Name, n.Peers[1].Name)
 		return false
 	})
 	result := n.run(n.members(), Options{})
-	edge := mesh.Edge{From: n.peers[0].name, To: n.peers[2].name}
+	edge := mesh.Edge{From: n.Peers[0].Name, To: n.Peers[2].Name}
 	if diff := cmp.Diff([]mesh.Edge{edge}, result.Failed); diff != "" || result.Lost != 1 || len(result.Harmful) != 1 {
 		t.Errorf("%d links lost, failed (-want +got):\n%s", result.Lost, diff)
 	}
 
-	n.onConnect(func(from, to string) bool {
+	n.OnConnect(func(from, to string) bool {
 		if (mesh.Edge{From: from, To: to}) == edge {
 			t.Error("a harmful link is made")
 		}
-		n.link(from, to)
+		n.Link(from, to)
 		return true
 	})
 	n.run(n.members(), Options{Harmful: result.Harmful})
 
-	n.peers[2].restart() // It restarted: it may have been fixed.
-	for _, p := range n.peers {
-		n.unlink(n.peers[2].name, p.name)
+	n.Peers[2].Set(func(p *probetest.Peer) { p.Incarnation++ }) // It restarted: it may have been fixed.
+	for _, p := range n.Peers {
+		n.Unlink(n.Peers[2].Name, p.Name)
 	}
-	n.onConnect(func(from, to string) bool { n.link(from, to); return true })
+	n.OnConnect(func(from, to string) bool { n.Link(from, to); return true })
 	if result := n.run(n.members(), Options{Harmful: result.Harmful}); !result.Mesh.Whole() {
 		t.Errorf("a node restarted, and the parts are %v", result.Mesh.Components())
 	}
@@ -130,7 +155,7 @@ func TestSweepStopsAtLostLinks(t *testing.T) {
 // TestSweepPostponesFailedLinks: what failed in the last sweep comes last.
 func TestSweepPostponesFailedLinks(t *testing.T) {
 	n := newNetwork(t, 3)
-	failed := mesh.Edge{From: n.peers[0].name, To: n.peers[1].name}
+	failed := mesh.Edge{From: n.Peers[0].Name, To: n.Peers[1].Name}
 	result := n.run(n.members(), Options{Postponed: []mesh.Edge{failed}})
 	if len(result.Made) == 0 || result.Made[0] == failed {
 		t.Errorf("links made %v", result.Made)
@@ -146,9 +171,9 @@ func TestSweepUpdatesCertificates(t *testing.T) {
 	members[0].Stored, members[1].Stored = first.Outcomes[0].CertificateSerial, "2a"
 	result := n.run(members, Options{})
 	for i, want := range []bool{false, true} {
-		calls := n.peers[i].called("gen_server:call")
+		calls := n.Peers[i].Called("gen_server:call")
 		if result.Outcomes[i].Outdated != want || calls > 0 != want {
-			t.Errorf("%s is outdated: %t, and was made to read its files %d times", n.peers[i].name, result.Outcomes[i].Outdated, calls)
+			t.Errorf("%s is outdated: %t, and was made to read its files %d times", n.Peers[i].Name, result.Outcomes[i].Outdated, calls)
 		}
 	}
 }

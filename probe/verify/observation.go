@@ -116,6 +116,24 @@ func (o *observation) fault() *certs.Fault {
 	return leaf.Validate(o.host(), o.trust, o.now)
 }
 
+// issuer returns the CA that signed the certificate that the node serves, or nil if no
+// chain leads to a trusted CA: then any peer may have made it up. The certificate may have
+// expired.
+func (o *observation) issuer() *x509.Certificate {
+	leaf, at := o.chain[0], o.now
+	if at.After(leaf.NotAfter) {
+		at = leaf.NotAfter
+	}
+	chains, err := leaf.Verify(x509.VerifyOptions{
+		Roots: o.trust.Pool(), Intermediates: certs.Trust{}.With(o.chain[1:]...).Pool(),
+		CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	if err != nil || len(chains[0]) < 2 {
+		return nil
+	}
+	return chains[0][1]
+}
+
 func (o *observation) host() string {
 	_, host, _ := erldist.SplitNodeName(o.target.Node)
 	return host

@@ -20,13 +20,14 @@ type Verdict struct {
 	// the node is verified.
 	Timings []Timing `json:"timings"`
 
-	// The rest is what was learned of the node as far as the stages came.
+	// The rest is what was observed of the node as far as the stages came. What it says of
+	// its certificate is of a chain to a trusted CA only.
 
 	// CertificateNotAfter is when the certificate that the node serves expires.
 	CertificateNotAfter time.Time `json:"certificateNotAfter,omitzero"`
 	// CertificateSerial is the serial number of that certificate.
 	CertificateSerial string `json:"certificateSerial,omitempty"`
-	// CertificateAuthority is the identity of the CA that signed it, if that is trusted.
+	// CertificateAuthority is the identity of the CA that signed it.
 	CertificateAuthority string `json:"certificateAuthority,omitempty"`
 	// Incarnation is the node's creation number.
 	Incarnation uint32 `json:"incarnation,omitempty"`

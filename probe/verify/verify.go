@@ -96,11 +96,10 @@ func (v *Verifier) Verify(ctx context.Context, target Target) (Verdict, *Session
 		OTPRelease:  info.OTPRelease, Uptime: info.Uptime, Peers: info.Peers,
 	}
 	if len(seen.chain) > 0 {
-		verdict.CertificateNotAfter = seen.chain[0].NotAfter
-		verdict.CertificateSerial = certs.Serial(seen.chain[0])
-		leaf := certs.Certificate{X509: seen.chain[0], Issuers: seen.chain[1:]}
-		if signer := leaf.IssuingCA(v.Credentials.Trust); signer != nil {
-			verdict.CertificateAuthority = certs.Identity(signer)
+		if issuer := seen.issuer(); issuer != nil {
+			verdict.CertificateNotAfter = seen.chain[0].NotAfter
+			verdict.CertificateSerial = certs.Serial(seen.chain[0])
+			verdict.CertificateAuthority = certs.Identity(issuer)
 		}
 	}
 	return verdict, session

@@ -1,0 +1,317 @@
+// Package probetest has peers that speak the Erlang distribution protocol over mutual TLS,
+// to test the probe in situations into which real nodes cannot be brought at a chosen
+// moment, or at all. What real nodes do is tested on real nodes.
+package probetest
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/md5"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/certstest"
+	"github.com/erlang-operator/erlang-operator/erldist"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
+)
+
+// Cookie of the peers.
+const Cookie = "N0tTheRealCookie"
+
+// Network is some peers, whose certificates have one CA.
+type Network struct {
+	Peers []*Peer
+	CA    certstest.Authority
+
+	t       testing.TB
+	mutex   sync.Mutex
+	links   map[[2]string]bool
+	connect func(from, to string) bool
+}
+
+// Peer is named chat-N@localhost, and is a good node unless something else is set before it
+// listens, or by Set.
+type Peer struct {
+	*Network
+	Name        string
+	Incarnation uint32
+	Release     string          // the release of OTP that it reports
+	Certificate tls.Certificate // that it serves
+	Serve       func(net.Conn)  // instead of a node
+
+	port    uint16
+	calls   []string // that it answered
+	refused int      // handshakes
+}
+
+// NewNetwork makes peers that do not listen yet.
+func NewNetwork(t testing.TB, size int) *Network {
+	n := &Network{t: t, CA: certstest.NewAuthority("ca"), links: map[[2]string]bool{}}
+	n.connect = func(from, to string) bool { n.Link(from, to); return true }
+	for i := range size {
+		n.Peers = append(n.Peers, &Peer{
+			Network: n, Name: fmt.Sprintf("chat-%d@localhost", i), Incarnation: uint32(1000 + i), Release: "27",
+			Certificate: n.Issue("localhost"),
+		})
+	}
+	return n
+}
+
+// ValidNow has a certificate of package certstest be valid now.
+func ValidNow(c *x509.Certificate) {
+	c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+}
+
+// Issue makes a certificate that is valid now.
+func (n *Network) Issue(host string) tls.Certificate {
+	certificate, key := n.CA.IssueKey(host, ValidNow)
+	pair, err := tls.X509KeyPair(certstest.PEM(certificate), key)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return pair
+}
+
+// Verifier has the credentials of a member, and a second for each stage.
+func (n *Network) Verifier() *verify.Verifier {
+	return &verify.Verifier{
+		Credentials: verify.Credentials{
+			Cookie: erldist.NewCookie(Cookie), Certificate: n.Issue("probe"), Trust: certs.Trust{}.With(n.CA.Certificate),
+		},
+		Limits: verify.Limits{
+			Resolve: time.Second, Connect: time.Second, Lookup: time.Second, ConnectDistribution: time.Second,
+			TLS: time.Second, Handshake: time.Second, Call: time.Second, Link: time.Second,
+		},
+	}
+}
+
+// Target has the peer listen.
+func (p *Peer) Target() verify.Target {
+	return verify.Target{Node: p.Name, FixedPort: p.Listen(), Network: "tcp4"}
+}
+
+// OnConnect changes how the peers answer net_kernel:connect_node/1.
+func (n *Network) OnConnect(connect func(from, to string) bool) {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	n.connect = connect
+}
+
+// Link joins two peers, and all that are linked to them, as connect_all does.
+func (n *Network) Link(from, to string) {
+	group := append(n.group(from), n.group(to)...)
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	for _, a := range group {
+		for _, b := range group {
+			if a != b {
+				n.links[[2]string{a, b}] = true
+			}
+		}
+	}
+}
+
+func (n *Network) group(name string) []string {
+	return append(n.linkedTo(name), name)
+}
+
+// Unlink ends a link at both ends.
+func (n *Network) Unlink(from, to string) {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	delete(n.links, [2]string{from, to})
+	delete(n.links, [2]string{to, from})
+}
+
+func (n *Network) linkedTo(name string) (peers []string) {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	for link := range n.links {
+		if link[0] == name {
+			peers = append(peers, link[1])
+		}
+	}
+	slices.Sort(peers)
+	return peers
+}
+
+// Set changes a peer that listens.
+func (p *Peer) Set(change func(*Peer)) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	change(p)
+}
+
+// Refusals counts the handshakes that the peer refused.
+func (p *Peer) Refusals() int {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	return p.refused
+}
+
+// Called counts the calls of a function.
+func (p *Peer) Called(function string) (times int) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	for _, call := range p.calls {
+		if strings.HasPrefix(call, function) {
+			times++
+		}
+	}
+	return times
+}
+
+// Listen answers connections until the test ends.
+func (p *Peer) Listen() (port uint16) {
+	if p.port != 0 {
+		return p.port
+	}
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = listener.Close() })
+	p.port = netip.MustParseAddrPort(listener.Addr().String()).Port()
+	config := &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			p.mutex.Lock()
+			defer p.mutex.Unlock()
+			certificate := p.Certificate
+			return &certificate, nil
+		},
+		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: certs.Trust{}.With(p.CA.Certificate).Pool(),
+	}
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = conn.Close() }()
+				if p.Serve != nil {
+					p.Serve(conn)
+					return
+				}
+				p.play(tls.Server(conn, config))
+			}()
+		}
+	}()
+	return p.port
+}
+
+// play is a node: the handshake, and then calls.
+func (p *Peer) play(conn net.Conn) {
+	in := bufio.NewReader(conn)
+	const challenge = 0xCAFEBABE
+	if read(in) == nil {
+		p.refuse()
+		return
+	}
+	write(conn, "snamed:", uint16(len("X@probe")), "X@probe", uint32(1))
+	p.mutex.Lock()
+	incarnation := p.Incarnation
+	p.mutex.Unlock()
+	write(conn, "N", uint64(0x4_07DF7FBC), uint32(challenge), incarnation, uint16(len(p.Name)), p.Name)
+	reply := read(in)
+	if len(reply) != 1+4+md5.Size {
+		return
+	}
+	if wanted := md5.Sum(fmt.Append(nil, Cookie, uint32(challenge))); !bytes.Equal(reply[5:], wanted[:]) {
+		p.refuse()
+		return
+	}
+	ours := md5.Sum(fmt.Append(nil, Cookie, binary.BigEndian.Uint32(reply[1:])))
+	write(conn, "a", string(ours[:]))
+	for {
+		frame := read(in)
+		if frame == nil {
+			return
+		}
+		if len(frame) > 0 {
+			p.answer(conn, frame)
+		}
+	}
+}
+
+func (p *Peer) refuse() {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.refused++
+}
+
+// answer answers a call of the process rex: a frame is 112, the control message, and the
+// request.
+func (p *Peer) answer(conn net.Conn, frame []byte) {
+	var request erldist.Term
+	for i := 2; i < len(frame) && request == nil; i++ {
+		if _, err := erldist.Unmarshal(frame[1:i]); err == nil {
+			request, _ = erldist.Unmarshal(frame[i:])
+		}
+	}
+	call := request.(erldist.Tuple)
+	from, rex := call[1].(erldist.Tuple), call[2].(erldist.Tuple)
+	result := p.apply(rex[1].(erldist.Atom), rex[2].(erldist.Atom), rex[3])
+	write(conn, "\x70",
+		string(erldist.Marshal(erldist.Tuple{erldist.Int(2), erldist.Atom(""), from[0]})),
+		string(erldist.Marshal(erldist.Tuple{from[1], result})))
+}
+
+// apply knows the functions that a sweep calls.
+func (p *Peer) apply(module, function erldist.Atom, arguments erldist.Term) erldist.Term {
+	call := string(module + ":" + function)
+	p.mutex.Lock()
+	p.calls = append(p.calls, call)
+	release, connect := p.Release, p.connect
+	p.mutex.Unlock()
+	switch call {
+	case "lists:zipwith3":
+		return erldist.List{
+			erldist.AtomList(p.linkedTo(p.Name)...), erldist.String(release), erldist.Int(5_000), erldist.Int(-5_000), erldist.Int(1_000),
+		}
+	case "net_kernel:connect_node":
+		if connect(p.Name, string(arguments.(erldist.List)[0].(erldist.Atom))) {
+			return erldist.Atom("true")
+		}
+		return erldist.Atom("false")
+	default:
+		return erldist.Atom("ok")
+	}
+}
+
+// read reads a message; nil when none comes.
+func read(in io.Reader) []byte {
+	var length uint32
+	if binary.Read(in, binary.BigEndian, &length) != nil {
+		return nil
+	}
+	message := make([]byte, length)
+	if _, err := io.ReadFull(in, message); err != nil {
+		return nil
+	}
+	return message
+}
+
+func write(out io.Writer, fields ...any) {
+	var message bytes.Buffer
+	for _, field := range fields {
+		if text, ok := field.(string); ok {
+			message.WriteString(text)
+		} else {
+			_ = binary.Write(&message, binary.BigEndian, field) // A buffer takes it all.
+		}
+	}
+	_, _ = out.Write(append(binary.BigEndian.AppendUint32(nil, uint32(message.Len())), message.Bytes()...))
+}
