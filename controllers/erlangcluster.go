@@ -5,6 +5,7 @@ package controllers
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"math/big"
 	"time"
@@ -63,12 +64,14 @@ type Reconciler struct {
 // Reconcile reconciles the cluster that a request names. A pass that fails because the
 // cluster was deleted meanwhile is no error: what it could not find was deleted with it.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	cluster := &v1alpha1.ErlangCluster{}
-	err := r.Client.Get(ctx, request.NamespacedName, cluster)
+	cluster, err := getCluster(ctx, r.Client, request.NamespacedName)
 	if apierrors.IsNotFound(err) {
 		r.observer.Forget(request.NamespacedName)
 		r.applier.Forget(request.NamespacedName)
 		return ctrl.Result{}, nil
+	}
+	if undecodable := (*v1alpha1.DecodeError)(nil); errors.As(err, &undecodable) {
+		return ctrl.Result{}, r.write(ctx, cluster, status.Undecodable(cluster, r.observer.Clock.Now(), err))
 	}
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("get ErlangCluster: %w", err)
@@ -111,9 +114,9 @@ func (r *Reconciler) reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 
 // isDeleted reports whether a cluster was deleted since it was read from the cache.
 func (r *Reconciler) isDeleted(ctx context.Context, cluster *v1alpha1.ErlangCluster) bool {
-	now := &v1alpha1.ErlangCluster{}
+	now := v1alpha1.NewUnstructured()
 	err := r.observer.Live.Get(ctx, client.ObjectKeyFromObject(cluster), now)
-	return apierrors.IsNotFound(err) || err == nil && (now.UID != cluster.UID || now.DeletionTimestamp != nil)
+	return apierrors.IsNotFound(err) || err == nil && (now.GetUID() != cluster.UID || now.GetDeletionTimestamp() != nil)
 }
 
 // write writes what is new in a report: the readiness gates first, because they are not

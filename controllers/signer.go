@@ -119,8 +119,11 @@ func (s *Signer) lookUp(ctx context.Context, request *certificatesv1.PodCertific
 	if owner = metav1.GetControllerOf(set); owner == nil || owner.Kind != "ErlangCluster" {
 		return found, nil
 	}
-	cluster := &v1alpha1.ErlangCluster{}
-	if err := s.Client.Get(ctx, at(owner.Name), cluster); err != nil {
+	cluster, err := getCluster(ctx, s.Client, at(owner.Name))
+	if undecodable := (*v1alpha1.DecodeError)(nil); errors.As(err, &undecodable) {
+		return found, nil // as long as its spec is unknown, the request waits
+	}
+	if err != nil {
 		return found, client.IgnoreNotFound(err)
 	}
 	found.Cluster = cluster
@@ -246,7 +249,7 @@ func (s *Signer) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("signer").
 		For(&certificatesv1.PodCertificateRequest{}).
-		Watches(&v1alpha1.ErlangCluster{}, handler.Funcs{DeleteFunc: s.forget}).
+		Watches(v1alpha1.NewUnstructured(), handler.Funcs{DeleteFunc: s.forget}).
 		Complete(reconcile.AsReconciler(s.Client, s))
 }
 

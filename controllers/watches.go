@@ -3,10 +3,12 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -50,7 +52,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	if err := indexReferences(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	controller := ctrl.NewControllerManagedBy(mgr).For(&v1alpha1.ErlangCluster{})
+	controller := ctrl.NewControllerManagedBy(mgr).For(v1alpha1.NewUnstructured())
 	for _, kind := range append(observe.OwnedKinds(), &corev1.Pod{}, &certmanager.CertificateRequest{}) {
 		controller.Watches(kind, handler.EnqueueRequestsFromMapFunc(byLabel))
 	}
@@ -66,21 +68,16 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 
 // indexReferences indexes clusters by what they refer to.
 func indexReferences(ctx context.Context, indexer client.FieldIndexer) error {
-	if err := indexer.IndexField(ctx, &v1alpha1.ErlangCluster{}, cookieSecretField, func(object client.Object) []string {
-		if ref := object.(*v1alpha1.ErlangCluster).Spec.Cookie.SecretKeyRef; ref != nil {
-			return []string{ref.Name}
+	for _, field := range []string{cookieSecretField, issuerField} {
+		if err := indexer.IndexField(ctx, v1alpha1.NewUnstructured(), field, func(object client.Object) []string {
+			name, _, _ := unstructured.NestedString(object.(*unstructured.Unstructured).Object, strings.Split(field, ".")...)
+			if name == "" {
+				return nil
+			}
+			return []string{name}
+		}); err != nil {
+			return fmt.Errorf("index %s: %w", field, err)
 		}
-		return nil
-	}); err != nil {
-		return fmt.Errorf("index %s: %w", cookieSecretField, err)
-	}
-	if err := indexer.IndexField(ctx, &v1alpha1.ErlangCluster{}, issuerField, func(object client.Object) []string {
-		if ref := object.(*v1alpha1.ErlangCluster).Spec.TLS.IssuerRef; ref != nil {
-			return []string{ref.Name}
-		}
-		return nil
-	}); err != nil {
-		return fmt.Errorf("index %s: %w", issuerField, err)
 	}
 	return nil
 }
@@ -107,8 +104,8 @@ func (r *Reconciler) all(ctx context.Context, _ client.Object) []reconcile.Reque
 }
 
 func (r *Reconciler) clusters(ctx context.Context, options ...client.ListOption) []reconcile.Request {
-	var list v1alpha1.ErlangClusterList
-	if err := r.Client.List(ctx, &list, options...); err != nil {
+	list := v1alpha1.NewUnstructuredList()
+	if err := r.Client.List(ctx, list, options...); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Failed to list ErlangClusters")
 		return nil
 	}

@@ -41,6 +41,7 @@ func Run(ctx context.Context, config *rest.Config, options Options) error {
 		Scheme:                 scheme,
 		LeaderElection:         false,
 		Cache:                  cacheOf(options.Namespace, options.Cluster),
+		Client:                 client.Options{Cache: &client.CacheOptions{Unstructured: true}},
 		Metrics:                metricsserver.Options{BindAddress: options.MetricsAddr},
 		HealthProbeBindAddress: options.HealthAddr,
 		WebhookServer:          webhook.NewServer(webhook.Options{Port: -1}),
@@ -81,7 +82,7 @@ func addController(manager ctrl.Manager, config *rest.Config, options Options) e
 	reconciler := newReconciler(manager.GetClient(), options)
 	build := ctrl.NewControllerManagedBy(manager).
 		Named("probe").
-		For(&v1alpha1.ErlangCluster{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(v1alpha1.NewUnstructured(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: 1,
 			SkipNameValidation:      ptr.To(true), // A program may prove several clusters.
@@ -95,7 +96,14 @@ func addController(manager ctrl.Manager, config *rest.Config, options Options) e
 	if err := manager.AddReadyzCheck("ping", healthz.Ping); err != nil {
 		return err
 	}
-	return build.Complete(reconcile.AsReconciler(manager.GetClient(), reconciler))
+	decoder := decoder{reader: manager.GetClient()}
+	return build.Complete(reconcile.Func(func(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+		cluster, err := decoder.get(ctx, request.NamespacedName)
+		if cluster == nil || err != nil {
+			return reconcile.Result{}, client.IgnoreNotFound(err)
+		}
+		return reconciler.Reconcile(ctx, cluster)
+	}))
 }
 
 // watchCredentials gives each credential a cache of its own, because a cache is restricted

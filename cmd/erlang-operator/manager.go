@@ -112,7 +112,8 @@ func newManager(kubeconfig *rest.Config, options managerOptions, podCertificates
 		Client: client.Options{
 			FieldOwner:      controllers.FieldOwner,
 			FieldValidation: "Strict",
-			Cache:           &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)},
+			// ErlangClusters are read as unstructured objects.
+			Cache: &client.CacheOptions{Unstructured: true, EnableReadYourWritesConsistency: ptr.To(true)},
 		},
 	})
 	if err != nil {

@@ -2,6 +2,10 @@
 // the descriptions below the pod template and the volume claims, which are Kubernetes'
 // own (`kubectl explain pod.spec`). Without them the definition fits into the annotation
 // of a client-side `kubectl apply`, which is limited to 256 KiB.
+//
+// It also bounds what Kubernetes' types leave open there, so that the API server rejects
+// what Go could not decode: exponents of quantities, numbers of ports, and the status of a
+// volume claim, with its times.
 package main
 
 import (
@@ -42,8 +46,11 @@ func finish(file string) error {
 			schema := properties(spec)[field].(map[string]any)
 			ours := schema["description"]
 			dropDescriptions(schema)
+			bound(schema)
 			schema["description"] = ours
 		}
+		claim := properties(spec)["volumeClaimTemplates"].(map[string]any)["items"].(map[string]any)
+		delete(properties(claim), "status")
 	}
 	finished, err := yaml.Marshal(definition)
 	if err != nil {
@@ -53,6 +60,29 @@ func finish(file string) error {
 }
 
 func properties(schema map[string]any) map[string]any { return schema["properties"].(map[string]any) }
+
+// quantity is a number with an SI suffix or a whole exponent of at most two digits.
+const quantity = `^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?[0-9]{1,2}))?$`
+
+// bound bounds quantities, which have a pattern, and what else may be a number or a
+// string, which are ports.
+func bound(schema any) {
+	switch schema := schema.(type) {
+	case map[string]any:
+		if schema["x-kubernetes-int-or-string"] == true && schema["pattern"] != nil {
+			schema["pattern"], schema["maxLength"] = quantity, 64
+		} else if schema["x-kubernetes-int-or-string"] == true {
+			schema["minimum"], schema["maximum"] = 1, 65535
+		}
+		for _, below := range schema {
+			bound(below)
+		}
+	case []any:
+		for _, below := range schema {
+			bound(below)
+		}
+	}
+}
 
 // dropDescriptions drops the descriptions of a schema and of all schemas below it. A
 // field named description is a map, and is kept.

@@ -82,6 +82,10 @@ func TestBadSpecsAreRefused(t *testing.T) {
 		"an external issuer, no group":    {`spec: {tls: {issuerRef: {name: corp, kind: VaultIssuer}}}`, "set tls.issuerRef.group"},
 		"a policy between the two":        {`spec: {networkPolicy: {mode: Maybe}}`, "spec.networkPolicy.mode"},
 		"no claims, but a list of them":   {`spec: {volumeClaimTemplates: []}`, "spec.volumeClaimTemplates"},
+		"a port beyond int32":             {`spec: {template: {spec: {containers: [{name: chat, livenessProbe: {httpGet: {port: 99999999999}}}]}}}`, "livenessProbe.httpGet.port"},
+		"a fraction as exponent":          {`spec: {template: {spec: {containers: [{name: chat, resources: {limits: {cpu: 1e1.5}}}]}}}`, "resources.limits.cpu"},
+		"an exponent beyond all bounds":   {`spec: {volumeClaimTemplates: [{spec: {resources: {requests: {storage: 1e99999999999999999999}}}}]}`, "requests.storage"},
+		"the status of a claim":           {`spec: {volumeClaimTemplates: [{status: {phase: Bound}}]}`, `unknown field "spec.volumeClaimTemplates[0].status"`},
 		"a field that does not exist":     {`spec: {replica: 3}`, `unknown field "spec.replica"`},
 	}
 	for name, test := range tests {

@@ -81,15 +81,20 @@ func (c Collector) Describe(descriptions chan<- *prometheus.Desc) {
 func (c Collector) Collect(metrics chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), listTimeout)
 	defer cancel()
-	var clusters v1alpha1.ErlangClusterList
-	if err := c.Reader.List(ctx, &clusters); err != nil {
+	clusters := v1alpha1.NewUnstructuredList()
+	if err := c.Reader.List(ctx, clusters); err != nil {
 		if notStarted := (*cache.ErrCacheNotStarted)(nil); !errors.As(err, &notStarted) {
 			log.Log.WithName("metrics").Error(err, "Failed to list ErlangClusters")
 		}
 		return
 	}
 	for i := range clusters.Items {
-		series{cluster: &clusters.Items[i], metrics: metrics}.collect()
+		cluster, err := v1alpha1.Decode(&clusters.Items[i])
+		s := series{cluster: cluster, metrics: metrics}
+		s.status()
+		if err == nil { // without its spec, what is expected is unknown
+			s.mesh()
+		}
 	}
 }
 
@@ -104,7 +109,8 @@ func (s series) gauge(description *prometheus.Desc, value float64, labels ...str
 		append([]string{s.cluster.Namespace, s.cluster.Name}, labels...)...)
 }
 
-func (s series) collect() {
+// status is what the manager reported.
+func (s series) status() {
 	status := s.cluster.Status
 	for _, kind := range conditions {
 		s.gauge(condition, flag(meta.IsStatusConditionTrue(status.Conditions, kind)), kind)
@@ -115,7 +121,6 @@ func (s series) collect() {
 	for _, authority := range status.Authorities {
 		s.gauge(caExpiration, seconds(authority.NotAfter), authority.Identity)
 	}
-	s.mesh()
 }
 
 // mesh is what the probe reported of the expected nodes.

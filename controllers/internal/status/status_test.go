@@ -729,3 +729,22 @@ func TestAgain(t *testing.T) {
 		})
 	}
 }
+
+// A spec that cannot be decoded is Stalled, whatever was reported before, and once.
+func TestUndecodable(t *testing.T) {
+	s := whole(3)
+	s.Cluster.Status = statusOf(s, s.describe(t).Status)
+	report := status.Undecodable(s.Cluster, s.Now, errors.New("spec.template: too large"))
+	checkDiscipline(t, s.Cluster, report.Status)
+	stalled := meta.FindStatusCondition(report.Status.Conditions, v1alpha1.ConditionStalled)
+	if stalled == nil || stalled.Reason != v1alpha1.ReasonRejected || !strings.Contains(stalled.Message, "spec.template: too large. Fix") {
+		t.Errorf("Stalled is %+v", stalled)
+	}
+	if len(report.Events) != 1 || report.Events[0].Type != corev1.EventTypeWarning {
+		t.Errorf("events: %+v", report.Events)
+	}
+	s.Cluster.Status = statusOf(s, report.Status)
+	if again := status.Undecodable(s.Cluster, s.Now, errors.New("spec.template: too large")); again.Changed || len(again.Events) > 0 {
+		t.Errorf("reported again: %+v", again.Events)
+	}
+}
