@@ -65,9 +65,10 @@ func (n Names) Ordinal(pod string) (ordinal int32, ok bool) {
 
 // Host returns the DNS name of a pod: the part of the node name right of the '@', and
 // the SAN of the pod's certificate.
-func (n Names) Host(pod string) string {
-	return pod + "." + n.Service() + "." + n.Namespace + ".svc." + n.domain
-}
+func (n Names) Host(pod string) string { return pod + "." + n.Domain() }
+
+// Domain returns the DNS domain of the pods: the DNS name of their Service.
+func (n Names) Domain() string { return n.Service() + "." + n.Namespace + ".svc." + n.domain }
 
 // Node returns the full name of the Erlang node in a pod.
 func (n Names) Node(pod string) string { return n.basename + "@" + n.Host(pod) }

@@ -290,6 +290,9 @@ func (a *asking) isIssued(t *testing.T) {
 	if len(chain) != 2 || !chain[1].IsCA || !a.key.PublicKey.Equal(chain[0].PublicKey) {
 		t.Fatalf("it has %d certificates, want the leaf for the key that asked, and the intermediate CA", len(chain))
 	}
+	if domain := fmt.Sprintf("chat-nodes.%s.svc.cluster.local", a.pod.Namespace); !chain[1].PermittedDNSDomainsCritical || !slices.Equal(chain[1].PermittedDNSDomains, []string{domain}) {
+		t.Errorf("the intermediate CA is constrained to %v (critical: %t), want %s", chain[1].PermittedDNSDomains, chain[1].PermittedDNSDomainsCritical, domain)
+	}
 	bundle := get(t, &corev1.ConfigMap{ObjectMeta: named(a.pod.Namespace, "chat-distribution")})
 	roots := certificatesIn(t, bundle.Data["trust.pem"])
 	if slices.ContainsFunc(roots, chain[1].Equal) {

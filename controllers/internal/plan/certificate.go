@@ -65,13 +65,17 @@ func caCertificate(s state.State, name string) *applycertmanager.CertificateAppl
 
 // intermediateCertificate is that of the CA that the manager signs with when kubelets
 // ask. cert-manager cannot be asked in its place: a kubelet's request is empty, and
-// cert-manager signs what is in the request.
+// cert-manager signs what is in the request. Whoever trusts the issuer's root must not
+// accept other names from it than those of the nodes. The private CA has no name
+// constraints, because OTP ignores those of a root.
 func intermediateCertificate(s state.State, issuer v1alpha1.IssuerReference) *applycertmanager.CertificateApplyConfiguration {
 	return certificate(s, s.Names.Intermediate(), issuer, applycertmanager.CertificateSpec().
 		WithIsCA(true).
 		WithCommonName(s.Names.Intermediate()).
 		WithSubject(applycertmanager.X509Subject().WithOrganizations(s.Names.Namespace)).
 		WithDuration(metav1.Duration{Duration: certs.IntermediateLifetime(s.Cluster.Spec.TLS)}).
+		WithNameConstraints(applycertmanager.NameConstraints().WithCritical(true).
+			WithPermitted(applycertmanager.NameConstraintItem().WithDNSDomains(s.Names.Domain()))).
 		// Which CA was above the intermediate can be told from the key that has signed.
 		WithPrivateKey(privateKey(certmanager.RotationPolicyAlways)).
 		WithUsages(certmanager.UsageCertSign, certmanager.UsageDigitalSignature))

@@ -31,14 +31,18 @@ type Identity struct {
 	TLS             tls.Certificate
 }
 
-// NewCA makes a self-signed authority.
-func NewCA(t testing.TB, name string) *CA { return newCA(t, name, nil) }
+// NewCA returns a self-signed authority.
+func NewCA(t testing.TB, name string, changes ...func(*x509.Certificate)) *CA {
+	return newCA(t, name, nil, changes)
+}
 
 // Below makes an authority that this one has signed. What it issues brings its
 // certificate along, so that who trusts this one alone can verify it.
-func (ca *CA) Below(name string) *CA { return newCA(ca.t, name, ca) }
+func (ca *CA) Below(name string, changes ...func(*x509.Certificate)) *CA {
+	return newCA(ca.t, name, ca, changes)
+}
 
-func newCA(t testing.TB, name string, above *CA) *CA {
+func newCA(t testing.TB, name string, above *CA, changes []func(*x509.Certificate)) *CA {
 	t.Helper()
 	ca := &CA{t: t, key: newKey(t)}
 	template := &x509.Certificate{
@@ -49,6 +53,9 @@ func newCA(t testing.TB, name string, above *CA) *CA {
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
+	}
+	for _, change := range changes {
+		change(template)
 	}
 	parent, signer := template, ca.key
 	if above != nil {
