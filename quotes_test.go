@@ -33,7 +33,7 @@ func TestTroubleshootingQuotesTheMessagesOfTheCode(t *testing.T) {
 		for _, quote := range regexp.MustCompile("`[^`]+`").FindAllString(quoting, -1) {
 			for _, pair := range pairs(constantParts(strings.Trim(quote, "`"))) {
 				checked++
-				if !code.pairs[pair] && !(code.ends[pair[0]] && code.begins[pair[1]]) {
+				if joined := code.ends[pair[0]] && code.begins[pair[1]]; !joined && !code.pairs[pair] {
 					t.Errorf("docs/troubleshooting.md, section %s quotes %s, but no message has %q", reason, quote, pair[0]+" "+pair[1])
 				}
 			}
