@@ -12,8 +12,8 @@ import (
 // A copy of a Secret of ours, as a user makes it for a backup, has all the marks of the
 // original but the owner. It is his, and stays.
 func TestCopiesOfSecretsStay(t *testing.T) {
-	w := newWorld(chat(1))
-	travel(t, w)
+	w := newSimulation(chat(1))
+	settle(t, w)
 	var original corev1.Secret
 	must(w.present.Get(t.Context(), types.NamespacedName{Namespace: "shop", Name: "chat-0-tls"}, &original))
 	if original.Annotations[certmanager.CertificateNameKey] != "chat-0-tls" {
@@ -24,7 +24,7 @@ func TestCopiesOfSecretsStay(t *testing.T) {
 		Data:       original.Data,
 	}
 	must(w.present.Create(t.Context(), backup))
-	travel(t, w)
+	settle(t, w)
 	var after corev1.Secret
 	if err := w.present.Get(t.Context(), types.NamespacedName{Namespace: "shop", Name: "backup"}, &after); err != nil {
 		t.Fatalf("the copy: %v", err)

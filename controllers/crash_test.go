@@ -21,12 +21,12 @@ func chat(replicas int32) *v1alpha1.ErlangCluster {
 	return cluster
 }
 
-// journeys are ways from one spec to another.
-var journeys = map[string]struct {
+// transitions are changes of a spec, or of the time.
+var transitions = map[string]struct {
 	from *v1alpha1.ErlangCluster
 	to   func(*v1alpha1.ErlangClusterSpec)
-	// expiring is the private CA that is due for replacement; the one that replaces it has
-	// another name than that of a fresh cluster.
+	// expiring is a private CA that is about to expire; its successor has another name than
+	// the CA of a new cluster.
 	expiring string
 }{
 	"creation":   {from: chat(2)},
@@ -36,78 +36,78 @@ var journeys = map[string]struct {
 		s.NetworkPolicy.Mode = v1alpha1.Unmanaged
 		s.Cookie.RotationID = "2"
 	}},
-	"another CA":     {from: chat(1), to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.CA.RotationID = "2" }},
-	"the CA expires": {from: chat(1), expiring: "chat-ca"},
+	"another CA":                {from: chat(1), to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.CA.RotationID = "2" }},
+	"the CA is about to expire": {from: chat(1), expiring: "chat-ca"},
 }
 
-// begin makes a world at the start of a journey.
-func begin(t *testing.T, name string) *world {
+// before is a simulation at the start of a transition.
+func before(t *testing.T, name string) *simulation {
 	t.Helper()
-	journey := journeys[name]
-	w := newWorld(journey.from.DeepCopy())
-	if journey.to != nil {
-		travel(t, w)
-		w.edit(journey.to)
+	transition := transitions[name]
+	w := newSimulation(transition.from.DeepCopy())
+	if transition.to != nil {
+		settle(t, w)
+		w.edit(transition.to)
 		w.writes = 0
 	}
-	if journey.expiring != "" {
-		travel(t, w)
-		w.nearlyExpire(journey.expiring)
+	if transition.expiring != "" {
+		settle(t, w)
+		w.nearlyExpire(transition.expiring)
 		w.writes = 0
 	}
 	return w
 }
 
-// travel lets a manager that has just started bring a world to rest.
-func travel(t *testing.T, w *world) {
+// settle runs a new manager until nothing changes any more.
+func settle(t *testing.T, w *simulation) {
 	t.Helper()
 	if err := w.converge(w.manager(w.present)); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// What a spec comes to does not depend on the way: it is Ready, and everything is
-// as if the cluster had been made so.
-func TestJourneysEndWhereAFreshClusterDoes(t *testing.T) {
-	for name, journey := range journeys {
+// After a transition the cluster is Ready, and everything is as if it had been created
+// with the final spec.
+func TestTransitionsEndLikeANewCluster(t *testing.T) {
+	for name, transition := range transitions {
 		t.Run(name, func(t *testing.T) {
-			w := begin(t, name)
-			travel(t, w)
+			w := before(t, name)
+			settle(t, w)
 			if status := w.cluster().Status; !meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReady) ||
 				meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReconciling) != nil {
 				t.Errorf("not ready: %+v", status.Conditions)
 			}
-			if journey.expiring != "" {
+			if transition.expiring != "" {
 				if cas := w.cas(); !slices.Equal(cas, []string{"chat-ca-r2"}) {
 					t.Errorf("there are %v", cas)
 				}
 				return
 			}
-			target := journey.from.DeepCopy()
-			if journey.to != nil {
-				journey.to(&target.Spec)
+			target := transition.from.DeepCopy()
+			if transition.to != nil {
+				transition.to(&target.Spec)
 			}
-			fresh := newWorld(target)
-			travel(t, fresh)
+			fresh := newSimulation(target)
+			settle(t, fresh)
 			if diff := cmp.Diff(fresh.description(), w.description()); diff != "" {
-				t.Errorf("(-fresh +travelled):\n%s", diff)
+				t.Errorf("(-new +changed):\n%s", diff)
 			}
 		})
 	}
 }
 
-// The manager dies after any of its writes, or does not learn that the write was done.
-// The next one, or itself, brings it all to the same end.
+// The manager dies after any of its writes, or does not learn that the write was done. The
+// next manager, or itself, comes to the same result.
 func TestFaultAtEveryWrite(t *testing.T) {
-	for name := range journeys {
+	for name := range transitions {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			start := begin(t, name)
+			start := before(t, name)
 			undisturbed := start.copied()
-			left := leftBehind(undisturbed)
-			travel(t, undisturbed)
+			left := crashes(undisturbed)
+			settle(t, undisturbed)
 			want := undisturbed.description()
-			check := func(t *testing.T, w *world, cookie string) {
+			check := func(t *testing.T, w *simulation, cookie string) {
 				t.Helper()
 				if diff := cmp.Diff(want, w.description()); diff != "" {
 					t.Errorf("(-undisturbed +disturbed):\n%s", diff)
@@ -117,16 +117,16 @@ func TestFaultAtEveryWrite(t *testing.T) {
 				}
 			}
 			if len(left) < 2 {
-				t.Fatalf("%d writes that change anything are no journey", len(left))
+				t.Fatalf("%d writes that change anything are too few", len(left))
 			}
 			for _, write := range slices.Sorted(maps.Keys(left)) {
 				t.Run(fmt.Sprintf("crash at %d", write), func(t *testing.T) {
 					w, cookie := left[write], left[write].cookie()
-					travel(t, w)
+					settle(t, w)
 					check(t, w, cookie)
 				})
 				if name != "creation" {
-					continue // to the API server it is a crash; the manager only remembers more
+					continue // For the API server it is a crash; the manager only remembers more.
 				}
 				t.Run(fmt.Sprintf("lost answer at %d", write), func(t *testing.T) {
 					w := start.copied()
@@ -148,10 +148,10 @@ func TestFaultAtEveryWrite(t *testing.T) {
 	}
 }
 
-// leftBehind fills, as a world goes its way, with what it would be if the manager died
-// after a write, by the number of the write; those that change nothing are left out.
-func leftBehind(w *world) map[int]*world {
-	left := map[int]*world{}
+// crashes fills, while the simulation goes on, with copies of it as they are if the manager
+// dies after a write, by the number of the write. Writes that change nothing are left out.
+func crashes(w *simulation) map[int]*simulation {
+	left := map[int]*simulation{}
 	contents := w.contents()
 	w.fault = func(write int) error {
 		if now := w.contents(); !slices.Equal(now, contents) {
@@ -162,24 +162,24 @@ func leftBehind(w *world) map[int]*world {
 	return left
 }
 
-// A second look at what is well asks nothing of the API server.
-func TestConvergedCostsNothing(t *testing.T) {
-	w := begin(t, "creation")
+// A manager that reconciles a settled cluster writes nothing.
+func TestSettledClusterCausesNoWrites(t *testing.T) {
+	w := before(t, "creation")
 	manager := w.manager(w.present)
 	if err := w.converge(manager); err != nil {
 		t.Fatal(err)
 	}
-	before := w.writes
+	writes := w.writes
 	for range 3 {
 		result, err := manager.reconcile(t.Context(), w.cluster())
 		if err != nil {
 			t.Fatal(err)
 		}
 		if result.RequeueAfter <= 0 {
-			t.Error("the probe's silence would go unnoticed")
+			t.Error("no requeue, so a silent probe would not be noticed")
 		}
 	}
-	if w.writes != before {
-		t.Errorf("%d writes", w.writes-before)
+	if w.writes != writes {
+		t.Errorf("%d writes", w.writes-writes)
 	}
 }

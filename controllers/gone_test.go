@@ -20,7 +20,7 @@ func requestFor(object client.Object) ctrl.Request {
 // A cluster that is deleted in the middle of a pass, and all that it owns with it, is
 // no failure: neither to the manager whose caches do not know yet, nor later.
 func TestClusterDeletedInAPass(t *testing.T) {
-	start := begin(t, "scale up")
+	start := before(t, "scale up")
 	for _, write := range []int{1, 2, 5} {
 		t.Run(fmt.Sprintf("at write %d", write), func(t *testing.T) {
 			w := start.copied()
@@ -73,7 +73,7 @@ func (r *reads) Get(ctx context.Context, key client.ObjectKey, object client.Obj
 func TestGoneClustersAreForgotten(t *testing.T) {
 	cluster := chat(1)
 	cluster.Spec.Cookie.SecretKeyRef = &v1alpha1.SecretKeyReference{Name: "legacy", Key: "cookie"}
-	w := newWorld(cluster)
+	w := newSimulation(cluster)
 	must(w.present.Create(t.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "legacy", UID: "legacy"},
 		Data:       map[string][]byte{"cookie": []byte("MonsterOfCookies")},

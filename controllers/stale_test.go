@@ -14,16 +14,16 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
-var histories = flag.Uint64("histories", 4, "how many histories to play")
+var histories = flag.Uint64("histories", 4, "how many histories TestAnyHistoryEndsTheSame plays")
 
-// Managers with late caches die and are restarted, while the user edits and somebody
-// deletes owned objects: the cookie stays, and once all of that ends, everything is as in a
-// cluster that was created with the last spec.
+// Managers read stale caches, die, and are started again, while the spec is edited and
+// objects are deleted: the cookie stays, and afterwards everything is as in a cluster that
+// was created with the final spec.
 func TestAnyHistoryEndsTheSame(t *testing.T) {
 	for seed := range *histories {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
-			h := &history{world: newWorld(chat(2)), random: rand.New(rand.NewPCG(seed, 0))}
+			h := &history{simulation: newSimulation(chat(2)), random: rand.New(rand.NewPCG(seed, 0))}
 			h.remember()
 			for range 25 {
 				happened := h.step()
@@ -35,24 +35,24 @@ func TestAnyHistoryEndsTheSame(t *testing.T) {
 				h.remember()
 			}
 			h.fault = nil
-			travel(t, h.world)
+			settle(t, h.simulation)
 
 			target := chat(0)
 			target.Spec = h.cluster().Spec
-			fresh := newWorld(target)
-			travel(t, fresh)
+			fresh := newSimulation(target)
+			settle(t, fresh)
 			if diff := cmp.Diff(fresh.description(), h.description()); diff != "" {
-				t.Errorf("(-fresh +this):\n%s", diff)
+				t.Errorf("(-new +this):\n%s", diff)
 			}
 		})
 	}
 }
 
 type history struct {
-	*world
+	*simulation
 	random *rand.Rand
-	// past are the last few states of the world.
-	past  []*world
+	// past are the last few states of the simulation.
+	past  []*simulation
 	first string // cookie
 }
 
@@ -61,7 +61,7 @@ func (h *history) remember() {
 	h.past = h.past[max(0, len(h.past)-4):]
 }
 
-// step lets something happen, and says what.
+// step does something at random, and describes it.
 func (h *history) step() string {
 	switch h.random.IntN(6) {
 	case 0:
@@ -69,10 +69,10 @@ func (h *history) step() string {
 		h.edit(func(s *v1alpha1.ErlangClusterSpec) { s.Replicas = &replicas })
 		return fmt.Sprintf("scaled to %d", replicas)
 	case 1:
-		return "somebody deleted " + h.deleteOwned()
+		return "deleted " + h.deleteOne()
 	case 2:
 		h.others()
-		return "the others acted"
+		return "the other controllers acted"
 	default:
 		age := h.random.IntN(len(h.past))
 		seen := h.past[len(h.past)-1-age]
@@ -85,14 +85,14 @@ func (h *history) step() string {
 				return nil
 			}
 		}
-		// What it cannot do it will do in another pass.
+		// What fails is done in another pass.
 		_, err := h.manager(seen.present).reconcile(context.Background(), seen.cluster())
-		return fmt.Sprintf("a manager saw the world of %d steps ago: %v", age, err)
+		return fmt.Sprintf("a manager saw the state of %d steps ago: %v", age, err)
 	}
 }
 
-// deleteOwned deletes one object of the cluster, except the cookie.
-func (h *history) deleteOwned() string {
+// deleteOne deletes one object of the cluster, except the cookie.
+func (h *history) deleteOne() string {
 	var targets []client.Object
 	for _, object := range h.objects() {
 		if object.GetLabels()["erlang-operator.dev/cluster"] != "" && object.GetName() != "chat-cookie" {
@@ -107,20 +107,20 @@ func (h *history) deleteOwned() string {
 	return fmt.Sprintf("%T %s", target, target.GetName())
 }
 
-// A manager whose cache still has a deleted cluster neither deletes nor takes over the
-// objects of a new cluster of that name.
-func TestNamesakeIsLeftAlone(t *testing.T) {
-	past := newWorld(chat(2))
-	travel(t, past)
-	// The user scales down, and the manager sees that last; then all of it is deleted
-	// and made anew.
+// A manager whose cache has a cluster that was deleted and created again under its name
+// neither deletes nor adopts what belongs to the new one.
+func TestStaleManagerLeavesRecreatedClusterAlone(t *testing.T) {
+	past := newSimulation(chat(2))
+	settle(t, past)
+	// The last that the manager sees is a scale-down; then everything is deleted and
+	// created again.
 	past.edit(func(s *v1alpha1.ErlangClusterSpec) { one := int32(1); s.Replicas = &one })
 
-	namesake := chat(2)
-	namesake.UID = types.UID("the-namesake")
-	present := newWorld(namesake)
+	recreated := chat(2)
+	recreated.UID = types.UID("recreated")
+	present := newSimulation(recreated)
 	present.uids = 10_000
-	travel(t, present)
+	settle(t, present)
 	before, writes := present.description(), present.writes
 	objects := versionsOf(present)
 
@@ -128,18 +128,18 @@ func TestNamesakeIsLeftAlone(t *testing.T) {
 	for range 3 {
 		_, err := manager.reconcile(t.Context(), past.cluster())
 		if err == nil {
-			t.Log("no error; what matters is what became of the namesake")
+			t.Log("no error; what matters is what became of the new cluster")
 		}
 	}
 	if diff := cmp.Diff(objects, versionsOf(present)); diff != "" {
-		t.Errorf("the namesake's objects were written to, %d times (-before +after):\n%s", present.writes-writes, diff)
+		t.Errorf("the new cluster's objects were written to, %d times (-before +after):\n%s", present.writes-writes, diff)
 	}
 	if diff := cmp.Diff(before, present.description()); diff != "" {
 		t.Errorf("(-before +after):\n%s", diff)
 	}
 }
 
-func versionsOf(w *world) map[string]string {
+func versionsOf(w *simulation) map[string]string {
 	versions := map[string]string{}
 	for _, object := range w.objects() {
 		versions[fmt.Sprintf("%T %s", object, object.GetName())] = object.GetResourceVersion()

@@ -2,5 +2,5 @@
 // nodes on a real Kubernetes, which KUBECONFIG names and on which the operator is
 // installed. `make test-e2e` does all of that.
 //
-// The tests speak kubectl, as users do, and ask the nodes themselves what they see.
+// The tests use kubectl, as users do, and query the nodes themselves.
 package e2e

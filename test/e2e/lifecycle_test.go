@@ -3,164 +3,137 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/erlang-operator/erlang-operator/test/await"
+	"github.com/erlang-operator/erlang-operator/test/e2e/harness"
+	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
 )
 
-// ownedKinds are the kinds of which nothing may be left.
-const ownedKinds = "statefulsets,deployments,replicasets,pods,services,configmaps,secrets,serviceaccounts,roles,rolebindings," +
-	"networkpolicies,poddisruptionbudgets,certificates,certificaterequests,issuers"
-
-// names lists the objects of a namespace that belong to a cluster, by name.
-func (c cluster) names(kinds string) []string {
-	c.t.Helper()
-	var names []string
-	for _, name := range strings.Fields(must(c.t, "get", kinds, "-n", c.namespace, "-o", "name")) {
-		_, object, _ := strings.Cut(name, "/")
-		if object == c.name || strings.HasPrefix(object, c.name+"-") {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// Up to five and down to two by the scale subresource: the mesh is whole each time,
-// and no certificate or key of a departed member is left.
+// Scaled to five and to two by the scale subresource, the cluster is one mesh again, and
+// no certificate or key of a removed member is left.
 func TestScale(t *testing.T) {
 	t.Parallel()
-	c := start(t, namespace(t), "chat", 3, "27")
+	c := harness.Start(t, harness.Namespace(t), "chat", 3, "27")
 	for _, replicas := range []int{5, 2} {
-		must(t, "scale", "erlangcluster", c.name, "-n", c.namespace, fmt.Sprintf("--replicas=%d", replicas))
-		c.awaitWhole(replicas)
-		eventually(t, time.Minute, fmt.Sprintf("credentials are those of %d members", replicas), func() error {
-			var left []string
-			for _, name := range c.names("certificates,secrets,pods,certificaterequests") {
-				for departed := replicas; departed < 5; departed++ {
-					if strings.Contains(name, "/"+c.pod(departed)) {
-						left = append(left, name)
+		c.Scale(t, replicas)
+		c.AwaitReady(t, replicas)
+		await.Until(t, time.Minute, fmt.Sprintf("credentials are those of %d members", replicas), func(ctx context.Context) error {
+			objects, err := c.Objects(ctx, "certificates,secrets,pods,certificaterequests")
+			for _, name := range objects {
+				for removed := replicas; removed < 5; removed++ {
+					if strings.Contains(name, "/"+c.Pod(removed)) {
+						return fmt.Errorf("left: %s", name)
 					}
 				}
 			}
-			if len(left) > 0 {
-				return fmt.Errorf("left: %v", left)
-			}
-			return nil
+			return err
 		})
 		for ordinal := range replicas {
-			if got := len(c.peers(ordinal)); got != replicas-1 {
-				t.Errorf("%s has %d peers, want %d", c.pod(ordinal), got, replicas-1)
+			if got := len(harness.Must(c.Peers(t.Context(), ordinal))(t)); got != replicas-1 {
+				t.Errorf("%s has %d peers, want %d", c.Pod(ordinal), got, replicas-1)
 			}
 		}
 	}
 }
 
-// Deleting the cluster leaves nothing but the volumes, which go by policy.
+// A deleted cluster leaves no object of its own; the user's Secret stays.
 func TestDelete(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t)
-	must(t, "create", "secret", "generic", "mine", "-n", ns, "--from-literal=cookie=AnImportedCookie123")
-	for _, test := range []struct {
-		name  string
-		extra []string
-	}{{name: "chat"}, {name: "imported", extra: []string{"cookie: {secretKeyRef: {name: mine}}"}}} {
-		c := start(t, ns, test.name, 2, "27", test.extra...)
-		must(t, "delete", "erlangcluster", c.name, "-n", ns, "--timeout=60s")
-		eventually(t, 90*time.Second, "nothing is left of "+c.name, func() error {
-			if left := c.names(ownedKinds); len(left) > 0 {
-				return fmt.Errorf("left: %v", left)
-			}
-			return nil
+	ns := harness.Namespace(t)
+	kubectl.Must(t, "create", "secret", "generic", "mine", "-n", ns, "--from-literal=cookie=AnImportedCookie123")
+	for name, extra := range map[string][]string{"chat": nil, "imported": {"cookie: {secretKeyRef: {name: mine}}"}} {
+		c := harness.Start(t, ns, name, 2, "27", extra...)
+		kubectl.Must(t, "delete", "erlangcluster", c.Name, "-n", ns, "--timeout=60s")
+		await.Until(t, 90*time.Second, "nothing is left of "+c.Name, func(ctx context.Context) error {
+			return c.NothingLeft(ctx, harness.OwnedKinds)
 		})
 	}
-	if got := must(t, "get", "secret", "mine", "-n", ns, "-o", "jsonpath={.data.cookie}"); got == "" {
+	if got := kubectl.Must(t, "get", "secret", "mine", "-n", ns, "-o", "jsonpath={.data.cookie}"); got == "" {
 		t.Error("the user's own Secret is gone")
 	}
 }
 
-// Several clusters that go at once leave no key behind: cert-manager would make a
-// Secret again as long as its Certificate is there.
+// Several clusters deleted at once leave no key: cert-manager creates a Secret again as
+// long as its Certificate exists.
 func TestDeleteMany(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t)
-	var clusters []cluster
+	ns := harness.Namespace(t)
+	var clusters []harness.Cluster
 	for i := range 4 {
-		c := cluster{t, ns, fmt.Sprintf("chat%d", i)}
-		if err := apply(t, manifest(ns, c.name, 2, "27")); err != nil {
-			t.Fatal(err)
-		}
+		c := harness.Cluster{Namespace: ns, Name: fmt.Sprintf("chat%d", i)}
+		kubectl.MustApply(t, harness.Manifest(ns, c.Name, 2, "27"))
 		clusters = append(clusters, c)
 	}
 	for _, c := range clusters {
-		c.awaitWhole(2)
+		c.AwaitReady(t, 2)
 	}
-	must(t, "delete", "erlangclusters", "--all", "-n", ns, "--timeout=60s")
-	settled := time.Time{}
-	eventually(t, 2*time.Minute, "nothing is left, and nothing comes back", func() error {
+	kubectl.Must(t, "delete", "erlangclusters", "--all", "-n", ns, "--timeout=60s")
+	var since time.Time
+	await.Until(t, 2*time.Minute, "nothing is left, and nothing comes back", func(ctx context.Context) error {
 		for _, c := range clusters {
-			if left := c.names(ownedKinds); len(left) > 0 {
-				settled = time.Time{}
-				return fmt.Errorf("left: %v", left)
+			if err := c.NothingLeft(ctx, harness.OwnedKinds); err != nil {
+				since = time.Time{}
+				return err
 			}
 		}
-		if settled.IsZero() {
-			settled = time.Now()
+		if since.IsZero() {
+			since = time.Now()
 		}
-		if gone := time.Since(settled); gone < 10*time.Second {
-			return fmt.Errorf("gone for %s only", gone)
+		if gone := time.Since(since); gone < 10*time.Second {
+			return fmt.Errorf("nothing is left since %s only", gone)
 		}
 		return nil
 	})
 }
 
-// A pod that dies comes back into the mesh by itself, with the same name.
+// A deleted pod comes back into the mesh with the same name.
 func TestMemberDies(t *testing.T) {
 	t.Parallel()
-	c := start(t, namespace(t), "chat", 3, "27")
-	before := c.podUID(2)
-	must(t, "delete", "pod", c.pod(2), "-n", c.namespace)
-	eventually(t, time.Minute, "the pod is a new one", func() error {
-		if c.podUID(2) == before {
-			return fmt.Errorf("still the old one")
+	c := harness.Start(t, harness.Namespace(t), "chat", 3, "27")
+	before := harness.Must(c.PodUID(t.Context(), 2))(t)
+	kubectl.Must(t, "delete", "pod", c.Pod(2), "-n", c.Namespace)
+	await.Until(t, time.Minute, "there is another pod of that name", func(ctx context.Context) error {
+		now, err := c.PodUID(ctx, 2)
+		if err == nil && now == before {
+			err = fmt.Errorf("it is still the same")
 		}
-		return nil
+		return err
 	})
-	c.awaitWhole(3)
+	c.AwaitReady(t, 3)
 }
 
-// A change of the template rolls the pods one after the other, each only when the
-// one before has joined.
+// A change of the template replaces all pods, and the mesh is whole afterwards.
 func TestRollout(t *testing.T) {
 	t.Parallel()
-	c := start(t, namespace(t), "chat", 3, "25")
-	if err := apply(t, manifest(c.namespace, c.name, 3, "27")); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, 3*time.Minute, "every node runs OTP 27", func() error {
-		read, err := c.read()
+	c := harness.Start(t, harness.Namespace(t), "chat", 3, "25")
+	kubectl.MustApply(t, harness.Manifest(c.Namespace, c.Name, 3, "27"))
+	await.Until(t, 3*time.Minute, "every node runs OTP 27", func(ctx context.Context) error {
+		mesh, err := c.Mesh(ctx)
 		if err != nil {
 			return err
 		}
-		for _, node := range read.Status.Mesh.Nodes {
+		for _, node := range mesh.Nodes {
 			if node.OTPRelease != "27" {
 				return fmt.Errorf("%s runs OTP %s", node.Pod, node.OTPRelease)
 			}
 		}
 		return nil
 	})
-	c.awaitWhole(3)
+	c.AwaitReady(t, 3)
 }
 
-// The manager may die at any moment of the creation.
+// The manager is killed six times while it creates a cluster.
 func TestManagerKilled(t *testing.T) {
-	ns := namespace(t)
-	if err := apply(t, manifest(ns, "chat", 3, "27")); err != nil {
-		t.Fatal(err)
-	}
+	c := harness.Cluster{Namespace: harness.Namespace(t), Name: "chat"}
+	kubectl.MustApply(t, harness.Manifest(c.Namespace, c.Name, 3, "27"))
 	for range 6 {
-		must(t, "delete", "pod", "-n", "erlang-operator-system", "-l", "app.kubernetes.io/component=manager", "--grace-period=0", "--force", "--wait=false")
-		time.Sleep(2 * time.Second) // the moments of death are spread over the creation
+		kubectl.Must(t, "delete", "pod", "-n", "erlang-operator-system", "-l", "app.kubernetes.io/component=manager", "--grace-period=0", "--force", "--wait=false")
+		time.Sleep(2 * time.Second) // The kills are spread over the creation.
 	}
-	cluster{t, ns, "chat"}.awaitWhole(3)
+	c.AwaitReady(t, 3)
 }

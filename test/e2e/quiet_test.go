@@ -3,42 +3,35 @@
 package e2e
 
 import (
-	"errors"
+	"context"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/erlang-operator/erlang-operator/test/await"
+	"github.com/erlang-operator/erlang-operator/test/e2e/harness"
+	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
 )
 
-// A settled cluster costs nothing: for five minutes no object changes, but for the
+// While nothing happens to a cluster, no object changes for five minutes, except for the
 // probe's heartbeat in the status, once a minute at most.
 func TestQuiet(t *testing.T) {
 	t.Parallel()
-	c := start(t, namespace(t), "chat", 3, "27")
-	versions := func() map[string]string {
-		var list struct {
-			Items []struct {
-				Kind     string
-				Metadata struct{ Name, ResourceVersion string }
-			}
+	c := harness.Start(t, harness.Namespace(t), "chat", 3, "27")
+	// The controllers of Kubernetes may still write, after the cluster has become Ready.
+	var before map[string]string
+	since := time.Now()
+	await.Until(t, time.Minute, "no object has changed for 10 s", func(ctx context.Context) error {
+		now, err := versions(ctx, c.Namespace)
+		if diff := cmp.Diff(before, now); err != nil || diff != "" {
+			before, since = now, time.Now()
+			return fmt.Errorf("%w\n%s", err, diff)
 		}
-		if err := get(t, &list, ownedKinds, "-n", c.namespace); err != nil {
-			t.Fatal(err)
-		}
-		seen := map[string]string{}
-		for _, item := range list.Items {
-			seen[item.Kind+"/"+item.Metadata.Name] = item.Metadata.ResourceVersion
-		}
-		return seen
-	}
-	// The controllers of Kubernetes take note of what has become ready after us.
-	before := map[string]string{}
-	eventually(t, time.Minute, "the cluster has settled", func() error {
-		last := before
-		time.Sleep(10 * time.Second) // that long nothing may change
-		before = versions()
-		if diff := cmp.Diff(last, before); diff != "" {
-			return errors.New(diff)
+		if quiet := time.Since(since); quiet < 10*time.Second {
+			return fmt.Errorf("quiet for %s only", quiet)
 		}
 		return nil
 	})
@@ -48,18 +41,24 @@ func TestQuiet(t *testing.T) {
 	const watched = 5 * time.Minute
 	heartbeats := map[string]bool{}
 	for end := time.Now().Add(watched); time.Now().Before(end); time.Sleep(5 * time.Second) {
-		read, err := c.read()
-		if err != nil {
-			t.Fatal(err)
-		}
-		heartbeats[read.ResourceVersion] = true
+		heartbeats[harness.Must(c.Read(t.Context()))(t).ResourceVersion] = true
 	}
-	if diff := cmp.Diff(before, versions()); diff != "" {
+	if diff := cmp.Diff(before, harness.Must(versions(t.Context(), c.Namespace))(t)); diff != "" {
 		t.Errorf("changed within %s (-before +after):\n%s", watched, diff)
 	}
-	// The first version seen, and one for each full minute; the sweep's own time may
-	// add none.
+	// The first version, and one for each full minute; the duration of a sweep adds none.
 	if most := int(watched/time.Minute) + 1; len(heartbeats) > most {
 		t.Errorf("the status was written %d times, want %d at most", len(heartbeats)-1, most-1)
 	}
+}
+
+// versions are the resource versions of what the clusters of a namespace own, by object.
+func versions(ctx context.Context, namespace string) (map[string]string, error) {
+	var list metav1.PartialObjectMetadataList
+	err := kubectl.Get(ctx, &list, harness.OwnedKinds, "-n", namespace)
+	versions := map[string]string{}
+	for _, item := range list.Items {
+		versions[item.Kind+"/"+item.Name] = item.ResourceVersion
+	}
+	return versions, err
 }

@@ -6,43 +6,47 @@ import (
 	"encoding/base64"
 	"strings"
 	"testing"
+
+	"github.com/erlang-operator/erlang-operator/test/e2e/harness"
+	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
 )
 
-// Each pod mounts its own key and no other, and nobody tells the cookie.
+// Each pod mounts its own key and no other. The cookie and the keys are in no status,
+// event, log, or object but Secrets.
 func TestSecrets(t *testing.T) {
 	t.Parallel()
-	c := start(t, namespace(t), "chat", 2, "27")
+	c := harness.Start(t, harness.Namespace(t), "chat", 2, "27")
 
 	for ordinal := range 2 {
-		mounted := must(t, "get", "pod", c.pod(ordinal), "-n", c.namespace, "-o", "jsonpath={.spec.volumes[*].secret.secretName}")
-		if want := c.pod(ordinal) + "-tls"; mounted != want {
-			t.Errorf("%s mounts the Secrets %q, want %q", c.pod(ordinal), mounted, want)
+		mounted := kubectl.Must(t, "get", "pod", c.Pod(ordinal), "-n", c.Namespace, "-o", "jsonpath={.spec.volumes[*].secret.secretName}")
+		if want := c.Pod(ordinal) + "-tls"; mounted != want {
+			t.Errorf("%s mounts the Secrets %q, want %q", c.Pod(ordinal), mounted, want)
 		}
-		keys := must(t, "exec", "-n", c.namespace, c.pod(ordinal), "--", "sh", "-c", "grep -Rl 'PRIVATE KEY' /run/erlang-operator | grep -v '/\\.\\.'")
+		keys := kubectl.Must(t, "exec", "-n", c.Namespace, c.Pod(ordinal), "--", "sh", "-c", "grep -Rl 'PRIVATE KEY' /run/erlang-operator | grep -v '/\\.\\.'")
 		if want := "/run/erlang-operator/tls/tls-combined.pem\n"; keys != want {
-			t.Errorf("%s has keys in %q, want %q", c.pod(ordinal), keys, want)
+			t.Errorf("%s has keys in %q, want %q", c.Pod(ordinal), keys, want)
 		}
 	}
 
-	encoded := must(t, "get", "secret", "chat-cookie", "-n", c.namespace, "-o", "jsonpath={.data.cookie}")
-	cookie, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil || len(cookie) < 32 {
-		t.Fatalf("a cookie of %d characters, %v", len(cookie), err)
+	cookie := harness.Must(c.Cookie(t.Context()))(t)
+	encoded := base64.StdEncoding.EncodeToString([]byte(cookie))
+	if len(cookie) < 32 {
+		t.Fatalf("the cookie has %d characters", len(cookie))
 	}
 	places := map[string]string{
-		"status, events, ConfigMaps, pods": must(t, "get", "erlangclusters,events,configmaps,pods,statefulsets,deployments", "-n", c.namespace, "-o", "yaml"),
-		"log of the probe":                 must(t, "logs", "-n", c.namespace, "deployment/chat-probe"),
-		"log of the manager":               must(t, "logs", "-n", "erlang-operator-system", "deployment/erlang-operator-manager"),
-		"log of a member":                  must(t, "logs", "-n", c.namespace, c.pod(0)),
+		"status, events, ConfigMaps, pods": kubectl.Must(t, "get", "erlangclusters,events,configmaps,pods,statefulsets,deployments", "-n", c.Namespace, "-o", "yaml"),
+		"log of the probe":                 kubectl.Must(t, "logs", "-n", c.Namespace, "deployment/chat-probe"),
+		"log of the manager":               kubectl.Must(t, "logs", "-n", "erlang-operator-system", "deployment/erlang-operator-manager"),
+		"log of a member":                  kubectl.Must(t, "logs", "-n", c.Namespace, c.Pod(0)),
 	}
 	for place, text := range places {
-		for _, secret := range []string{string(cookie), encoded, "PRIVATE KEY"} {
+		for _, secret := range []string{cookie, encoded, "PRIVATE KEY"} {
 			if strings.Contains(text, secret) {
-				t.Errorf("%s: holds the cookie or a key", place)
+				t.Errorf("the cookie or a key is in the %s", place)
 			}
 		}
 	}
 	if !strings.Contains(places["status, events, ConfigMaps, pods"], "BEGIN CERTIFICATE") {
-		t.Error("the search did not see the trust bundle, so it proves nothing")
+		t.Error("the search did not find the trust bundle, so it proves nothing")
 	}
 }

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -10,90 +11,93 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/erlang-operator/erlang-operator/test/e2e/harness"
+	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
 )
 
-var soak = flag.Duration("soak", 0, "how long TestSoak lasts; it is skipped without")
+var soak = flag.Duration("soak", 0, "how long TestSoak lasts; TestSoak is skipped without")
 
-// How much memory may grow from the second quarter of a soak to the last: within that
-// a process that collects garbage wanders, and a leak grows with every minute.
+// How much memory may grow from the second quarter of a soak to the last. Garbage
+// collection varies within that; a leak grows with every minute.
 const (
 	memoryMayGrow = 1.10 // times, and
 	memoryMayAdd  = 2 << 20
 )
 
-// TestSoak renews every certificate each minute, and rotates the cookie and the CA
-// every ten, for as long as it is told, while members of mixed OTP call each other:
-// the cluster is Ready all the time, nothing is lost, and nothing grows. Nothing else
-// should run on that Kubernetes, since the manager is everybody's.
+// TestSoak renews every certificate each minute, and rotates the cookie and the CA every
+// ten minutes, while members of mixed releases call each other: the cluster is Ready all
+// the time, nothing is lost, and neither memory nor atoms grow. It measures the manager,
+// so nothing else should run on that Kubernetes.
 func TestSoak(t *testing.T) {
 	if *soak == 0 {
 		t.Skip("takes an hour: run `make soak`, or give -soak=10m")
 	}
 	const members = 3
-	c := startMixed(t, "chat", members)
-	pods, first := c.restarts(members), c.identity()
-	c.startTraffic(members)
-	ready := c.watchReady()
+	c := harness.StartMixed(t, "chat", members)
+	pods, first := harness.Must(c.Restarts(t.Context(), members))(t), harness.Must(c.Credentials(t.Context()))(t)
+	c.StartTraffic(t, members)
+	checkReady := c.WatchReady(t)
 
 	var curve []sample
 	end := time.Now().Add(*soak)
-	t.Run("at once", func(t *testing.T) {
+	t.Run("concurrently", func(t *testing.T) {
 		t.Run("renewals", func(t *testing.T) {
 			t.Parallel()
-			curve = cluster{t, c.namespace, c.name}.renewEveryMinute(members, end)
+			curve = renewEveryMinute(t, c, members, end)
 		})
 		t.Run("rotations", func(t *testing.T) {
 			t.Parallel()
-			cluster{t, c.namespace, c.name}.rotateEveryTenMinutes(members, end)
+			rotateEveryTenMinutes(t, c, members, end)
 		})
 	})
 
-	c.awaitWhole(members)
-	ready()
-	c.checkTraffic(members)
-	c.checkRestarts(members, pods)
-	c.checkOnlyNowAdmits(members, first)
+	c.AwaitReady(t, members)
+	checkReady()
+	c.CheckTraffic(t, members)
+	c.CheckRestarts(t, members, pods)
+	c.CheckFormerCredentials(t, members, first)
 	checkFlat(t, curve)
 }
 
-// renewEveryMinute gives what was measured each time.
-func (c cluster) renewEveryMinute(members int, end time.Time) (curve []sample) {
-	c.t.Helper()
+// renewEveryMinute returns what was measured each time.
+func renewEveryMinute(t *testing.T, c harness.Cluster, members int, end time.Time) (curve []sample) {
+	t.Helper()
 	minutes := time.NewTicker(time.Minute)
 	defer minutes.Stop()
 	for time.Now().Before(end) {
-		before, err := c.serials()
+		before, err := c.Serials(t.Context())
 		if err != nil {
-			c.t.Error(err)
+			t.Error(err)
 		}
-		if err := c.forceRenewal(members); err != nil {
-			c.t.Error(err)
+		if err := c.ForceRenewal(t.Context(), members); err != nil {
+			t.Error(err)
 		}
 		<-minutes.C
-		if err := c.renewed(before); err != nil {
-			c.t.Errorf("a minute after its renewal: %v", err)
+		if err := c.Renewed(t.Context(), before); err != nil {
+			t.Errorf("a minute after its renewal: %v", err)
 		}
-		measured, err := c.measure(members)
+		measured, err := measure(t.Context(), c, members)
 		if err != nil {
-			c.t.Error(err)
+			t.Error(err)
 			continue
 		}
 		curve = append(curve, measured)
-		c.t.Logf("minute %d: %s", len(curve), measured)
+		t.Logf("minute %d: %s", len(curve), measured)
 	}
 	return curve
 }
 
 // rotateEveryTenMinutes rotates the cookie in the middle of each ten minutes, and the
 // CA at their beginning.
-func (c cluster) rotateEveryTenMinutes(members int, end time.Time) {
-	c.t.Helper()
+func rotateEveryTenMinutes(t *testing.T, c harness.Cluster, members int, end time.Time) {
+	t.Helper()
 	halves := time.NewTicker(5 * time.Minute)
 	defer halves.Stop()
 	for round := 1; ; round++ {
 		id := fmt.Sprintf("round-%d", round)
-		for _, rotate := range []func(cluster, int, string){cluster.rotateCA, cluster.rotateCookie} {
-			rotate(c, members, id)
+		for _, rotate := range []func(testing.TB, int, string){c.RotateCA, c.RotateCookie} {
+			rotate(t, members, id)
 			select {
 			case <-halves.C:
 			case <-time.After(time.Until(end)):
@@ -103,37 +107,37 @@ func (c cluster) rotateEveryTenMinutes(members int, end time.Time) {
 	}
 }
 
-// sample is what a soak looks at.
+// sample is what a soak measures.
 type sample struct {
 	manager, probe int // resident bytes
-	members        []traffic
+	members        []harness.Traffic
 }
 
 func (s sample) String() string {
 	text := fmt.Sprintf("manager %.1f MiB, probe %.1f MiB", float64(s.manager)/(1<<20), float64(s.probe)/(1<<20))
 	for ordinal, member := range s.members {
-		text += fmt.Sprintf("; member %d: %d calls, %d lost, %d down, %d atoms", ordinal, member.calls, member.lost, member.down, member.atoms)
+		text += fmt.Sprintf("; member %d: %d calls, %d lost, %d down, %d atoms", ordinal, member.Calls, member.Lost, member.Down, member.Atoms)
 	}
 	return text
 }
 
-func (c cluster) measure(members int) (sample, error) {
+func measure(ctx context.Context, c harness.Cluster, members int) (sample, error) {
 	var measured sample
 	for _, of := range []struct {
 		namespace, deployment string
 		into                  *int
 	}{
 		{"erlang-operator-system", "erlang-operator-manager", &measured.manager},
-		{c.namespace, c.name + "-probe", &measured.probe},
+		{c.Namespace, c.Name + "-probe", &measured.probe},
 	} {
-		resident, err := c.resident(of.namespace, of.deployment)
+		resident, err := residentMemory(ctx, of.namespace, of.deployment)
 		if err != nil {
 			return sample{}, err
 		}
 		*of.into = resident
 	}
 	for ordinal := range members {
-		counted, err := c.traffic(ordinal)
+		counted, err := c.Traffic(ctx, ordinal)
 		if err != nil {
 			return sample{}, err
 		}
@@ -142,15 +146,15 @@ func (c cluster) measure(members int) (sample, error) {
 	return measured, nil
 }
 
-// resident is the memory that the pod of a Deployment holds and could not give back,
-// in bytes, as its kubelet accounts for it.
-func (c cluster) resident(namespace, deployment string) (int, error) {
-	nodes, err := kubectl(c.t.Context(), "", "get", "nodes", "-o", "jsonpath={.items[*].metadata.name}")
+// residentMemory is the resident memory of the pod of a Deployment, in bytes, as its
+// kubelet accounts for it.
+func residentMemory(ctx context.Context, namespace, deployment string) (int, error) {
+	nodes, err := kubectl.Run(ctx, "get", "nodes", "-o", "jsonpath={.items[*].metadata.name}")
 	if err != nil {
 		return 0, err
 	}
 	for _, node := range strings.Fields(nodes) {
-		text, err := kubectl(c.t.Context(), "", "get", "--raw", "/api/v1/nodes/"+node+"/proxy/stats/summary")
+		text, err := kubectl.Run(ctx, "get", "--raw", "/api/v1/nodes/"+node+"/proxy/stats/summary")
 		if err != nil {
 			return 0, err
 		}
@@ -174,11 +178,11 @@ func (c cluster) resident(namespace, deployment string) (int, error) {
 			}
 		}
 	}
-	return 0, fmt.Errorf("no kubelet tells the memory of %s/%s", namespace, deployment)
+	return 0, fmt.Errorf("no kubelet reports the memory of %s/%s", namespace, deployment)
 }
 
-// checkFlat holds the last quarter of what was measured against the second, when all
-// is warm: of each the median.
+// checkFlat compares the medians of the last quarter of the samples with those of the
+// second quarter, when everything is warmed up.
 func checkFlat(t *testing.T, curve []sample) {
 	t.Helper()
 	if len(curve) < 4 {
@@ -204,7 +208,7 @@ func checkFlat(t *testing.T, curve []sample) {
 	}
 	cookies := len(curve)/10 + 1 // A cookie is an atom, and an atom stays.
 	for ordinal := range curve[0].members {
-		warm, last := medians(func(s sample) int { return s.members[ordinal].atoms })
+		warm, last := medians(func(s sample) int { return s.members[ordinal].Atoms })
 		t.Logf("atoms of member %d: %d in the second quarter, %d in the last", ordinal, warm, last)
 		if last > warm+cookies {
 			t.Errorf("the atoms of member %d grow in number", ordinal)

@@ -7,8 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// The manager is killed after its second write, the next one after its fourth, and
-// so on, until one has no more to write.
+// The manager is killed after its second write, the next one after its fourth, and so on,
+// until one has nothing left to write.
 func TestManagerKilledDuringCreation(t *testing.T) {
 	namespace := newNamespace(t)
 	create(t, object(t, namespace, minimal))
@@ -32,19 +32,19 @@ func TestManagerKilledDuringCreation(t *testing.T) {
 	t.Logf("killed %d times", kills)
 	awaitRecovery(t, namespace)
 	pods := startPods(t, awaitStatefulSet(t, namespace, 3), 0, 3)
-	startProbe(t, namespace).says(t, wholeMesh(namespace, pods))
+	startProbe(t, namespace).report(t, wholeMesh(namespace, pods))
 	awaitReady(t, namespace)
 }
 
-// killAfterWrites runs a manager and kills it when it has written so many times;
-// false when it has become quiet before.
+// killAfterWrites runs a manager and kills it after so many writes. It reports whether
+// there were as many before the manager became quiet.
 func killAfterWrites(t *testing.T, namespace string, writes int) bool {
 	t.Helper()
-	listening := listenTo(t, managerAccount)
+	log := requestsOf(t, managerAccount)
 	m := startManager(t)
 	done, quiet := 0, time.Time{}
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		for _, r := range listening.heard(t) {
+		for _, r := range must(log.next())(t) {
 			quiet = time.Now()
 			if r.ObjectRef.Namespace == namespace && r.Verb != "get" && r.Verb != "list" && r.ObjectRef.Resource != "events" {
 				done++
@@ -58,6 +58,6 @@ func killAfterWrites(t *testing.T, namespace string, writes int) bool {
 			return false
 		}
 	}
-	t.Fatal("the manager neither wrote nor became quiet")
+	t.Fatal("the manager neither wrote enough nor became quiet")
 	return false
 }

@@ -3,7 +3,6 @@ package envtest
 import (
 	"context"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"testing"
 	"time"
@@ -22,64 +21,8 @@ import (
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
-// reply is what an external issuer makes of a request.
-type reply func(asked *x509.CertificateRequest, request *certmanagerv1.CertificateRequest)
-
-// answer has an issuer reply to what cert-manager asks for a Certificate.
-func answer(t *testing.T, namespace, name string, reply reply) {
-	t.Helper()
-	eventually(t, "cert-manager asks for "+name, func(ctx context.Context) error {
-		var requests certmanagerv1.CertificateRequestList
-		if err := admin.List(ctx, &requests, client.InNamespace(namespace)); err != nil {
-			return err
-		}
-		for _, request := range requests.Items {
-			if request.Annotations[certmanagerv1.CertificateNameKey] != name {
-				continue
-			}
-			block, _ := pem.Decode(request.Spec.Request)
-			asked, err := x509.ParseCertificateRequest(block.Bytes)
-			if err != nil {
-				return err
-			}
-			reply(asked, &request)
-			return admin.Status().Update(ctx, &request)
-		}
-		return fmt.Errorf("there are %d other requests", len(requests.Items))
-	})
-}
-
-func hostOf(asked *x509.CertificateRequest) string {
-	if len(asked.DNSNames) > 0 {
-		return asked.DNSNames[0]
-	}
-	return asked.Subject.CommonName
-}
-
-func validFor(life time.Duration) func(*x509.Certificate) {
-	return func(c *x509.Certificate) {
-		c.NotBefore, c.NotAfter = time.Now().Add(-time.Minute), time.Now().Add(life)
-	}
-}
-
-// issue gives a certificate and the CA, if any, and says so.
-func issue(request *certmanagerv1.CertificateRequest, leaf, ca *x509.Certificate, chain ...*x509.Certificate) {
-	request.Status.Certificate = certstest.PEM(append([]*x509.Certificate{leaf}, chain...)...)
-	if ca != nil {
-		request.Status.CA = certstest.PEM(ca)
-	}
-	says(request, certmanagermeta.ConditionTrue, certmanagerv1.CertificateRequestReasonIssued, "")
-}
-
-func says(request *certmanagerv1.CertificateRequest, status certmanagermeta.ConditionStatus, reason, message string) {
-	request.Status.Conditions = append(request.Status.Conditions, certmanagerv1.CertificateRequestCondition{
-		Type: certmanagerv1.CertificateRequestConditionReady, Status: status, Reason: reason, Message: message,
-		LastTransitionTime: &metav1.Time{Time: time.Now()},
-	})
-}
-
-// Whatever an external issuer makes of what cert-manager asks for, the condition says it.
-func TestWhatIssuersGive(t *testing.T) {
+// Whatever an external issuer does with a request is reported in a condition.
+func TestExternalIssuer(t *testing.T) {
 	const month = 720 * time.Hour
 	corp := certstest.NewAuthority("corp")
 	below := corp.Intermediate("below corp")
@@ -96,28 +39,28 @@ func TestWhatIssuersGive(t *testing.T) {
 		condition string
 		status    metav1.ConditionStatus
 		reason    string
-		says      string
+		message   string
 	}{
-		"what was asked for": {given(corp), v1alpha1.ConditionCredentialsReady, yes, v1alpha1.ReasonCertificatesIssued, ""},
-		"nothing": {nil, v1alpha1.ConditionCredentialsReady, no, v1alpha1.ReasonCertificatesPending,
+		"as requested": {given(corp), v1alpha1.ConditionCredentialsReady, yes, v1alpha1.ReasonCertificatesIssued, ""},
+		"no answer": {nil, v1alpha1.ConditionCredentialsReady, no, v1alpha1.ReasonCertificatesPending,
 			"no controller has processed CertificateRequest chat-0-tls-1: check that the controller of Corporate.example.com is running"},
-		"time to wait": {func(_ *x509.CertificateRequest, request *certmanagerv1.CertificateRequest) {
-			says(request, certmanagermeta.ConditionFalse, certmanagerv1.CertificateRequestReasonPending, "the clerk is at lunch")
-		}, v1alpha1.ConditionCredentialsReady, no, v1alpha1.ReasonCertificatesPending, "CertificateRequest chat-0-tls-1: the clerk is at lunch"},
-		"a refusal": {func(_ *x509.CertificateRequest, request *certmanagerv1.CertificateRequest) {
+		"pending": {func(_ *x509.CertificateRequest, request *certmanagerv1.CertificateRequest) {
+			setReady(request, certmanagermeta.ConditionFalse, certmanagerv1.CertificateRequestReasonPending, "the clerk is away")
+		}, v1alpha1.ConditionCredentialsReady, no, v1alpha1.ReasonCertificatesPending, "CertificateRequest chat-0-tls-1: the clerk is away"},
+		"failed": {func(_ *x509.CertificateRequest, request *certmanagerv1.CertificateRequest) {
 			request.Status.FailureTime = &metav1.Time{Time: time.Now()}
-			says(request, certmanagermeta.ConditionFalse, certmanagerv1.CertificateRequestReasonFailed, "no such names here")
+			setReady(request, certmanagermeta.ConditionFalse, certmanagerv1.CertificateRequestReasonFailed, "no such names here")
 		}, v1alpha1.ConditionCredentialsReady, no, v1alpha1.ReasonCertificateRefused, "no such names here"},
 		"another key": {func(_ *x509.CertificateRequest, request *certmanagerv1.CertificateRequest) {
 			issue(request, corp.Issue("elsewhere", validFor(month)), corp.Certificate)
 		}, v1alpha1.ConditionCredentialsReady, no, v1alpha1.ReasonCertificateRefused, "public key"},
 		"no SAN": {given(corp, func(c *x509.Certificate) { c.DNSNames = nil }),
 			v1alpha1.ConditionCredentialsReady, no, v1alpha1.ReasonCertificateNameMismatch, "has no DNS SAN chat-0.chat-nodes"},
-		"servers only": {given(corp, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }),
+		"for servers only": {given(corp, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }),
 			v1alpha1.ConditionCredentialsReady, no, v1alpha1.ReasonCertificateUnusable, "clientAuth"},
-		"a day": {given(corp, validFor(24*time.Hour)),
+		"valid for a day": {given(corp, validFor(24*time.Hour)),
 			v1alpha1.ConditionCertificateShortLived, yes, v1alpha1.ReasonCertificateShortLived, "is valid for 24h1m0s, although 720h0m0s was requested"},
-		"more than the CA has left": {given(ending),
+		"outlives the CA": {given(ending),
 			v1alpha1.ConditionCertificateExpiring, yes, v1alpha1.ReasonCAExpiring, `The CA "CN=ending", which the nodes trust, expires in 19d`},
 		"a chain and the root": {func(asked *x509.CertificateRequest, request *certmanagerv1.CertificateRequest) {
 			issue(request, below.IssueTo(hostOf(asked), asked.PublicKey, validFor(month)), corp.Certificate, below.Certificate)
@@ -136,7 +79,7 @@ func TestWhatIssuersGive(t *testing.T) {
 					answer(t, namespace, name, test.reply)
 				}
 			}
-			awaitCondition(t, namespace, test.condition, test.status, test.reason, test.says)
+			awaitCondition(t, namespace, test.condition, test.status, test.reason, test.message)
 			if name == "a chain and the root" {
 				bundle := get(t, &corev1.ConfigMap{ObjectMeta: named(namespace, "chat-distribution")}).Data[naming.TrustKey]
 				if want := (certs.Trust{}).With(corp.Certificate, below.Certificate).PEM(); bundle != want {
@@ -147,7 +90,8 @@ func TestWhatIssuersGive(t *testing.T) {
 	}
 }
 
-// A kind of issuer that this Kubernetes does not have is told of, until it has it.
+// An issuer of a kind that this Kubernetes does not have makes the cluster Stalled, until
+// the kind exists.
 func TestIssuerOfAnUnknownKind(t *testing.T) {
 	namespace := newNamespace(t)
 	create(t, merged(t, object(t, namespace, minimal),
@@ -173,7 +117,7 @@ func TestIssuerOfAnUnknownKind(t *testing.T) {
 		return fmt.Errorf("it has %+v", crd.Status.Conditions)
 	})
 	touch(t, clusterIn(namespace))
-	eventually(t, "the end of Stalled", func(ctx context.Context) error {
+	eventually(t, "the condition Stalled is removed", func(ctx context.Context) error {
 		cluster := clusterIn(namespace)
 		if err := admin.Get(ctx, client.ObjectKeyFromObject(cluster), cluster); err != nil {
 			return err
@@ -183,16 +127,6 @@ func TestIssuerOfAnUnknownKind(t *testing.T) {
 		}
 		return nil
 	})
-}
-
-// touch has the manager look at a cluster again.
-func touch(t *testing.T, cluster *v1alpha1.ErlangCluster) {
-	t.Helper()
-	patch := client.MergeFrom(get(t, cluster).DeepCopy())
-	metav1.SetMetaDataAnnotation(&cluster.ObjectMeta, "touched", time.Now().String())
-	if err := admin.Patch(t.Context(), cluster, patch); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func registrars() *apiextensionsv1.CustomResourceDefinition {

@@ -15,8 +15,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
-// Whoever has the role erlang-operator-metrics-reader, and nobody else, reads how the
-// clusters are, as long as they are there.
+// Only the role erlang-operator-metrics-reader may read the metrics, which have series of
+// each cluster until it is deleted.
 func TestMetrics(t *testing.T) {
 	if err := applyFile(t.Context(), "config/rbac/metrics.yaml"); err != nil {
 		t.Fatal(err)
@@ -24,7 +24,7 @@ func TestMetrics(t *testing.T) {
 	namespace := newNamespace(t)
 	address := freeAddress(t)
 	startManagerWith(t, managerKubeconfig(t), "--metrics-bind-address="+address)
-	stranger, reader := tokenOf(t, namespace, "stranger"), tokenOf(t, namespace, "prometheus")
+	outsider, reader := tokenOf(t, namespace, "outsider"), tokenOf(t, namespace, "prometheus")
 	create(t, &rbacv1.ClusterRoleBinding{
 		ObjectMeta: named("", "prometheus-of-"+namespace),
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "erlang-operator-metrics-reader"},
@@ -47,7 +47,7 @@ func TestMetrics(t *testing.T) {
 		}
 		return nil
 	})
-	for who, token := range map[string]string{"a stranger": stranger, "nobody": ""} {
+	for who, token := range map[string]string{"an outsider": outsider, "an anonymous client": ""} {
 		if status, _, err := scrape(t.Context(), address, token); err != nil || status == http.StatusOK {
 			t.Errorf("%s is answered with %d, %v", who, status, err)
 		}
@@ -65,7 +65,7 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
-// freeAddress is one on which nobody listens.
+// freeAddress is an address with a free port.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -14,18 +14,18 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
-// On a Kubernetes without PodCertificateRequests, as before 1.37, the manager starts,
-// serves those who do not ask for them, and tells those who do.
+// On a Kubernetes without PodCertificateRequests, as before 1.37, the manager starts, and
+// clusters with tls.delivery PodCertificate are Stalled.
 func TestKubernetesWithoutPodCertificates(t *testing.T) {
 	c, kubeconfig := startAPIServer(t, "feature-gates", "PodCertificateRequest=false")
 	if err := c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "older"}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Create(t.Context(), merged(t, object(t, "older", minimal), asked)); err != nil {
+	if err := c.Create(t.Context(), merged(t, object(t, "older", minimal), podCertificate)); err != nil {
 		t.Fatal(err)
 	}
 	startManagerWith(t, kubeconfig)
-	eventually(t, "the cluster is told", func(ctx context.Context) error {
+	eventually(t, "the cluster is Stalled", func(ctx context.Context) error {
 		cluster := clusterIn("older")
 		if err := c.Get(ctx, client.ObjectKeyFromObject(cluster), cluster); err != nil {
 			return err
@@ -35,7 +35,7 @@ func TestKubernetesWithoutPodCertificates(t *testing.T) {
 			return fmt.Errorf("there are %s", summary(cluster))
 		}
 		if !strings.Contains(condition.Message, "tls.delivery") || !strings.Contains(condition.Message, "Kubernetes 1.37") {
-			t.Errorf("it names no field, or no remedy: %s", condition.Message)
+			t.Errorf("it names no field, or not the version: %s", condition.Message)
 		}
 		return nil
 	})

@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Whoever sets the manager's image, in an overlay or by `kubectl set image`, sets that
-// of the probes: the manager finds it in its own pod, as config/manager makes it.
+// The probes run the image of the manager's own pod, which an overlay or
+// `kubectl set image` may have changed.
 func TestProbesRunTheManagersImage(t *testing.T) {
 	const image = "registry.example.com/mirror/erlang-operator:v2"
 	template := managerDeployment(t).Spec.Template

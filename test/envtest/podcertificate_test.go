@@ -27,44 +27,43 @@ import (
 	"github.com/erlang-operator/erlang-operator/certs/certstest"
 )
 
-const asked = `spec: {tls: {delivery: PodCertificate}}`
+const podCertificate = `spec: {tls: {delivery: PodCertificate}}`
 
-// A kubelet's request is answered with a certificate for the pod that asked, and only
-// if it is a member.
+// A kubelet's request gets a certificate for its pod if, and only if, the pod is a member.
 func TestPodCertificate(t *testing.T) {
 	namespace := newNamespace(t)
-	create(t, merged(t, object(t, namespace, minimal), asked))
+	create(t, merged(t, object(t, namespace, minimal), podCertificate))
 	m := startManager(t)
 	awaitCondition(t, namespace, v1alpha1.ConditionCredentialsReady, metav1.ConditionTrue, v1alpha1.ReasonCertificatesIssued)
 	set := awaitStatefulSet(t, namespace, 3)
 	var pods []*corev1.Pod
 	for ordinal := range 3 {
-		pods = append(pods, startAskingPod(t, set, ordinal))
+		pods = append(pods, startRequestingPod(t, set, ordinal))
 	}
 
 	t.Run("members", func(t *testing.T) {
 		for _, pod := range pods {
-			asks(t, pod).isIssued(t)
+			requestCertificate(t, pod).expectIssued(t)
 		}
 		expectNoMemberKeys(t, namespace)
 	})
-	t.Run("a whole machine at once, for one write each", func(t *testing.T) {
+	t.Run("all pods of a machine at once, with one write each", func(t *testing.T) {
 		settle(t)
-		listening, since := listenTo(t, managerAccount), time.Now()
-		var all []*asking
+		log, since := requestsOf(t, managerAccount), time.Now()
+		var all []*certificateRequest
 		for range 10 {
 			for _, pod := range pods {
-				all = append(all, asks(t, pod))
+				all = append(all, requestCertificate(t, pod))
 			}
 		}
 		for _, one := range all {
-			one.isIssued(t)
+			one.expectIssued(t)
 		}
 		t.Logf("%d certificates within %s", len(all), time.Since(since).Round(time.Millisecond))
 		writes := 0
-		for _, r := range listening.heard(t) {
+		for _, r := range must(log.next())(t) {
 			if r.ObjectRef.Resource != "podcertificaterequests" || r.Verb != "update" {
-				t.Errorf("the manager asked: %s", r)
+				t.Errorf("the manager requested: %s", r)
 			}
 			writes++
 		}
@@ -72,8 +71,8 @@ func TestPodCertificate(t *testing.T) {
 			t.Errorf("%d writes for %d certificates", writes, len(all))
 		}
 	})
-	t.Run("nobody else", func(t *testing.T) { refusesOthers(t, set, pods[0]) })
-	t.Run("waits for the CA, and takes the next", func(t *testing.T) {
+	t.Run("others are denied", func(t *testing.T) { checkOthersAreDenied(t, set, pods[0]) })
+	t.Run("waits for the CA, and uses the next", func(t *testing.T) {
 		secret := &corev1.Secret{ObjectMeta: named(namespace, "chat-intermediate")}
 		before := get(t, secret).DeepCopy()
 		if err := admin.Delete(t.Context(), secret); err != nil {
@@ -88,33 +87,34 @@ func TestPodCertificate(t *testing.T) {
 			}
 			return nil
 		})
-		eventually(t, "a certificate by the CA that is there now", func(context.Context) error {
-			one := asks(t, pods[0])
-			one.isIssued(t)
-			if chain := certificatesIn(t, one.request.Status.CertificateChain); !chain[1].Equal(certificatesIn(t, string(secret.Data["tls.crt"]))[0]) {
-				return errors.New("it is still by the one before")
+		current := certificatesIn(t, string(secret.Data["tls.crt"]))[0]
+		for signer, tries := (*x509.Certificate)(nil), 0; !current.Equal(signer); tries++ {
+			if tries == 50 { // The manager may not have seen the new CA yet.
+				t.Fatal("certificates are still signed by the former CA")
 			}
-			return nil
-		})
+			one := requestCertificate(t, pods[0])
+			one.expectIssued(t)
+			signer = certificatesIn(t, one.request.Status.CertificateChain)[1]
+		}
 	})
-	t.Run("what is issued is left alone", func(t *testing.T) {
-		one := asks(t, pods[1])
-		one.isIssued(t)
+	t.Run("an issued request is not written again", func(t *testing.T) {
+		one := requestCertificate(t, pods[1])
+		one.expectIssued(t)
 		version := one.request.ResourceVersion
 		m.kill(t)
-		waiting := asks(t, pods[2])
+		waiting := requestCertificate(t, pods[2])
 		startManager(t)
-		waiting.isIssued(t)
+		waiting.expectIssued(t)
 		if now := get(t, one.request).ResourceVersion; now != version {
 			t.Errorf("it was written again: version %s, was %s", now, version)
 		}
 	})
 }
 
-// refusesOthers: a pod that is no member, or a request that is not about the pod,
-// gets no certificate.
-func refusesOthers(t *testing.T, set *appsv1.StatefulSet, member *corev1.Pod) {
-	stranger := func(name string, edit func(*corev1.Pod)) *corev1.Pod {
+// checkOthersAreDenied requires that a pod that is not a member, and a request that does
+// not match its pod, gets no certificate.
+func checkOthersAreDenied(t *testing.T, set *appsv1.StatefulSet, member *corev1.Pod) {
+	outsider := func(name string, edit func(*corev1.Pod)) *corev1.Pod {
 		pod := &corev1.Pod{ObjectMeta: named(set.Namespace, name), Spec: *member.Spec.DeepCopy()}
 		edit(pod)
 		if err := admin.Create(t.Context(), pod); err != nil {
@@ -129,9 +129,9 @@ func refusesOthers(t *testing.T, set *appsv1.StatefulSet, member *corev1.Pod) {
 	}{
 		"another ServiceAccount": {member, func(r *certificatesv1.PodCertificateRequest) { r.Spec.ServiceAccountName = "admin" }, "IdentityMismatch"},
 		"another machine":        {member, func(r *certificatesv1.PodCertificateRequest) { r.Spec.NodeName = "elsewhere" }, "IdentityMismatch"},
-		"a pod that was":         {member, func(r *certificatesv1.PodCertificateRequest) { r.Spec.PodUID = "gone" }, "IdentityMismatch"},
-		"nobody's pod":           {stranger("mine", func(*corev1.Pod) {}), nil, "NotAMember"},
-		"a Job's pod, labelled": {stranger("chat-7", func(pod *corev1.Pod) {
+		"a former pod":           {member, func(r *certificatesv1.PodCertificateRequest) { r.Spec.PodUID = "gone" }, "IdentityMismatch"},
+		"a bare pod":             {outsider("mine", func(*corev1.Pod) {}), nil, "NotAMember"},
+		"a Job's pod, labelled": {outsider("chat-7", func(pod *corev1.Pod) {
 			pod.Labels = member.Labels
 			pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: "chat", UID: "1", Controller: ptr.To(true)}}
 		}), nil, "NotAMember"},
@@ -141,29 +141,30 @@ func refusesOthers(t *testing.T, set *appsv1.StatefulSet, member *corev1.Pod) {
 			if test.edit != nil {
 				edits = append(edits, test.edit)
 			}
-			asks(t, test.pod, edits...).isDenied(t, test.reason)
+			requestCertificate(t, test.pod, edits...).expectDenied(t, test.reason)
 		})
 	}
-	t.Run("a forged owner waits for ever", func(t *testing.T) {
-		pod := stranger("chat-8", func(pod *corev1.Pod) {
+	t.Run("a forged owner gets no answer", func(t *testing.T) {
+		pod := outsider("chat-8", func(pod *corev1.Pod) {
 			pod.Labels = member.Labels
 			pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: set.Name, UID: "forged", Controller: ptr.To(true)}}
 		})
-		listening := listenTo(t, managerAccount)
-		one := asks(t, pod)
+		log := requestsOf(t, managerAccount)
+		one := requestCertificate(t, pod)
 		// The cache has no StatefulSet of that UID, so the manager looks live: by then it
 		// has decided once, and twice.
 		looks := 0
 		eventually(t, "the manager looks for that StatefulSet", func(context.Context) error {
-			for _, r := range listening.heard(t) {
+			requests, err := log.next()
+			for _, r := range requests {
 				if r.Verb == "get" && r.ObjectRef.Resource == "statefulsets" {
 					looks++
 				}
 			}
-			if looks < 2 {
-				return fmt.Errorf("%d times", looks)
+			if err == nil && looks < 2 {
+				err = fmt.Errorf("%d times", looks)
 			}
-			return nil
+			return err
 		})
 		if got := get(t, one.request); len(got.Status.Conditions) > 0 || got.Status.CertificateChain != "" {
 			t.Errorf("it is answered: %+v", got.Status)
@@ -172,25 +173,25 @@ func refusesOthers(t *testing.T, set *appsv1.StatefulSet, member *corev1.Pod) {
 			t.Error(err)
 		}
 	})
-	t.Run("another signer is another's", func(t *testing.T) {
-		one := asks(t, member, func(r *certificatesv1.PodCertificateRequest) { r.Spec.SignerName = "example.com/other" })
-		asks(t, member).isIssued(t)
+	t.Run("requests for another signer are ignored", func(t *testing.T) {
+		one := requestCertificate(t, member, func(r *certificatesv1.PodCertificateRequest) { r.Spec.SignerName = "example.com/other" })
+		requestCertificate(t, member).expectIssued(t)
 		if got := get(t, one.request); len(got.Status.Conditions) > 0 {
 			t.Errorf("it is answered: %+v", got.Status)
 		}
 	})
-	t.Run("no request for names", func(t *testing.T) {
-		one := asks(t, member, func(r *certificatesv1.PodCertificateRequest) {
+	t.Run("names in a request are ignored", func(t *testing.T) {
+		one := requestCertificate(t, member, func(r *certificatesv1.PodCertificateRequest) {
 			r.Spec.UnverifiedUserAnnotations = map[string]string{"example.com/pod": "chat-1"}
 			r.Annotations = map[string]string{"erlang-operator.dev/pod": "chat-1"}
 		})
-		one.isIssued(t)
+		one.expectIssued(t)
 	})
 }
 
-// startAskingPod makes the pod of an ordinal as the StatefulSet controller, the
-// scheduler and the kubelet would, and checks that it has no Secret for its key.
-func startAskingPod(t *testing.T, set *appsv1.StatefulSet, ordinal int) *corev1.Pod {
+// startRequestingPod creates the pod of an ordinal as the StatefulSet controller, the
+// scheduler and the kubelet would, and requires that it has no Secret for its key.
+func startRequestingPod(t *testing.T, set *appsv1.StatefulSet, ordinal int) *corev1.Pod {
 	t.Helper()
 	pod := podOf(set, ordinal)
 	// What admission would set, and the scheduler.
@@ -213,7 +214,7 @@ func startAskingPod(t *testing.T, set *appsv1.StatefulSet, ordinal int) *corev1.
 		}
 	}
 	if sources != 1 {
-		t.Errorf("pod %s asks for %d certificates: %+v", pod.Name, sources, pod.Spec.Volumes)
+		t.Errorf("pod %s requests %d certificates: %+v", pod.Name, sources, pod.Spec.Volumes)
 	}
 	pod.Status.Phase = corev1.PodRunning
 	if err := admin.Status().Update(t.Context(), pod); err != nil {
@@ -222,15 +223,16 @@ func startAskingPod(t *testing.T, set *appsv1.StatefulSet, ordinal int) *corev1.
 	return pod
 }
 
-// asking is a kubelet that has asked for a pod's certificate.
-type asking struct {
+// certificateRequest is a request of a kubelet.
+type certificateRequest struct {
 	pod     *corev1.Pod
 	key     *ecdsa.PrivateKey
 	request *certificatesv1.PodCertificateRequest
 }
 
-// asks asks for a pod's certificate as its kubelet would, but for what is edited.
-func asks(t *testing.T, pod *corev1.Pod, edits ...func(*certificatesv1.PodCertificateRequest)) *asking {
+// requestCertificate requests a pod's certificate as its kubelet would, except for the
+// edits.
+func requestCertificate(t *testing.T, pod *corev1.Pod, edits ...func(*certificatesv1.PodCertificateRequest)) *certificateRequest {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -251,11 +253,11 @@ func asks(t *testing.T, pod *corev1.Pod, edits ...func(*certificatesv1.PodCertif
 		edit(request)
 	}
 	create(t, request)
-	return &asking{pod, key, request}
+	return &certificateRequest{pod, key, request}
 }
 
 // answered waits for the answer.
-func (a *asking) answered(t *testing.T) metav1.Condition {
+func (a *certificateRequest) answered(t *testing.T) metav1.Condition {
 	t.Helper()
 	eventually(t, "an answer for pod "+a.pod.Name, func(ctx context.Context) error {
 		if err := admin.Get(ctx, client.ObjectKeyFromObject(a.request), a.request); err != nil {
@@ -269,26 +271,26 @@ func (a *asking) answered(t *testing.T) metav1.Condition {
 	return a.request.Status.Conditions[0]
 }
 
-func (a *asking) isDenied(t *testing.T, reason string) {
+func (a *certificateRequest) expectDenied(t *testing.T, reason string) {
 	t.Helper()
 	if got := a.answered(t); got.Type != "Denied" || got.Reason != reason {
 		t.Errorf("the answer is %+v, want Denied, %s", got, reason)
 	}
 	if a.request.Status.CertificateChain != "" {
-		t.Error("it has a certificate nevertheless")
+		t.Error("it has a certificate")
 	}
 }
 
-// isIssued checks the certificate as a peer of the node would, with what the manager
-// tells the nodes to trust.
-func (a *asking) isIssued(t *testing.T) {
+// expectIssued verifies the certificate as a peer of the node would, with the trust
+// bundle of the nodes.
+func (a *certificateRequest) expectIssued(t *testing.T) {
 	t.Helper()
 	if got := a.answered(t); got.Type != "Issued" {
 		t.Fatalf("the answer is %+v, want Issued", got)
 	}
 	chain := certificatesIn(t, a.request.Status.CertificateChain)
 	if len(chain) != 2 || !chain[1].IsCA || !a.key.PublicKey.Equal(chain[0].PublicKey) {
-		t.Fatalf("it has %d certificates, want the leaf for the key that asked, and the intermediate CA", len(chain))
+		t.Fatalf("it has %d certificates, want the leaf for the requested key, and the intermediate CA", len(chain))
 	}
 	if domain := fmt.Sprintf("chat-nodes.%s.svc.cluster.local", a.pod.Namespace); !chain[1].PermittedDNSDomainsCritical || !slices.Equal(chain[1].PermittedDNSDomains, []string{domain}) {
 		t.Errorf("the intermediate CA is constrained to %v (critical: %t), want %s", chain[1].PermittedDNSDomains, chain[1].PermittedDNSDomainsCritical, domain)
@@ -327,7 +329,7 @@ func certificatesIn(t *testing.T, text string) []*x509.Certificate {
 	}
 }
 
-// expectNoMemberKeys: keys are there of the CAs and of the probe, and of nobody else.
+// expectNoMemberKeys requires that only CAs and the probe have keys in Secrets.
 func expectNoMemberKeys(t *testing.T, namespace string) {
 	t.Helper()
 	var secrets corev1.SecretList
@@ -344,11 +346,12 @@ func expectNoMemberKeys(t *testing.T, namespace string) {
 	}
 	slices.Sort(keys)
 	if keys = slices.Compact(keys); !slices.Equal(keys, []string{"chat-ca", "chat-intermediate", "chat-probe-tls"}) {
-		t.Errorf("there are keys in %v", keys)
+		t.Errorf("Secrets with keys are %v", keys)
 	}
 }
 
-// Pods are replaced one by one, and each goes on with what it has until it is.
+// When the delivery changes, pods are replaced one by one, and each keeps its credentials
+// until then.
 func TestChangeDelivery(t *testing.T) {
 	namespace := newNamespace(t)
 	create(t, object(t, namespace, minimal))
@@ -367,8 +370,8 @@ func TestChangeDelivery(t *testing.T) {
 		if err := admin.Delete(t.Context(), pods[at], client.GracePeriodSeconds(0)); err != nil {
 			t.Fatal(err)
 		}
-		pods[at] = startAskingPod(t, set, at)
-		asks(t, pods[at]).isIssued(t)
+		pods[at] = startRequestingPod(t, set, at)
+		requestCertificate(t, pods[at]).expectIssued(t)
 		awaitGone(t, certificate(namespace, pods[at].Name+"-tls"), &corev1.Secret{ObjectMeta: named(namespace, pods[at].Name+"-tls")})
 	}
 	observeStatefulSet(t, set)
@@ -376,12 +379,12 @@ func TestChangeDelivery(t *testing.T) {
 	awaitCondition(t, namespace, v1alpha1.ConditionCredentialsReady, metav1.ConditionTrue, v1alpha1.ReasonCertificatesIssued)
 
 	collectGarbage(t, namespace)
-	// And back: every Secret is there before the first pod is replaced, and the CA goes
+	// And back: every Secret exists before the first pod is replaced, and the CA is deleted
 	// after the last.
 	patchSpec(t, namespace, func(spec *v1alpha1.ErlangClusterSpec) { spec.TLS.Delivery = v1alpha1.DeliverySecret })
 	set = awaitDelivery(t, set, false)
 	for at := 2; at >= 0; at-- {
-		asks(t, pods[at]).isIssued(t) // a renewal in the meantime
+		requestCertificate(t, pods[at]).expectIssued(t) // a renewal in the meantime
 		if err := admin.Delete(t.Context(), pods[at], client.GracePeriodSeconds(0)); err != nil {
 			t.Fatal(err)
 		}
@@ -390,20 +393,10 @@ func TestChangeDelivery(t *testing.T) {
 	awaitGone(t, certificate(namespace, "chat-intermediate"), &corev1.Secret{ObjectMeta: named(namespace, "chat-intermediate")})
 }
 
-func patchSpec(t *testing.T, namespace string, edit func(*v1alpha1.ErlangClusterSpec)) {
-	t.Helper()
-	cluster := get(t, clusterIn(namespace))
-	patch := client.MergeFrom(cluster.DeepCopy())
-	edit(&cluster.Spec)
-	if err := admin.Patch(t.Context(), cluster, patch); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// awaitDelivery waits until the template has pods ask for their certificates, or not.
+// awaitDelivery waits until the template has pods request their certificates, or not.
 func awaitDelivery(t *testing.T, set *appsv1.StatefulSet, asking bool) *appsv1.StatefulSet {
 	t.Helper()
-	eventually(t, fmt.Sprintf("pods that ask: %t", asking), func(ctx context.Context) error {
+	eventually(t, fmt.Sprintf("pods that request certificates: %t", asking), func(ctx context.Context) error {
 		if err := admin.Get(ctx, client.ObjectKeyFromObject(set), set); err != nil {
 			return err
 		}
@@ -417,7 +410,7 @@ func awaitDelivery(t *testing.T, set *appsv1.StatefulSet, asking bool) *appsv1.S
 	return set
 }
 
-// A user's issuer that signs CAs is as good as a private one.
+// An issuer of the user's own signs the intermediate CA too.
 func TestIntermediateOfAnIssuer(t *testing.T) {
 	namespace := newNamespace(t)
 	create(t, object(t, namespace, `{apiVersion: cert-manager.io/v1, kind: Issuer, metadata: {name: root}, spec: {selfSigned: {}}}`))
@@ -431,10 +424,10 @@ spec: {isCA: true, commonName: corp, secretName: corp, usages: [cert sign], issu
 	create(t, merged(t, object(t, namespace, minimal), `spec: {tls: {delivery: PodCertificate, issuerRef: {name: corp}}}`))
 	startManager(t)
 	set := awaitStatefulSet(t, namespace, 3)
-	asks(t, startAskingPod(t, set, 0)).isIssued(t)
+	requestCertificate(t, startRequestingPod(t, set, 0)).expectIssued(t)
 }
 
-// An issuer that gives no CA when it is asked for one is told of, and nothing starts.
+// An issuer that does not issue a CA makes the cluster Stalled, and no node is started.
 func TestIssuerThatGivesNoCA(t *testing.T) {
 	namespace := newNamespace(t)
 	create(t, merged(t, object(t, namespace, minimal),
@@ -455,12 +448,12 @@ func TestIssuerThatGivesNoCA(t *testing.T) {
 	}
 	set := get(t, &appsv1.StatefulSet{ObjectMeta: named(namespace, "chat")})
 	if *set.Spec.Replicas != 0 {
-		t.Errorf("%d nodes are started, and nobody can sign their certificates", *set.Spec.Replicas)
+		t.Errorf("%d nodes are started, and nothing can sign their certificates", *set.Spec.Replicas)
 	}
 }
 
-// collectGarbage does what the garbage collector would, which does not run here, with
-// what cert-manager made for Certificates that are gone.
+// collectGarbage deletes the requests of all Certificates, as the garbage collector would,
+// which does not run here.
 func collectGarbage(t *testing.T, namespace string) {
 	t.Helper()
 	if err := admin.DeleteAllOf(t.Context(), &certmanagerv1.CertificateRequest{}, client.InNamespace(namespace)); err != nil {

@@ -16,42 +16,18 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	kstatus "sigs.k8s.io/cli-utils/pkg/kstatus/status"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
-// awaitStalled waits until the cluster waits for a person, and checks that it tells
-// him what to do, and that everybody reads it so.
-func awaitStalled(t *testing.T, namespace, reason string, says ...string) {
-	t.Helper()
-	awaitCondition(t, namespace, v1alpha1.ConditionStalled, metav1.ConditionTrue, reason, says...)
-	awaitCondition(t, namespace, v1alpha1.ConditionReady, metav1.ConditionFalse, reason, says...)
-	expectStatus(t, namespace, kstatus.FailedStatus, "somebody has to mend it")
-}
-
-// awaitRecovery waits until the credentials are there and nobody is waited for.
-func awaitRecovery(t *testing.T, namespace string) {
-	t.Helper()
-	awaitCondition(t, namespace, v1alpha1.ConditionCredentialsReady, metav1.ConditionTrue, v1alpha1.ReasonCertificatesIssued)
-	eventually(t, "Stalled goes", func(context.Context) error {
-		if cluster := get(t, clusterIn(namespace)); meta.FindStatusCondition(cluster.Status.Conditions, v1alpha1.ConditionStalled) != nil {
-			return fmt.Errorf("there are %s", summary(cluster))
-		}
-		return nil
-	})
-	awaitStatefulSet(t, namespace, 3)
-	expectStatus(t, namespace, kstatus.InProgressStatus, "its pods are not there yet")
-}
-
-func TestOwnCookieThatIsNotThere(t *testing.T) {
+func TestImportedCookieMissingOrInvalid(t *testing.T) {
 	namespace := newNamespace(t)
 	startManager(t)
 	create(t, merged(t, object(t, namespace, minimal), `spec: {cookie: {secretKeyRef: {name: legacy}}}`))
 	awaitStalled(t, namespace, v1alpha1.ReasonCookieSecretNotFound, "cookie.secretKeyRef", namespace+"/legacy", "Create it")
 
-	// As `echo` and a hasty hand make it: first under another key, then with a newline.
+	// First under another key, then with a trailing newline.
 	const cookie = "TheCookieOfTheUser"
 	secret := &corev1.Secret{ObjectMeta: named(namespace, "legacy"), StringData: map[string]string{"erlang.cookie": cookie}}
 	create(t, secret)
@@ -73,15 +49,10 @@ func TestOwnCookieThatIsNotThere(t *testing.T) {
 		t.Errorf("the user's Secret was written to: %+v", now.ObjectMeta)
 	}
 
-	expectNoWordOf(t, namespace, cookie)
+	expectNotShown(t, namespace, cookie)
 }
 
-func cookieOf(t *testing.T, namespace string) string {
-	t.Helper()
-	return string(get(t, &corev1.Secret{ObjectMeta: named(namespace, "chat-cookie")}).Data["cookie"])
-}
-
-// No other cookie is made while nodes run with the one that was lost.
+// While nodes run with a cookie that was deleted, no other one is generated.
 func TestLostCookie(t *testing.T) {
 	namespace := newNamespace(t)
 	startManager(t)
@@ -102,9 +73,11 @@ func TestLostCookie(t *testing.T) {
 	apply(t, merged(t, object(t, namespace, minimal), `spec: {cookie: {secretKeyRef: {name: backup}}}`))
 	awaitCondition(t, namespace, v1alpha1.ConditionCredentialsReady, metav1.ConditionTrue, v1alpha1.ReasonCertificatesIssued)
 	if cookieOf(t, namespace) != cookie {
-		t.Error("the cookie that came back is another one")
+		t.Error("the restored cookie is another one")
 	}
 	apply(t, object(t, namespace, minimal))
+	// Once the manager has seen that, it cannot restore the cookie from the backup any more.
+	awaitCondition(t, namespace, v1alpha1.ConditionCredentialsReady, metav1.ConditionTrue, v1alpha1.ReasonCertificatesIssued)
 
 	lose()
 	scale(t, namespace, 0)
@@ -117,40 +90,40 @@ func TestLostCookie(t *testing.T) {
 	}
 	awaitCondition(t, namespace, v1alpha1.ConditionCredentialsReady, metav1.ConditionTrue, v1alpha1.ReasonCertificatesIssued)
 	if now := cookieOf(t, namespace); now == cookie || now == "" {
-		t.Error("no other cookie was made")
+		t.Error("no other cookie was generated")
 	}
 }
 
-// expectNoWordOf: a secret is in no log, event, status or ConfigMap.
-func expectNoWordOf(t *testing.T, namespace, secret string) {
+// expectNotShown requires that a secret is in no log, event, status or ConfigMap.
+func expectNotShown(t *testing.T, namespace, secret string) {
 	t.Helper()
 	if log := tail(fmt.Sprintf("%s/manager-%d.log", scratch, managers.Load()), 1<<20); strings.Contains(log, secret) || !strings.Contains(log, "Status changed") {
-		t.Error("the manager's log has the cookie, or is not its log")
+		t.Error("the manager's log contains the cookie, or is not its log")
 	}
 	for _, list := range []client.ObjectList{&corev1.EventList{}, &corev1.ConfigMapList{}, &v1alpha1.ErlangClusterList{}, &appsv1.StatefulSetList{}} {
 		if err := admin.List(t.Context(), list, client.InNamespace(namespace)); err != nil {
 			t.Fatal(err)
 		}
 		if meta.LenList(list) == 0 {
-			t.Errorf("there is no %T to look at", list)
+			t.Errorf("there is no %T to search", list)
 		}
 		text, err := json.Marshal(list)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if encoded := base64.StdEncoding.EncodeToString([]byte(secret)); strings.Contains(string(text), secret) || strings.Contains(string(text), encoded) {
-			t.Errorf("%T has the cookie", list)
+			t.Errorf("%T contains the cookie", list)
 		}
 	}
 }
 
-func TestIssuerThatIsNotThere(t *testing.T) {
+func TestIssuerMissingOrNotReady(t *testing.T) {
 	namespace := newNamespace(t)
 	startManager(t)
 	create(t, merged(t, object(t, namespace, minimal), `spec: {tls: {issuerRef: {name: corp}}}`))
 	awaitStalled(t, namespace, v1alpha1.ReasonIssuerNotFound, "tls.issuerRef", `"corp"`, "Create it")
 
-	// An issuer that is there and cannot sign, since its CA is not there yet.
+	// An issuer that exists and cannot sign, because its CA does not exist yet.
 	create(t, &certmanagerv1.Issuer{ObjectMeta: named(namespace, "corp"), Spec: certmanagerv1.IssuerSpec{
 		IssuerConfig: certmanagerv1.IssuerConfig{CA: &certmanagerv1.CAIssuer{SecretName: "corp"}}}})
 	awaitStalled(t, namespace, v1alpha1.ReasonIssuerNotReady, `"corp" is not ready`, "secret")
@@ -165,11 +138,12 @@ func TestIssuerThatIsNotThere(t *testing.T) {
 	}
 }
 
-// What is there and somebody else's stays as it is, and is named.
+// An object of a name that the cluster needs, and that does not belong to it, is not
+// changed, and is named in the status.
 func TestForeignObjectsAreLeftAlone(t *testing.T) {
 	foreign := map[string]struct {
-		object client.Object
-		says   string
+		object  client.Object
+		message string
 	}{
 		"a Secret":    {&corev1.Secret{StringData: map[string]string{"cookie": "NotOurs1"}}, `Secret "chat-cookie"`},
 		"a Service":   {&corev1.Service{Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}}, `Service "chat-nodes"`},
@@ -182,14 +156,14 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 	startManager(t)
 	for name, test := range foreign {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // nothing tells that a foreign object is gone: half a minute each
+			t.Parallel() // Foreign objects are not watched: half a minute each.
 			namespace := newNamespace(t)
 			test.object.SetNamespace(namespace)
 			test.object.SetName(names[name])
 			create(t, test.object)
 			before := get(t, test.object).DeepCopyObject().(client.Object)
 			create(t, object(t, namespace, minimal))
-			awaitStalled(t, namespace, v1alpha1.ReasonNameConflict, test.says, "does not belong to this ErlangCluster", "rename")
+			awaitStalled(t, namespace, v1alpha1.ReasonNameConflict, test.message, "does not belong to this ErlangCluster", "rename")
 			if diff := cmp.Diff(before, get(t, test.object)); diff != "" {
 				t.Errorf("it was changed (-before +after):\n%s", diff)
 			}
@@ -201,9 +175,8 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 	}
 }
 
-// What the API server alone can judge comes back as a condition, and correcting it
-// is enough.
-func TestTemplateThatTheAPIServerRefuses(t *testing.T) {
+// A template that the API server rejects makes the cluster Stalled until it is corrected.
+func TestTemplateRejectedByTheAPIServer(t *testing.T) {
 	namespace := newNamespace(t)
 	startManager(t)
 	create(t, merged(t, object(t, namespace, minimal),
@@ -213,7 +186,7 @@ func TestTemplateThatTheAPIServerRefuses(t *testing.T) {
 	awaitRecovery(t, namespace)
 }
 
-func TestTemplateThatFightsTheOperator(t *testing.T) {
+func TestTemplateConflictsWithTheOperator(t *testing.T) {
 	namespace := newNamespace(t)
 	startManager(t)
 	create(t, merged(t, object(t, namespace, minimal),
@@ -223,17 +196,7 @@ func TestTemplateThatFightsTheOperator(t *testing.T) {
 	awaitRecovery(t, namespace)
 }
 
-// apply puts another spec in place, as a user edits his file and applies it.
-func apply(t *testing.T, changed client.Object) {
-	t.Helper()
-	current := get(t, clusterIn(changed.GetNamespace()))
-	changed.SetResourceVersion(current.ResourceVersion)
-	if err := admin.Update(t.Context(), changed); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestAdmissionPolicyThatIsNotThere(t *testing.T) {
+func TestAdmissionPolicyMissing(t *testing.T) {
 	for _, gone := range []client.Object{
 		&admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: "erlang-operator-member-identity"}},
 		&admissionv1.MutatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "erlang-operator-member-identity"}},
@@ -254,13 +217,13 @@ func TestAdmissionPolicyThatIsNotThere(t *testing.T) {
 	}
 }
 
-// A pod that the policy missed cannot start, ever: it is made again.
-func TestPodWithoutIdentityIsMadeAgain(t *testing.T) {
+// A pod that was created without the policy can never start: it is deleted.
+func TestPodWithoutIdentityIsReplaced(t *testing.T) {
 	namespace := newNamespace(t)
 	startManager(t)
 	create(t, object(t, namespace, minimal))
 	set := awaitStatefulSet(t, namespace, 3)
-	// As a Secret's name is when no policy has changed it.
+	// Without the policy, the name of its Secret stays the placeholder.
 	pod := &corev1.Pod{ObjectMeta: *set.Spec.Template.ObjectMeta.DeepCopy(), Spec: *set.Spec.Template.Spec.DeepCopy()}
 	pod.Namespace, pod.Name = namespace, "chat-0"
 	placeholder := pod.Spec.Volumes[0].Secret.SecretName
@@ -286,8 +249,7 @@ func TestPodWithoutIdentityIsMadeAgain(t *testing.T) {
 	})
 }
 
-// withoutPolicy does something while the admission policy is away, and lets it come
-// back.
+// withoutPolicy calls do while there is no admission policy.
 func withoutPolicy(t *testing.T, do func()) {
 	t.Helper()
 	binding := &admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: "erlang-operator-member-identity"}}
@@ -299,7 +261,7 @@ func withoutPolicy(t *testing.T, do func()) {
 	do()
 }
 
-// installPolicy makes the admission policy, and waits until the API server heeds it.
+// installPolicy creates the admission policy, and waits until it is in force.
 func installPolicy(t *testing.T) {
 	t.Helper()
 	if err := applyFile(context.Background(), "config/admission/member_identity.yaml"); err != nil {
@@ -331,17 +293,16 @@ func awaitPolicy(t *testing.T, want string) {
 	})
 }
 
-// Whatever of a cluster is deleted comes back as it was.
-func TestDeletedObjectsComeBack(t *testing.T) {
+// Every object of a cluster that is deleted is created again.
+func TestDeletedObjectsAreCreatedAgain(t *testing.T) {
 	namespace := newNamespace(t)
 	startManager(t)
 	create(t, object(t, namespace, minimal))
 	awaitRecovery(t, namespace)
 	settle(t)
 	restored := 0
-	// Secrets before Certificates: a Certificate that is made again cannot ask for a
-	// new certificate while the requests of its forerunner are there, and nobody
-	// collects garbage here.
+	// Secrets before Certificates: a new Certificate cannot request anything while the
+	// requests of the former one exist, and no garbage collector runs here.
 	for _, list := range append([]client.ObjectList{&corev1.SecretList{}}, ownedLists()...) {
 		if err := admin.List(t.Context(), list, client.InNamespace(namespace), client.HasLabels{"erlang-operator.dev/cluster"}); err != nil {
 			t.Fatal(err)
@@ -367,19 +328,19 @@ func TestDeletedObjectsComeBack(t *testing.T) {
 	awaitRecovery(t, namespace)
 }
 
-// awaitAnother waits until an object of the same name is there, which the cluster
-// controls.
+// awaitAnother waits until there is another object of the same name, controlled by the
+// cluster.
 func awaitAnother(t *testing.T, lost client.Object) {
 	t.Helper()
 	uid := lost.GetUID()
 	cluster := get(t, clusterIn(lost.GetNamespace()))
-	eventually(t, lost.GetName()+" comes back", func(ctx context.Context) error {
+	eventually(t, lost.GetName()+" is created again", func(ctx context.Context) error {
 		now := lost.DeepCopyObject().(client.Object)
 		if err := admin.Get(ctx, client.ObjectKeyFromObject(lost), now); err != nil {
 			return err
 		}
 		if now.GetUID() == uid {
-			return fmt.Errorf("the lost one is still there")
+			return fmt.Errorf("it is still the deleted one")
 		}
 		if !metav1.IsControlledBy(now, cluster) {
 			return fmt.Errorf("the cluster does not control it: %v", now.GetOwnerReferences())

@@ -47,24 +47,27 @@ func TestRotationStatusPhaseByPhase(t *testing.T) {
 	create(t, object(t, namespace, minimal))
 	startManager(t)
 	n, p := startNodes(t, namespace), startProbe(t, namespace)
-	n.until(t, p, "at first", n.issuedBy(t, "chat-ca", "chat-ca"))
+	n.until(t, p, "at first", n.issuedBy("chat-ca", "chat-ca"))
 
 	reports := watchRotation(t, namespace)
 	patchTLS(t, namespace, `{"ca":{"rotationID":"2026-11"}}`)
-	n.until(t, p, "rotated", n.issuedBy(t, "chat-ca-05e01bd6", "chat-ca-05e01bd6"))
+	n.until(t, p, "rotated", n.issuedBy("chat-ca-05e01bd6", "chat-ca-05e01bd6"))
 	reports.expect(t, caPhases)
 
 	// A node that is not verified holds the rotation of the cookie up.
 	n.broken, n.ready = "chat-1", false
-	n.step(t, p)
+	n.steps(t, p, 1)
 	before := cookieOf(t, namespace)
 	if err := admin.Patch(t.Context(), clusterIn(namespace), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"cookie":{"rotationID":"2026-11"}}}`))); err != nil {
 		t.Fatal(err)
 	}
 	reports.await(t, v1alpha1.RotationAwaitingNodes)
 	n.broken = ""
-	n.until(t, p, "with another cookie", func(*v1alpha1.ErlangCluster) error {
-		secret := get(t, &corev1.Secret{ObjectMeta: named(namespace, "chat-cookie")})
+	n.until(t, p, "with another cookie", func(ctx context.Context) error {
+		secret, err := read(ctx, &corev1.Secret{ObjectMeta: named(namespace, "chat-cookie")})
+		if err != nil {
+			return err
+		}
 		if string(secret.Data[naming.CookieKey]) == before || secret.Data[naming.PreviousCookieKey] != nil {
 			return fmt.Errorf("Secret %s has the keys %v", secret.Name, slices.Collect(maps.Keys(secret.Data)))
 		}
@@ -133,7 +136,7 @@ func (reports rotationWatch) next(t *testing.T) v1alpha1.RotationStatus {
 	}
 }
 
-// expect demands that the phases are reported one after the other, each with the
+// expect requires that the phases are reported one after the other, each with the
 // time at which it began, and that the rotation is over then.
 func (reports rotationWatch) expect(t *testing.T, phases []expectedPhase) {
 	t.Helper()
@@ -158,19 +161,6 @@ func (reports rotationWatch) expect(t *testing.T, phases []expectedPhase) {
 		}
 		if !regexp.MustCompile(phases[at].waitingFor).MatchString(status.WaitingFor) || status.Credential != phases[at].credential || !status.Since.Time.Equal(since) {
 			t.Errorf("%s: %+v, since %s", phases[at].phase, status, status.Since)
-		}
-	}
-}
-
-// verify is the part of a probe that verifies every node with the cookie as it was when the
-// probe looked before, but for one that is broken.
-func (n *nodes) verify(t *testing.T, mesh *v1alpha1.MeshStatus) {
-	t.Helper()
-	mesh.CookieVersion = n.cookieVersion
-	n.cookieVersion = get(t, &corev1.Secret{ObjectMeta: named(n.namespace, "chat-cookie")}).ResourceVersion
-	for i := range mesh.Nodes {
-		if mesh.Nodes[i].Pod == n.broken {
-			mesh.Nodes[i].Stage, mesh.Nodes[i].Reason, mesh.Nodes[i].Message = v1alpha1.StageHandshake, v1alpha1.ReasonCookieMismatch, "It has another cookie."
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 // foreign are the fields below which the schema is Kubernetes' own.
 var foreign = []string{"spec.template", "spec.volumeClaimTemplates", "spec.persistentVolumeClaimRetentionPolicy", "status.conditions"}
 
-// Every field says what it is to `kubectl explain`, and has bounds.
+// Every field has a description for `kubectl explain`, and bounds.
 func TestSchemaIsDocumentedAndBounded(t *testing.T) {
 	crd := get(t, &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: "erlangclusters.erlang-operator.dev"}})
 	fields := 0
@@ -61,7 +61,7 @@ func TestSchemaIsDocumentedAndBounded(t *testing.T) {
 	}
 }
 
-// A field is required, or has a default, or says that it may be left out.
+// A field is required, or has a default, or its description mentions that it is optional.
 func TestRequiredFieldsHaveNoDefault(t *testing.T) {
 	crd := get(t, &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: "erlangclusters.erlang-operator.dev"}})
 	walk(*crd.Spec.Versions[0].Schema.OpenAPIV3Schema, "", func(path string, schema apiextensionsv1.JSONSchemaProps) {

@@ -13,29 +13,27 @@ import (
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
-// A private CA whose time is nearly up is replaced as if that had been asked for, with
-// the real cert-manager, and by two managers.
-func TestCAWhoseTimeIsNearlyUp(t *testing.T) {
+// A private CA that is about to expire is replaced as if a rotation had been requested,
+// with the real cert-manager, and by two managers.
+func TestExpiringCAIsReplaced(t *testing.T) {
 	namespace := newNamespace(t)
 	create(t, merged(t, object(t, namespace, minimal), `spec: {tls: {certificate: {duration: 1h, renewBefore: 10m}, ca: {duration: 4h}}}`))
 	manager := startManager(t)
 	n, p := startNodes(t, namespace), startProbe(t, namespace)
-	n.until(t, p, "at first", n.issuedBy(t, "chat-ca", "chat-ca"))
+	n.until(t, p, "at first", n.issuedBy("chat-ca", "chat-ca"))
 
 	age(t, namespace, "chat-ca", 3*time.Hour+20*time.Minute)
-	for range 5 {
-		n.step(t, p)
-	}
+	n.steps(t, p, 5)
 	manager.kill(t)
-	n.step(t, p)
+	n.steps(t, p, 1)
 	startManager(t)
-	n.until(t, p, "replaced", n.issuedBy(t, "chat-ca-r2", "chat-ca-r2"))
-	if n.widest < 2 || n.canaries == 0 || n.refused == 0 {
-		t.Errorf("a node trusted %d CAs at most; %d canaries were accepted and %d refused", n.widest, n.canaries, n.refused)
+	n.until(t, p, "replaced", n.issuedBy("chat-ca-r2", "chat-ca-r2"))
+	if n.widest < 2 || n.accepted == 0 || n.refused == 0 {
+		t.Errorf("a node trusted %d CAs at most; %d canaries were accepted and %d refused", n.widest, n.accepted, n.refused)
 	}
 }
 
-// age makes a CA as old as that, with its key.
+// age makes a CA older, with the same key.
 func age(t *testing.T, namespace, ca string, by time.Duration) {
 	t.Helper()
 	secret := get(t, &corev1.Secret{ObjectMeta: named(namespace, ca)})
@@ -44,7 +42,11 @@ func age(t *testing.T, namespace, ca string, by time.Duration) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificate := leafIn(t, namespace, ca).X509
+	stored, err := storedCertificate(t.Context(), namespace, ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := stored.X509
 	certificate.NotBefore, certificate.NotAfter = certificate.NotBefore.Add(-by), certificate.NotAfter.Add(-by)
 	der, err := x509.CreateCertificate(rand.Reader, certificate, certificate, key.Public(), crypto.Signer(key))
 	if err != nil {

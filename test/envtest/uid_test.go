@@ -10,20 +10,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// The manager binds what it applies to the very object that it has seen. This is
-// how the API server answers when that has gone, or another one is there.
-func TestApplyHeedsTheUID(t *testing.T) {
+// The manager applies with the UID of the object that it has observed. The API server
+// rejects that when the object is gone, or is another one.
+func TestApplyWithUID(t *testing.T) {
 	namespace := newNamespace(t)
 	apply := func() error {
-		return admin.Apply(t.Context(), applycore.ConfigMap("one", namespace).WithUID("of-another-day"), client.FieldOwner("test"), client.ForceOwnership)
+		return admin.Apply(t.Context(), applycore.ConfigMap("one", namespace).WithUID("of-a-former-object"), client.FieldOwner("test"), client.ForceOwnership)
 	}
 	if err := apply(); !apierrors.IsConflict(err) {
-		t.Errorf("nothing is there: %v, want a conflict", err)
+		t.Errorf("there is no object: %v, want a conflict", err)
 	}
 	create(t, &corev1.ConfigMap{ObjectMeta: named(namespace, "one")})
 	err := apply()
 	cause, ok := apierrors.StatusCause(err, metav1.CauseTypeFieldValueInvalid)
 	if !apierrors.IsInvalid(err) || !ok || cause.Field != "metadata.uid" {
-		t.Errorf("another one is there: %v, want that metadata.uid is invalid", err)
+		t.Errorf("there is another object: %v, want that metadata.uid is invalid", err)
 	}
 }

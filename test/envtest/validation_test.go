@@ -1,42 +1,17 @@
 package envtest
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 
-	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 )
 
-// merged is the minimal cluster with a JSON merge patch, written as YAML.
-func merged(t *testing.T, base *unstructured.Unstructured, patch string) *unstructured.Unstructured {
-	t.Helper()
-	original, err := json.Marshal(base.Object)
-	if err != nil {
-		t.Fatal(err)
-	}
-	change, err := yaml.YAMLToJSON([]byte(patch))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := jsonpatch.MergePatch(original, change)
-	if err != nil {
-		t.Fatal(err)
-	}
-	result := &unstructured.Unstructured{}
-	if err := json.Unmarshal(text, &result.Object); err != nil {
-		t.Fatal(err)
-	}
-	return result
-}
-
-func TestBadSpecsAreRefused(t *testing.T) {
+func TestInvalidSpecsAreRejected(t *testing.T) {
 	namespace := newNamespace(t)
-	tests := map[string]struct{ patch, says string }{
+	tests := map[string]struct{ patch, message string }{
 		"ports reversed":                  {`spec: {distribution: {ports: {min: 9200, max: 9100}}}`, "distribution.ports.min must not be greater than distribution.ports.max"},
 		"ports that end before 9100":      {`spec: {distribution: {ports: {max: 9050}}}`, "it is 9100 when it is left out"},
 		"epmd's port among the ten":       {`spec: {distribution: {ports: {min: 4360}}}`, "must not include 4369, the port of epmd"},
@@ -94,19 +69,19 @@ func TestBadSpecsAreRefused(t *testing.T) {
 				client.DryRunAll, client.FieldValidation("Strict"))
 			switch {
 			case err == nil:
-				t.Errorf("taken")
+				t.Error("accepted")
 			case !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err):
-				t.Errorf("not refused as invalid: %v", err)
-			case !strings.Contains(err.Error(), test.says):
-				t.Errorf("refused with %q, want it to say %q", err, test.says)
+				t.Errorf("not rejected as invalid: %v", err)
+			case !strings.Contains(err.Error(), test.message):
+				t.Errorf("rejected with %q, want %q in it", err, test.message)
 			case strings.Contains(err.Error(), "no such key"):
-				t.Errorf("refused with %q: a rule stumbles over a field that is left out", err)
+				t.Errorf("rejected with %q: a rule does not expect a field to be left out", err)
 			}
 		})
 	}
 }
 
-func TestGoodSpecsAreTaken(t *testing.T) {
+func TestValidSpecsAreAccepted(t *testing.T) {
 	namespace := newNamespace(t)
 	for name, patch := range map[string]string{
 		"the minimal one":          `{}`,
@@ -141,7 +116,7 @@ func TestGoodSpecsAreTaken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if err := admin.Create(t.Context(), merged(t, object(t, namespace, minimal), patch),
 				client.DryRunAll, client.FieldValidation("Strict")); err != nil {
-				t.Errorf("refused: %v", err)
+				t.Errorf("rejected: %v", err)
 			}
 		})
 	}
@@ -176,11 +151,12 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// What cannot change is refused however it is changed; what can change is taken.
+// A change of an immutable field is rejected, in whichever way it is made; other changes
+// are accepted.
 func TestUpdates(t *testing.T) {
 	const fixed = `spec: {distribution: {nodeBasename: talk, discovery: FixedPort, ports: {min: 9100, max: 9100}}}`
 	const claims = `spec: {volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]}`
-	tests := map[string]struct{ before, change, says string }{
+	tests := map[string]struct{ before, change, message string }{
 		"another basename":         {fixed, `spec: {distribution: {nodeBasename: chat}}`, "distribution.nodeBasename cannot be changed"},
 		"no basename any more":     {fixed, `spec: {distribution: {nodeBasename: null}}`, "distribution.nodeBasename cannot be added or removed"},
 		"a basename now":           {`{}`, `spec: {distribution: {nodeBasename: talk}}`, "distribution.nodeBasename cannot be added or removed"},
@@ -207,17 +183,17 @@ func TestUpdates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cluster := merged(t, object(t, newNamespace(t), minimal), test.before)
 			create(t, cluster)
-			// As a user applies it: from his file, so that what he left out is gone.
+			// As if applied from a manifest: a field that is left out is removed.
 			changed := merged(t, merged(t, object(t, cluster.GetNamespace(), minimal), test.before), test.change)
 			changed.SetResourceVersion(cluster.GetResourceVersion())
 			err := admin.Update(t.Context(), changed, client.DryRunAll)
 			switch {
-			case test.says == "" && err != nil:
-				t.Errorf("refused: %v", err)
-			case test.says != "" && err == nil:
-				t.Errorf("taken")
-			case test.says != "" && (!apierrors.IsInvalid(err) || !strings.Contains(err.Error(), test.says)):
-				t.Errorf("refused with %q, want it to say %q", err, test.says)
+			case test.message == "" && err != nil:
+				t.Errorf("rejected: %v", err)
+			case test.message != "" && err == nil:
+				t.Error("accepted")
+			case test.message != "" && (!apierrors.IsInvalid(err) || !strings.Contains(err.Error(), test.message)):
+				t.Errorf("rejected with %q, want %q in it", err, test.message)
 			}
 		})
 	}

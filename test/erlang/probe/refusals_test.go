@@ -3,6 +3,7 @@
 package probe
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/erldist"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
+	"github.com/erlang-operator/erlang-operator/test/await"
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
@@ -129,18 +131,16 @@ func TestNoTrace(t *testing.T) {
 	})
 }
 
-// settled waits until the node has heard of the end of all connections but one.
+// settled waits until the node has noticed the end of all connections but one.
 func (s *scene) settled(observer *erldist.Conn) {
 	s.t.Helper()
-	for begun := time.Now(); ; {
-		hidden := s.call(observer, "erlang", "nodes", erldist.Atom("hidden"))
-		if list, ok := hidden.(erldist.List); ok && len(list) == 1 {
-			break
+	await.Until(s.t, 10*time.Second, "one hidden node is left", func(ctx context.Context) error {
+		hidden, err := observer.Call(ctx, "erlang", "nodes", erldist.Atom("hidden"))
+		if list, ok := hidden.(erldist.List); err == nil && (!ok || len(list) != 1) {
+			err = fmt.Errorf("there are %v", hidden)
 		}
-		if time.Since(begun) > 10*time.Second {
-			s.t.Fatalf("hidden nodes are still %v", hidden)
-		}
-	}
+		return err
+	})
 	if visible := fmt.Sprint(s.call(observer, "erlang", "nodes")); visible != "[]" {
 		s.t.Errorf("nodes() is %s", visible)
 	}

@@ -3,40 +3,16 @@
 package probe
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
-	logf "sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/log/zap"
-
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/erldist"
-	"github.com/erlang-operator/erlang-operator/probe"
+	"github.com/erlang-operator/erlang-operator/test/await"
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
@@ -49,9 +25,9 @@ func TestReport(t *testing.T) {
 
 	// Before there is anything to show to a node, there is no verdict.
 	stop := k.probe(c)
-	k.remains("no report without credentials", 2*time.Second, func(s *v1alpha1.MeshStatus) bool { return s == nil })
+	k.checkUnchanged("no report without credentials", 2*time.Second, func(s *v1alpha1.MeshStatus) bool { return s == nil })
 	k.store(c, names, cookie)
-	k.report("what fails without nodes", func(s *v1alpha1.MeshStatus) bool {
+	k.awaitReport("what fails without nodes", func(s *v1alpha1.MeshStatus) bool {
 		return reasons(s, "NameResolutionFailed", "NameResolutionFailed", "NameResolutionFailed")
 	})
 
@@ -68,8 +44,8 @@ func TestReport(t *testing.T) {
 	whole := func(s *v1alpha1.MeshStatus) bool {
 		return reasons(s, "Verified", "Verified", "Verified") && s.Components == 1 && s.Links == 3 && proven(s)
 	}
-	first := k.report("a proven mesh", whole)
-	k.remains("the same resource version between heartbeats", 5*time.Second, func(s *v1alpha1.MeshStatus) bool {
+	first := k.awaitReport("a proven mesh", whole)
+	k.checkUnchanged("the same resource version between heartbeats", 5*time.Second, func(s *v1alpha1.MeshStatus) bool {
 		return s.HeartbeatTime.Equal(&first.HeartbeatTime)
 	})
 
@@ -79,7 +55,7 @@ func TestReport(t *testing.T) {
 	for _, peer := range []int{0, 2} {
 		c.call(odd, "erlang", "disconnect_node", erldist.Atom(nodes[peer].Name))
 	}
-	broken := k.report("a cookie mismatch", func(s *v1alpha1.MeshStatus) bool {
+	broken := k.awaitReport("a cookie mismatch", func(s *v1alpha1.MeshStatus) bool {
 		return reasons(s, "Verified", "CookieMismatch", "Verified") && s.Components == 2 && s.Links == 1
 	})
 	if node := broken.Nodes[1]; node.Incarnation != first.Nodes[1].Incarnation || node.OTPRelease != "27" || node.Refusals == nil {
@@ -93,7 +69,7 @@ func TestReport(t *testing.T) {
 	stop()
 	stop = k.probe(c)
 	c.call(odd, "erlang", "set_cookie", erldist.Atom(cookie))
-	healed := k.report("the mesh healed", whole)
+	healed := k.awaitReport("the mesh healed", whole)
 	if !healed.Nodes[0].LastTransitionTime.Equal(first.Nodes[0].LastTransitionTime) ||
 		!healed.Nodes[0].StartedAt.Equal(first.Nodes[0].StartedAt) {
 		t.Errorf("a node to which nothing happened was %+v and is %+v", first.Nodes[0], healed.Nodes[0])
@@ -106,35 +82,34 @@ func TestReport(t *testing.T) {
 
 	// A node that restarts is another incarnation, and is proven anew.
 	nodes[2].Kill()
-	k.report("a node that is gone", func(s *v1alpha1.MeshStatus) bool {
+	k.awaitReport("a node that is gone", func(s *v1alpha1.MeshStatus) bool {
 		return s.Nodes[2].Reason != v1alpha1.ReasonVerified
 	})
 	nodes[2] = nodes[2].Host.Start(beam.Options{OTP: "29", Cookie: cookie, TLS: c.tls(nodes[2].Host)})
-	restarted := k.report("the mesh with the node that restarted", whole)
+	restarted := k.awaitReport("the mesh with the node that restarted", whole)
 	if restarted.Nodes[2].Incarnation == first.Nodes[2].Incarnation {
 		t.Error("the node that restarted has the incarnation of before")
 	}
 
 	// Credentials change without a restart of the probe.
 	k.store(c, names, "An0therCookie")
-	k.report("that no node has the new cookie", func(s *v1alpha1.MeshStatus) bool {
+	k.awaitReport("that no node has the new cookie", func(s *v1alpha1.MeshStatus) bool {
 		return reasons(s, "CookieMismatch", "CookieMismatch", "CookieMismatch")
 	})
 	k.store(c, names, cookie)
-	k.report("the mesh with the old cookie", whole)
+	k.awaitReport("the mesh with the old cookie", whole)
 
 	// Scaled down, a node is no longer spoken of.
 	k.scale(2)
-	k.report("two nodes", func(s *v1alpha1.MeshStatus) bool {
+	k.awaitReport("two nodes", func(s *v1alpha1.MeshStatus) bool {
 		return reasons(s, "Verified", "Verified") && s.Components == 1 && s.Links == 1
 	})
 	stop()
 	c.wantNoSecret(k.log.String())
 }
 
-// TestReportAfterFailedWrites: while the API server takes no reports, the mesh is healed at
-// the ordinary interval, and what was tried at a node is not tried again. The report is
-// written when it can be.
+// While the API server rejects reports, the mesh is healed at the ordinary interval, and
+// refusal checks are not repeated. The report is written when that is possible again.
 func TestReportAfterFailedWrites(t *testing.T) {
 	c := newCluster(t)
 	k := newKubernetes(t, c)
@@ -151,30 +126,28 @@ func TestReportAfterFailedWrites(t *testing.T) {
 	whole := func(s *v1alpha1.MeshStatus) bool {
 		return reasons(s, "Verified", "Verified") && s.Links == 1 && proven(s)
 	}
-	first := k.report("a proven mesh", whole)
+	first := k.awaitReport("a proven mesh", whole)
 
 	k.refuseWrites.Store(true)
 	nodes[1].Kill()
 	nodes[1] = nodes[1].Host.Start(beam.Options{OTP: "27", Cookie: cookie, TLS: c.tls(nodes[1].Host)})
 	conn := c.dial(nodes[0], cookie)
-	linked := func() bool {
-		peers, _ := erldist.Atoms(c.call(conn, "erlang", "nodes"))
-		return slices.Contains(peers, nodes[1].Name)
-	}
 	for range 3 {
-		for begun := time.Now(); !linked(); time.Sleep(50 * time.Millisecond) { // until the next look
-			if time.Since(begun) > 15*time.Second {
-				t.Fatalf("the link is not made again\n%s", k.log.String())
+		await.Until(t, 15*time.Second, "the link is made again", func(ctx context.Context) error {
+			term, err := conn.Call(ctx, "erlang", "nodes")
+			if peers, _ := erldist.Atoms(term); err == nil && !slices.Contains(peers, nodes[1].Name) {
+				err = fmt.Errorf("it is not\n%s", k.log.String())
 			}
-		}
+			return err
+		})
 		c.call(conn, "erlang", "disconnect_node", erldist.Atom(nodes[1].Name))
 	}
-	if now := k.mesh(); now.Nodes[1].Incarnation != first.Nodes[1].Incarnation {
-		t.Errorf("a report was written: %+v", now)
+	if now, err := k.mesh(t.Context()); err != nil || now.Nodes[1].Incarnation != first.Nodes[1].Incarnation {
+		t.Errorf("a report was written: %+v, %v", now, err)
 	}
 
 	k.refuseWrites.Store(false)
-	k.report("the node that restarted", func(s *v1alpha1.MeshStatus) bool {
+	k.awaitReport("the node that restarted", func(s *v1alpha1.MeshStatus) bool {
 		return whole(s) && s.Nodes[1].Incarnation != first.Nodes[1].Incarnation
 	})
 	if trials := strings.Count(nodes[1].Log(), "Invalid challenge reply"); trials != 1 {
@@ -202,234 +175,4 @@ func proven(s *v1alpha1.MeshStatus) bool {
 		}
 	}
 	return true
-}
-
-// kubernetes is an API server, and one ErlangCluster in it.
-type kubernetes struct {
-	t       *testing.T
-	cluster *cluster // of the nodes
-	config  *rest.Config
-	client.Client
-	log          log
-	refuseWrites atomic.Bool
-}
-
-// roundTrip is the probe's way to the API server.
-func (k *kubernetes) roundTrip(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(request *http.Request) (*http.Response, error) {
-		if request.Method == http.MethodPatch && k.refuseWrites.Load() {
-			return nil, syscall.ECONNREFUSED
-		}
-		return next.RoundTrip(request)
-	})
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }
-
-// log keeps what several goroutines write.
-type log struct {
-	sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *log) Write(p []byte) (int, error) {
-	l.Lock()
-	defer l.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *log) String() string {
-	l.Lock()
-	defer l.Unlock()
-	return l.text.String()
-}
-
-func newKubernetes(t *testing.T, c *cluster) *kubernetes {
-	environment := &envtest.Environment{
-		BinaryAssetsDirectory: assets(t),
-		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "..", "config", "crd", "bases")},
-		ErrorIfCRDPathMissing: true,
-	}
-	config, err := environment.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := environment.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		t.Fatal(err)
-	}
-	k := &kubernetes{t: t, cluster: c, config: config}
-	if k.Client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
-		t.Fatal(err)
-	}
-	return k
-}
-
-// assets is where etcd and kube-apiserver are, built if need be.
-func assets(t *testing.T) string {
-	if assets := os.Getenv("KUBEBUILDER_ASSETS"); assets != "" {
-		return assets
-	}
-	build := exec.Command("go", "run", "-C", filepath.Join("..", "..", "..", "hack"), "./cluster", "build", "kube-apiserver", "etcd")
-	build.Stderr = os.Stderr
-	path, err := build.Output()
-	if err != nil {
-		t.Fatalf("build kube-apiserver and etcd: %v", err)
-	}
-	return string(bytes.TrimSpace(path))
-}
-
-// create makes the ErlangCluster, and an account with the probe's rights.
-func (k *kubernetes) create() naming.Names {
-	k.t.Helper()
-	replicas := int32(3)
-	chat := &v1alpha1.ErlangCluster{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "chat"},
-		Spec: v1alpha1.ErlangClusterSpec{
-			Replicas: &replicas,
-			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "chat", Image: "chat"}}}},
-		},
-	}
-	k.mustCreate(chat)
-	names := naming.Of(chat, beam.Domain)
-	k.mustCreate(&rbacv1.Role{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: names.Probe()},
-		Rules: []rbacv1.PolicyRule{
-			allow(v1alpha1.Group, "erlangclusters", []string{"get", "list", "watch"}, "chat"),
-			allow(v1alpha1.Group, "erlangclusters/status", []string{"patch"}, "chat"),
-			allow("", "secrets", []string{"get", "list", "watch"}, names.CookieSecret(), names.Certificate(names.Probe()), names.Certificate(names.Canary())),
-			allow("", "configmaps", []string{"get", "list", "watch"}, names.Distribution()),
-		},
-	})
-	k.mustCreate(&rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: names.Probe()},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: names.Probe()},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "probe"}},
-	})
-	return names
-}
-
-func allow(group, resource string, verbs []string, names ...string) rbacv1.PolicyRule {
-	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: verbs, ResourceNames: names}
-}
-
-func (k *kubernetes) mustCreate(object client.Object) {
-	k.t.Helper()
-	if err := k.Create(k.t.Context(), object); err != nil {
-		k.t.Fatal(err)
-	}
-}
-
-// store writes what the manager would: the cookie, the probe's certificate, the
-// trust bundle.
-func (k *kubernetes) store(c *cluster, names naming.Names, cookie string) {
-	k.t.Helper()
-	identity := c.ca.Issue(names.ProbeHost())
-	for _, object := range []client.Object{
-		&corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: names.CookieSecret()},
-			Data:       map[string][]byte{naming.CookieKey: []byte(cookie)},
-		},
-		&corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: names.Certificate(names.Probe())},
-			Data:       map[string][]byte{naming.CombinedKey: slices.Concat(identity.KeyPEM, identity.CertPEM)},
-		},
-		&corev1.ConfigMap{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: names.Distribution()},
-			Data:       map[string]string{naming.TrustKey: string(c.ca.PEM)},
-		},
-	} {
-		err := k.Create(k.t.Context(), object)
-		if apierrors.IsAlreadyExists(err) {
-			err = k.Update(k.t.Context(), object)
-		}
-		if err != nil {
-			k.t.Fatal(err)
-		}
-	}
-}
-
-func (k *kubernetes) scale(replicas int32) {
-	k.t.Helper()
-	patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, replicas))
-	chat := &v1alpha1.ErlangCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "chat"}}
-	if err := k.Patch(k.t.Context(), chat, patch); err != nil {
-		k.t.Fatal(err)
-	}
-}
-
-// probe runs the program, until the function that it returns is called, which waits
-// for its end.
-func (k *kubernetes) probe(c *cluster) (stop func()) {
-	k.t.Helper()
-	config := rest.CopyConfig(k.config)
-	config.Impersonate.UserName = "probe"
-	config.Wrap(k.roundTrip)
-	logf.SetLogger(zap.New(zap.WriteTo(&k.log)))
-	ctx, cancel := context.WithCancel(k.t.Context())
-	ended := make(chan error, 1)
-	go func() {
-		ended <- probe.Run(ctx, config, probe.Options{
-			Namespace: "default", Cluster: "chat", Domain: beam.Domain,
-			Intervals: probe.Intervals{Settled: 500 * time.Millisecond, Unsettled: 200 * time.Millisecond},
-			Resolve:   c.Resolve, DialContext: c.DialContext,
-			MetricsAddr: "0", HealthAddr: "0",
-		})
-	}()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			k.t.Errorf("the probe ended: %v", err)
-		}
-	})
-	k.t.Cleanup(stop)
-	return stop
-}
-
-func (k *kubernetes) mesh() *v1alpha1.MeshStatus {
-	k.t.Helper()
-	var chat v1alpha1.ErlangCluster
-	if err := k.Get(k.t.Context(), client.ObjectKey{Namespace: "default", Name: "chat"}, &chat); err != nil {
-		k.t.Fatal(err)
-	}
-	status, err := json.Marshal(chat.Status)
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	k.cluster.wantNoSecret(string(status))
-	return chat.Status.Mesh
-}
-
-// report waits until status.mesh is as wanted: within 30 s, as users are promised.
-func (k *kubernetes) report(what string, wanted func(*v1alpha1.MeshStatus) bool) *v1alpha1.MeshStatus {
-	k.t.Helper()
-	begun := time.Now()
-	for {
-		mesh := k.mesh()
-		if mesh != nil && wanted(mesh) {
-			k.t.Logf("%s after %s", what, time.Since(begun).Round(time.Millisecond))
-			return mesh
-		}
-		if time.Since(begun) > 30*time.Second {
-			k.t.Fatalf("no report of %s; the last is %+v\n%s", what, mesh, k.log.String())
-		}
-		time.Sleep(50 * time.Millisecond) // until the next look
-	}
-}
-
-// remains wants status.mesh to be so all the time.
-func (k *kubernetes) remains(what string, span time.Duration, wanted func(*v1alpha1.MeshStatus) bool) {
-	k.t.Helper()
-	for begun := time.Now(); time.Since(begun) < span; time.Sleep(50 * time.Millisecond) {
-		if mesh := k.mesh(); !wanted(mesh) {
-			k.t.Fatalf("not %s: %+v\n%s", what, mesh, k.log.String())
-		}
-	}
 }

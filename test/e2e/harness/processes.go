@@ -1,6 +1,4 @@
-//go:build e2e
-
-package e2e
+package harness
 
 import (
 	"fmt"
@@ -13,10 +11,10 @@ import (
 	"testing"
 )
 
-// killProcesses kills the processes of a name that have a text in a file of theirs in
-// /proc, and says how many there were. Those of the Kubernetes on this machine are
+// KillProcesses kills the processes of a name that have a text in a file of theirs in
+// /proc, and returns how many there were. The Kubernetes of this machine runs as
 // processes of this machine.
-func killProcesses(name, file, text string) (killed int, err error) {
+func KillProcesses(name, file, text string) (killed int, err error) {
 	directories, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return 0, err
@@ -39,15 +37,15 @@ func killProcesses(name, file, text string) (killed int, err error) {
 	return killed, nil
 }
 
-// restartKubelets kills the kubelets of the Kubernetes on this machine, which is known
-// by what its daemons have in their environment, and starts them again.
-func restartKubelets(t *testing.T) {
+// RestartKubelets kills the kubelets of the Kubernetes of this checkout, which its
+// daemons have in their environment, and starts them again.
+func RestartKubelets(t testing.TB) {
 	t.Helper()
 	checkout, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	killed, err := killProcesses("kubelet", "environ", "ERLANG_OPERATOR_CLUSTER="+checkout+"\x00")
+	killed, err := KillProcesses("kubelet", "environ", "ERLANG_OPERATOR_CLUSTER="+checkout+"\x00")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,10 +44,10 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
 )
 
-// A world is an API server's memory and those who act on it beside the manager:
+// A simulation is an API server's memory and those who act on it beside the manager:
 // cert-manager, the StatefulSet controller, the probe. The real ones are tested in
 // test/envtest and test/e2e; these here can be stopped between any two requests.
-type world struct {
+type simulation struct {
 	present client.WithWatch
 	// writes of the manager so far.
 	writes int
@@ -84,23 +84,23 @@ func fakeClient(objects ...client.Object) client.WithWatch {
 
 func init() {
 	log.SetLogger(logr.Discard())
-	// Worlds are made by the hundred, and are small: collecting them all the time would
-	// take a third of it.
+	// There are hundreds of small simulations: with the default, garbage collection takes
+	// a third of the time.
 	debug.SetGCPercent(400)
 }
 
-func newWorld(cluster *v1alpha1.ErlangCluster) *world {
-	return &world{present: fakeClient(
+func newSimulation(cluster *v1alpha1.ErlangCluster) *simulation {
+	return &simulation{present: fakeClient(
 		cluster,
 		&admissionv1.MutatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: observe.AdmissionPolicy}},
 		&admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: observe.AdmissionPolicy}},
 	)}
 }
 
-// manager is one that has just started and reads what is cached from there.
-func (w *world) manager(cached client.Client) *Reconciler {
+// manager is a new manager whose cache is that client.
+func (w *simulation) manager(cached client.Client) *Reconciler {
 	w.dead = false
-	split := splitClient{Client: w.throughFaults(), cached: cached}
+	split := splitClient{Client: w.withFaults(), cached: cached}
 	return &Reconciler{
 		Client:   split,
 		Recorder: events.NewFakeRecorder(1000),
@@ -111,7 +111,7 @@ func (w *world) manager(cached client.Client) *Reconciler {
 	}
 }
 
-// splitClient writes to the present and reads from a cache, which may be behind.
+// splitClient writes to the API server and reads from a cache, which may be stale.
 type splitClient struct {
 	client.Client
 	cached client.Client
@@ -125,8 +125,8 @@ func (c splitClient) List(ctx context.Context, list client.ObjectList, options .
 	return c.cached.List(ctx, list, options...)
 }
 
-// throughFaults is the manager's way to the API server.
-func (w *world) throughFaults() client.Client {
+// withFaults is the client of a manager.
+func (w *simulation) withFaults() client.Client {
 	write := func(do func() error) error {
 		if w.dead {
 			return errCrashed
@@ -152,7 +152,7 @@ func (w *world) throughFaults() client.Client {
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
 			return write(func() error {
-				// The fake client checks only the version of the preconditions.
+				// The fake honours only the version of the preconditions.
 				there := object.DeepCopyObject().(client.Object)
 				if err := c.Get(ctx, client.ObjectKeyFromObject(object), there); err != nil {
 					return err
@@ -186,9 +186,9 @@ func (w *world) throughFaults() client.Client {
 	})
 }
 
-// checkUID rejects a configuration with the UID of another object, as the API server does
-// and the fake client does not. (See test/envtest.)
-func (w *world) checkUID(configuration runtime.ApplyConfiguration) error {
+// checkUID rejects an apply to an object of another UID, as the API server does, and the
+// fake does not. (See test/envtest.)
+func (w *simulation) checkUID(configuration runtime.ApplyConfiguration) error {
 	wanted, there := headOf(configuration), headOf(configuration)
 	err := w.present.Get(context.Background(), client.ObjectKeyFromObject(wanted), there)
 	must(client.IgnoreNotFound(err))
@@ -199,9 +199,9 @@ func (w *world) checkUID(configuration runtime.ApplyConfiguration) error {
 	return nil
 }
 
-// giveUID gives an object that was created by applying a UID, as the API server does, and
-// puts the resulting version into the configuration.
-func (w *world) giveUID(configuration runtime.ApplyConfiguration) {
+// giveUID gives an object that an apply has created a UID, as the API server does, and the
+// configuration the version that results.
+func (w *simulation) giveUID(configuration runtime.ApplyConfiguration) {
 	head := headOf(configuration)
 	if head.UID != "" {
 		return
@@ -223,20 +223,20 @@ func headOf(configuration runtime.ApplyConfiguration) *metav1.PartialObjectMetad
 	return head
 }
 
-func (w *world) uid() types.UID {
+func (w *simulation) uid() types.UID {
 	w.uids++
 	return types.UID(fmt.Sprintf("uid-%d", w.uids))
 }
 
 // cluster as it is now.
-func (w *world) cluster() *v1alpha1.ErlangCluster {
+func (w *simulation) cluster() *v1alpha1.ErlangCluster {
 	cluster := &v1alpha1.ErlangCluster{}
 	must(w.present.Get(context.Background(), types.NamespacedName{Namespace: "shop", Name: "chat"}, cluster))
 	return cluster
 }
 
 // edit changes the spec, as a user does.
-func (w *world) edit(change func(*v1alpha1.ErlangClusterSpec)) {
+func (w *simulation) edit(change func(*v1alpha1.ErlangClusterSpec)) {
 	cluster := w.cluster()
 	change(&cluster.Spec)
 	cluster.Generation++
@@ -245,7 +245,7 @@ func (w *world) edit(change func(*v1alpha1.ErlangClusterSpec)) {
 
 // converge lets a manager, and the others, work until none has anything more to do.
 // A pass that fails is tried again, unless the manager has died of it.
-func (w *world) converge(manager *Reconciler) error {
+func (w *simulation) converge(manager *Reconciler) error {
 	var err error
 	for range 40 {
 		before := w.writes
@@ -260,13 +260,13 @@ func (w *world) converge(manager *Reconciler) error {
 	return fmt.Errorf("it does not come to rest: %w", err)
 }
 
-// copied is another world in which everything is as it is in this one.
-func (w *world) copied() *world {
-	return &world{present: fakeClient(w.objects()...), uids: w.uids}
+// copied is another simulation in which everything is as it is in this one.
+func (w *simulation) copied() *simulation {
+	return &simulation{present: fakeClient(w.objects()...), uids: w.uids}
 }
 
-// others do what the rest of the world would; true when there was something to do.
-func (w *world) others() bool {
+// others do what the rest of the simulation would; true when there was something to do.
+func (w *simulation) others() bool {
 	acted := false
 	for _, act := range []func() bool{w.certManager, w.statefulSetController, w.probe} {
 		acted = act() || acted
@@ -276,7 +276,7 @@ func (w *world) others() bool {
 
 // certManager issues each Certificate, once its CA is there, and again when it names
 // another issuer.
-func (w *world) certManager() (acted bool) {
+func (w *simulation) certManager() (acted bool) {
 	ctx := context.Background()
 	var certificates certmanager.CertificateList
 	must(w.present.List(ctx, &certificates))
@@ -313,7 +313,7 @@ func (w *world) certManager() (acted bool) {
 }
 
 // nearlyExpire replaces a private CA by one that expires soon.
-func (w *world) nearlyExpire(ca string) {
+func (w *simulation) nearlyExpire(ca string) {
 	ctx := context.Background()
 	secret := &corev1.Secret{}
 	must(w.present.Get(ctx, types.NamespacedName{Namespace: "shop", Name: ca}, secret))
@@ -325,7 +325,7 @@ func (w *world) nearlyExpire(ca string) {
 
 // statefulSetController makes and removes pods, and the admission policy gives each
 // its Secret.
-func (w *world) statefulSetController() (acted bool) {
+func (w *simulation) statefulSetController() (acted bool) {
 	ctx := context.Background()
 	var sets appsv1.StatefulSetList
 	must(w.present.List(ctx, &sets))
@@ -365,7 +365,7 @@ func (w *world) statefulSetController() (acted bool) {
 }
 
 // probe finds every pod well, and all of them linked.
-func (w *world) probe() bool {
+func (w *simulation) probe() bool {
 	ctx := context.Background()
 	cluster := w.cluster()
 	var pods corev1.PodList
@@ -400,7 +400,7 @@ func (w *world) probe() bool {
 
 // seeCertificates: a node serves what is stored, and makes of the canary what the trust
 // bundle says.
-func (w *world) seeCertificates(node *v1alpha1.NodeStatus) {
+func (w *simulation) seeCertificates(node *v1alpha1.NodeStatus) {
 	var distribution corev1.ConfigMap
 	must(w.present.Get(context.Background(), types.NamespacedName{Namespace: "shop", Name: "chat-distribution"}, &distribution))
 	trust, err := certs.ParseTrust([]byte(distribution.Data[naming.TrustKey]))
@@ -431,7 +431,7 @@ func (w *world) seeCertificates(node *v1alpha1.NodeStatus) {
 }
 
 // objects are all that there are.
-func (w *world) objects() []client.Object {
+func (w *simulation) objects() []client.Object {
 	lists := []client.ObjectList{&v1alpha1.ErlangClusterList{}, &corev1.PodList{}, &certmanager.ClusterIssuerList{},
 		&admissionv1.MutatingAdmissionPolicyList{}, &admissionv1.MutatingAdmissionPolicyBindingList{}}
 	for _, kind := range observe.OwnedKinds() {
@@ -455,7 +455,7 @@ func (w *world) objects() []client.Object {
 
 // contents are all that there is, but for the versions of the objects: the fake makes a
 // new one when nothing changes, too.
-func (w *world) contents() []string {
+func (w *simulation) contents() []string {
 	var all []string
 	for _, object := range w.objects() {
 		object = object.DeepCopyObject().(client.Object)
@@ -469,7 +469,7 @@ func (w *world) contents() []string {
 }
 
 // description is all that there is, but for what differs from run to run.
-func (w *world) description() map[string]string {
+func (w *simulation) description() map[string]string {
 	all := map[string]string{}
 	for _, object := range w.objects() {
 		object = object.DeepCopyObject().(client.Object)
@@ -503,7 +503,7 @@ func (w *world) description() map[string]string {
 }
 
 // cas are the names of the private CAs that there are.
-func (w *world) cas() []string {
+func (w *simulation) cas() []string {
 	var certificates certmanager.CertificateList
 	must(w.present.List(context.Background(), &certificates))
 	var names []string
@@ -516,7 +516,7 @@ func (w *world) cas() []string {
 }
 
 // cookie that the cluster has; empty when it has none.
-func (w *world) cookie() string {
+func (w *simulation) cookie() string {
 	var secret corev1.Secret
 	err := w.present.Get(context.Background(), types.NamespacedName{Namespace: "shop", Name: "chat-cookie"}, &secret)
 	must(client.IgnoreNotFound(err))

@@ -16,8 +16,7 @@ import (
 	"time"
 )
 
-// A manager is the operator's program at work, as the ServiceAccount that
-// config/rbac gives it.
+// A manager is a process of the operator's program, with the permissions of config/rbac.
 type manager struct {
 	command *exec.Cmd
 	log     string
@@ -83,7 +82,7 @@ func (m *manager) stop(t *testing.T) {
 	select {
 	case err := <-m.ended:
 		if err != nil {
-			t.Errorf("the manager ended badly: %v\n%s", err, tail(m.log, 20))
+			t.Errorf("the manager failed: %v\n%s", err, tail(m.log, 20))
 		}
 	case <-time.After(30 * time.Second):
 		_ = m.command.Process.Kill()
@@ -92,12 +91,12 @@ func (m *manager) stop(t *testing.T) {
 	m.ended = nil
 }
 
-// kill ends the manager in the middle of whatever it does.
+// kill ends the manager without a chance to finish anything.
 func (m *manager) kill(t *testing.T) {
 	t.Helper()
 	_ = m.command.Process.Kill()
 	if err := <-m.ended; err == nil {
-		t.Error("the manager ended well, before it was killed")
+		t.Error("the manager had ended before it was killed")
 	}
 	m.ended = nil
 }
@@ -124,15 +123,15 @@ func (r request) String() string {
 	return fmt.Sprintf("%s %s (%d)", r.Verb, r.RequestURI, r.ResponseStatus.Code)
 }
 
-// A listener reads what a user asks of the API server from now on, watches aside.
-type listener struct {
+// A requestLog reads what a user requests of the API server from now on, except watches.
+type requestLog struct {
 	user  string
 	file  *os.File
 	lines *bufio.Reader
 	rest  []byte // of a line that is still being written
 }
 
-func listenTo(t *testing.T, user string) *listener {
+func requestsOf(t *testing.T, user string) *requestLog {
 	t.Helper()
 	file, err := os.Open(auditLog)
 	if err == nil {
@@ -142,24 +141,22 @@ func listenTo(t *testing.T, user string) *listener {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = file.Close() })
-	return &listener{user: user, file: file, lines: bufio.NewReader(file)}
+	return &requestLog{user: user, file: file, lines: bufio.NewReader(file)}
 }
 
-// heard is what was asked since the last time.
-func (l *listener) heard(t *testing.T) []request {
-	t.Helper()
-	var requests []request
+// next are the requests since the last call.
+func (l *requestLog) next() (requests []request, err error) {
 	for {
 		line, err := l.lines.ReadBytes('\n')
 		l.rest = append(l.rest, line...)
 		if errors.Is(err, io.EOF) {
-			return requests
+			return requests, nil
 		} else if err != nil {
-			t.Fatalf("read the audit log: %v", err)
+			return nil, fmt.Errorf("read the audit log: %w", err)
 		}
 		var r request
 		if err := json.Unmarshal(l.rest, &r); err != nil {
-			t.Fatalf("read the audit log: %v", err)
+			return nil, fmt.Errorf("read the audit log: %w", err)
 		}
 		l.rest = nil
 		if r.User.Username == l.user && r.Verb != "watch" {

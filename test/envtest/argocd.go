@@ -1,9 +1,10 @@
 package envtest
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"regexp"
-	"testing"
 
 	lua "github.com/yuin/gopher-lua"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -11,30 +12,30 @@ import (
 )
 
 // checkArgoCD runs the health check of docs/install.md on an ErlangCluster, in Argo CD's
-// interpreter: it must agree with kstatus.
-func checkArgoCD(t *testing.T, cluster *unstructured.Unstructured, want kstatus.Status) {
-	t.Helper()
+// interpreter, and returns an error unless it agrees with kstatus.
+func checkArgoCD(cluster *unstructured.Unstructured, want kstatus.Status) error {
 	guide, err := os.ReadFile("../../docs/install.md")
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	block := regexp.MustCompile("(?s)erlang-operator.dev_ErlangCluster: \\|\n(.*?)\n```").FindSubmatch(guide)
 	if block == nil {
-		t.Fatal("docs/install.md has no health check for Argo CD")
+		return errors.New("docs/install.md has no health check for Argo CD")
 	}
 	interpreter := lua.NewState()
 	defer interpreter.Close()
 	interpreter.SetGlobal("obj", luaValue(interpreter, cluster.Object))
 	if err := interpreter.DoString(string(block[1])); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	health := lua.LVAsString(interpreter.GetField(interpreter.Get(-1), "status"))
 	agrees := map[kstatus.Status]string{
 		kstatus.CurrentStatus: "Healthy", kstatus.InProgressStatus: "Progressing", kstatus.FailedStatus: "Degraded",
 	}
 	if health != agrees[want] {
-		t.Errorf("Argo CD reads %s, and kstatus %s: %v", health, want, cluster.Object["status"])
+		return fmt.Errorf("Argo CD reads %s, and kstatus %s: %v", health, want, cluster.Object["status"])
 	}
+	return nil
 }
 
 // luaValue is a value of JSON in Lua.

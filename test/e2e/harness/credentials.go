@@ -1,0 +1,233 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+	"github.com/erlang-operator/erlang-operator/test/await"
+	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
+)
+
+// Issuer is the manifest of a CA issuer of the user's own.
+func Issuer(namespace, name string) string {
+	return strings.NewReplacer("NAMESPACE", namespace, "NAME", name).Replace(`
+apiVersion: cert-manager.io/v1
+kind: Issuer
+metadata: {name: NAME-root, namespace: NAMESPACE}
+spec: {selfSigned: {}}
+---
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata: {name: NAME-root, namespace: NAMESPACE}
+spec:
+  isCA: true
+  commonName: NAME
+  secretName: NAME-root
+  privateKey: {algorithm: ECDSA, size: 256}
+  issuerRef: {name: NAME-root, kind: Issuer, group: cert-manager.io}
+---
+apiVersion: cert-manager.io/v1
+kind: Issuer
+metadata: {name: NAME, namespace: NAMESPACE}
+spec: {ca: {secretName: NAME-root}}
+`)
+}
+
+// secret reads a Secret of the cluster's namespace.
+func (c Cluster) secret(ctx context.Context, name string) (corev1.Secret, error) {
+	var secret corev1.Secret
+	return secret, kubectl.Get(ctx, &secret, "secret", name, "-n", c.Namespace)
+}
+
+// Cookie is the cookie that the nodes should have.
+func (c Cluster) Cookie(ctx context.Context) (string, error) {
+	secret, err := c.secret(ctx, c.Name+"-cookie")
+	return string(secret.Data[naming.CookieKey]), err
+}
+
+// AwaitCookie waits until every member is proven to run with another cookie than before,
+// and the former one is deleted.
+func (c Cluster) AwaitCookie(t testing.TB, within time.Duration, before string) {
+	t.Helper()
+	await.Until(t, within, "the cookie has changed", func(ctx context.Context) error {
+		secret, err := c.secret(ctx, c.Name+"-cookie")
+		switch {
+		case err != nil:
+			return err
+		case secret.Data[naming.PreviousCookieKey] != nil:
+			return fmt.Errorf("the former cookie is still there")
+		case string(secret.Data[naming.CookieKey]) == before:
+			return fmt.Errorf("it is still the same")
+		}
+		return nil
+	})
+}
+
+// RotateCookie has the members change to another cookie.
+func (c Cluster) RotateCookie(t testing.TB, members int, id string) {
+	t.Helper()
+	before, begun := Must(c.Cookie(t.Context()))(t), time.Now()
+	c.Patch(t, `{"cookie":{"rotationID":%q}}`, id)
+	c.AwaitCookie(t, time.Minute, before)
+	t.Logf("the rotation of the cookie of %d members took %s", members, time.Since(begun).Round(time.Second))
+}
+
+// trustBundle is what the nodes should trust, in PEM.
+func (c Cluster) trustBundle(ctx context.Context) (string, error) {
+	var distribution corev1.ConfigMap
+	err := kubectl.Get(ctx, &distribution, "configmap", c.Name+"-distribution", "-n", c.Namespace)
+	return distribution.Data[naming.TrustKey], err
+}
+
+// TrustedCAs is how many CAs the nodes should trust.
+func (c Cluster) TrustedCAs(ctx context.Context) (int, error) {
+	bundle, err := c.trustBundle(ctx)
+	return strings.Count(bundle, "BEGIN CERTIFICATE"), err
+}
+
+// ServedCA is the CA of the certificates that the members serve, as the probe has seen
+// it. When they differ, it is an error.
+func (c Cluster) ServedCA(ctx context.Context) (string, error) {
+	mesh, err := c.Mesh(ctx)
+	if err != nil {
+		return "", err
+	}
+	first := mesh.Nodes[0]
+	for _, node := range mesh.Nodes {
+		if node.CertificateAuthority != first.CertificateAuthority || node.CertificateAuthority == "" {
+			return "", fmt.Errorf("%s serves a certificate of CA %q, and %s of %q", node.Pod, node.CertificateAuthority, first.Pod, first.CertificateAuthority)
+		}
+	}
+	return first.CertificateAuthority, nil
+}
+
+// AwaitCA waits until every member serves a certificate of another CA than before, the
+// former one is neither trusted nor stored, and the Secrets of private CAs are those
+// given. It returns the new CA.
+func (c Cluster) AwaitCA(t testing.TB, within time.Duration, before string, secrets ...string) (ca string) {
+	t.Helper()
+	await.Until(t, within, "the CA has changed", func(ctx context.Context) (err error) {
+		if ca, err = c.ServedCA(ctx); err != nil {
+			return err
+		}
+		if ca == before {
+			return fmt.Errorf("it is still the same")
+		}
+		if count, err := c.TrustedCAs(ctx); err != nil || count != 1 {
+			return fmt.Errorf("%d CAs are trusted, %v", count, err)
+		}
+		var stored corev1.SecretList
+		if err := kubectl.Get(ctx, &stored, "secrets", "-n", c.Namespace); err != nil {
+			return err
+		}
+		var names []string
+		for _, secret := range stored.Items {
+			if strings.HasPrefix(secret.Name, c.Name+"-ca") || strings.Contains(secret.Name, "canary") {
+				names = append(names, secret.Name)
+			}
+		}
+		if !slices.Equal(names, secrets) {
+			return fmt.Errorf("there are the Secrets %v, want %v", names, secrets)
+		}
+		return nil
+	})
+	return ca
+}
+
+// RotateCA has the members change to another private CA, within the three minutes that
+// the documentation promises.
+func (c Cluster) RotateCA(t testing.TB, members int, id string) {
+	t.Helper()
+	before, begun := Must(c.ServedCA(t.Context()))(t), time.Now()
+	c.Patch(t, `{"tls":{"ca":{"rotationID":%q}}}`, id)
+	c.AwaitCA(t, 3*time.Minute, before, naming.Names{Cluster: c.Name}.CA(id))
+	t.Logf("the rotation of the CA of %d members took %s", members, time.Since(begun).Round(time.Second))
+}
+
+// Serials are the serial numbers of the certificates that the members serve, by pod, as
+// the probe has seen them.
+func (c Cluster) Serials(ctx context.Context) (map[string]string, error) {
+	mesh, err := c.Mesh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	serials := map[string]string{}
+	for _, node := range mesh.Nodes {
+		serials[node.Pod] = node.CertificateSerial
+	}
+	return serials, nil
+}
+
+// ForceRenewal asks cert-manager for new certificates of the first members, as
+// `cmctl renew` does.
+func (c Cluster) ForceRenewal(ctx context.Context, members int) error {
+	var manifest strings.Builder
+	for ordinal := range members {
+		fmt.Fprintf(&manifest, `---
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata: {name: %s-tls, namespace: %s}
+status:
+  conditions: [{type: Issuing, status: "True", reason: ManuallyTriggered, message: requested by a test, lastTransitionTime: %q}]
+`, c.Pod(ordinal), c.Namespace, time.Now().UTC().Format(time.RFC3339))
+	}
+	return kubectl.Apply(ctx, manifest.String(), "--server-side", "--force-conflicts", "--field-manager=cmctl", "--subresource=status")
+}
+
+// Renewed returns an error as long as a member serves the certificate of before.
+func (c Cluster) Renewed(ctx context.Context, before map[string]string) error {
+	now, err := c.Serials(ctx)
+	if err != nil {
+		return err
+	}
+	for pod, serial := range before {
+		if now[pod] == "" || now[pod] == serial {
+			return fmt.Errorf("%s serves certificate %q, as before", pod, now[pod])
+		}
+	}
+	return nil
+}
+
+// AwaitRenewed waits until every member serves another certificate than before.
+func (c Cluster) AwaitRenewed(t testing.TB, before map[string]string) {
+	t.Helper()
+	await.Until(t, 2*time.Minute, "every member serves another certificate", func(ctx context.Context) error { return c.Renewed(ctx, before) })
+}
+
+// RenewCertificates has the certificate of every member renewed, and waits until each
+// serves the new one.
+func (c Cluster) RenewCertificates(t testing.TB, members int) {
+	t.Helper()
+	before, begun := Must(c.Serials(t.Context()))(t), time.Now()
+	if err := c.ForceRenewal(t.Context(), members); err != nil {
+		t.Fatal(err)
+	}
+	c.AwaitRenewed(t, before)
+	t.Logf("the renewal of %d certificates took %s", members, time.Since(begun).Round(time.Second))
+}
+
+// SecretsWithKeys are the Secrets of the namespace that hold a private key.
+func (c Cluster) SecretsWithKeys(ctx context.Context) ([]string, error) {
+	var secrets corev1.SecretList
+	if err := kubectl.Get(ctx, &secrets, "secrets", "-n", c.Namespace); err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for _, secret := range secrets.Items {
+		for _, value := range secret.Data {
+			if bytes.Contains(value, []byte("PRIVATE KEY")) {
+				names[secret.Name] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(names)), nil
+}

@@ -1,0 +1,73 @@
+package envtest
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"testing"
+	"time"
+
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/erlang-operator/erlang-operator/certs/certstest"
+)
+
+// reply is how an external issuer answers a request.
+type reply func(asked *x509.CertificateRequest, request *certmanagerv1.CertificateRequest)
+
+// answer has an issuer reply to the request that cert-manager sends for a Certificate.
+func answer(t *testing.T, namespace, name string, reply reply) {
+	t.Helper()
+	eventually(t, "cert-manager requests "+name, func(ctx context.Context) error {
+		var requests certmanagerv1.CertificateRequestList
+		if err := admin.List(ctx, &requests, client.InNamespace(namespace)); err != nil {
+			return err
+		}
+		for _, request := range requests.Items {
+			if request.Annotations[certmanagerv1.CertificateNameKey] != name {
+				continue
+			}
+			block, _ := pem.Decode(request.Spec.Request)
+			asked, err := x509.ParseCertificateRequest(block.Bytes)
+			if err != nil {
+				return err
+			}
+			reply(asked, &request)
+			return admin.Status().Update(ctx, &request)
+		}
+		return fmt.Errorf("there are %d other requests", len(requests.Items))
+	})
+}
+
+func hostOf(asked *x509.CertificateRequest) string {
+	if len(asked.DNSNames) > 0 {
+		return asked.DNSNames[0]
+	}
+	return asked.Subject.CommonName
+}
+
+func validFor(life time.Duration) func(*x509.Certificate) {
+	return func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = time.Now().Add(-time.Minute), time.Now().Add(life)
+	}
+}
+
+// issue fulfils a request with a certificate and the CA, if any.
+func issue(request *certmanagerv1.CertificateRequest, leaf, ca *x509.Certificate, chain ...*x509.Certificate) {
+	request.Status.Certificate = certstest.PEM(append([]*x509.Certificate{leaf}, chain...)...)
+	if ca != nil {
+		request.Status.CA = certstest.PEM(ca)
+	}
+	setReady(request, certmanagermeta.ConditionTrue, certmanagerv1.CertificateRequestReasonIssued, "")
+}
+
+func setReady(request *certmanagerv1.CertificateRequest, status certmanagermeta.ConditionStatus, reason, message string) {
+	request.Status.Conditions = append(request.Status.Conditions, certmanagerv1.CertificateRequestCondition{
+		Type: certmanagerv1.CertificateRequestConditionReady, Status: status, Reason: reason, Message: message,
+		LastTransitionTime: &metav1.Time{Time: time.Now()},
+	})
+}

@@ -1,0 +1,109 @@
+package envtest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+)
+
+// A probe reports as the cluster's probe, with the permissions that the manager has
+// granted.
+type probe struct {
+	namespace string
+	client    client.Client
+}
+
+// startProbe creates the probe's pod, which the namespace's Pod Security Standard must
+// admit, and a client with its identity.
+func startProbe(t *testing.T, namespace string) *probe {
+	t.Helper()
+	deployment := &appsv1.Deployment{ObjectMeta: named(namespace, "chat-probe")}
+	eventually(t, "the probe's Deployment", func(ctx context.Context) error {
+		return admin.Get(ctx, client.ObjectKeyFromObject(deployment), deployment)
+	})
+	pod := &corev1.Pod{ObjectMeta: *deployment.Spec.Template.ObjectMeta.DeepCopy(), Spec: *deployment.Spec.Template.Spec.DeepCopy()}
+	pod.Namespace, pod.Name = namespace, "chat-probe-0"
+	if err := admin.Create(t.Context(), pod); err != nil {
+		t.Errorf("the probe's pod is not admitted: %v", err)
+	}
+
+	account := fmt.Sprintf("system:serviceaccount:%s:%s", namespace, deployment.Spec.Template.Spec.ServiceAccountName)
+	config, err := configOf(account, "system:serviceaccounts", "system:serviceaccounts:"+namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &probe{namespace: namespace, client: c}
+	p.expectPermissions(t)
+	return p
+}
+
+// expectPermissions requires that the probe may read what it needs, and nothing else.
+func (p *probe) expectPermissions(t *testing.T) {
+	t.Helper()
+	for object, allowed := range map[client.Object]bool{
+		clusterIn(p.namespace): true,
+		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-cookie")}:            true,
+		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-probe-tls")}:         true,
+		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-probe-canary-tls")}:  true,
+		&corev1.ConfigMap{ObjectMeta: named(p.namespace, "chat-distribution")}:   true,
+		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-0-tls")}:             false,
+		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-ca")}:                false,
+		&corev1.ConfigMap{ObjectMeta: named(p.namespace, "kube-root-ca.crt")}:    false,
+		&corev1.Pod{ObjectMeta: named(p.namespace, "chat-0")}:                    false,
+		&v1alpha1.ErlangCluster{ObjectMeta: named(p.namespace, "somebody-else")}: false,
+	} {
+		err := p.client.Get(t.Context(), client.ObjectKeyFromObject(object), object)
+		if allowed && client.IgnoreNotFound(err) != nil {
+			t.Errorf("the probe may not read %T %s: %v", object, object.GetName(), err)
+		}
+		if !allowed && !apierrors.IsForbidden(err) {
+			t.Errorf("the probe may read %T %s (%v)", object, object.GetName(), err)
+		}
+	}
+}
+
+// report writes the probe's part of the status.
+func (p *probe) report(t *testing.T, mesh *v1alpha1.MeshStatus) {
+	t.Helper()
+	if err := p.apply(t.Context(), mesh); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *probe) apply(ctx context.Context, mesh *v1alpha1.MeshStatus) error {
+	cluster := &v1alpha1.ErlangCluster{ObjectMeta: metav1.ObjectMeta{Namespace: p.namespace, Name: "chat"}}
+	status, err := cluster.ApplyStatus(&struct {
+		Mesh *v1alpha1.MeshStatus `json:"mesh"`
+	}{mesh})
+	if err != nil {
+		return err
+	}
+	return p.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(status), client.FieldOwner("erlang-operator/probe"), client.ForceOwnership)
+}
+
+// wholeMesh is what the probe reports of a mesh without faults.
+func wholeMesh(namespace string, pods []*corev1.Pod) *v1alpha1.MeshStatus {
+	count := int32(len(pods))
+	mesh := &v1alpha1.MeshStatus{ObservedGeneration: 1, HeartbeatTime: metav1.Now(), Components: 1, Links: count * (count - 1) / 2}
+	for _, pod := range pods {
+		mesh.Nodes = append(mesh.Nodes, v1alpha1.NodeStatus{
+			Pod: pod.Name, Node: "chat@" + pod.Name + ".chat-nodes." + namespace + ".svc.cluster.local",
+			Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified, Message: "Verified.",
+			OTPRelease: "27", Incarnation: 42, StartedAt: pod.CreationTimestamp.DeepCopy(), Links: count - 1,
+			Refusals: &v1alpha1.RefusalStatus{Incarnation: 42},
+		})
+	}
+	return mesh
+}

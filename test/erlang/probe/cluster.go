@@ -1,0 +1,117 @@
+//go:build erlang
+
+package probe
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/erldist"
+	"github.com/erlang-operator/erlang-operator/probe/sweep"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
+	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
+)
+
+const cookie = "N0tTheRealCookie"
+
+// port is the fixed port of the nodes that do without epmd.
+const port = 9100
+
+// onEachRelease runs a test on each OTP release.
+func onEachRelease(t *testing.T, test func(t *testing.T, otp string)) {
+	for _, otp := range beam.Releases {
+		t.Run("OTP"+otp, func(t *testing.T) { test(t, otp) })
+	}
+}
+
+// deadline is far above what anything here takes.
+func deadline(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// cluster is a network with an authority for its certificates, and a verifier on
+// its bridge.
+type cluster struct {
+	*beam.Network
+	t           testing.TB
+	ca, foreign *beam.CA
+	verifier    *verify.Verifier
+}
+
+func newCluster(t testing.TB) *cluster {
+	ca := beam.NewCA(t, "cluster")
+	c := &cluster{Network: beam.NewNetwork(t), t: t, ca: ca, foreign: beam.NewCA(t, "foreign")}
+	c.verifier = &verify.Verifier{
+		Credentials: c.credentials(ca.Issue("probe."+beam.Domain), ca.PEM),
+		Limits:      verify.DefaultLimits(),
+		Resolve:     c.Resolve,
+		DialContext: c.DialContext,
+	}
+	return c
+}
+
+// credentials are those of a probe that shows an identity and trusts some CAs.
+func (c *cluster) credentials(identity beam.Identity, cas []byte) verify.Credentials {
+	trust, err := certs.ParseTrust(cas)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return verify.Credentials{Cookie: erldist.NewCookie(cookie), Certificate: identity.TLS, Trust: trust}
+}
+
+// tls is what a good member has, after changes to its certificate.
+func (c *cluster) tls(h *beam.Host, changes ...func(*x509.Certificate)) *beam.TLS {
+	return &beam.TLS{Identity: c.ca.Issue(h.Name, changes...), CAs: c.ca.PEM}
+}
+
+// start starts the good node of an ordinal.
+func (c *cluster) start(otp string, ordinal int) *beam.Node {
+	host := c.Host(fmt.Sprintf("chat-%d", ordinal))
+	return host.Start(beam.Options{OTP: otp, Cookie: cookie, FixedPort: port, TLS: c.tls(host)})
+}
+
+func target(node *beam.Node) verify.Target {
+	return verify.Target{Node: node.Name, FixedPort: port, Network: "tcp4"}
+}
+
+// sweep takes one pass over some nodes.
+func (c *cluster) sweep(nodes []*beam.Node) sweep.Result { return c.sweepBut(nodes, nil) }
+
+// sweepBut makes no link that does harm.
+func (c *cluster) sweepBut(nodes []*beam.Node, harmful []sweep.HarmfulLink) sweep.Result {
+	members := make([]sweep.Member, len(nodes))
+	for i, node := range nodes {
+		members[i] = sweep.Member{Target: target(node)}
+	}
+	return sweep.Run(deadline(c.t), c.verifier, members, sweep.Options{Concurrency: 16, HealingTime: 20 * time.Second, Harmful: harmful})
+}
+
+// dial connects to a node as somebody who may do anything.
+func (c *cluster) dial(node *beam.Node, with string) *erldist.Conn {
+	c.t.Helper()
+	dialer := node.Dialer()
+	dialer.Cookie = erldist.NewCookie(with)
+	dialer.TLS = erldist.ClientTLS(c.ca.Pool(), c.verifier.Credentials.Certificate)
+	conn, err := dialer.Dial(deadline(c.t), node.Name)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// call returns the result of a remote call.
+func (c *cluster) call(conn *erldist.Conn, module, function string, args ...erldist.Term) erldist.Term {
+	c.t.Helper()
+	result, err := conn.Call(deadline(c.t), module, function, args...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return result
+}
