@@ -18,7 +18,7 @@ import (
 
 var captureDir = flag.String("capture", "", "write what real nodes send to this `directory` (../../erldist/testdata/captures)")
 
-// TestCapture records what EPMD and nodes send, as food for the parsers' own tests.
+// TestCapture records what EPMD and nodes send, for the tests of the parsers.
 func TestCapture(t *testing.T) {
 	if *captureDir == "" {
 		t.Skip("it is run to renew the captures, with -capture")

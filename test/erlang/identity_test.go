@@ -62,7 +62,7 @@ func TestTrustInAnIntermediate(t *testing.T) {
 }
 
 func testInjectedIdentity(t *testing.T, c *cluster, signer *beam.CA, trust []byte, otp, discovery string) {
-	trust = slices.Concat(c.foreign.PEM, trust) // amid a rotation
+	trust = slices.Concat(c.foreign.PEM, trust) // during a rotation
 	var nodes []*beam.Node
 	for _, label := range []string{"chat-0", "chat-1"} {
 		host := c.Host(label)
@@ -77,9 +77,9 @@ func testInjectedIdentity(t *testing.T, c *cluster, signer *beam.CA, trust []byt
 			t.Errorf("nodes() of %s (-want +got):\n%s", node.Name, diff)
 		}
 
-		stranger := c.dialer(node)
-		stranger.TLS = erldist.ClientTLS(c.ca.Pool(), beam.NewCA(t, "stranger").Issue("probe."+beam.Domain).TLS)
-		_, err := stranger.Dial(deadline(t), node.Name)
+		outsider := c.dialer(node)
+		outsider.TLS = erldist.ClientTLS(c.ca.Pool(), beam.NewCA(t, "another").Issue("probe."+beam.Domain).TLS)
+		_, err := outsider.Dial(deadline(t), node.Name)
 		wantAlert(t, err, 48)
 	}
 }

@@ -24,8 +24,8 @@ func onEachRelease(t *testing.T, test func(t *testing.T, otp string)) {
 	}
 }
 
-// deadline is far above what anything here takes, and above the 7 s after which a
-// node gives up on a peer.
+// deadline is far longer than anything here takes, and than the 7 s after which a node
+// gives up a peer.
 func deadline(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(cancel)
@@ -44,12 +44,12 @@ func newCluster(t *testing.T) *cluster {
 	return &cluster{Network: beam.NewNetwork(t), ca: ca, foreign: beam.NewCA(t, "foreign"), probe: ca.Issue("probe." + beam.Domain)}
 }
 
-// nodeTLS is what a good member has, after changes to its certificate.
+// nodeTLS is valid for a member, unless its certificate is changed.
 func (c *cluster) nodeTLS(h *beam.Host, changes ...func(*x509.Certificate)) *beam.TLS {
 	return &beam.TLS{Identity: c.ca.Issue(h.Name, changes...), CAs: c.ca.PEM}
 }
 
-// dialer is a good probe over TLS.
+// dialer connects as a valid probe over TLS.
 func (c *cluster) dialer(n *beam.Node) *erldist.Dialer {
 	d := n.Dialer()
 	d.TLS = erldist.ClientTLS(c.ca.Pool(), c.probe.TLS)

@@ -49,7 +49,7 @@ func wantAlert(t *testing.T, err error, number ...uint8) {
 	t.Errorf("alert %d, want one of %v", alert.Number, number)
 }
 
-// What a good node refuses, and how it says so.
+// What a valid node refuses, with which error.
 func TestRefusals(t *testing.T) {
 	type trial struct {
 		name   string
@@ -186,14 +186,14 @@ func TestRefusals(t *testing.T) {
 				}
 			})
 		}
-		// After all this the node still takes a good probe.
+		// After all this the node still accepts a valid probe.
 		if err := mustDial(t, c.dialer(node), node.Name).Ping(deadline(t)); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// What is wrong with a node, and how it looks from outside.
+// Faults of a node, and the errors that they cause.
 func TestTroubledNodes(t *testing.T) {
 	trials := []struct {
 		name   string
@@ -239,7 +239,7 @@ func TestTroubledNodes(t *testing.T) {
 			}
 		},
 	}, {
-		name: "wildcard certificate, which is fine",
+		name: "wildcard certificate, which is valid",
 		change: func(c *cluster, _ *beam.Host, o *beam.Options) {
 			o.TLS.Identity = c.ca.Issue("*." + beam.Domain)
 		},
@@ -334,7 +334,7 @@ func wantInvalid(reason x509.InvalidReason) func(t *testing.T, err error) {
 	}
 }
 
-// wantHangup wants what a node does that cannot read its own files.
+// wantHangup requires what a node does that cannot read its own files.
 func wantHangup(t *testing.T, err error) {
 	t.Helper()
 	received := wantStage(t, err, erldist.StageTLS)
@@ -343,8 +343,8 @@ func wantHangup(t *testing.T, err error) {
 	}
 }
 
-// -proto_dist given twice means plaintext, without a word, up to OTP 26; later releases
-// take the first.
+// -proto_dist given twice silently means plaintext up to OTP 26; later releases take the
+// first.
 func TestProtoDistGivenTwice(t *testing.T) {
 	onEachRelease(t, func(t *testing.T, otp string) {
 		c := newCluster(t)
@@ -363,7 +363,7 @@ func TestProtoDistGivenTwice(t *testing.T) {
 	})
 }
 
-// Without certificates, net_kernel:allow/1 speaks in the handshake.
+// Without certificates, net_kernel:allow/1 is enforced in the handshake.
 func TestNotAllowed(t *testing.T) {
 	onEachRelease(t, func(t *testing.T, otp string) {
 		host := newCluster(t).Host("chat-0")

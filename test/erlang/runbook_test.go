@@ -38,13 +38,13 @@ func TestRunbook(t *testing.T) {
 		for _, pod := range []string{"chat-0", "chat-1"} {
 			writeKubectl(t, path, pod, c.pod(pod, otp))
 		}
-		said := map[string]bool{}
+		seen := map[string]bool{}
 		for _, command := range commands {
 			cmd := exec.CommandContext(deadline(t), "bash", "-c", command)
 			cmd.Dir = here
 			cmd.Env = append(os.Environ(), "PATH="+path+":"+os.Getenv("PATH"))
 			out, err := cmd.CombinedOutput()
-			verifies := strings.Contains(command, "erlang-operator verify") // two nodes, and nobody linked them
+			verifies := strings.Contains(command, "erlang-operator verify") // two nodes that are not linked
 			if err != nil && !verifies {
 				t.Errorf("%s: %v", command, err)
 			}
@@ -55,13 +55,13 @@ func TestRunbook(t *testing.T) {
 				"-proto_dist\ninet_tls\n-ssl_dist_optfile\n" + naming.OptionsFile, "inet_dist_listen_max\n9109",
 				"name chat at port 91", "open\n", "readable\n", otp + "\n", "BEGIN CERTIFICATE", "chat@" + podHost("chat-1") + ": Verified",
 			} {
-				said[want] = said[want] || strings.Contains(string(out), want)
+				seen[want] = seen[want] || strings.Contains(string(out), want)
 			}
 			t.Logf("%s\n%s", command, out)
 		}
-		for text, seen := range said {
-			if !seen {
-				t.Errorf("no command says %q", text)
+		for text, found := range seen {
+			if !found {
+				t.Errorf("no command prints %q", text)
 			}
 		}
 	})
@@ -90,7 +90,7 @@ func (c *cluster) pod(pod, otp string) *beam.Node {
 }
 
 // kubectlExecs are the commands of a document that begin with kubectl exec, but for those
-// that want a terminal.
+// that need a terminal.
 func kubectlExecs(t *testing.T, document string) []string {
 	text, err := os.ReadFile(document)
 	if err != nil {

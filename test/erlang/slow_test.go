@@ -10,12 +10,12 @@ import (
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
-// A bad wire makes verification slow, not wrong.
+// A bad wire makes verification slow, and its result is right.
 func TestBadWire(t *testing.T) {
 	for name, wire := range map[string]beam.Wire{
-		"400 ms each way":       {Delay: 400 * time.Millisecond},
-		"3 in 10 packets lost":  {Loss: 0.3},
-		"both, somewhat milder": {Delay: 50 * time.Millisecond, Loss: 0.1},
+		"400 ms each way":      {Delay: 400 * time.Millisecond},
+		"3 in 10 packets lost": {Loss: 0.3},
+		"some of both":         {Delay: 50 * time.Millisecond, Loss: 0.1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t)
@@ -42,7 +42,7 @@ func TestBadWire(t *testing.T) {
 			}
 			for _, stage := range []erldist.Stage{erldist.StageConnectDistribution, erldist.StageTLS, erldist.StageHandshake, erldist.StageCall} {
 				if took[stage] < 2*wire.Delay {
-					t.Errorf("stage %s took %s, less than there and back", stage, took[stage])
+					t.Errorf("stage %s took %s, less than the round trip", stage, took[stage])
 				}
 			}
 		})

@@ -11,8 +11,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
-// Probes leave nothing behind in a node: no name, no atom, no process, no
-// word in its log.
+// Probes leave nothing behind in a node: no name, no atom, no process, nothing in its log.
 func TestLeavesNoTrace(t *testing.T) {
 	onEachRelease(t, func(t *testing.T, otp string) {
 		c := newCluster(t)
@@ -30,7 +29,7 @@ func TestLeavesNoTrace(t *testing.T) {
 			after = probe(t, dialer, node)
 		}
 		if diff := cmp.Diff(before, after); diff != "" {
-			t.Errorf("%d probes change what the node says (-before +after):\n%s", probes, diff)
+			t.Errorf("%d probes change what the node reports (-before +after):\n%s", probes, diff)
 		}
 		if node.Log() != log {
 			t.Errorf("the node has logged: %s", node.Log()[len(log):])
@@ -48,7 +47,7 @@ func warmUp(t *testing.T, dialer *erldist.Dialer, node *beam.Node) {
 	}
 }
 
-// census is what a node says of itself.
+// census is how many of these a node has.
 type census struct {
 	Atoms, Processes, Ports erldist.Int
 	Nodes                   int

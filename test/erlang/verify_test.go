@@ -167,7 +167,7 @@ func TestVerifyNodeOverIPv6(t *testing.T) {
 	})
 }
 
-// A connection from outside makes two members connect.
+// A remote call makes two members connect.
 func TestConnectNode(t *testing.T) {
 	onEachRelease(t, func(t *testing.T, otp string) {
 		c := newCluster(t)
@@ -189,8 +189,7 @@ func TestConnectNode(t *testing.T) {
 	})
 }
 
-// A call may take longer than a node waits for a sign of life: its ticks are answered
-// meanwhile.
+// A call may take longer than the tick time: the node's ticks are answered meanwhile.
 func TestCallLongerThanTickTime(t *testing.T) {
 	onEachRelease(t, func(t *testing.T, otp string) {
 		c := newCluster(t)

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// log keeps what a process prints and tells when there is more.
+// log keeps what a process prints, and signals when there is more.
 type log struct {
 	mu      sync.Mutex
 	text    bytes.Buffer

@@ -23,7 +23,7 @@ import (
 const prefix = "beam-"
 
 // run owns what this process leaves on the machine. Its directory is locked for
-// as long as the process lives, which tells living runs from dead ones.
+// as long as the process lives, which distinguishes running tests from dead ones.
 type run struct {
 	id   string
 	dir  string

@@ -21,8 +21,8 @@ const Domain = "chat.default.svc.cluster.local"
 
 // Network is a bridge with hosts on it. The test process stands on the bridge.
 //
-// In IPv4 the bridge is the hosts' router too: what hosts say to each other, they say
-// through it, as in many a Kubernetes. So a host needs the hardware address of the
+// In IPv4 the bridge is the hosts' router too: hosts communicate through it, as in
+// many a Kubernetes. So a host needs the hardware address of the
 // bridge only. Of such addresses the kernel keeps a thousand for all namespaces
 // together (gc_thresh3 of arp(7)), and when thirty hosts knew each other's, connections
 // would fail that have nothing to do with what is tested.
@@ -96,7 +96,7 @@ func NewNetwork(t testing.TB) *Network {
 	return n
 }
 
-// route makes the bridge a router, which does not tell hosts of a shorter way.
+// route makes the bridge a router, which sends no ICMP redirects.
 func (n *Network) route() {
 	n.t.Helper()
 	n.setIPv4(n.bridge, "ip_forward", "1")
@@ -175,7 +175,7 @@ func (h *Host) connect() {
 	mustIP(h.network.t, "-n", h.namespace, "route", "replace", subnet, "via", router, "dev", "eth0", "onlink", "src", h.Address)
 }
 
-// hasIPv6 tells whether the kernel knows IPv6.
+// hasIPv6 reports whether the kernel supports IPv6.
 func hasIPv6() bool {
 	_, err := os.Stat("/proc/net/if_inet6")
 	return err == nil
@@ -239,8 +239,8 @@ func (n *Network) Dialer() *erldist.Dialer {
 	return &erldist.Dialer{Host: "probe." + Domain, Resolve: n.Resolve, DialContext: n.DialContext}
 }
 
-// Blackhole makes everything that the host would send vanish, so that whoever
-// connects to it hears nothing, until Restore. It still answers ARP: a host that
+// Blackhole drops everything that the host would send, so that connections to it time
+// out, until Restore. It still answers ARP: a host that
 // does not would soon be reported as unreachable.
 func (h *Host) Blackhole() {
 	h.network.t.Helper()
@@ -272,7 +272,7 @@ func (h *Host) waitForPort(port string, p *process) error {
 			return fmt.Errorf("nothing listens on port %s of %s: %w", port, h.Name, err)
 		case <-p.Ended():
 			return errors.New("it has ended")
-		case <-time.After(5 * time.Millisecond): // nothing tells when a port opens
+		case <-time.After(5 * time.Millisecond): // No event signals an open port.
 		}
 	}
 }

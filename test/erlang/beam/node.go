@@ -21,7 +21,7 @@ import (
 // Releases are the OTP releases that tests run against.
 var Releases = []string{"25", "27", "29"}
 
-// Options say how a node is started. The zero value of all but OTP and Cookie is
+// Options are how a node is started. The zero value of all but OTP and Cookie is
 // the ordinary case.
 type Options struct {
 	// OTP is one of Releases.
@@ -343,7 +343,7 @@ func (p *process) Kill() {
 }
 
 // Freeze stops the process where it stands: what it listens on still accepts
-// connections, and nobody answers.
+// connections, without an answer.
 func (p *process) Freeze() {
 	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		p.t.Fatal(err)

@@ -11,13 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Wire says how bad the way to a host is. The zero value is a good wire.
+// Wire is how bad the connection to a host is. The zero value is a good one.
 type Wire struct {
 	// Delay holds up every packet, in each direction.
 	Delay time.Duration
 	// Loss is the share of the IPv4 packets to the host that get lost, evenly spread, so
-	// that a test that passed passes again. What the kernel says by itself does not count:
-	// ARP, and IPv6 to whom it may concern.
+	// that a test that passed passes again. What the kernel sends by itself does not
+	// count: ARP, and IPv6 multicast.
 	Loss float64
 }
 
@@ -118,7 +118,7 @@ func (h *Host) carry(from, to *os.File, loss func() float64) {
 	}
 }
 
-// isIPv4 says that an Ethernet frame holds a packet of IPv4.
+// isIPv4 reports whether an Ethernet frame holds a packet of IPv4.
 func isIPv4(frame []byte) bool {
 	return len(frame) >= 14 && binary.BigEndian.Uint16(frame[12:]) == unix.ETH_P_IP
 }

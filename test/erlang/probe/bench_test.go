@@ -19,7 +19,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
-// What is promised.
+// What the documentation promises.
 const (
 	mostRatio = 2.5                    // of a full verification to a bare TLS handshake
 	mostSweep = 2 * time.Second        // of 100 nodes, on two idle cores
@@ -71,15 +71,15 @@ func BenchmarkVerify(b *testing.B) {
 			b.ReportMetric(ratio, "ratio")
 			fmt.Printf("OTP %s: full verification %s, bare TLS handshake %s, ratio %.2f (of the medians, %.2f)\n", otp,
 				quartile(fulls), quartile(bares), ratio, float64(median(fulls))/float64(median(bares)))
-			if ratio > mostRatio && len(fulls) >= 50 { // fewer say little
+			if ratio > mostRatio && len(fulls) >= 50 { // fewer prove little
 				b.Errorf("the ratio is %.2f, more than %.1f", ratio, mostRatio)
 			}
 		})
 	}
 }
 
-// BenchmarkVerdict is about what hangs, and prints how long after the deadline of the
-// stage its verdict comes.
+// BenchmarkVerdict prints how long after the deadline of a stage the verdict on a hanging
+// node comes.
 func BenchmarkVerdict(b *testing.B) {
 	const limit = 100 * time.Millisecond
 	for name, tc := range map[string]struct {
@@ -87,7 +87,7 @@ func BenchmarkVerdict(b *testing.B) {
 		stage  v1alpha1.Stage
 		limits func(*verify.Limits)
 	}{
-		"epmd says nothing": {
+		"epmd is silent": {
 			func(s *scene) {
 				s.epmd()
 				s.serve(4369, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
@@ -167,7 +167,7 @@ func benchmarkSweep(b *testing.B, count int) {
 	for range 5 {
 		apart = append(apart, timed(func() { sweepOnce(0) }))
 	}
-	tellSweep("that are not linked", nodes, apart, processorTime(b, nodes)-before)
+	printSweep("that are not linked", nodes, apart, processorTime(b, nodes)-before)
 
 	begun, links, sweeps := time.Now(), 0, 0
 	var result sweep.Result
@@ -191,14 +191,14 @@ func benchmarkSweep(b *testing.B, count int) {
 			b.Fatalf("parts are %v", result.Mesh.Components())
 		}
 	}
-	tellSweep("in one mesh", nodes, took, processorTime(b, nodes)-before)
+	printSweep("in one mesh", nodes, took, processorTime(b, nodes)-before)
 	if median(took) > mostSweep {
 		b.Errorf("a sweep takes %s, more than %s", median(took), mostSweep)
 	}
 }
 
-// tellSweep prints how long sweeps took, by the clock and of the processors.
-func tellSweep(how string, nodes []*beam.Node, took []time.Duration, cpu time.Duration) {
+// printSweep prints how long sweeps took, by the clock and of the processors.
+func printSweep(how string, nodes []*beam.Node, took []time.Duration, cpu time.Duration) {
 	slices.Sort(took)
 	fmt.Printf("a sweep of %d nodes %s takes %s (%s to %s), and %s of processor time, the nodes' included\n", len(nodes), how,
 		median(took).Round(time.Millisecond), took[0].Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond),
@@ -221,7 +221,7 @@ func (c *cluster) startMany(count int) []*beam.Node {
 	return nodes
 }
 
-// processorTime is what this process and the nodes have taken.
+// processorTime is the CPU time of this process and the nodes.
 func processorTime(b *testing.B, nodes []*beam.Node) time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
@@ -246,7 +246,7 @@ func median(d []time.Duration) time.Duration {
 	return d[len(d)/2]
 }
 
-// quartile is what a quarter stays below.
+// quartile is the lower quartile.
 func quartile(d []time.Duration) time.Duration {
 	slices.Sort(d)
 	return d[len(d)/4]

@@ -18,7 +18,7 @@ import (
 
 const cookie = "N0tTheRealCookie"
 
-// port is the fixed port of the nodes that do without epmd.
+// port is the port of the nodes without epmd.
 const port = 9100
 
 // onEachRelease runs a test on each OTP release.
@@ -28,7 +28,7 @@ func onEachRelease(t *testing.T, test func(t *testing.T, otp string)) {
 	}
 }
 
-// deadline is far above what anything here takes.
+// deadline is far longer than anything here takes.
 func deadline(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
@@ -56,7 +56,7 @@ func newCluster(t testing.TB) *cluster {
 	return c
 }
 
-// credentials are those of a probe that shows an identity and trusts some CAs.
+// credentials are those of a probe with an identity, which trusts some CAs.
 func (c *cluster) credentials(identity beam.Identity, cas []byte) verify.Credentials {
 	trust, err := certs.ParseTrust(cas)
 	if err != nil {
@@ -65,12 +65,12 @@ func (c *cluster) credentials(identity beam.Identity, cas []byte) verify.Credent
 	return verify.Credentials{Cookie: erldist.NewCookie(cookie), Certificate: identity.TLS, Trust: trust}
 }
 
-// tls is what a good member has, after changes to its certificate.
+// tls is valid for a member, unless its certificate is changed.
 func (c *cluster) tls(h *beam.Host, changes ...func(*x509.Certificate)) *beam.TLS {
 	return &beam.TLS{Identity: c.ca.Issue(h.Name, changes...), CAs: c.ca.PEM}
 }
 
-// start starts the good node of an ordinal.
+// start starts a valid node of an ordinal.
 func (c *cluster) start(otp string, ordinal int) *beam.Node {
 	host := c.Host(fmt.Sprintf("chat-%d", ordinal))
 	return host.Start(beam.Options{OTP: otp, Cookie: cookie, FixedPort: port, TLS: c.tls(host)})
@@ -83,7 +83,7 @@ func target(node *beam.Node) verify.Target {
 // sweep takes one pass over some nodes.
 func (c *cluster) sweep(nodes []*beam.Node) sweep.Result { return c.sweepBut(nodes, nil) }
 
-// sweepBut makes no link that does harm.
+// sweepBut sweeps, and makes no harmful link.
 func (c *cluster) sweepBut(nodes []*beam.Node, harmful []sweep.HarmfulLink) sweep.Result {
 	members := make([]sweep.Member, len(nodes))
 	for i, node := range nodes {
@@ -92,7 +92,7 @@ func (c *cluster) sweepBut(nodes []*beam.Node, harmful []sweep.HarmfulLink) swee
 	return sweep.Run(deadline(c.t), c.verifier, members, sweep.Options{Concurrency: 16, HealingTime: 20 * time.Second, Harmful: harmful})
 }
 
-// dial connects to a node as somebody who may do anything.
+// dial connects to a node, for any remote call.
 func (c *cluster) dial(node *beam.Node, with string) *erldist.Conn {
 	c.t.Helper()
 	dialer := node.Dialer()

@@ -17,8 +17,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
-// TestCommand: the command says the same as the probe, and its exit status what of it
-// a script wants to know.
+// The command reports the same as the probe, and its exit status is for scripts.
 func TestCommand(t *testing.T) {
 	c := newCluster(t)
 	nodes := []*beam.Node{c.start("25", 0), c.start("29", 1)}
@@ -82,8 +81,7 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// TestCommandInPlaintext: a cluster without TLS can be verified too, and no cluster is
-// by mistake.
+// A cluster without TLS can be verified, but only on request.
 func TestCommandInPlaintext(t *testing.T) {
 	s := newScene(t, "27")
 	node := s.node(plaintext)
@@ -98,7 +96,7 @@ func TestCommandInPlaintext(t *testing.T) {
 	}
 }
 
-// files writes the credentials of the probe, and gives the flags that name them.
+// files writes the credentials of the probe, and returns the flags that name them.
 func (c *cluster) files(cookie string) []string {
 	c.t.Helper()
 	identity := c.ca.Issue("probe." + beam.Domain)
@@ -136,7 +134,7 @@ func (c *cluster) inOneFile(files []string) []string {
 	return []string{files[0], files[1], "--cert=" + path, "--key=" + path}
 }
 
-// command runs the command, and wants an exit status.
+// command runs the command, and requires an exit status.
 func (c *cluster) command(status int, arguments ...string) string {
 	c.t.Helper()
 	verifyCommand := command.Verify(verify.Verifier{Limits: verify.DefaultLimits(), Resolve: c.Resolve, DialContext: c.DialContext})

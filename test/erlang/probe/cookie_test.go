@@ -9,9 +9,8 @@ import (
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
-// TestChangeCookie: nodes take another cookie while they run. No link is lost, new
-// ones are made with it, a node that has it already is fine, and one that has neither
-// is told.
+// Nodes change to another cookie while they run: no link is lost, and new ones are made with
+// it. A node that has it already is verified, and one that has neither is reported.
 func TestChangeCookie(t *testing.T) {
 	c := newCluster(t)
 	var nodes []*beam.Node
@@ -28,15 +27,15 @@ func TestChangeCookie(t *testing.T) {
 	result := c.sweep(nodes)
 	c.wantReasons(result, "Verified", "Verified", "Verified")
 	if !result.Mesh.Whole() || len(result.Made) > 0 {
-		t.Errorf("links %v had to be made anew, the parts are %v", result.Made, result.Mesh.Components())
+		t.Errorf("links %v had to be made again, the parts are %v", result.Made, result.Mesh.Components())
 	}
 	for _, node := range nodes {
 		if got := c.call(c.dial(node, another), "erlang", "get_cookie"); got != erldist.Term(erldist.Atom(another)) {
-			t.Errorf("%s has another cookie than it was given", node.Name)
+			t.Errorf("%s has not got the new cookie", node.Name)
 		}
 	}
 
-	// Half of the way: one has the cookie of before, and one that joins has the new.
+	// During the change, one node has the former cookie, and one that joins has the new one.
 	c.call(c.dial(nodes[0], another), "erlang", "set_cookie", erldist.Atom(cookie))
 	host := c.Host("chat-3")
 	nodes = append(nodes, host.Start(beam.Options{OTP: "27", Cookie: another, FixedPort: port, TLS: c.tls(host)}))

@@ -24,7 +24,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
-// scene is where something goes wrong: one host, on which a node may run.
+// scene is one host, on which a faulty node may run.
 type scene struct {
 	*cluster
 	otp    string
@@ -39,12 +39,12 @@ func newScene(t testing.TB, otp string) *scene {
 	return s
 }
 
-// node starts a node that is good but for the changes.
+// node starts a node that is valid except for the changes.
 func (s *scene) node(changes ...func(*beam.Options)) *beam.Node {
-	return s.host.Start(s.good(changes))
+	return s.host.Start(s.options(changes))
 }
 
-func (s *scene) good(changes []func(*beam.Options)) beam.Options {
+func (s *scene) options(changes []func(*beam.Options)) beam.Options {
 	options := beam.Options{OTP: s.otp, Cookie: cookie, FixedPort: port, TLS: s.tls(s.host)}
 	for _, change := range changes {
 		change(&options)
@@ -54,7 +54,7 @@ func (s *scene) good(changes []func(*beam.Options)) beam.Options {
 
 // ended starts a node that does not come up, and waits for its end.
 func (s *scene) ended(changes ...func(*beam.Options)) {
-	node := s.host.Launch(s.good(changes))
+	node := s.host.Launch(s.options(changes))
 	select {
 	case <-node.Ended():
 	case <-deadline(s.t).Done():
@@ -67,12 +67,12 @@ func (s *scene) certificate(changes ...func(*x509.Certificate)) func(*beam.Optio
 	return func(o *beam.Options) { o.TLS = s.tls(s.host, changes...) }
 }
 
-// show has the verifier show a certificate.
+// show gives the verifier a certificate.
 func (s *scene) show(identity beam.Identity) {
 	s.verifier.Credentials = s.credentials(identity, s.ca.PEM)
 }
 
-// serve has something that is not Erlang answer every connection to a port.
+// serve answers every connection to a port by something that is not Erlang.
 func (s *scene) serve(on uint16, answer func(net.Conn)) {
 	listener := s.host.Listen(on)
 	go func() {
@@ -89,13 +89,13 @@ func (s *scene) serve(on uint16, answer func(net.Conn)) {
 	}()
 }
 
-// serveTLS has something that is not Erlang answer, with a good certificate.
+// serveTLS is serve over TLS, with a valid certificate.
 func (s *scene) serveTLS(answer func(net.Conn)) {
 	config := &tls.Config{Certificates: []tls.Certificate{s.ca.Issue(s.host.Name).TLS}}
 	s.serve(port, func(conn net.Conn) { answer(tls.Server(conn, config)) })
 }
 
-// idle opens a connection to the node and says nothing.
+// idle opens a connection to the node and sends nothing.
 func (s *scene) idle() {
 	conn, err := s.DialContext(s.t.Context(), "tcp4", net.JoinHostPort(s.host.Address, fmt.Sprint(port)))
 	if err != nil {
@@ -118,22 +118,21 @@ func options(old, new string) func(*beam.Options) {
 // noNode is for where no node runs, so that its release does not matter.
 var noNode = []string{"None"}
 
-// TestDiagnosis breaks a node in every way, and wants the one reason for each, on
-// every release.
+// Every fault of a node has its own reason, on every release.
 func TestDiagnosis(t *testing.T) {
 	for name, tc := range map[string]struct {
 		given  func(*scene)
 		otps   []string // default: all
 		stage  v1alpha1.Stage
 		reason string
-		says   string // in the message
+		says   string // is in the message
 		orSlow bool   // SlowHandshake will do for Verified: how slow is chance
 	}{
-		"good node, fixed port": {
+		"valid node, fixed port": {
 			given: func(s *scene) { s.node() },
 			stage: v1alpha1.StageCall, reason: v1alpha1.ReasonVerified,
 		},
-		"good node, epmd": {
+		"valid node, epmd": {
 			given: func(s *scene) {
 				s.host.EPMD(s.otp)
 				s.epmd()
@@ -170,7 +169,7 @@ func TestDiagnosis(t *testing.T) {
 			otps:  noNode,
 			stage: v1alpha1.StageConnect, reason: v1alpha1.ReasonConnectionTimedOut, says: "epmd",
 		},
-		"DNS leads to nobody": {
+		"DNS leads to an unused address": {
 			given: func(s *scene) { s.SetName(s.host.Name, "10.77.0.222") },
 			otps:  noNode,
 			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionTimedOut, says: "10.77.0.222",
@@ -181,7 +180,7 @@ func TestDiagnosis(t *testing.T) {
 			},
 			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "check its log",
 		},
-		"TLS options file is nonsense, so the node ends": {
+		"TLS options file is invalid, so the node ends": {
 			given: func(s *scene) {
 				s.ended(func(o *beam.Options) { o.TLS.OptionsFile = "[{server," })
 			},
@@ -237,7 +236,7 @@ func TestDiagnosis(t *testing.T) {
 			},
 			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonNodeNotRegistered, says: `does not know "chat", only "other"`,
 		},
-		"epmd says nothing": {
+		"epmd is silent": {
 			given: func(s *scene) {
 				s.epmd()
 				s.serve(4369, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
@@ -437,7 +436,7 @@ func TestDiagnosis(t *testing.T) {
 			},
 			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeRejected, says: "not_allowed",
 		},
-		"bad client options": { // of which only links tell: see TestHealSilentClient
+		"bad client options": { // which show only in links: see TestHealSilentClient
 			given: func(s *scene) {
 				s.node(options(`{verify,verify_peer},{versions`, `{verify,verify_peer},{fail_if_no_peer_cert,true},{versions`))
 			},
@@ -447,7 +446,7 @@ func TestDiagnosis(t *testing.T) {
 			given: func(s *scene) { s.node().Freeze() },
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonHandshakeTimedOut, says: "does not finish a TLS handshake",
 		},
-		"somebody holds an idle connection to a node on one processor": {
+		"idle connection to a node on one processor": {
 			given: func(s *scene) {
 				s.node(func(o *beam.Options) { o.Args = []string{"+S", "1"} })
 				s.idle()
@@ -455,12 +454,12 @@ func TestDiagnosis(t *testing.T) {
 			otps:  []string{"27", "29"}, // 25 takes 128 at a time
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonHandshakeTimedOut, says: "idle connections",
 		},
-		"a server that says nothing": {
+		"a silent server": {
 			given: func(s *scene) { s.serve(port, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }) },
 			otps:  noNode,
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonHandshakeTimedOut,
 		},
-		"a server that speaks something else": {
+		"a server of another protocol": {
 			given: func(s *scene) {
 				s.serve(port, func(conn net.Conn) { _, _ = io.WriteString(conn, "220 mail.example\r\n") })
 			},
@@ -479,7 +478,7 @@ func TestDiagnosis(t *testing.T) {
 			otps:  noNode,
 			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonNotErlang,
 		},
-		"a TLS server that says nothing": {
+		"a silent TLS server": {
 			given: func(s *scene) { s.serveTLS(func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }) },
 			otps:  noNode,
 			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeTimedOut,
@@ -549,7 +548,7 @@ func (s *scene) verify() verify.Verdict {
 	if verdict.Verified() != (session != nil) {
 		s.t.Errorf("session of a node that is %s: %v", verdict.Reason, session)
 	}
-	// How long to the millisecond, the unit tests tell; here other nodes boot meanwhile.
+	// Unit tests measure it to the millisecond; here other nodes boot meanwhile.
 	if took, most := time.Since(begun), 5*time.Second+time.Second; took > most && !verdict.Verified() {
 		s.t.Errorf("the verdict took %s, more than a stage may: %v", took, verdict.Timings)
 	}
@@ -557,7 +556,7 @@ func (s *scene) verify() verify.Verdict {
 	return verdict
 }
 
-// wantVerdict holds a verdict against what it has to be.
+// wantVerdict compares a verdict with the expected one.
 func (s *scene) wantVerdict(verdict verify.Verdict, stage v1alpha1.Stage, reason, says string) {
 	s.t.Helper()
 	if verdict.Stage != stage || verdict.Reason != reason {
@@ -568,8 +567,7 @@ func (s *scene) wantVerdict(verdict verify.Verdict, stage v1alpha1.Stage, reason
 	}
 }
 
-// wantAgreement wants the text and the JSON to say what the verdict says, and to hold no
-// secret.
+// wantAgreement requires that text and JSON agree with the verdict, and hold no secret.
 func (s *scene) wantAgreement(verdict verify.Verdict) {
 	s.t.Helper()
 	var text, document bytes.Buffer
@@ -592,11 +590,11 @@ func (s *scene) wantAgreement(verdict verify.Verdict) {
 	if diff := cmp.Diff(want, failed); diff != "" {
 		s.t.Errorf("stages marked as failed (-want +got):\n%s%s", diff, text.String())
 	}
-	var told command.Report
-	if err := json.Unmarshal(document.Bytes(), &told); err != nil {
+	var decoded command.Report
+	if err := json.Unmarshal(document.Bytes(), &decoded); err != nil {
 		s.t.Fatal(err)
 	}
-	if last := told.Nodes[0].Timings[len(told.Nodes[0].Timings)-1]; last.Stage != verdict.Stage || last.Failed == verdict.Verified() {
+	if last := decoded.Nodes[0].Timings[len(decoded.Nodes[0].Timings)-1]; last.Stage != verdict.Stage || last.Failed == verdict.Verified() {
 		s.t.Errorf("the last stage of %s at %s is %+v", verdict.Reason, verdict.Stage, last)
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
-// TestHeal: nodes of three releases become one mesh, with one call less than there
+// Nodes of three releases become one mesh, with one call less than there
 // are nodes; one whose cookie was changed, and that lost its links, is named while
 // the others stay together; and when that is undone it comes back.
 func TestHeal(t *testing.T) {
@@ -79,8 +79,7 @@ func (c *cluster) wantReasons(result sweep.Result, want ...string) {
 	}
 }
 
-// TestHealAround: nodes that cannot be verified, each for a reason of its own, hold
-// nobody up and are not drawn in.
+// Nodes that cannot be verified delay no other node, and are not linked.
 func TestHealAround(t *testing.T) {
 	c := newCluster(t)
 	nodes := []*beam.Node{c.start("25", 0), c.start("27", 1), c.start("29", 2)}
@@ -110,7 +109,7 @@ func TestHealAround(t *testing.T) {
 	}
 }
 
-// TestHealHolds: nodes that are linked to one that is not verified stay as they are,
+// Nodes that are linked to one that is not verified stay as they are,
 // until it is.
 func TestHealHolds(t *testing.T) {
 	c := newCluster(t)
@@ -134,7 +133,7 @@ func TestHealHolds(t *testing.T) {
 	}
 }
 
-// TestHealBrokenPair: two verified nodes that cannot connect cost no other link.
+// Two verified nodes that cannot connect to each other cost no other link.
 func TestHealBrokenPair(t *testing.T) {
 	onEachRelease(t, func(t *testing.T, otp string) {
 		c := newCluster(t)
@@ -164,10 +163,9 @@ func TestHealBrokenPair(t *testing.T) {
 	})
 }
 
-// TestHealStops: where two parts are joined, and a node of the one cannot connect to a
-// node of the other, OTP has others part with them too. A sweep makes no further link
-// then, and says so; and while the links that did harm are left alone, the others stay
-// together.
+// When two parts are linked, and one pair of nodes cannot connect, OTP takes down links of
+// others. The sweep makes no further link then, and reports it; while harmful links are
+// avoided, the other nodes stay together.
 func TestHealStops(t *testing.T) {
 	onEachRelease(t, func(t *testing.T, otp string) {
 		c := newCluster(t)
@@ -207,10 +205,10 @@ func TestHealStops(t *testing.T) {
 			t.Errorf("parts are %v", result.Mesh.Components())
 		}
 		if !slices.ContainsFunc(result.Outcomes, func(o sweep.Outcome) bool { return len(o.Failed) > 0 }) {
-			t.Error("nothing is said of the links that are not made")
+			t.Error("the links that are not made are not reported")
 		}
 
-		// Nodes that restarted may have been mended, and these were.
+		// After a restart, nodes may have been repaired, as these were.
 		for i, node := range nodes {
 			node.Kill()
 			nodes[i] = node.Host.Start(beam.Options{OTP: otp, Cookie: cookie, FixedPort: port, TLS: c.tls(node.Host)})
@@ -221,8 +219,8 @@ func TestHealStops(t *testing.T) {
 	})
 }
 
-// TestHealSilentClient: a node whose client options are bad is a good server, logs
-// nothing, and can connect to nobody. The others connect to it, and it is told.
+// A node with invalid client options accepts connections, and can make none. The others
+// connect to it, and it is reported.
 func TestHealSilentClient(t *testing.T) {
 	for _, otp := range []string{"27", "29"} { // OTP 25 takes that option
 		t.Run("OTP"+otp, func(t *testing.T) {
@@ -250,7 +248,7 @@ func TestHealSilentClient(t *testing.T) {
 	}
 }
 
-// TestHealOnBadWire: lost packets make a sweep slow, not wrong.
+// Lost packets make a sweep slow, and its result is right.
 func TestHealOnBadWire(t *testing.T) {
 	c := newCluster(t)
 	nodes := []*beam.Node{c.start("25", 0), c.start("27", 1), c.start("29", 2)}

@@ -18,19 +18,18 @@ import (
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
-// TestRefusals: a good node refuses whatever it must, and one that does not is
-// found out.
+// A valid node passes the refusal checks, and one that accepts too much is reported.
 func TestRefusals(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change   func(*beam.Options)
 		accepted []v1alpha1.RefusalTrial
 	}{
-		"a good node": {change: func(*beam.Options) {}},
-		"a node that asks for no certificate": {
+		"a valid node": {change: func(*beam.Options) {}},
+		"a node that requests no certificate": {
 			change:   options(`{verify,verify_peer},{fail_if_no_peer_cert,true}`, `{verify,verify_none}`),
 			accepted: []v1alpha1.RefusalTrial{v1alpha1.TrialNoCertificate, v1alpha1.TrialForeignCA},
 		},
-		"a node that does not insist on a certificate": {
+		"a node that does not require a certificate": {
 			change:   options(`{fail_if_no_peer_cert,true}`, `{fail_if_no_peer_cert,false}`),
 			accepted: []v1alpha1.RefusalTrial{v1alpha1.TrialNoCertificate},
 		},
@@ -66,8 +65,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestRefusalsWithoutAnEnd: what cannot be tried is not proven.
-func TestRefusalsWithoutAnEnd(t *testing.T) {
+// Refusal checks that do not finish prove nothing.
+func TestRefusalsUnreachable(t *testing.T) {
 	s := newScene(t, "27")
 	s.node()
 	s.verifier.Limits.TLS, s.verifier.Limits.Handshake = time.Second, time.Second
@@ -82,7 +81,7 @@ func TestRefusalsWithoutAnEnd(t *testing.T) {
 	}
 }
 
-// TestNoTrace: to be verified leaves nothing in a node, and nothing in its log.
+// Verification leaves no atom and no process in a node, and nothing in its log.
 func TestNoTrace(t *testing.T) {
 	verdicts := beam.Times(200, 10_000)
 	onEachRelease(t, func(t *testing.T, otp string) {
@@ -101,8 +100,8 @@ func TestNoTrace(t *testing.T) {
 		count := func(what string) erldist.Term {
 			return s.call(observer, "erlang", "system_info", erldist.Atom(what))
 		}
-		// To load the code, and to make the names that are used again: a few, since the
-		// end of a connection is heard of after the begin of the next.
+		// Load the code, and create the names that are used again: a few, because the node
+		// notices the end of a connection after the next one has started.
 		var atOnce []*verify.Session
 		for range 5 {
 			verdict, session := s.verifier.Verify(deadline(t), s.target)
@@ -125,8 +124,8 @@ func TestNoTrace(t *testing.T) {
 		if got := count("process_count"); got != processes {
 			t.Errorf("%d verdicts made the processes %v of %v", verdicts, got, processes)
 		}
-		if said := node.Log()[log:]; said != "" {
-			t.Errorf("the node logs %q", said)
+		if text := node.Log()[log:]; text != "" {
+			t.Errorf("the node logs %q", text)
 		}
 	})
 }

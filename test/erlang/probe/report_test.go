@@ -23,7 +23,7 @@ func TestReport(t *testing.T) {
 	k := newKubernetes(t, c)
 	names := k.create()
 
-	// Before there is anything to show to a node, there is no verdict.
+	// Without credentials there is no verdict.
 	stop := k.probe(c)
 	k.checkUnchanged("no report without credentials", 2*time.Second, func(s *v1alpha1.MeshStatus) bool { return s == nil })
 	k.store(c, names, cookie)
@@ -59,13 +59,13 @@ func TestReport(t *testing.T) {
 		return reasons(s, "Verified", "CookieMismatch", "Verified") && s.Components == 2 && s.Links == 1
 	})
 	if node := broken.Nodes[1]; node.Incarnation != first.Nodes[1].Incarnation || node.OTPRelease != "27" || node.Refusals == nil {
-		t.Errorf("what was known of the node is lost: %+v", node)
+		t.Errorf("known facts about the node are lost: %+v", node)
 	}
 	if !slices.Equal(broken.Nodes[0].MissingLinks, []string{names.Pod(1)}) {
 		t.Errorf("missing links %v", broken.Nodes[0].MissingLinks)
 	}
 
-	// The probe restarts, and the cookie is mended: nothing is proven again that was.
+	// The probe restarts, and the cookie is set back: nothing is checked a second time.
 	stop()
 	stop = k.probe(c)
 	c.call(odd, "erlang", "set_cookie", erldist.Atom(cookie))
@@ -80,7 +80,7 @@ func TestReport(t *testing.T) {
 		}
 	}
 
-	// A node that restarts is another incarnation, and is proven anew.
+	// A node that restarts is another incarnation, and is checked again.
 	nodes[2].Kill()
 	k.awaitReport("a node that is gone", func(s *v1alpha1.MeshStatus) bool {
 		return s.Nodes[2].Reason != v1alpha1.ReasonVerified
@@ -99,7 +99,7 @@ func TestReport(t *testing.T) {
 	k.store(c, names, cookie)
 	k.awaitReport("the mesh with the old cookie", whole)
 
-	// Scaled down, a node is no longer spoken of.
+	// After a scale-down, the removed node is not reported any more.
 	k.scale(2)
 	k.awaitReport("two nodes", func(s *v1alpha1.MeshStatus) bool {
 		return reasons(s, "Verified", "Verified") && s.Components == 1 && s.Links == 1
@@ -167,7 +167,8 @@ func reasons(s *v1alpha1.MeshStatus, want ...string) bool {
 	return true
 }
 
-// proven says that every node was tried, at the incarnation that it is.
+// proven reports whether every node has passed the refusal checks in its present
+// incarnation.
 func proven(s *v1alpha1.MeshStatus) bool {
 	for _, node := range s.Nodes {
 		if node.Refusals == nil || node.Refusals.Incarnation != node.Incarnation || len(node.Refusals.Accepted) > 0 {

@@ -52,7 +52,7 @@ func (r *rotating) serial(identity beam.Identity) string {
 	return certs.Serial(leaf)
 }
 
-// reissue gives every node another certificate.
+// reissue replaces the certificate of every node.
 func (r *rotating) reissue(ca *beam.CA) {
 	for i, node := range r.nodes {
 		identity := ca.Issue(node.Host.Name)
@@ -61,7 +61,7 @@ func (r *rotating) reissue(ca *beam.CA) {
 	}
 }
 
-// trust is what the bundle has from now on.
+// trust replaces the trust bundle.
 func (r *rotating) trust(cas ...*beam.CA) {
 	r.t.Helper()
 	var bundle []byte
@@ -78,7 +78,7 @@ func (r *rotating) trust(cas ...*beam.CA) {
 	r.verifier.Credentials.Trust = trust
 }
 
-// canary is of that CA from now on.
+// canary issues the canary by that CA.
 func (r *rotating) canary(ca *beam.CA) {
 	r.t.Helper()
 	identity := ca.Issue("probe." + beam.Domain)
@@ -89,8 +89,8 @@ func (r *rotating) canary(ca *beam.CA) {
 	r.verifier.Credentials.Canary = canary
 }
 
-// look sweeps, and demands that no link was lost, that every node is verified, and what
-// is seen of its certificates.
+// look sweeps, and requires that no link was lost, that every node is verified, and what
+// the sweep reports of its certificates.
 func (r *rotating) look(what string, accepts, outdated bool, serial ...string) {
 	r.t.Helper()
 	members := make([]sweep.Member, len(r.nodes))
@@ -100,7 +100,7 @@ func (r *rotating) look(what string, accepts, outdated bool, serial ...string) {
 	result := sweep.Run(deadline(r.t), r.verifier, members, sweep.Options{Concurrency: 16, HealingTime: 20 * time.Second})
 	r.wantReasons(result, "Verified", "Verified", "Verified")
 	if len(result.Made) > 0 || !result.Mesh.Whole() {
-		r.t.Errorf("%s: links %v had to be made anew, the parts are %v", what, result.Made, result.Mesh.Components())
+		r.t.Errorf("%s: links %v had to be made again, the parts are %v", what, result.Made, result.Mesh.Components())
 	}
 	for i, outcome := range result.Outcomes {
 		if outcome.CertificatesError != nil || outcome.Outdated != outdated || outcome.CertificateSerial != serial[i] {
@@ -115,8 +115,8 @@ func (r *rotating) look(what string, accepts, outdated bool, serial ...string) {
 	}
 }
 
-// TestCertificatesChange: nodes come to serve another certificate within a sweep of its
-// being in their files, and from one CA to another, while their links stay.
+// Nodes serve another certificate one sweep after it is in their files, and change from one
+// CA to another, while their links stay.
 func TestCertificatesChange(t *testing.T) {
 	r := startRotating(t)
 	if result := r.sweep(r.nodes); !result.Mesh.Whole() {
@@ -127,7 +127,7 @@ func TestCertificatesChange(t *testing.T) {
 	before := slices.Clone(r.stored)
 	r.reissue(r.ca)
 	r.look("renewed", false, true, before...)
-	r.look("renewed, and told", false, false, r.stored...)
+	r.look("renewed, and reloaded", false, false, r.stored...)
 
 	old, next := r.ca, beam.NewCA(t, "next")
 	r.canary(next)
@@ -135,21 +135,21 @@ func TestCertificatesChange(t *testing.T) {
 	r.trust(old, next)
 	r.canary(next)
 	r.look("trust has widened", false, true, r.stored...)
-	r.look("trust has widened, and they were told", true, false, r.stored...)
+	r.look("trust has widened, and reloaded", true, false, r.stored...)
 
 	before = slices.Clone(r.stored)
 	r.reissue(next)
 	r.verifier.Credentials.Certificate = next.Issue("probe." + beam.Domain).TLS
 	r.canary(old)
 	r.look("reissued", true, true, before...)
-	r.look("reissued, and told", true, false, r.stored...)
+	r.look("reissued, and reloaded", true, false, r.stored...)
 
 	r.trust(next)
 	r.canary(old)
 	r.look("trust has shrunk", true, true, r.stored...)
-	r.look("trust has shrunk, and they were told", false, false, r.stored...)
+	r.look("trust has shrunk, and reloaded", false, false, r.stored...)
 
-	// New links are made with what there is now.
+	// New links are made with the new credentials.
 	r.verifier.Credentials.Canary = nil
 	r.ca = next // that dial trusts
 	r.call(r.dial(r.nodes[2], cookie), "erlang", "disconnect_node", erldist.Atom(r.nodes[0].Name))
