@@ -159,8 +159,9 @@ func (reports rotationWatch) expect(t *testing.T, phases []expectedPhase) {
 			since = status.Since.Time
 			t.Logf("%s %s: %s", status.Credential, status.Phase, status.WaitingFor)
 		}
-		if !regexp.MustCompile(phases[at].waitingFor).MatchString(status.WaitingFor) || status.Credential != phases[at].credential || !status.Since.Time.Equal(since) {
-			t.Errorf("%s: %+v, since %s", phases[at].phase, status, status.Since)
+		if !regexp.MustCompile(phases[at].waitingFor).MatchString(status.WaitingFor) || status.Credential != phases[at].credential ||
+			status.Since.Sub(since).Abs() > 2*time.Second { // A late cache shows the manager the phase before.
+			t.Errorf("%s: %+v, since %s, want %s", phases[at].phase, status, status.Since, since)
 		}
 	}
 }
