@@ -12,6 +12,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -89,15 +90,18 @@ func looseSchema(t *testing.T, c client.Client) {
 	if err := c.Update(t.Context(), crd); err != nil {
 		t.Fatal(err)
 	}
-	probe := func(ctx context.Context) error {
-		for patch := range undecodable {
-			if err := c.Create(ctx, merged(t, object(t, "default", minimal), patch), client.DryRunAll); err != nil {
+	var trials []*unstructured.Unstructured
+	for patch := range undecodable {
+		trials = append(trials, merged(t, object(t, "default", minimal), patch))
+	}
+	eventually(t, "the loose schema is in force", func(ctx context.Context) error {
+		for _, trial := range trials {
+			if err := c.Create(ctx, trial.DeepCopy(), client.DryRunAll); err != nil {
 				return err
 			}
 		}
 		return nil
-	}
-	eventually(t, "the loose schema is in force", probe)
+	})
 }
 
 // follow waits until the NetworkPolicy of each cluster ends at that port.
