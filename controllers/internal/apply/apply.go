@@ -158,7 +158,9 @@ func (a *Applier) apply(ctx context.Context, observed state.State, configuration
 		// make the new objects those of a deleted cluster, and garbage collect them.
 		metadata.UID = ptr.To(existing.GetUID())
 	case metadata.UID == nil:
-		if err := a.checkNames(ctx, observed, configuration); err != nil {
+		if err := a.checkNames(ctx, observed, configuration); errors.Is(err, errNotCached) {
+			return last, nil
+		} else if err != nil {
 			return last, err
 		}
 	}
@@ -168,6 +170,11 @@ func (a *Applier) apply(ctx context.Context, observed state.State, configuration
 	// The client has put the answer of the API server into the configuration.
 	return applied{ptr.Deref(metadataOf(configuration).ResourceVersion, ""), digest}, nil
 }
+
+// errNotCached is about a StatefulSet that is ours and that the cache does not have yet.
+// The plan was made without it, and could have too few replicas. When the cache has it,
+// the cluster is reconciled again.
+var errNotCached = errors.New("the StatefulSet is not in the cache yet")
 
 // metadataOf is the metadata of a typed apply configuration. Each of them embeds it, and
 // no method that they share gives access to it.
@@ -201,6 +208,8 @@ func (a *Applier) checkName(ctx context.Context, gvk schema.GroupVersionKind, na
 		return err
 	case !ours(observed.Cluster, existing):
 		return NameConflict{gvk.Kind, name}
+	case gvk.Kind == "StatefulSet" && existing.Labels[plan.LabelCluster] == observed.Names.Cluster:
+		return errNotCached
 	}
 	return nil
 }

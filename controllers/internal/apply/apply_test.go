@@ -11,12 +11,14 @@ import (
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	applycertmanager "github.com/cert-manager/cert-manager/pkg/client/applyconfigurations/certmanager/v1"
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	applyapps "k8s.io/client-go/applyconfigurations/apps/v1"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -406,5 +408,33 @@ func TestRefused(t *testing.T) {
 		if got := apply.IsRejected(test.err); got != test.want {
 			t.Errorf("%s: refused %t, want %t", name, got, test.want)
 		}
+	}
+}
+
+// A plan that was made without a StatefulSet may have fewer replicas than that one, which
+// only the cache does not have yet.
+func TestStatefulSetThatIsNotCachedYetIsLeftAlone(t *testing.T) {
+	for name, test := range map[string]struct {
+		labels map[string]string
+		want   int32
+	}{
+		"not cached yet":    {map[string]string{plan.LabelCluster: "chat"}, 3},
+		"without the label": {nil, 0}, // No cache of ours will ever have it.
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "chat", Labels: test.labels,
+				OwnerReferences: []metav1.OwnerReference{plan.OwnerReference(cluster())}}, Spec: appsv1.StatefulSetSpec{Replicas: ptr.To[int32](3)}}
+			w := newWorld(set)
+			configuration := applyapps.StatefulSet("chat", "shop").WithSpec(applyapps.StatefulSetSpec().WithReplicas(0))
+			if err := w.applier().Apply(t.Context(), plan.Plan{Apply: []plan.Configuration{configuration}}, w.observed(t)); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Get(t.Context(), client.ObjectKeyFromObject(set), set); err != nil {
+				t.Fatal(err)
+			}
+			if *set.Spec.Replicas != test.want {
+				t.Errorf("it has %d replicas, want %d", *set.Spec.Replicas, test.want)
+			}
+		})
 	}
 }

@@ -248,11 +248,7 @@ func TestMembersStartOnlyWithTheirCertificate(t *testing.T) {
 		if set == nil {
 			return
 		}
-		running := int32(0)
-		if state.StatefulSet != nil {
-			running = *state.StatefulSet.Spec.Replicas
-		}
-		replicas := *set.Spec.Replicas
+		running, replicas := takenOrdinals(state), *set.Spec.Replicas
 		if replicas > state.Replicas() {
 			t.Fatalf("%d nodes, and %d are asked for", replicas, state.Replicas())
 		}
@@ -270,6 +266,45 @@ func TestMembersStartOnlyWithTheirCertificate(t *testing.T) {
 			}
 		}
 	})
+}
+
+// takenOrdinals is how many ordinals are taken by the StatefulSet or by pods, with or without it.
+func takenOrdinals(s state.State) int32 {
+	running := int32(0)
+	if s.StatefulSet != nil {
+		running = *s.StatefulSet.Spec.Replicas
+	}
+	for ordinal := range int32(100) {
+		if s.Pod(s.Names.Pod(ordinal)) != nil {
+			running = ordinal + 1
+		}
+	}
+	return running
+}
+
+// A StatefulSet with fewer replicas than there are pods deletes the others, and their
+// claims if the spec says so: also one that takes the place of a StatefulSet that was
+// deleted and left its pods, or that the cache does not have yet.
+func TestNoPlanStopsALiveMember(t *testing.T) {
+	orphans := 0
+	rapid.Check(t, func(t *rapid.T) {
+		state := statetest.Draw(t)
+		set := statefulSet(plan.Make(state, operator, freshCookie))
+		if set == nil {
+			return
+		}
+		for ordinal := range state.Replicas() {
+			if pod := state.Names.Pod(ordinal); state.Pod(pod) != nil && *set.Spec.Replicas <= ordinal {
+				t.Fatalf("%s runs, and the StatefulSet has %d replicas of %d", pod, *set.Spec.Replicas, state.Replicas())
+			}
+		}
+		if state.StatefulSet == nil && len(state.Pods) > 0 {
+			orphans++
+		}
+	})
+	if orphans == 0 {
+		t.Error("no plan made a StatefulSet for pods without one")
+	}
 }
 
 // A pod never finds that what it has its key from is gone, whatever the spec says by

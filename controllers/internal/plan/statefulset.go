@@ -64,19 +64,32 @@ func preventing(s state.State) []Problem {
 	return problems
 }
 
-// startable is how many nodes may run: those asked for, as far as their certificates
-// are there without a gap. What runs already goes on.
+// startable is how many nodes may run: those that the spec wants, as far as their
+// certificates are there without a gap. What runs already goes on.
 func startable(s state.State) int32 {
-	running := int32(0)
-	if s.StatefulSet != nil && s.StatefulSet.Spec.Replicas != nil {
-		running = *s.StatefulSet.Spec.Replicas
-	}
+	running := running(s)
 	for ordinal := range s.Replicas() {
 		if ordinal >= running && !prepared(s, s.Names.Pod(ordinal)) {
 			return ordinal
 		}
 	}
 	return s.Replicas()
+}
+
+// running is how many nodes the StatefulSet has to have so that it stops none that runs.
+// Pods count for themselves: those of a StatefulSet that is gone would be adopted by
+// the next one, and deleted if it had fewer replicas.
+func running(s state.State) int32 {
+	running := int32(0)
+	if s.StatefulSet != nil && s.StatefulSet.Spec.Replicas != nil {
+		running = *s.StatefulSet.Spec.Replicas
+	}
+	for _, pod := range s.Pods {
+		if ordinal, ok := s.Names.Ordinal(pod.Name); ok {
+			running = max(running, ordinal+1)
+		}
+	}
+	return running
 }
 
 func statefulSet(s state.State, replicas int32) (*applyapps.StatefulSetApplyConfiguration, error) {
