@@ -24,6 +24,7 @@ const (
 func Template(cluster *v1alpha1.ErlangCluster, names naming.Names) *corev1.PodTemplateSpec {
 	template := cluster.Spec.Template.DeepCopy()
 	pod := &template.Spec
+	completeDefaults(pod)
 	pod.ReadinessGates = append(pod.ReadinessGates, corev1.PodReadinessGate{ConditionType: v1alpha1.ReadinessGate})
 	pod.Volumes = append(pod.Volumes,
 		corev1.Volume{Name: naming.TLSVolume, VolumeSource: tlsSource(cluster.Spec.TLS.Delivery)},

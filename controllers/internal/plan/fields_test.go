@@ -146,8 +146,13 @@ func TestTemplateArrivesWhole(t *testing.T) {
 			return g.ConditionType == v1alpha1.ReadinessGate
 		})
 		got.Spec.Volumes = slices.DeleteFunc(got.Spec.Volumes, func(v corev1.Volume) bool { return ours(v.Name) })
+		got.Spec.DeprecatedServiceAccount = "" // an alias
 		added := []string{"ERLANG_OPERATOR_POD", "ERLANG_NODE", "ERLANG_COOKIE", "ERL_ZFLAGS", "RELEASE_DISTRIBUTION"}
+		for i := range got.Spec.InitContainers {
+			want.Spec.InitContainers[i].ImagePullPolicy = corev1.PullIfNotPresent // the default for a tag
+		}
 		for i := range got.Spec.Containers {
+			want.Spec.Containers[i].ImagePullPolicy = corev1.PullIfNotPresent
 			if name := got.Spec.Containers[i].Name; name != "chat" {
 				continue
 			}

@@ -276,7 +276,7 @@ func takenOrdinals(s state.State) int32 {
 	}
 	for ordinal := range int32(100) {
 		if s.Pod(s.Names.Pod(ordinal)) != nil {
-			running = ordinal + 1
+			running = max(running, ordinal+1)
 		}
 	}
 	return running
