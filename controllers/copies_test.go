@@ -9,8 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// A copy of a Secret of ours, as a user makes it for a backup, has all the marks of the
-// original but the owner. It is his, and stays.
+// A copy of a Secret of ours, as a user makes it for a backup, has the labels and annotations
+// of the original but no owner. It belongs to the user, and stays.
 func TestCopiesOfSecretsStay(t *testing.T) {
 	w := newSimulation(chat(1))
 	settle(t, w)

@@ -50,6 +50,8 @@ words "(hold|held)s?( [a-z']+){0,5} against" '"compare with"'
 words 'fights?( it)? with' '"conflicts with"'
 words 'without a word' '"silently"'
 words '(is|are) told of' '"is reported"'
+words '// [A-Za-z]+ says that' '"reports whether"'
+words 'strangers?' '"other client"'
 words 'nothing more to wish for' 'what is complete'
 words 'so much for' 'plainly what is meant'
 

@@ -183,8 +183,8 @@ func TestReportOfAcceptedTrials(t *testing.T) {
 	}
 }
 
-// TestReportOfCertificates: what is told of a node's certificates is what was seen in
-// this very sweep. A node that cannot be asked says nothing, and a rotation waits.
+// TestReportOfCertificates: what is reported of a node's certificates was observed in the
+// same sweep. Nothing is reported of a node that cannot be checked, so a rotation waits.
 func TestReportOfCertificates(t *testing.T) {
 	outcomes := goodCluster(1)
 	outcomes[0].CertificateSerial, outcomes[0].CertificateAuthority = "2a", "0123456789abcdef"

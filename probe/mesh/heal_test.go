@@ -161,7 +161,7 @@ func TestHealingIsCareful(t *testing.T) {
 	})
 }
 
-// sameParts says that two edges go between the same two parts.
+// sameParts reports whether two edges go between the same two parts.
 func sameParts(m mesh.Mesh, a, b mesh.Edge) bool {
 	partOf := func(node string) int {
 		return slices.IndexFunc(m.Components(), func(part []string) bool { return slices.Contains(part, node) })

@@ -92,7 +92,7 @@ type Issued struct {
 	Issuer string `json:"issuer,omitempty"`
 	// AskedOf is the issuer that the Certificate names by now, if another.
 	AskedOf string `json:"askedOf,omitempty"`
-	// WithCA says that the issuer sends its CA along.
+	// WithCA is whether the issuer sends its CA along.
 	WithCA bool `json:"withCA,omitempty"`
 	// Through is the common name of an intermediate CA below that, which signs, and which
 	// the issuer sends along in any case.
