@@ -190,10 +190,10 @@ func TestUnaskedMessages(t *testing.T) {
 		if err != nil {
 			return
 		}
-		stranger := Ref{Node: "x@y", Len: 1}
-		n.answer(self, stranger, Atom("stale"))
+		unrelated := Ref{Node: "x@y", Len: 1}
+		n.answer(self, unrelated, Atom("stale"))
 		n.send(controlMessage(Tuple{Int(ctlRegSend), Pid{Node: "x@y"}, Atom(""), Atom("global_name_server")}, Atom("hello")))
-		n.send(appendTerm([]byte{passThrough, tagVersion}, Tuple{Int(19), Pid{}, Atom("net_kernel"), stranger}))
+		n.send(appendTerm([]byte{passThrough, tagVersion}, Tuple{Int(19), Pid{}, Atom("net_kernel"), unrelated}))
 		n.send(controlMessage(Tuple{Int(ctlSend), Atom(""), self}, Atom("no reply")))
 		n.answer(self, ref, Atom("fresh"))
 	})

@@ -124,8 +124,8 @@ func TestVerify(t *testing.T) {
 	with := func(certificate tls.Certificate) *tls.Config {
 		return &tls.Config{Certificates: []tls.Certificate{certificate}}
 	}
-	stranger := x509.NewCertPool()
-	stranger.AddCert(foreign.certificate)
+	foreignCAs := x509.NewCertPool()
+	foreignCAs.AddCert(foreign.certificate)
 
 	for name, tc := range map[string]struct {
 		epmd, node func(net.Conn) // nothing listens where there is none
@@ -205,7 +205,7 @@ func TestVerify(t *testing.T) {
 		},
 		"trust in another CA": {
 			node: over(&tls.Config{
-				Certificates: []tls.Certificate{ours.issue()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: stranger,
+				Certificates: []tls.Certificate{ours.issue()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: foreignCAs,
 			}, silent),
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonClientCertificateRejected,
 		},
