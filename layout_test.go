@@ -39,7 +39,7 @@ var components = []component{
 	{path: "probe", uses: []string{"api", "certs", "erldist", "probe/mesh", "probe/verify", "probe/sweep"}},
 	{path: "probe/mesh", pure: true, foreign: []string{}},
 	{path: "probe/verify", uses: []string{"api", "certs", "erldist"}, foreign: []string{}},
-	{path: "probe/sweep", uses: []string{"api", "certs", "erldist", "probe/mesh", "probe/verify"}, foreign: []string{"golang.org/x/sync/errgroup"}},
+	{path: "probe/sweep", uses: []string{"api", "certs", "erldist", "probe/mesh", "probe/verify"}, foreign: []string{}},
 	{path: "probe/probetest", uses: []string{"api", "certs", "certs/certstest", "erldist", "probe/verify"}, foreign: []string{}},
 	{path: "probe/command", uses: []string{"api", "certs", "erldist", "probe/mesh", "probe/verify"}, foreign: []string{"github.com/spf13/cobra"}},
 	{path: "controllers", uses: []string{"api", "certs",

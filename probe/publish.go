@@ -29,6 +29,7 @@ type publisher struct {
 	cluster   types.UID // that the last report is about
 	last      *v1alpha1.MeshStatus
 	unwritten bool
+	latest    time.Time // when the latest report was made, written or not
 }
 
 // previous is the report before the one that is to be made.
@@ -43,12 +44,14 @@ func (p *publisher) previous(cluster *v1alpha1.ErlangCluster) *v1alpha1.MeshStat
 	return p.last
 }
 
-// publish writes a report that differs from the previous one, or confirms the previous
-// one when it is as old as the heartbeat interval. A report that cannot be written is kept
+// publish writes a report that differs from the previous one, or confirms the previous one
+// when that is due. A report that cannot be written is kept
 // and written after a later pass: the nodes are swept meanwhile, and what was tried at them
 // is not tried again.
 func (p *publisher) publish(ctx context.Context, cluster *v1alpha1.ErlangCluster, previous, current *v1alpha1.MeshStatus) error {
-	if !p.unwritten && same(previous, current) && current.HeartbeatTime.Sub(previous.HeartbeatTime.Time) < p.heartbeat {
+	due := p.due(previous, current)
+	p.latest = current.HeartbeatTime.Time
+	if !p.unwritten && !due && same(previous, current) {
 		return nil
 	}
 	p.cluster, p.last = cluster.UID, current
@@ -57,6 +60,17 @@ func (p *publisher) publish(ctx context.Context, cluster *v1alpha1.ErlangCluster
 	err := p.write(ctx, cluster, current)
 	p.unwritten = err != nil
 	return err
+}
+
+// due reports whether the previous report is to be confirmed: it is as old as the heartbeat
+// interval, or will be when the next one is made, because reports take long while nodes
+// hang.
+func (p *publisher) due(previous, current *v1alpha1.MeshStatus) bool {
+	if previous == nil {
+		return true
+	}
+	age, took := current.HeartbeatTime.Sub(previous.HeartbeatTime.Time), current.HeartbeatTime.Sub(p.latest)
+	return age >= p.heartbeat || took > p.heartbeat/3 && age+took > p.heartbeat
 }
 
 // writeStatus applies status.mesh to the very cluster that was swept: a later cluster of

@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/probe/sweep"
 )
 
 // reconciler proves one cluster, pass by pass. What a step has to remember from one pass
@@ -32,7 +33,7 @@ func newReconciler(c client.Client, options Options) *reconciler {
 }
 
 // Reconcile is one pass: read what should be true, sweep the nodes, report what was
-// observed, publish the report, and schedule the next pass.
+// observed and publish the report, step by step, and schedule the next pass.
 func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangCluster) (ctrl.Result, error) {
 	if !cluster.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil // The nodes are terminating, and so is this probe.
@@ -46,14 +47,30 @@ func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 		log.Info("No verdict because credentials are missing", "cause", err.Error())
 		return ctrl.Result{RequeueAfter: r.schedule.intervals.Unsettled}, nil
 	}
-	result := r.sweeper.sweep(ctx, desired, r.now)
+	result, current := r.prove(ctx, cluster, desired)
 	if ctx.Err() != nil {
 		return ctrl.Result{}, ctx.Err() // Stopped half-way: what failed proves nothing.
 	}
-	current := report(previous, desired, result, r.now())
 	logPass(log, previous, current, desired, result)
-	if err := r.publisher.publish(ctx, cluster, previous, current); err != nil {
-		log.Info("Report not written", "cause", err.Error())
-	}
 	return ctrl.Result{RequeueAfter: r.schedule.next(result, previous, current, r.now())}, nil
+}
+
+// prove sweeps the nodes, and publishes a report after each step: verdicts do not wait for
+// links that take long to make.
+func (r *reconciler) prove(ctx context.Context, cluster *v1alpha1.ErlangCluster, desired desired) (result sweep.Result, current *v1alpha1.MeshStatus) {
+	begun := r.now()
+	pass := r.sweeper.begin(desired, begun)
+	defer pass.Close()
+	for _, step := range pass.Steps() {
+		if result = step(ctx); ctx.Err() != nil {
+			return result, nil
+		}
+		previous := r.publisher.previous(cluster)
+		current = report(previous, desired, result, r.now())
+		if err := r.publisher.publish(ctx, cluster, previous, current); err != nil {
+			logr.FromContextOrDiscard(ctx).Info("Report not written", "cause", err.Error())
+		}
+	}
+	r.sweeper.record(begun, r.now(), result)
+	return result, current
 }

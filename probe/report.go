@@ -26,7 +26,10 @@ func report(previous *v1alpha1.MeshStatus, desired desired, result sweep.Result,
 	}
 	for ordinal, outcome := range result.Outcomes {
 		pod := desired.names.Pod(int32(ordinal))
-		status.Nodes = append(status.Nodes, nodeStatus(previous.Node(pod), pod, outcome, result.Mesh, now))
+		known := previous.Node(pod)
+		node := nodeStatus(known, pod, outcome, result.Mesh, now)
+		keepUnobserved(&node, known, result)
+		status.Nodes = append(status.Nodes, node)
 	}
 	return status
 }
@@ -52,6 +55,19 @@ func nodeStatus(previous *v1alpha1.NodeStatus, pod string, outcome sweep.Outcome
 		node.LastTransitionTime = previous.LastTransitionTime
 	}
 	return node
+}
+
+// keepUnobserved keeps what a sweep that is under way has yet to observe.
+func keepUnobserved(node, previous *v1alpha1.NodeStatus, result sweep.Result) {
+	if previous == nil || !node.Verified() || previous.Reason != node.Reason || previous.Incarnation != node.Incarnation {
+		return
+	}
+	if !result.Healed {
+		node.Message = previous.Message
+	}
+	if !result.Tried {
+		node.Canary = previous.Canary
+	}
 }
 
 // setCertificate reports what was seen of the node's certificates in this very sweep.

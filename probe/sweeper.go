@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"context"
 	"time"
 
 	"github.com/erlang-operator/erlang-operator/probe/mesh"
@@ -16,21 +15,22 @@ type sweeper struct {
 	harmful backoff
 }
 
-func (s *sweeper) sweep(ctx context.Context, desired desired, now func() time.Time) sweep.Result {
+// begin begins a sweep at some time.
+func (s *sweeper) begin(desired desired, now time.Time) *sweep.Pass {
 	verifier := &verify.Verifier{
 		Credentials: desired.credentials, Limits: s.options.Limits,
 		Resolve: s.options.Resolve, DialContext: s.options.DialContext,
 	}
-	begun := now()
-	result := sweep.Run(ctx, verifier, desired.members, sweep.Options{
+	return sweep.Begin(verifier, desired.members, sweep.Options{
 		Concurrency: s.options.Concurrency, HealingTime: s.options.HealingTime,
-		Postponed: s.failed, Harmful: s.harmful.resting(begun),
+		Postponed: s.failed, Harmful: s.harmful.resting(now),
 	})
-	if ctx.Err() == nil {
-		s.failed = result.Failed
-		s.harmful.record(begun, now(), result.Harmful)
-	}
-	return result
+}
+
+// record takes the result of a sweep that began at some time.
+func (s *sweeper) record(begun, now time.Time, result sweep.Result) {
+	s.failed = result.Failed
+	s.harmful.record(begun, now, result.Harmful)
 }
 
 // Nodes that were fixed without a restart are seen to be so after maxBackoff at the

@@ -5,7 +5,7 @@ import "context"
 // tryCertificates finds out whether a verified node uses the certificate and the trust
 // bundle that it should. One that does not may have both in its files without having read
 // them: it is made to read them.
-func (p *pass) tryCertificates(ctx context.Context, i int) {
+func (p *Pass) tryCertificates(ctx context.Context, i int) {
 	outcome := &p.outcomes[i]
 	if p.sessions[i] == nil {
 		return

@@ -17,6 +17,9 @@ const (
 	standstill   = 2 * time.Second
 )
 
+// healingReserve is the time for the last link of a sweep, on top of the healing time.
+const healingReserve = 25 * time.Second
+
 // errNotKept is the cause of a link that a node reported, and one of its two ends soon no
 // longer had.
 var errNotKept = errors.New("the link was made and did not last")
@@ -28,7 +31,7 @@ var errNotKept = errors.New("the link was made and did not last")
 // When nodes drop other links meanwhile, no further link is made in this sweep. They do so
 // when two of them cannot connect, or when they are too busy to keep what they have: then
 // each further link costs more than it gains.
-func (p *pass) heal(ctx context.Context) {
+func (p *Pass) heal(ctx context.Context) {
 	p.skipHarmful()
 	deadline := time.Now().Add(p.options.HealingTime)
 	for p.lost == 0 && time.Now().Before(deadline) && ctx.Err() == nil {
@@ -59,7 +62,7 @@ func (p *pass) heal(ctx context.Context) {
 
 // skipHarmful counts the links that are not to be made as failed, unless one of the two
 // nodes has restarted.
-func (p *pass) skipHarmful() {
+func (p *Pass) skipHarmful() {
 	m := p.mesh()
 	for _, link := range p.options.Harmful {
 		if !m.HasLink(link.Edge) && p.ends(link.Edge) == link.ends {
@@ -71,7 +74,7 @@ func (p *pass) skipHarmful() {
 
 // next is the link to make. What failed in the last sweep comes last in this one: it may
 // take long to fail again, and must not delay the rest.
-func (p *pass) next() (mesh.Edge, bool) {
+func (p *Pass) next() (mesh.Edge, bool) {
 	m := p.mesh()
 	if edge, ok := m.Next(slices.Concat(p.failed, p.options.Postponed)); ok {
 		return edge, true
@@ -80,7 +83,7 @@ func (p *pass) next() (mesh.Edge, bool) {
 }
 
 // link has one node connect to another.
-func (p *pass) link(ctx context.Context, edge mesh.Edge) error {
+func (p *Pass) link(ctx context.Context, edge mesh.Edge) error {
 	err := p.sessions[p.indexOf(edge.From)].Connect(ctx, edge.To)
 	if err == nil && !p.settle(ctx, edge) {
 		err = errNotKept
@@ -94,13 +97,13 @@ func (p *pass) link(ctx context.Context, edge mesh.Edge) error {
 }
 
 // recordFailure records at the node that was to make a link why it was not made.
-func (p *pass) recordFailure(edge mesh.Edge, err error) {
+func (p *Pass) recordFailure(edge mesh.Edge, err error) {
 	from := p.indexOf(edge.From)
 	p.outcomes[from].Failed = append(p.outcomes[from].Failed, FailedLink{To: edge.To, Err: err})
 }
 
 // incarnations are those of the members: 0 of one that was not reached.
-func (p *pass) incarnations() []uint32 {
+func (p *Pass) incarnations() []uint32 {
 	incarnations := make([]uint32, len(p.members))
 	for i, outcome := range p.outcomes {
 		incarnations[i] = outcome.Incarnation
@@ -109,7 +112,7 @@ func (p *pass) incarnations() []uint32 {
 }
 
 // restarted are the nodes that have other incarnations than before.
-func (p *pass) restarted(before []uint32) []string {
+func (p *Pass) restarted(before []uint32) []string {
 	var nodes []string
 	for i, now := range p.incarnations() {
 		if now != before[i] {
@@ -120,7 +123,7 @@ func (p *pass) restarted(before []uint32) []string {
 }
 
 // ends are the incarnations of the two nodes of a link: 0 of one that is not expected.
-func (p *pass) ends(edge mesh.Edge) (ends [2]uint32) {
+func (p *Pass) ends(edge mesh.Edge) (ends [2]uint32) {
 	for i, node := range []string{edge.From, edge.To} {
 		if at := p.indexOf(node); at >= 0 {
 			ends[i] = p.outcomes[at].Incarnation
@@ -129,14 +132,14 @@ func (p *pass) ends(edge mesh.Edge) (ends [2]uint32) {
 	return ends
 }
 
-func (p *pass) indexOf(node string) int {
+func (p *Pass) indexOf(node string) int {
 	return slices.IndexFunc(p.members, func(m Member) bool { return m.Node == node })
 }
 
 // settle waits until the part of the mesh that a link belongs to is whole, or its time is
 // over, and reports whether both ends report the link. The nodes are busy: at least half
 // of the time they are not asked.
-func (p *pass) settle(ctx context.Context, edge mesh.Edge) (linked bool) {
+func (p *Pass) settle(ctx context.Context, edge mesh.Edge) (linked bool) {
 	begun := time.Now()
 	links, progress := -1, begun
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {

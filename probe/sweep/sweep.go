@@ -2,9 +2,9 @@ package sweep
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/probe/mesh"
@@ -24,7 +24,8 @@ type Member struct {
 
 // Options of a sweep.
 type Options struct {
-	// Concurrency is how many nodes are spoken to at a time.
+	// Concurrency is how many nodes take their turn at a time. One that hangs soon loses
+	// its turn.
 	Concurrency int
 	// HealingTime is the time after which no further link is begun. The rest is left to
 	// the next sweep.
@@ -48,6 +49,10 @@ type Result struct {
 	Outcomes []Outcome
 	// Mesh is what the nodes reported last.
 	Mesh mesh.Mesh
+	// Healed reports whether the links that are missing were tried.
+	Healed bool
+	// Tried reports whether the refusals and the certificates were tried.
+	Tried bool
 	// Made are the links that were made.
 	Made []mesh.Edge
 	// Failed are the links that could not be made from either end, or were harmful.
@@ -98,30 +103,19 @@ type Refusals struct {
 	Accepted    []v1alpha1.RefusalTrial
 }
 
-// Run takes one pass over the members. A node that does not answer delays the verdicts on
-// the others by no more than the limit of the stage in which it hangs.
+// Run takes all the steps of a pass.
 func Run(ctx context.Context, verifier *verify.Verifier, members []Member, options Options) Result {
-	p := &pass{
-		verifier: verifier,
-		options:  options,
-		members:  members,
-		outcomes: make([]Outcome, len(members)),
-		sessions: make([]*verify.Session, len(members)),
+	pass := Begin(verifier, members, options)
+	defer pass.Close()
+	var result Result
+	for _, step := range pass.Steps() {
+		result = step(ctx)
 	}
-	defer p.close()
-
-	p.each(func(i int) { p.verify(ctx, i) })
-	p.heal(ctx)
-	p.each(func(i int) {
-		p.tryRefusals(ctx, i)
-		p.tryCertificates(ctx, i)
-	})
-
-	return Result{Outcomes: p.outcomes, Mesh: p.mesh(), Made: p.made, Failed: p.failed, Harmful: p.harmful, Lost: p.lost}
+	return result
 }
 
-// pass is a sweep under way. sessions has one for each node that is verified.
-type pass struct {
+// A Pass is a sweep under way. sessions has one for each node that is verified.
+type Pass struct {
 	verifier *verify.Verifier
 	options  Options
 	members  []Member
@@ -133,20 +127,75 @@ type pass struct {
 	lost     int
 }
 
-// each does something for every member, a bounded number at a time.
-func (p *pass) each(do func(i int)) {
-	var group errgroup.Group
-	group.SetLimit(p.options.Concurrency)
-	for i := range p.members {
-		group.Go(func() error {
-			do(i)
-			return nil
-		})
+// Begin begins a pass over the members. The caller closes it.
+func Begin(verifier *verify.Verifier, members []Member, options Options) *Pass {
+	return &Pass{
+		verifier: verifier,
+		options:  options,
+		members:  members,
+		outcomes: make([]Outcome, len(members)),
+		sessions: make([]*verify.Session, len(members)),
 	}
-	_ = group.Wait() // Every failure is part of an outcome.
 }
 
-func (p *pass) close() {
+// Steps are to verify every node, to make the links that are missing, and to try what nodes
+// must refuse and which certificates they use. Each returns what is known by then.
+//
+// The first one takes no longer than the stages of one node may, and a second, however many
+// nodes hang. A step in which a node hangs later is cut off.
+func (p *Pass) Steps() []func(context.Context) Result {
+	return []func(context.Context) Result{
+		func(ctx context.Context) Result {
+			p.each(func(i int) { p.verify(ctx, i) })
+			return p.result(false, false)
+		},
+		func(ctx context.Context) Result {
+			ctx, cancel := context.WithTimeout(ctx, p.options.HealingTime+healingReserve)
+			defer cancel()
+			p.heal(ctx)
+			return p.result(true, false)
+		},
+		func(ctx context.Context) Result {
+			p.each(func(i int) {
+				p.tryRefusals(ctx, i)
+				p.tryCertificates(ctx, i)
+			})
+			return p.result(true, true)
+		},
+	}
+}
+
+func (p *Pass) result(healed, tried bool) Result {
+	return Result{
+		Outcomes: slices.Clone(p.outcomes), Mesh: p.mesh(), Healed: healed, Tried: tried,
+		Made: p.made, Failed: p.failed, Harmful: p.harmful, Lost: p.lost,
+	}
+}
+
+// turn is how long a node may keep others from their turn. One that takes longer is likely
+// to wait for something, and waiting costs nothing.
+const turn = 100 * time.Millisecond
+
+// each does something for every member. A bounded number take their turn at a time, because
+// handshakes cost the nodes, and their machines, computing time.
+func (p *Pass) each(do func(i int)) {
+	turns := make(chan struct{}, p.options.Concurrency)
+	var group sync.WaitGroup
+	for i := range p.members {
+		turns <- struct{}{}
+		over := sync.OnceFunc(func() { <-turns })
+		timer := time.AfterFunc(turn, over)
+		group.Go(func() {
+			defer over()
+			defer timer.Stop()
+			do(i)
+		})
+	}
+	group.Wait()
+}
+
+// Close ends the connections to the nodes.
+func (p *Pass) Close() {
 	for _, session := range p.sessions {
 		if session != nil {
 			session.Close()
@@ -156,45 +205,58 @@ func (p *pass) close() {
 
 // verify tries a second time where time ran out, because some lost packets, or a machine
 // that was busy for a moment, prove nothing; and where the node had the former cookie and
-// has just been given the current one.
-func (p *pass) verify(ctx context.Context, i int) {
+// has just been given the current one. Both take no longer than the stages of one may.
+func (p *Pass) verify(ctx context.Context, i int) {
+	begun, most := time.Now(), p.verifier.Limits.Sum()
 	for range 2 {
-		p.outcomes[i].Verdict, p.sessions[i] = p.verifier.Verify(ctx, p.members[i].Target)
-		switch p.outcomes[i].Reason {
-		case v1alpha1.ReasonConnectionTimedOut, v1alpha1.ReasonHandshakeTimedOut:
-		case v1alpha1.ReasonCookieMismatch:
-			if !p.changeCookie(ctx, i) {
-				return
-			}
-		default:
+		verdict, session := p.verifier.Verify(ctx, p.members[i].Target)
+		if session == nil && ctx.Err() != nil {
+			return // Cut off: what failed proves nothing.
+		}
+		p.outcomes[i].Verdict, p.sessions[i] = verdict, session
+		if !p.again(ctx, i) || 2*time.Since(begun) > most {
 			return
 		}
 	}
 }
 
+// again reports whether a second try may have another result.
+func (p *Pass) again(ctx context.Context, i int) bool {
+	switch p.outcomes[i].Reason {
+	case v1alpha1.ReasonConnectionTimedOut, v1alpha1.ReasonHandshakeTimedOut:
+		return true
+	case v1alpha1.ReasonCookieMismatch:
+		return p.changeCookie(ctx, i)
+	default:
+		return false
+	}
+}
+
 // changeCookie reports whether a node has just been given the current cookie.
-func (p *pass) changeCookie(ctx context.Context, i int) bool {
+func (p *Pass) changeCookie(ctx context.Context, i int) bool {
 	return !p.verifier.Credentials.FormerCookie.IsZero() && p.verifier.ChangeCookie(ctx, p.members[i].Target) == nil
 }
 
 // refresh asks every verified node for its peers. One that no longer answers is verified
 // again from the beginning, to find out why.
-func (p *pass) refresh(ctx context.Context) {
+func (p *Pass) refresh(ctx context.Context) {
 	p.each(func(i int) {
 		if p.sessions[i] == nil {
 			return
 		}
 		info, err := p.sessions[i].Info(ctx)
-		if err != nil {
+		switch {
+		case err == nil:
+			p.outcomes[i].Peers = info.Peers
+		case ctx.Err() == nil:
 			p.sessions[i].Close()
+			p.sessions[i] = nil
 			p.verify(ctx, i)
-			return
 		}
-		p.outcomes[i].Peers = info.Peers
 	})
 }
 
-func (p *pass) mesh() mesh.Mesh {
+func (p *Pass) mesh() mesh.Mesh {
 	expected := make([]string, len(p.members))
 	views := make(map[string][]string, len(p.members))
 	for i, member := range p.members {
@@ -207,7 +269,7 @@ func (p *pass) mesh() mesh.Mesh {
 }
 
 // tryRefusals runs the refusal trials once per incarnation of a verified node.
-func (p *pass) tryRefusals(ctx context.Context, i int) {
+func (p *Pass) tryRefusals(ctx context.Context, i int) {
 	outcome := &p.outcomes[i]
 	if p.sessions[i] == nil || p.members[i].ProvenAt == outcome.Incarnation {
 		return

@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -175,5 +176,46 @@ func TestSweepUpdatesCertificates(t *testing.T) {
 		if result.Outcomes[i].Outdated != want || calls > 0 != want {
 			t.Errorf("%s is outdated: %t, and was made to read its files %d times", n.Peers[i].Name, result.Outcomes[i].Outdated, calls)
 		}
+	}
+}
+
+// TestSweepTimeWithHungNodes: nodes that accept connections and stay silent cost a sweep no
+// more time than one of them.
+func TestSweepTimeWithHungNodes(t *testing.T) {
+	n := newNetwork(t, 100)
+	for _, p := range n.Peers[1:] {
+		p.Serve = func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+	}
+	verifier := n.Verifier()
+	limits := &verifier.Limits
+	for _, limit := range []*time.Duration{
+		&limits.Resolve, &limits.Connect, &limits.Lookup, &limits.ConnectDistribution, &limits.TLS, &limits.Handshake, &limits.Call,
+	} {
+		*limit = 300 * time.Millisecond
+	}
+	members, begun := n.members(), time.Now()
+	result := Run(t.Context(), verifier, members, Options{Concurrency: 16, HealingTime: 5 * time.Second})
+	if took, most := time.Since(begun), limits.Sum()+time.Second; took > most {
+		t.Errorf("the sweep took %s, more than %s", took, most)
+	}
+	if got := reasons(result); got[0] != "Verified" || got[1] != "HandshakeTimedOut" || got[99] != "HandshakeTimedOut" {
+		t.Errorf("reasons %v", got)
+	}
+}
+
+// TestSweepIsCutOff: a node that hangs once it is verified is not said to have failed by
+// what was cut off.
+func TestSweepIsCutOff(t *testing.T) {
+	n := newNetwork(t, 2)
+	pass := Begin(n.Verifier(), n.members(), Options{Concurrency: 16, HealingTime: 5 * time.Second})
+	defer pass.Close()
+	steps := pass.Steps()
+	checkReasons(t, steps[0](t.Context()), "Verified", "Verified")
+	ctx, cancel := context.WithCancel(t.Context())
+	n.OnConnect(func(from, to string) bool { cancel(); <-t.Context().Done(); return false })
+	result := steps[1](ctx)
+	checkReasons(t, result, "Verified", "Verified")
+	if len(result.Harmful) > 0 || result.Lost > 0 {
+		t.Errorf("harmful %v", result.Harmful)
 	}
 }

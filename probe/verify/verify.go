@@ -43,6 +43,11 @@ type Limits struct {
 	Link time.Duration
 }
 
+// Sum is the time that all the stages of one attempt may take together.
+func (l Limits) Sum() time.Duration {
+	return l.Resolve + l.Connect + l.Lookup + l.ConnectDistribution + l.TLS + l.Handshake + l.Call
+}
+
 // DefaultLimits leave room for some lost packets or an intercontinental round trip, and
 // detect a dead node in time. A lost SYN is retransmitted after one second, and again
 // after three.
