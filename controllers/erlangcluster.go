@@ -85,10 +85,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 
 // reconcile observes, plans, applies and reports. Only plan decides, and only apply
 // writes objects. Everything it creates has an owner reference, so a cluster that is
-// being deleted needs nothing done.
+// being deleted needs nothing done but to be reported.
 func (r *Reconciler) reconcile(ctx context.Context, cluster *v1alpha1.ErlangCluster) (ctrl.Result, error) {
 	if !cluster.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil
+		return ctrl.Result{}, r.write(ctx, cluster, status.Terminating(cluster, r.observer.Clock.Now()))
 	}
 	observed, err := r.observer.Observe(ctx, cluster)
 	if err != nil {

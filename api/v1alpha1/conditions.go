@@ -173,6 +173,8 @@ const (
 	ReasonRollingOut = "RollingOut"
 	// ReasonScalingDown: pods are terminating.
 	ReasonScalingDown = "ScalingDown"
+	// ReasonTerminating: the ErlangCluster is being deleted, and finalizers keep it.
+	ReasonTerminating = "Terminating"
 	// ReasonIssuerRefSet: tls.issuerRef is set.
 	ReasonIssuerRefSet = "IssuerRefSet"
 	// ReasonAwaitingProof: the refusal checks have not run on every node yet.

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	kstatus "sigs.k8s.io/cli-utils/pkg/kstatus/status"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -115,4 +116,26 @@ func checkQuiet(t *testing.T, namespace string, probe *probe, pods []*corev1.Pod
 			t.Errorf("%s changed", object)
 		}
 	}
+}
+
+// A cluster that is being deleted is not Ready for as long as a finalizer keeps it, and
+// nothing of it is made again.
+func TestClusterKeptByAFinalizerIsNotReady(t *testing.T) {
+	namespace := newNamespace(t)
+	create(t, object(t, namespace, minimal))
+	startManager(t)
+	awaitCondition(t, namespace, v1alpha1.ConditionCredentialsReady, metav1.ConditionTrue, v1alpha1.ReasonCertificatesIssued)
+	cluster := clusterIn(namespace)
+	finalizers := func(list string) {
+		t.Helper()
+		if err := admin.Patch(t.Context(), cluster, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":`+list+`}}`))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	finalizers(`["example.com/backup"]`)
+	if err := admin.Delete(t.Context(), cluster); err != nil {
+		t.Fatal(err)
+	}
+	awaitCondition(t, namespace, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonTerminating)
+	finalizers(`[]`)
 }

@@ -748,3 +748,20 @@ func TestUndecodable(t *testing.T) {
 		t.Errorf("reported again: %+v", again.Events)
 	}
 }
+
+// A cluster that a finalizer keeps is not Ready, and says so once.
+func TestTerminating(t *testing.T) {
+	s := whole(3)
+	s.Cluster.Status = statusOf(s, s.describe(t).Status)
+	s.Cluster.Finalizers = []string{"example.com/backup"}
+	report := status.Terminating(s.Cluster, s.Now)
+	checkDiscipline(t, s.Cluster, report.Status)
+	ready := meta.FindStatusCondition(report.Status.Conditions, v1alpha1.ConditionReady)
+	if ready.Status != metav1.ConditionFalse || ready.Reason != v1alpha1.ReasonTerminating || !strings.Contains(ready.Message, "example.com/backup") {
+		t.Errorf("Ready is %+v", ready)
+	}
+	s.Cluster.Status = statusOf(s, report.Status)
+	if again := status.Terminating(s.Cluster, s.Now); again.Changed || len(again.Events) > 0 {
+		t.Errorf("reported again: %+v", again.Events)
+	}
+}
