@@ -133,7 +133,7 @@ soak: cluster-up cluster-deploy ## Hours: repeated renewals and rotations (SOAK=
 	go test -C test -tags erlang -count=$(REPEAT) -timeout=6h ./erlang/...
 	go test -C test -tags erlang -count=1 -timeout=6h -p 1 -run 'Trace' -bench . -benchtime 100x ./erlang ./erlang/probe -soak
 	go test -timeout=6h ./controllers -run AnyHistory -histories=1000
-	go test -timeout=6h ./controllers/internal/plan ./controllers/internal/status ./certs ./probe/mesh ./erldist -rapid.checks=10000
+	go test -timeout=6h ./controllers/internal/plan ./controllers/internal/rotation ./controllers/internal/status ./certs/... ./probe/mesh ./erldist -rapid.checks=10000
 	for package in ./erldist ./certs; do \
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$package || \

@@ -75,7 +75,7 @@ type pkg struct {
 	Standard   bool
 }
 
-func TestRoomsKnowWhatTheyMay(t *testing.T) {
+func TestComponentsImportWhatTheyMay(t *testing.T) {
 	packages := list(t)
 	standard := map[string]bool{}
 	for _, p := range packages {

@@ -80,7 +80,7 @@ type ErlangClusterStatus struct {
 	Authorities []AuthorityStatus `json:"authorities,omitempty"`
 
 	// rotation of each credential that is being rotated: how far it is, and what it waits
-	// for. It is derived from what was observed, and nothing reads it back.
+	// for. It is derived from what was observed, and no decision depends on it.
 	// +optional
 	// +listType=map
 	// +listMapKey=credential

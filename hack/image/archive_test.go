@@ -115,7 +115,7 @@ func TestTreeKeepsModesAndLinks(t *testing.T) {
 		t.Errorf("tmp/: %+v, want mode 01777", h)
 	}
 	if h := got["tmp/left"]; h != nil {
-		t.Error("a emptied directory came with its content")
+		t.Error("an emptied directory came with its content")
 	}
 }
 

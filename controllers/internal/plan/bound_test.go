@@ -1,0 +1,80 @@
+package plan_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"pgregory.net/rapid"
+
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
+)
+
+// What the plan does to existing objects it does to the very ones that were observed: those
+// of the same name that were created later are left alone.
+func TestWritesAreBoundToWhatWasObserved(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := statetest.Draw(t)
+		p := plan.Make(s, operator, freshCookie)
+		checkAdopted(t, s, p)
+		checkReplaced(t, s, p)
+		checkRefreshed(t, s, p)
+	})
+}
+
+// A Secret of cert-manager's gets its Certificate as an owner beside the cluster.
+func checkAdopted(t *rapid.T, s state.State, p plan.Plan) {
+	t.Helper()
+	for _, object := range objects(t, plan.Plan{Apply: p.Apply}) {
+		if object.Kind != "Secret" {
+			continue
+		}
+		certificate := metav1.OwnerReference{
+			APIVersion: "cert-manager.io/v1", Kind: "Certificate", Name: object.Name, UID: s.Certificates[object.Name].UID}
+		if object.UID != s.Secrets[object.Name].UID || !slices.Contains(object.OwnerReferences, certificate) {
+			t.Fatalf("Secret %s, UID %q, is given the owners %+v", object.Name, object.UID, object.OwnerReferences)
+		}
+	}
+}
+
+// The cookie is replaced only while it is what was observed, and the rotation that it was
+// drawn for stays known.
+func checkReplaced(t *rapid.T, s state.State, p plan.Plan) {
+	t.Helper()
+	for _, secret := range p.Replace {
+		observed := s.Secrets[secret.Name]
+		if secret.UID != observed.UID || secret.ResourceVersion != observed.ResourceVersion {
+			t.Fatalf("Secret %s is replaced, with UID %q and version %q", secret.Name, secret.UID, secret.ResourceVersion)
+		}
+		if !metav1.IsControlledBy(secret, s.Cluster) || secret.Labels[plan.LabelCluster] != s.Cluster.Name {
+			t.Fatalf("Secret %s is no longer the cluster's: %+v", secret.Name, secret.ObjectMeta)
+		}
+		want := observed.Annotations[naming.RotationAnnotation]
+		if id := s.Cluster.Spec.Cookie.RotationID; id != "" && secret.Data[naming.PreviousCookieKey] != nil {
+			want = id
+		}
+		if id := secret.Annotations[naming.RotationAnnotation]; s.Cookie() != nil && id != want {
+			t.Fatalf("the cookie was drawn for %q, and is noted as that of %q", want, id)
+		}
+	}
+}
+
+// A pod is annotated with what its files should contain.
+func checkRefreshed(t *rapid.T, s state.State, p plan.Plan) {
+	t.Helper()
+	for _, refreshed := range p.Refresh {
+		pod := s.Pod(*refreshed.Name)
+		files := s.Trust().Identities()
+		if leaf, ok := s.StoredCertificate(pod.Name); ok && !s.RequestedByKubelet(pod.Name) {
+			files = append([]string{certs.Serial(leaf.X509)}, files...)
+		}
+		if got := refreshed.Annotations["erlang-operator.dev/credentials"]; *refreshed.UID != pod.UID || got != strings.Join(files, ".") {
+			t.Fatalf("pod %s, UID %q, is annotated with %q, want %q", pod.Name, *refreshed.UID, got, strings.Join(files, "."))
+		}
+	}
+}
