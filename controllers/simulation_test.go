@@ -382,7 +382,7 @@ func (w *simulation) probe() bool {
 	for _, pod := range pods.Items {
 		node := v1alpha1.NodeStatus{
 			Pod: pod.Name, Node: "chat@" + pod.Name, Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified,
-			Incarnation: 1, StartedAt: &pod.CreationTimestamp, Links: count - 1, Refusals: &v1alpha1.RefusalStatus{Incarnation: 1},
+			Incarnation: 1, PodUID: string(pod.UID), StartedAt: &pod.CreationTimestamp, Links: count - 1, Refusals: &v1alpha1.RefusalStatus{Incarnation: 1},
 		}
 		w.seeCertificates(&node)
 		mesh.Nodes = append(mesh.Nodes, node)

@@ -88,7 +88,10 @@ func setCertificate(node *v1alpha1.NodeStatus, outcome sweep.Outcome) {
 // setIncarnation reports the incarnation of the node that was seen last, and what was
 // found out about it in this sweep or an earlier one.
 func setIncarnation(node, previous *v1alpha1.NodeStatus, outcome sweep.Outcome, now time.Time) {
-	node.Incarnation = int64(outcome.Incarnation)
+	node.Incarnation, node.PodUID = int64(outcome.Incarnation), bounded(outcome.PodUID, maxUID)
+	if node.PodUID == "" && previous != nil && node.Incarnation != 0 && node.Incarnation == previous.Incarnation {
+		node.PodUID = previous.PodUID
+	}
 	same := previous != nil && (node.Incarnation == 0 || node.Incarnation == previous.Incarnation)
 	if same {
 		node.Incarnation = previous.Incarnation
@@ -133,6 +136,7 @@ const (
 	maxSerial    = 64
 	maxAuthority = 16
 	maxRelease   = 16
+	maxUID       = 36
 )
 
 // bounded cuts a text to a number of characters, and replaces what cannot be printed: the

@@ -82,6 +82,12 @@ type NodeStatus struct {
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
 
+	// podUID is the UID of the pod, as the node reports it from its environment. The
+	// verdict is on that pod, and not on a later one of the same name.
+	// +optional
+	// +kubebuilder:validation:MaxLength=36
+	PodUID string `json:"podUID,omitempty"`
+
 	// lastTransitionTime is when reason last changed.
 	// +optional
 	LastTransitionTime *metav1.Time `json:"lastTransitionTime,omitempty"`

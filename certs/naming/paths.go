@@ -1,5 +1,8 @@
 package naming
 
+// PodUIDVariable is the environment variable in which a node has the UID of its pod.
+const PodUIDVariable = "ERLANG_OPERATOR_POD_UID"
+
 // Paths in the container of the BEAM. OTP reads the options file once, at boot, and the
 // files named in it repeatedly, so the paths never change and the contents may.
 const (

@@ -280,6 +280,7 @@ func (p *Peer) apply(module, function erldist.Atom, arguments erldist.Term) erld
 	case "lists:zipwith3":
 		return erldist.List{
 			erldist.AtomList(p.linkedTo(p.Name)...), erldist.String(release), erldist.Int(5_000), erldist.Int(-5_000), erldist.Int(1_000),
+			erldist.Atom("false"), // no ERLANG_OPERATOR_POD_UID
 		}
 	case "net_kernel:connect_node":
 		if connect(p.Name, string(arguments.(erldist.List)[0].(erldist.Atom))) {

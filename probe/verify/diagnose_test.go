@@ -269,13 +269,13 @@ func TestMessages(t *testing.T) {
 // TestReadView: a node's answers are what they must be, or nothing is believed.
 func TestReadView(t *testing.T) {
 	good := func() []erldist.Term {
-		return []erldist.Term{erldist.AtomList("b@c"), erldist.String("27"), erldist.Int(5_000), erldist.Int(-5_000), erldist.Int(1_000)}
+		return []erldist.Term{erldist.AtomList("b@c"), erldist.String("27"), erldist.Int(5_000), erldist.Int(-5_000), erldist.Int(1_000), erldist.String("uid")}
 	}
 	info, err := parseInfo(good())
-	if err != nil || info.OTPRelease != "27" || info.Uptime.Seconds() != 10 || len(info.Peers) != 1 || info.Peers[0] != "b@c" {
+	if err != nil || info.OTPRelease != "27" || info.Uptime.Seconds() != 10 || len(info.Peers) != 1 || info.Peers[0] != "b@c" || info.PodUID != "uid" {
 		t.Errorf("info %+v, %v", info, err)
 	}
-	for i, nonsense := range []erldist.Term{erldist.Atom("b@c"), erldist.Int(27), erldist.Atom("x"), erldist.Float(1), erldist.Int(0)} {
+	for i, nonsense := range []erldist.Term{erldist.Atom("b@c"), erldist.Int(27), erldist.Atom("x"), erldist.Float(1), erldist.Int(0), erldist.Int(1)} {
 		answers := good()
 		answers[i] = nonsense
 		if info, err := parseInfo(answers); !errors.Is(err, errUnexpectedAnswer) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/erldist"
 )
 
@@ -22,6 +23,8 @@ type Info struct {
 	OTPRelease string
 	Uptime     time.Duration
 	Peers      []string
+	// PodUID is the UID of the pod that the node runs in; empty outside of ErlangClusters.
+	PodUID string
 }
 
 // Close ends the connection.
@@ -29,7 +32,7 @@ func (s *Session) Close() {
 	_ = s.conn.Close() // All answers have been read: nothing is lost.
 }
 
-// Info asks the node for its release, its uptime and its peers in one call. Of the
+// Info asks the node for its release, its uptime, its peers and its pod in one call. Of the
 // functions that give its uptime, these change nothing in the node: statistics(wall_clock)
 // would.
 func (s *Session) Info(ctx context.Context) (Info, error) {
@@ -43,6 +46,7 @@ func (s *Session) Info(ctx context.Context) (Info, error) {
 		erldist.MFA{Module: "erlang", Function: "system_info", Args: []erldist.Term{erldist.Atom("start_time")}},
 		erldist.MFA{Module: "erlang", Function: "convert_time_unit",
 			Args: []erldist.Term{erldist.Int(1), erldist.Atom("second"), erldist.Atom("native")}},
+		erldist.MFA{Module: "os", Function: "getenv", Args: []erldist.Term{erldist.String(naming.PodUIDVariable)}},
 	)
 	if err != nil {
 		return Info{}, err
@@ -51,7 +55,7 @@ func (s *Session) Info(ctx context.Context) (Info, error) {
 }
 
 // errUnexpectedAnswer is about a call that returned what its function never does.
-var errUnexpectedAnswer = errors.New("the node's answer to erlang:nodes/0 and erlang:system_info/1 has the wrong types")
+var errUnexpectedAnswer = errors.New("the node's answer to erlang:nodes/0, erlang:system_info/1 and os:getenv/1 has the wrong types")
 
 func parseInfo(answers []erldist.Term) (Info, error) {
 	peers, ok := erldist.Atoms(answers[0])
@@ -68,8 +72,14 @@ func parseInfo(answers []erldist.Term) (Info, error) {
 	if !ok1 || !ok2 || !ok3 || second <= 0 {
 		return Info{}, errUnexpectedAnswer
 	}
+	uid := ""
+	if answers[5] != erldist.Term(erldist.Atom("false")) { // the answer for a variable that is not set
+		if uid, ok = erldist.Text(answers[5]); !ok {
+			return Info{}, errUnexpectedAnswer
+		}
+	}
 	uptime := time.Duration(float64(now-start) / float64(second) * float64(time.Second))
-	return Info{OTPRelease: release, Uptime: uptime, Peers: peers}, nil
+	return Info{OTPRelease: release, Uptime: uptime, Peers: peers, PodUID: uid}, nil
 }
 
 // ErrNotConnected is the node's answer that it could not connect to a peer. Only its log

@@ -35,6 +35,8 @@ type Verdict struct {
 	OTPRelease string `json:"otpRelease,omitempty"`
 	// Uptime of the node's virtual machine.
 	Uptime time.Duration `json:"uptimeNanoseconds,omitempty"`
+	// PodUID is the UID of the pod that the node runs in, as the node reports it.
+	PodUID string `json:"podUID,omitempty"`
 	// Peers are the nodes that the node reports being linked to.
 	Peers []string `json:"peers,omitempty"`
 }

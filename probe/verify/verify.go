@@ -98,7 +98,7 @@ func (v *Verifier) Verify(ctx context.Context, target Target) (Verdict, *Session
 		Node: target.Node, Stage: diagnosis.Stage, Reason: diagnosis.Reason, Message: diagnosis.Message,
 		Timings:     seen.timings,
 		Incarnation: seen.peer.Creation,
-		OTPRelease:  info.OTPRelease, Uptime: info.Uptime, Peers: info.Peers,
+		OTPRelease:  info.OTPRelease, Uptime: info.Uptime, Peers: info.Peers, PodUID: info.PodUID,
 	}
 	if len(seen.chain) > 0 {
 		if issuer := seen.issuer(); issuer != nil {

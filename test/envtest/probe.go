@@ -101,7 +101,7 @@ func wholeMesh(namespace string, pods []*corev1.Pod) *v1alpha1.MeshStatus {
 		mesh.Nodes = append(mesh.Nodes, v1alpha1.NodeStatus{
 			Pod: pod.Name, Node: "chat@" + pod.Name + ".chat-nodes." + namespace + ".svc.cluster.local",
 			Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified, Message: "Verified.",
-			OTPRelease: "27", Incarnation: 42, StartedAt: pod.CreationTimestamp.DeepCopy(), Links: count - 1,
+			OTPRelease: "27", Incarnation: 42, PodUID: string(pod.UID), StartedAt: pod.CreationTimestamp.DeepCopy(), Links: count - 1,
 			Refusals: &v1alpha1.RefusalStatus{Incarnation: 42},
 		})
 	}

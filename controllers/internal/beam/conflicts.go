@@ -61,7 +61,7 @@ func conflictingFlag(flag string) string {
 // conflictsOf finds what is wrong with a variable of the container, given all of them.
 func conflictsOf(variable corev1.EnvVar, all []corev1.EnvVar) []string {
 	switch name := variable.Name; {
-	case name == envPod || name == envNode || name == envCookie:
+	case name == envPod || name == envPodUID || name == envNode || name == envCookie:
 		return []string{"is set by the operator. Remove it, or choose another name"}
 	case name == envFlags && variable.ValueFrom != nil:
 		return []string{"must have a plain value: the operator adds its own flags to it. Use ERL_FLAGS instead"}

@@ -13,6 +13,7 @@ import (
 
 const (
 	envPod    = "ERLANG_OPERATOR_POD"
+	envPodUID = naming.PodUIDVariable
 	envNode   = "ERLANG_NODE"
 	envCookie = "ERLANG_COOKIE"
 	// envFlags is the variable that OTP appends to the command line last (erl(1)).
@@ -37,6 +38,8 @@ func environment(users []corev1.EnvVar, distribution v1alpha1.DistributionSpec, 
 	return append([]corev1.EnvVar{
 		{Name: envPod, ValueFrom: &corev1.EnvVarSource{
 			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}},
+		{Name: envPodUID, ValueFrom: &corev1.EnvVarSource{
+			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.uid"}}},
 		{Name: envNode, Value: names.Node(expanded(envPod))},
 		{Name: envCookie, ValueFrom: &corev1.EnvVarSource{
 			SecretKeyRef: &corev1.SecretKeySelector{

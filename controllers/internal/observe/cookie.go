@@ -26,7 +26,7 @@ type readCookie struct {
 func (o *Observer) userCookie(ctx context.Context, observed *state.State) error {
 	ref := observed.Cluster.Spec.Cookie.SecretKeyRef
 	if ref == nil {
-		o.Forget(client.ObjectKeyFromObject(observed.Cluster))
+		o.cookies.Delete(client.ObjectKeyFromObject(observed.Cluster))
 		return nil
 	}
 	observed.UserCookie = &state.UserCookie{}
@@ -62,8 +62,11 @@ func (o *Observer) secretData(ctx context.Context, cluster, key types.Namespaced
 	return secret.Data, nil
 }
 
-// Forget drops what is remembered of a deleted cluster, or one without secretKeyRef.
-func (o *Observer) Forget(cluster types.NamespacedName) { o.cookies.Delete(cluster) }
+// Forget drops what is remembered of a deleted cluster.
+func (o *Observer) Forget(cluster types.NamespacedName) {
+	o.cookies.Delete(cluster)
+	o.heartbeats.Delete(cluster)
+}
 
 // SecretMetadata is a Secret without its content.
 func SecretMetadata() *metav1.PartialObjectMetadata {

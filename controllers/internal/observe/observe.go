@@ -48,7 +48,8 @@ type Observer struct {
 
 	Clock clock.PassiveClock
 
-	cookies sync.Map // of types.NamespacedName, a cluster's, to readCookie
+	cookies    sync.Map // of types.NamespacedName, a cluster's, to readCookie
+	heartbeats sync.Map // of types.NamespacedName, a cluster's, to observedHeartbeat
 }
 
 // owned are the kinds that a cluster owns, each with its list.
@@ -91,6 +92,7 @@ func (o *Observer) Observe(ctx context.Context, cluster *v1alpha1.ErlangCluster)
 
 		PodCertificatesServed: o.PodCertificatesServed,
 	}
+	observed.HeartbeatObserved = o.heartbeat(cluster, observed.Now)
 	for _, read := range []func(context.Context, *state.State) error{
 		o.owned, o.requests, o.pods, o.userCookie, o.issuer, o.admissionPolicy,
 	} {

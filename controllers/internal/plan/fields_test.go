@@ -147,7 +147,7 @@ func TestTemplateArrivesWhole(t *testing.T) {
 		})
 		got.Spec.Volumes = slices.DeleteFunc(got.Spec.Volumes, func(v corev1.Volume) bool { return ours(v.Name) })
 		got.Spec.DeprecatedServiceAccount = "" // an alias
-		added := []string{"ERLANG_OPERATOR_POD", "ERLANG_NODE", "ERLANG_COOKIE", "ERL_ZFLAGS", "RELEASE_DISTRIBUTION"}
+		added := []string{"ERLANG_OPERATOR_POD", "ERLANG_OPERATOR_POD_UID", "ERLANG_NODE", "ERLANG_COOKIE", "ERL_ZFLAGS", "RELEASE_DISTRIBUTION"}
 		for i := range got.Spec.InitContainers {
 			want.Spec.InitContainers[i].ImagePullPolicy = corev1.PullIfNotPresent // the default for a tag
 		}

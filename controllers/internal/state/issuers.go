@@ -102,9 +102,6 @@ func (s State) PrivateCA(name string) certs.Trust {
 	return trust
 }
 
-// Node is the probe's verdict on the node in a pod; nil when there is none.
-func (s State) Node(pod string) *v1alpha1.NodeStatus { return s.Cluster.Status.Mesh.Node(pod) }
-
 // Running are the expected pods that run, or may be started at any time.
 func (s State) Running() []string {
 	started := int32(0)

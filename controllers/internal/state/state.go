@@ -3,7 +3,6 @@
 package state
 
 import (
-	"slices"
 	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -44,6 +43,10 @@ type State struct {
 	Secrets map[string]*corev1.Secret
 	// Distribution is the ConfigMap with the trust bundle; nil when there is none.
 	Distribution *corev1.ConfigMap
+
+	// HeartbeatObserved is when the manager first observed the probe's last heartbeat, by
+	// the manager's clock.
+	HeartbeatObserved time.Time
 
 	// UserCookie is what cookie.secretKeyRef names; nil when it is not set.
 	UserCookie *UserCookie
@@ -104,6 +107,20 @@ func (s State) FormerCookie() []byte {
 	return nil
 }
 
+// Node is the probe's verdict on the node in a pod that exists; nil when there is none. A
+// verdict is on one pod, and none on a later one of its name: a node proves by its UID which
+// it runs in. One that could not be verified may not have told.
+func (s State) Node(pod string) *v1alpha1.NodeStatus {
+	node, existing := s.Cluster.Status.Mesh.Node(pod), s.Pod(pod)
+	if node == nil || existing == nil {
+		return nil
+	}
+	if node.PodUID != string(existing.UID) && (node.Verified() || node.PodUID != "") {
+		return nil
+	}
+	return node
+}
+
 // Unproven is the first of the expected pods whose node the probe has not verified
 // with the cookie as it is now; false when there is none.
 func (s State) Unproven() (pod string, found bool) {
@@ -112,10 +129,7 @@ func (s State) Unproven() (pod string, found bool) {
 		if secret == nil || mesh == nil || mesh.CookieVersion != secret.ResourceVersion {
 			return pod, true
 		}
-		verified := func(node v1alpha1.NodeStatus) bool {
-			return node.Pod == pod && node.Verified()
-		}
-		if !slices.ContainsFunc(mesh.Nodes, verified) {
+		if node := s.Node(pod); node == nil || !node.Verified() {
 			return pod, true
 		}
 	}

@@ -134,7 +134,7 @@ func (p pass) reconciling(ready assessment) (assessment, bool) {
 	case isUnserved && unserved.pending:
 		return unserved, true
 	case p.StatefulSet != nil && p.rollingOut():
-		return pending(v1alpha1.ReasonRollingOut, fmt.Sprintf("%d of %d pods run the latest template.",
+		return pending(v1alpha1.ReasonRollingOut, fmt.Sprintf("%d of %d pods run the latest template. The next one is replaced when the last is Ready.",
 			p.StatefulSet.Status.UpdatedReplicas, p.Replicas())), true
 	case int32(len(p.Pods)) > p.Replicas():
 		return pending(v1alpha1.ReasonScalingDown, fmt.Sprintf("%d pods are terminating.", int32(len(p.Pods))-p.Replicas())), true
@@ -144,10 +144,11 @@ func (p pass) reconciling(ready assessment) (assessment, bool) {
 	return assessment{}, false
 }
 
+// rollingOut reports whether a rollout has not ended: the StatefulSet's current revision
+// becomes the updated one when the last pod of that is Ready, and so has joined.
 func (p pass) rollingOut() bool {
 	status := p.StatefulSet.Status
-	return status.ObservedGeneration != p.StatefulSet.Generation ||
-		status.UpdateRevision != "" && status.UpdateRevision != status.CurrentRevision && status.UpdatedReplicas < p.Replicas()
+	return status.ObservedGeneration != p.StatefulSet.Generation || status.UpdateRevision != status.CurrentRevision
 }
 
 // sharedIssuer warns of an issuer that others may have certificates of.

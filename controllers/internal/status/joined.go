@@ -1,8 +1,6 @@
 package status
 
 import (
-	"time"
-
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
@@ -14,7 +12,7 @@ func (p pass) joined() []*corev1.Pod {
 	var pods []*corev1.Pod
 	for _, name := range p.Names.Pods(p.Replicas()) {
 		pod, node := p.Pod(name), p.Node(name)
-		if pod == nil || node == nil || hasJoined(pod) || !node.Verified() || p.predates(node, pod) {
+		if pod == nil || node == nil || hasJoined(pod) || !node.Verified() {
 			continue
 		}
 		unlinked := false
@@ -29,14 +27,6 @@ func (p pass) joined() []*corev1.Pod {
 	}
 	return pods
 }
-
-// predates reports whether a verdict is about an earlier pod of the same name.
-func (p pass) predates(node *v1alpha1.NodeStatus, pod *corev1.Pod) bool {
-	return node.StartedAt == nil || node.StartedAt.Time.Add(clockTolerance).Before(pod.CreationTimestamp.Time)
-}
-
-// clockTolerance is how far the clocks of two machines may be apart.
-const clockTolerance = 2 * time.Second
 
 // hasJoined reports whether the readiness gate of a pod is open.
 func hasJoined(pod *corev1.Pod) bool {

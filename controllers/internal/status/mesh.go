@@ -22,7 +22,7 @@ func (p pass) mesh() assessment {
 		return isTrue(v1alpha1.ReasonScaledToZero, "The spec asks for no nodes.")
 	case mesh == nil:
 		return pending(v1alpha1.ReasonProbeNotReporting, "The probe has not reported yet. "+p.probeAdvice())
-	case p.Now.Sub(mesh.HeartbeatTime.Time) > HeartbeatTimeout:
+	case p.Now.Sub(p.HeartbeatObserved) > HeartbeatTimeout:
 		return isFalse(v1alpha1.ReasonProbeNotReporting, fmt.Sprintf("The probe has not reported for more than %s, so the state of the mesh is unknown. %s", HeartbeatTimeout, p.probeAdvice()))
 	}
 	pods := p.Names.Pods(p.Replicas())

@@ -20,8 +20,8 @@ func (p pass) requeueAfter() time.Duration {
 		}
 	}
 	after := func(at time.Time) { in(at.Sub(p.Now) + time.Second) }
-	if mesh := p.Cluster.Status.Mesh; mesh != nil {
-		after(mesh.HeartbeatTime.Add(HeartbeatTimeout))
+	if p.Cluster.Status.Mesh != nil {
+		after(p.HeartbeatObserved.Add(HeartbeatTimeout))
 	}
 	for _, problem := range p.plan.Problems {
 		if problem.Reason == v1alpha1.ReasonIssuerKindUnknown {

@@ -61,7 +61,7 @@ func whole(replicas int32) *scene {
 		situation.Issued = append(situation.Issued, statetest.Issued{To: pod, By: "blue"})
 		situation.Pods = append(situation.Pods, statetest.Pod{Name: pod})
 		mesh.Nodes = append(mesh.Nodes, v1alpha1.NodeStatus{
-			Pod: pod, Node: "chat@" + pod, Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified,
+			Pod: pod, PodUID: "uid-of-pod-" + pod, Node: "chat@" + pod, Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified,
 			OTPRelease: "27", Incarnation: 42, StartedAt: ptr.To(metav1.NewTime(statetest.Now.Add(-time.Hour))),
 			Links: replicas - 1, CertificateNotAfter: ptr.To(metav1.NewTime(certstest.End)),
 			Refusals: &v1alpha1.RefusalStatus{Incarnation: 42},
@@ -85,7 +85,11 @@ func (s *scene) remember(ago time.Duration) {
 // describe computes the report, and checks the discipline of its conditions.
 func (s *scene) describe(t failer) status.Report {
 	t.Helper()
-	report := status.Compute(s.State, s.plan, s.outcome)
+	observed := s.State
+	if mesh := s.Cluster.Status.Mesh; mesh != nil && observed.HeartbeatObserved.IsZero() {
+		observed.HeartbeatObserved = mesh.HeartbeatTime.Time
+	}
+	report := status.Compute(observed, s.plan, s.outcome)
 	checkDiscipline(t, s.Cluster, report.Status)
 	return report
 }
@@ -272,6 +276,37 @@ func TestConditions(t *testing.T) {
 			edit: func(s *scene) { waiting(&s.Pods[1], "CrashLoopBackOff", "") }, ready: "False PodFailing", says: []string{"container chat: CrashLoopBackOff. See"}},
 		"a pod is being made": {
 			edit: func(s *scene) { waiting(&s.Pods[1], "ContainerCreating", "") }, ready: "False PodsPending", reason: "Reconciling PodsPending"},
+		"all pods were replaced since the verdicts": {
+			edit: func(s *scene) {
+				for i := range s.Pods {
+					s.Pods[i].UID = "replaced"
+				}
+				s.Now = s.Now.Add(110 * time.Second) // 170 s after the heartbeat
+			},
+			ready: "False Progressing", reason: "Reconciling Progressing", says: []string{"has not verified pod chat-0 yet"}},
+		"the verdict before the call is of another pod": {
+			edit: func(s *scene) {
+				failed(s, 1, v1alpha1.StageCall, v1alpha1.ReasonCallFailed, "It did not answer.")
+				s.Pods[1].UID = "replaced"
+			},
+			ready: "False Progressing", reason: "Reconciling Progressing", says: []string{"has not verified pod chat-1 yet"}},
+		"the last pod of a rollout has not joined": {
+			edit: func(s *scene) {
+				s.StatefulSet.Status = appsv1.StatefulSetStatus{CurrentRevision: "a", UpdateRevision: "b", UpdatedReplicas: 3, ReadyReplicas: 2}
+			},
+			ready: "True MeshVerified", reason: "Reconciling RollingOut", says: []string{"3 of 3 pods run the latest template"}},
+		"the heart beats by a clock that is an hour ahead": {
+			edit: func(s *scene) {
+				s.Cluster.Status.Mesh.HeartbeatTime = metav1.NewTime(s.Now.Add(time.Hour))
+				s.HeartbeatObserved = s.Now.Add(-4 * time.Minute)
+			},
+			ready: "False ProbeNotReporting", says: []string{"has not reported for more than 3m0s"}},
+		"the heart beats by a clock that is an hour behind": {
+			edit: func(s *scene) {
+				s.Cluster.Status.Mesh.HeartbeatTime = metav1.NewTime(s.Now.Add(-time.Hour))
+				s.HeartbeatObserved = s.Now.Add(-time.Minute)
+			},
+			ready: "True MeshVerified"},
 		"pods run an older template": {
 			edit: func(s *scene) {
 				s.StatefulSet.Status = appsv1.StatefulSetStatus{CurrentRevision: "a", UpdateRevision: "b", UpdatedReplicas: 1}
@@ -647,9 +682,12 @@ func TestJoined(t *testing.T) {
 		"not who has joined already": {func(s *scene) {
 			s.Pods[1].Status.Conditions = []corev1.PodCondition{{Type: v1alpha1.ReadinessGate, Status: corev1.ConditionTrue}}
 		}, []string{"chat-0", "chat-2"}},
-		"not who is younger than the verdict": {func(s *scene) { s.Pods[1].CreationTimestamp = metav1.NewTime(statetest.Now) }, []string{"chat-0", "chat-2"}},
-		"not who may be":                      {func(s *scene) { s.node(1).StartedAt = nil }, []string{"chat-0", "chat-2"}},
-		"nobody without a verdict":            {func(s *scene) { s.Cluster.Status.Mesh = nil }, nil},
+		"not who is another than that of the verdict": {func(s *scene) { s.Pods[1].UID = "replaced" }, []string{"chat-0", "chat-2"}},
+		"not who may be": {func(s *scene) { s.node(1).PodUID = "" }, []string{"chat-0", "chat-2"}},
+		"by whichever clock": {func(s *scene) {
+			s.node(1).StartedAt = ptr.To(metav1.NewTime(s.Pods[1].CreationTimestamp.Add(-time.Hour)))
+		}, []string{"chat-0", "chat-1", "chat-2"}},
+		"nobody without a verdict": {func(s *scene) { s.Cluster.Status.Mesh = nil }, nil},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

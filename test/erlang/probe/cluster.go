@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/erldist"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
@@ -73,8 +74,11 @@ func (c *cluster) tls(h *beam.Host, changes ...func(*x509.Certificate)) *beam.TL
 // start starts a valid node of an ordinal.
 func (c *cluster) start(otp string, ordinal int) *beam.Node {
 	host := c.Host(fmt.Sprintf("chat-%d", ordinal))
-	return host.Start(beam.Options{OTP: otp, Cookie: cookie, FixedPort: port, TLS: c.tls(host)})
+	return host.Start(beam.Options{OTP: otp, Cookie: cookie, FixedPort: port, TLS: c.tls(host),
+		Env: []string{naming.PodUIDVariable + "=" + podUID(ordinal)}})
 }
+
+func podUID(ordinal int) string { return fmt.Sprintf("7d3a1c62-0b0e-4a57-9d8e-%012d", ordinal) }
 
 func target(node *beam.Node) verify.Target {
 	return verify.Target{Node: node.Name, FixedPort: port, Network: "tcp4"}

@@ -37,6 +37,9 @@ func TestHeal(t *testing.T) {
 		if outcome.Refusals == nil || len(outcome.Refusals.Accepted) > 0 || outcome.Refusals.Incarnation != outcome.Incarnation {
 			t.Errorf("refusals of %s: %+v, %v", outcome.Node, outcome.Refusals, outcome.RefusalsError)
 		}
+		if outcome.PodUID != podUID(i) {
+			t.Errorf("%s reports that it runs in pod %q", outcome.Node, outcome.PodUID)
+		}
 		if outcome.OTPRelease != beam.Releases[i] || outcome.Uptime <= 0 || outcome.CertificateNotAfter.IsZero() {
 			t.Errorf("%s runs OTP %s for %s with a certificate until %s", outcome.Node, outcome.OTPRelease, outcome.Uptime, outcome.CertificateNotAfter)
 		}

@@ -327,12 +327,12 @@ func (s Situation) addMesh(observed *state.State) {
 		mesh.CookieVersion = secret.ResourceVersion
 	}
 	for _, pod := range s.Verified {
-		mesh.Nodes = append(mesh.Nodes, v1alpha1.NodeStatus{Pod: pod, Reason: v1alpha1.ReasonVerified})
+		mesh.Nodes = append(mesh.Nodes, v1alpha1.NodeStatus{Pod: pod, PodUID: string(podUID(pod)), Reason: v1alpha1.ReasonVerified})
 	}
 	for _, o := range s.Observed {
-		node := observed.Node(o.Pod)
+		node := mesh.Node(o.Pod)
 		if node == nil {
-			mesh.Nodes = append(mesh.Nodes, v1alpha1.NodeStatus{Pod: o.Pod, Reason: v1alpha1.ReasonVerified})
+			mesh.Nodes = append(mesh.Nodes, v1alpha1.NodeStatus{Pod: o.Pod, PodUID: string(podUID(o.Pod)), Reason: v1alpha1.ReasonVerified})
 			node = &mesh.Nodes[len(mesh.Nodes)-1]
 		}
 		if o.Serves != "" {
@@ -393,10 +393,12 @@ func (s Situation) addPods(observed *state.State) {
 	}
 }
 
+func podUID(name string) types.UID { return types.UID("uid-of-pod-" + name) }
+
 func (p Pod) object(observed *state.State) corev1.Pod {
 	object := corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		Name: p.Name, Namespace: observed.Names.Namespace,
-		UID: types.UID("uid-of-pod-" + p.Name), ResourceVersion: "7",
+		UID: podUID(p.Name), ResourceVersion: "7",
 		CreationTimestamp: metav1.NewTime(certstest.Start.Add(time.Hour)),
 	}}
 	secret := observed.Names.Certificate(p.Name)
