@@ -155,7 +155,11 @@ func (w *walker) await(t *testing.T, other string) {
 			return err
 		}
 		if change := w.set.Spec.Template.Annotations["example.com/change"]; w.changes > 0 && change != strconv.Itoa(w.changes) {
-			return fmt.Errorf("it has change %s: %s", change, summary(get(t, clusterIn(w.namespace))))
+			cluster := clusterIn(w.namespace)
+			if err := admin.Get(ctx, client.ObjectKeyFromObject(cluster), cluster); err != nil {
+				return err
+			}
+			return fmt.Errorf("it has change %s: %s", change, summary(cluster))
 		}
 		if string(w.set.UID) == other {
 			return errors.New("it is not made anew")
