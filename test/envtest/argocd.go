@@ -31,6 +31,7 @@ func checkArgoCD(cluster *unstructured.Unstructured, want kstatus.Status) error 
 	health := lua.LVAsString(interpreter.GetField(interpreter.Get(-1), "status"))
 	agrees := map[kstatus.Status]string{
 		kstatus.CurrentStatus: "Healthy", kstatus.InProgressStatus: "Progressing", kstatus.FailedStatus: "Degraded",
+		kstatus.TerminatingStatus: "Progressing",
 	}
 	if health != agrees[want] {
 		return fmt.Errorf("Argo CD reads %s, and kstatus %s: %v", health, want, cluster.Object["status"])
