@@ -30,7 +30,7 @@ func CacheOptions(podCertificatesServed bool) (cache.Options, error) {
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:                                 ours,
-			&certmanager.CertificateRequest{}:             {Label: ours.Label, Transform: withoutCertificates},
+			&certmanager.CertificateRequest{}:             {Label: ours.Label, Transform: withoutRequest},
 			&admissionv1.MutatingAdmissionPolicy{}:        policy,
 			&admissionv1.MutatingAdmissionPolicyBinding{}: policy,
 		},
@@ -52,12 +52,12 @@ func CacheOptions(podCertificatesServed bool) (cache.Options, error) {
 	return options, nil
 }
 
-// withoutCertificates drops the contents of CertificateRequests: only their conditions
-// are read.
-func withoutCertificates(object any) (any, error) {
+// withoutRequest drops the signing request from CertificateRequests: their conditions are
+// read, and the certificates that were issued.
+func withoutRequest(object any) (any, error) {
 	if request, ok := object.(*certmanager.CertificateRequest); ok {
 		request.ManagedFields = nil
-		request.Spec.Request, request.Status.Certificate, request.Status.CA = nil, nil, nil
+		request.Spec.Request = nil
 	}
 	return object, nil
 }

@@ -88,6 +88,7 @@ func (o *Observer) Observe(ctx context.Context, cluster *v1alpha1.ErlangCluster)
 		Now:          o.Clock.Now(),
 		Certificates: map[string]*certmanager.Certificate{},
 		Requests:     map[string]*certmanager.CertificateRequest{},
+		Issued:       map[string]*certmanager.CertificateRequest{},
 		Secrets:      map[string]*corev1.Secret{},
 
 		PodCertificatesServed: o.PodCertificatesServed,
@@ -152,8 +153,9 @@ func (o *Observer) keep(observed *state.State, object state.Object) error {
 	return nil
 }
 
-// requests reads the CertificateRequests, which have the labels of their Certificates: of
-// each Certificate the latest.
+// requests reads the CertificateRequests of the cluster's Certificates: of each Certificate
+// the latest, and the latest that was issued. Labels, which anybody may set, only narrow
+// the list.
 func (o *Observer) requests(ctx context.Context, observed *state.State) error {
 	var requests certmanager.CertificateRequestList
 	if err := o.Cached.List(ctx, &requests, client.InNamespace(observed.Names.Namespace),
@@ -162,12 +164,22 @@ func (o *Observer) requests(ctx context.Context, observed *state.State) error {
 	}
 	for i := range requests.Items {
 		request := &requests.Items[i]
-		name := request.Annotations[certmanager.CertificateNameKey]
-		if before := observed.Requests[name]; before == nil || before.CreationTimestamp.Before(&request.CreationTimestamp) {
-			observed.Requests[name] = request
+		certificate := observed.Certificates[request.Annotations[certmanager.CertificateNameKey]]
+		if certificate == nil || !metav1.IsControlledBy(request, certificate) {
+			continue
+		}
+		keepLatest(observed.Requests, certificate.Name, request)
+		if len(request.Status.Certificate) > 0 {
+			keepLatest(observed.Issued, certificate.Name, request)
 		}
 	}
 	return nil
+}
+
+func keepLatest(latest map[string]*certmanager.CertificateRequest, name string, request *certmanager.CertificateRequest) {
+	if before := latest[name]; before == nil || before.CreationTimestamp.Before(&request.CreationTimestamp) {
+		latest[name] = request
+	}
 }
 
 func (o *Observer) pods(ctx context.Context, observed *state.State) error {

@@ -64,7 +64,7 @@ func controlledByCertificate(secret metav1.Object) bool {
 func ownership(p *Plan, s state.State) {
 	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
 		secret, certificate := s.Secrets[name], s.Certificates[name]
-		if certificate == nil || certificate.DeletionTimestamp != nil || controlledByCertificate(secret) {
+		if certificate == nil || certificate.DeletionTimestamp != nil || controlledByCertificate(secret) || p.deletes(name) {
 			continue
 		}
 		p.apply(owned(applycore.Secret(name, s.Names.Namespace).WithUID(secret.UID), s).

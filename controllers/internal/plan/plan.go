@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
 
@@ -37,6 +39,8 @@ type Plan struct {
 	Rotations []rotation.Step
 	// Problems are what a person has to fix before the rest can be done.
 	Problems []Problem
+	// Again is when there is something to do although nothing has changed; zero when never.
+	Again time.Time
 }
 
 // Configuration is a typed apply configuration of an object.
@@ -73,6 +77,7 @@ func Make(s state.State, operator Operator, freshCookie string) Plan {
 		p.apply(podDisruptionBudget(s))
 	}
 	certificates(p, s, step)
+	reissue(p, s, step.Trust)
 	ownership(p, s)
 	distribution(p, s, step)
 	nodes(p, s)
@@ -87,6 +92,13 @@ func (p *Plan) apply(configurations ...Configuration) { p.Apply = append(p.Apply
 
 func (p *Plan) hold(reason, message string) {
 	p.Holds = append(p.Holds, Hold{Reason: reason, Message: message})
+}
+
+// again plans another pass at a time.
+func (p *Plan) again(at time.Time) {
+	if p.Again.IsZero() || at.Before(p.Again) {
+		p.Again = at
+	}
 }
 
 // rotate notes how far a rotation is.

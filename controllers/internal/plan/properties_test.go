@@ -355,7 +355,7 @@ func TestDeliveryChangesWhenAllIsThere(t *testing.T) {
 }
 
 // plannedTrust is the trust bundle that a plan makes; none where it holds that back.
-func plannedTrust(t *rapid.T, state state.State) []certs.Trust {
+func plannedTrust(t failer, state state.State) []certs.Trust {
 	var planned []certs.Trust
 	for _, configuration := range plan.Make(state, operator, freshCookie).Apply {
 		if *configuration.GetKind() != "ConfigMap" {
@@ -365,7 +365,7 @@ func plannedTrust(t *rapid.T, state state.State) []certs.Trust {
 		convert(t, configuration, &applied)
 		trust, err := certs.ParseTrust([]byte(applied.Data[naming.TrustKey]))
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%v", err)
 		}
 		planned = append(planned, trust)
 	}

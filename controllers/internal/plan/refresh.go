@@ -21,8 +21,8 @@ func refresh(p *Plan, s state.State) {
 	for _, name := range s.Names.Pods(s.Replicas()) {
 		pod := s.Pod(name)
 		leaf, ok := s.StoredCertificate(name)
-		if pod == nil || pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil || !ok && !hasPodCertificate(*pod) || s.Trust().Empty() {
-			continue // A pod that starts gets what there is.
+		if pod == nil || pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil || !ok && !hasPodCertificate(*pod) || s.Trust().Empty() || p.deletes(s.Names.Certificate(name)) {
+			continue // A pod that starts gets what there is, and a foreign certificate none.
 		}
 		files := s.Trust().Identities()
 		if !hasPodCertificate(*pod) {

@@ -81,20 +81,19 @@ func (r ca) shrunk() bool {
 	return !r.wantedCA.Empty() && r.Trust().Contains(r.wantedCA) && r.wantedCA.Contains(r.Trust().Union(r.trust))
 }
 
-// widened is all that is trusted, and all that is about to need it.
+// widened is all that is trusted, the wanted CA, and the known CAs that a stored
+// certificate rests on.
 func (r ca) widened() certs.Trust {
-	var leaves, above []*x509.Certificate
+	var stored []*x509.Certificate
 	for _, owner := range r.CertificateOwners() {
 		if leaf, ok := r.StoredCertificate(owner); ok {
-			leaves = append(leaves, leaf.X509)
-			above = append(above, leaf.Issuers...)
+			stored = append(stored, leaf.X509)
 		}
 	}
 	if intermediate, ok := r.Intermediate(); ok {
-		leaves = append(leaves, intermediate.X509)
-		above = append(above, intermediate.Issuers...)
+		stored = append(stored, intermediate.X509)
 	}
-	return r.Trust().Union(r.wantedCA).Union(certs.Trust{}.With(above...).IssuersOf(leaves))
+	return r.Trust().Union(r.wantedCA).Union(r.KnownCAs().IssuersOf(stored))
 }
 
 // neededCAs are the wanted private CA, and those that nodes may rest on or still trust.
@@ -151,8 +150,8 @@ func (r ca) canaryNotAccepted() string {
 		return ""
 	}
 	canary, _ := r.StoredCertificate(r.Names.Canary())
-	signer := r.Trust().IssuingCA(canary.X509)
-	if signer == nil {
+	signer := r.wantedCA.IssuingCA(canary.X509)
+	if signer == nil || !r.Trust().Contains(certs.Trust{}.With(signer)) {
 		return fmt.Sprintf("waiting until the trust bundle has the CA of %s %s", r.wanted.Kind, r.wanted.Name)
 	}
 	for _, pod := range r.Running() {

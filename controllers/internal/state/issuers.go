@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
@@ -25,8 +26,7 @@ func (s State) NamedIssuer(owner string) (v1alpha1.IssuerReference, bool) {
 	if certificate == nil {
 		return v1alpha1.IssuerReference{}, false
 	}
-	ref := certificate.Spec.IssuerRef
-	return issuerOf(ref.Name, ref.Kind, ref.Group), true
+	return issuerNamed(certificate.Spec.IssuerRef), true
 }
 
 // IssuedBy is the issuer that an owner's stored certificate came from, as
@@ -52,6 +52,10 @@ func (s State) issuerIn(name string) (v1alpha1.IssuerReference, bool) {
 		secret.Annotations[certmanager.IssuerGroupAnnotationKey]), true
 }
 
+func issuerNamed(ref certmanagermeta.IssuerReference) v1alpha1.IssuerReference {
+	return issuerOf(ref.Name, ref.Kind, ref.Group)
+}
+
 // issuerOf has the defaults that cert-manager has.
 func issuerOf(name, kind, group string) v1alpha1.IssuerReference {
 	return v1alpha1.IssuerReference{
@@ -70,23 +74,56 @@ func (s State) PrivateCAs() []string {
 	return names
 }
 
-// CAOf is the CA that an issuer signs with, as far as it is known. That of a private
-// CA is in its Secret; an issuer of the user's shows its CA only in what it has signed.
+// CAOf is the CA that an issuer signs with, as far as it is known. That of a private CA is
+// in its Secret. An issuer of the user's shows its CA in the CertificateRequests of what it
+// has issued, whose status only issuers write. The Secrets of the leaves do not count, for
+// whoever can write one of them could have any CA trusted.
 func (s State) CAOf(issuer v1alpha1.IssuerReference) certs.Trust {
 	if certificate := s.Certificates[issuer.Name]; certificate != nil && certificate.Spec.IsCA && issuer == certs.PrivateIssuer(issuer.Name) {
 		return s.PrivateCA(issuer.Name)
 	}
-	var leaves, above []*x509.Certificate
-	for _, owner := range append(s.CertificateOwners(), s.Names.Canary()) {
-		if by, ok := s.IssuedBy(owner); !ok || by != issuer {
-			continue
-		}
-		if leaf, ok := s.StoredCertificate(owner); ok {
-			leaves = append(leaves, leaf.X509)
-			above = append(above, leaf.Issuers...)
+	var leaves, issuers []*x509.Certificate
+	for name := range s.Certificates {
+		issued, known := s.issued(name, issuer)
+		by, _ := s.issuerIn(name)
+		switch stored, ok := s.stored(name); {
+		case known:
+			leaves = append(leaves, issued.X509)
+			issuers = append(issuers, issued.Issuers...)
+		case ok && by == issuer:
+			// Its CertificateRequest was deleted: the CA counts if the nodes trust it already.
+			leaves = append(leaves, stored.X509)
 		}
 	}
-	return certs.Trust{}.With(above...).Union(s.Trust()).IssuersOf(leaves)
+	return certs.Trust{}.With(issuers...).Union(s.Trust()).IssuersOf(leaves)
+}
+
+// issued is what an issuer has issued last for a Certificate, as its CertificateRequest
+// has it; false when that issuer has issued nothing, or the request is gone.
+func (s State) issued(name string, issuer v1alpha1.IssuerReference) (certs.Certificate, bool) {
+	request := s.Issued[name]
+	if request == nil || issuerNamed(request.Spec.IssuerRef) != issuer {
+		return certs.Certificate{}, false
+	}
+	certificate, err := certs.ParseCertificate(request.Status.Certificate, request.Status.CA)
+	return certificate, err == nil
+}
+
+// KnownCAs are the private CAs, and those of the issuers that Certificates name.
+func (s State) KnownCAs() certs.Trust {
+	issuers := map[v1alpha1.IssuerReference]bool{}
+	for name, certificate := range s.Certificates {
+		if certificate.Spec.IsCA && name != s.Names.Intermediate() {
+			issuers[certs.PrivateIssuer(name)] = true
+		} else {
+			issuers[issuerNamed(certificate.Spec.IssuerRef)] = true
+		}
+	}
+	known := certs.Trust{}
+	for issuer := range issuers {
+		known = known.Union(s.CAOf(issuer))
+	}
+	return known
 }
 
 // PrivateCA is the certificate of a private CA; empty when it has none yet.

@@ -37,8 +37,10 @@ type State struct {
 	Pods []corev1.Pod
 	// Certificates of ours, by name.
 	Certificates map[string]*certmanager.Certificate
-	// Requests are the latest CertificateRequests, by the names of their Certificates.
+	// Requests are the latest CertificateRequests of these, by the names of the Certificates.
 	Requests map[string]*certmanager.CertificateRequest
+	// Issued are the latest of them that a certificate was issued for.
+	Issued map[string]*certmanager.CertificateRequest
 	// Secrets with our labels, by name; private keys are not among their data.
 	Secrets map[string]*corev1.Secret
 	// Distribution is the ConfigMap with the trust bundle; nil when there is none.

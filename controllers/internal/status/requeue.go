@@ -23,6 +23,9 @@ func (p pass) requeueAfter() time.Duration {
 	if p.Cluster.Status.Mesh != nil {
 		after(p.HeartbeatObserved.Add(HeartbeatTimeout))
 	}
+	if !p.plan.Again.IsZero() {
+		after(p.plan.Again)
+	}
 	for _, problem := range p.plan.Problems {
 		if problem.Reason == v1alpha1.ReasonIssuerKindUnknown {
 			in(kindDiscoveryInterval) // No watch reports a new kind.

@@ -74,7 +74,7 @@ func drawSituation(t *rapid.T) Situation {
 	issuer := rapid.SampledFrom([]string{"chat-ca", rotated, "corp"})
 	for _, to := range rapid.SliceOfDistinct(rapid.OneOf(pod, rapid.SampledFrom([]string{"chat-probe", "chat-probe-canary"})), rapid.ID).Draw(t, "issued") {
 		situation.Issued = append(situation.Issued, Issued{
-			To: to, By: authority.Draw(t, "by"), WithCA: rapid.Bool().Draw(t, "with its CA"),
+			To: to, By: authority.Draw(t, "by"), Forged: rapid.SampledFrom([]string{"", "", "", "mallory"}).Draw(t, "forged"), WithCA: rapid.Bool().Draw(t, "with its CA"),
 			Through: rapid.SampledFrom([]string{"", "", "low"}).Draw(t, "through"),
 			Issuer:  issuer.Draw(t, "issuer"), AskedOf: rapid.OneOf(rapid.Just(""), issuer).Draw(t, "asked of")})
 	}

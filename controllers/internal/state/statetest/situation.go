@@ -97,6 +97,9 @@ type Issued struct {
 	// Through is the common name of an intermediate CA below that, which signs, and which
 	// the issuer sends along in any case.
 	Through string `json:"through,omitempty"`
+	// Forged is the common name of another CA: somebody has written a certificate of it over
+	// the one that was issued, and it as ca.crt.
+	Forged string `json:"forged,omitempty"`
 	// NotAfter, unless the usual.
 	NotAfter *metav1.Time `json:"notAfter,omitempty"`
 }
@@ -166,6 +169,8 @@ func (s Situation) Seen(cluster *v1alpha1.ErlangCluster) state.State {
 		Names:                  naming.Of(cluster, naming.DefaultDomain),
 		Now:                    Now,
 		Certificates:           map[string]*certmanager.Certificate{},
+		Requests:               map[string]*certmanager.CertificateRequest{},
+		Issued:                 map[string]*certmanager.CertificateRequest{},
 		Secrets:                map[string]*corev1.Secret{},
 		AdmissionPolicyInForce: !s.AdmissionPolicyMissing,
 		PodCertificatesServed:  !s.PodCertificatesMissing,
@@ -263,6 +268,11 @@ func (s Situation) addIssued(observed *state.State, issued Issued) {
 		s.addCertificate(observed, name, tlsCrt, caCrt)
 	}
 	askOf(observed, name, issued.Issuer, issued.AskedOf)
+	if forger := s.authority(issued.Forged); issued.Forged != "" {
+		secret := observed.Secrets[name]
+		secret.Data[corev1.TLSCertKey] = certstest.PEM(forger.Issue(host))
+		secret.Data[naming.AuthorityKey] = certstest.PEM(forger.Certificate)
+	}
 }
 
 func (s Situation) addIntermediate(observed *state.State, intermediate Intermediate) {
@@ -287,6 +297,7 @@ func askOf(observed *state.State, name, from, askedOf string) {
 	issuer := issuerCalled(observed, from)
 	if secret := observed.Secrets[name]; secret != nil {
 		issuedBy(secret, issuer)
+		addRequest(observed, name, issuer)
 	}
 	if askedOf != "" {
 		issuer = issuerCalled(observed, askedOf)
@@ -371,6 +382,18 @@ func (s Situation) addCertificate(observed *state.State, name string, tlsCrt, ca
 		observed.Owned = slices.DeleteFunc(observed.Owned, func(o state.Object) bool { return o == state.Object(secret) })
 	}
 	observed.Secrets[name] = secret
+}
+
+// addRequest adds the CertificateRequest that a certificate was issued for.
+func addRequest(observed *state.State, name string, issuer v1alpha1.IssuerReference) {
+	data := observed.Secrets[name].Data
+	request := &certmanager.CertificateRequest{
+		ObjectMeta: metav1.ObjectMeta{Name: name + "-1", Namespace: observed.Names.Namespace, CreationTimestamp: metav1.NewTime(certstest.Start)},
+		Spec: certmanager.CertificateRequestSpec{
+			IssuerRef: certmanagermeta.IssuerReference{Name: issuer.Name, Kind: issuer.Kind, Group: issuer.Group}},
+		Status: certmanager.CertificateRequestStatus{Certificate: data[corev1.TLSCertKey], CA: data[naming.AuthorityKey]},
+	}
+	observed.Issued[name] = request
 }
 
 // addRequested adds a Certificate that nothing has come of yet.

@@ -1,0 +1,56 @@
+package plan
+
+import (
+	"slices"
+	"time"
+
+	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
+)
+
+// reissueInterval is the least time between two deletions of a certificate's Secret, so
+// that somebody who writes into it again and again costs few certificates. It is also more
+// than the watches of a Secret and of its CertificateRequest can be apart.
+const reissueInterval = 30 * time.Second
+
+// reissue deletes the Secrets whose certificate is not of a CA that the nodes trust, or
+// shall trust: cert-manager has not put it there, or of a CA that is gone, and it makes the
+// Secret again. cert-manager itself looks at key and name only. Nodes run on with what
+// they have read until then.
+func reissue(p *Plan, s state.State, trust certs.Trust) {
+	trust = trust.Union(s.Trust())
+	for _, owner := range s.CertificateOwners() {
+		name := s.Names.Certificate(owner)
+		if !foreign(s, owner, trust) || s.Secrets[name].DeletionTimestamp != nil {
+			continue
+		}
+		if due := lastIssued(s, name).Add(reissueInterval); s.Now.Before(due) {
+			p.again(due)
+			continue
+		}
+		p.Delete = append(p.Delete, s.Secrets[name])
+	}
+}
+
+// foreign reports whether a stored certificate is of no CA of a trust bundle, although it
+// is known which CA its issuer signs with.
+func foreign(s state.State, owner string, trust certs.Trust) bool {
+	leaf, stored := s.StoredCertificate(owner)
+	issuer, named := s.NamedIssuer(owner)
+	return stored && named && !s.CAOf(issuer).Empty() && trust.IssuingCA(leaf.X509) == nil
+}
+
+// lastIssued is when cert-manager was last asked for a certificate, or made its Secret.
+// Only the API server sets these times.
+func lastIssued(s state.State, name string) time.Time {
+	last := s.Secrets[name].CreationTimestamp.Time
+	if request := s.Requests[name]; request != nil && request.CreationTimestamp.After(last) {
+		last = request.CreationTimestamp.Time
+	}
+	return last
+}
+
+// deletes reports whether the plan deletes the Secret of that name.
+func (p *Plan) deletes(secret string) bool {
+	return slices.ContainsFunc(p.Delete, func(object state.Object) bool { return kindOf(object) == "Secret" && object.GetName() == secret })
+}
