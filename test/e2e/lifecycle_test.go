@@ -5,6 +5,8 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -107,24 +109,44 @@ func TestMemberDies(t *testing.T) {
 	c.AwaitReady(t, 3)
 }
 
-// A change of the template replaces all pods, and the mesh is whole afterwards.
+// A change of the template replaces all pods, and the mesh is whole when the commands of
+// docs/install.md return. They wait for the end of a rotation, too.
 func TestRollout(t *testing.T) {
 	t.Parallel()
 	c := harness.Start(t, harness.Namespace(t), "chat", 3, "25")
-	kubectl.MustApply(t, harness.Manifest(c.Namespace, c.Name, 3, "27"))
-	await.Until(t, 3*time.Minute, "every node runs OTP 27", func(ctx context.Context) error {
-		mesh, err := c.Mesh(ctx)
-		if err != nil {
-			return err
+	applyAndWait(t, c, harness.Manifest(c.Namespace, c.Name, 3, "27"))
+	read := harness.Must(c.Read(t.Context()))(t)
+	if read.Status.Nodes != "3/3" || read.Status.Links != "3/3" {
+		t.Errorf("the commands returned with NODES %s LINKS %s", read.Status.Nodes, read.Status.Links)
+	}
+	for _, node := range read.Status.Mesh.Nodes {
+		if node.OTPRelease != "27" {
+			t.Errorf("the commands returned while %s ran OTP %s", node.Pod, node.OTPRelease)
 		}
-		for _, node := range mesh.Nodes {
-			if node.OTPRelease != "27" {
-				return fmt.Errorf("%s runs OTP %s", node.Pod, node.OTPRelease)
-			}
-		}
-		return nil
-	})
-	c.AwaitReady(t, 3)
+	}
+	before := harness.Must(c.Cookie(t.Context()))(t)
+	applyAndWait(t, c, harness.Manifest(c.Namespace, c.Name, 3, "27", "cookie: {rotationID: next}"))
+	read = harness.Must(c.Read(t.Context()))(t)
+	if after := harness.Must(c.Cookie(t.Context()))(t); after == before || len(read.Status.Rotation) > 0 {
+		t.Errorf("the commands returned during the rotation: %+v", read.Status.Rotation)
+	}
+}
+
+// applyAndWait runs the commands of docs/install.md that apply a manifest and wait until
+// the change is complete.
+func applyAndWait(t *testing.T, c harness.Cluster, manifest string) {
+	t.Helper()
+	guide := harness.Must(os.ReadFile("../../docs/install.md"))(t)
+	_, commands, found := strings.Cut(string(guide), "\n```sh\nkubectl apply -f chat.yaml\n")
+	if !found {
+		t.Fatal("docs/install.md has no commands that apply a change and wait")
+	}
+	commands, _, _ = strings.Cut(commands, "\n```\n")
+	commands = strings.ReplaceAll(commands, "erlangcluster/chat", "-n "+c.Namespace+" erlangcluster/"+c.Name)
+	kubectl.MustApply(t, manifest)
+	if out, err := exec.CommandContext(t.Context(), "sh", "-ec", commands).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", commands, err, out)
+	}
 }
 
 // The manager is killed six times while it creates a cluster.
