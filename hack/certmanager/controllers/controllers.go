@@ -45,10 +45,10 @@ const (
 
 var copiedAnnotations = []string{"*", "-kubectl.kubernetes.io/", "-fluxcd.io/", "-argocd.argoproj.io/"}
 
-// Run runs the controllers until the context ends. cert-manager's CRDs must be
-// established.
-func Run(ctx context.Context, options Options) error {
-	running, ctx := errgroup.WithContext(ctx)
+// Run runs the controllers until the context ends, and returns nil then. cert-manager's
+// CRDs must be established.
+func Run(until context.Context, options Options) error {
+	running, ctx := errgroup.WithContext(until)
 
 	factory, err := controller.NewContextFactory(ctx, controller.ContextOptions{
 		Kubeconfig:         options.Kubeconfig,
@@ -82,5 +82,8 @@ func Run(ctx context.Context, options Options) error {
 	// Every controller has registered its informers.
 	shared.SharedInformerFactory.Start(ctx.Done())
 	shared.KubeSharedInformerFactory.Start(ctx.Done())
-	return running.Wait()
+	if err := running.Wait(); until.Err() == nil {
+		return err
+	}
+	return nil // controllers that had not started yet report that they could not
 }
