@@ -13,6 +13,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/certs/naming"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/apply"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/observe"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 )
@@ -43,10 +44,11 @@ func CacheOptions(podCertificatesServed bool) (cache.Options, error) {
 		switch kind.(type) {
 		case *certmanager.Issuer:
 			// Users' issuers are read too.
+			options.ByObject[kind] = cache.ByObject{Transform: apply.KeepForeignFields}
 		case *corev1.Secret:
 			options.ByObject[kind] = cache.ByObject{Label: ours.Label, Transform: withoutKeys}
 		default:
-			options.ByObject[kind] = ours
+			options.ByObject[kind] = cache.ByObject{Label: ours.Label, Transform: apply.KeepForeignFields}
 		}
 	}
 	return options, nil

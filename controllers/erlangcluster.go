@@ -27,7 +27,7 @@ import (
 )
 
 // FieldOwner is the manager's name in server-side apply.
-const FieldOwner = "erlang-operator"
+const FieldOwner = apply.FieldOwner
 
 // rejectedRetryInterval is how long after a rejection the same is tried again. No watch
 // reports that an object of another owner, or a missing permission, is out of the way.

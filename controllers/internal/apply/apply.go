@@ -157,6 +157,9 @@ func (a *Applier) apply(ctx context.Context, observed state.State, configuration
 		// created anew. With the UID the API server rejects this, where it would otherwise
 		// make the new objects those of a deleted cluster, and garbage collect them.
 		metadata.UID = ptr.To(existing.GetUID())
+		if err := a.takeOver(ctx, existing); err != nil {
+			return last, err
+		}
 	case metadata.UID == nil:
 		if err := a.checkNames(ctx, observed, configuration); errors.Is(err, errNotCached) {
 			return last, nil

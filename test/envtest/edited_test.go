@@ -1,0 +1,119 @@
+package envtest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// What a person adds by hand to an object of ours is removed, and not only what they
+// change: whatever client they use.
+func TestEditedObjectsAreRestored(t *testing.T) {
+	namespace := newNamespace(t)
+	startManager(t)
+	create(t, object(t, namespace, minimal))
+	set := awaitStatefulSet(t, namespace, 3)
+	deployment := &appsv1.Deployment{ObjectMeta: named(namespace, "chat-probe")}
+	eventually(t, "the probe", func(ctx context.Context) error {
+		return admin.Get(ctx, client.ObjectKeyFromObject(deployment), deployment)
+	})
+	for name, test := range map[string]struct {
+		object client.Object
+		patch  string
+	}{
+		"a container":            {set, `{spec: {template: {spec: {containers: [{name: sidecar, image: example.com/sidecar}]}}}}`},
+		"an update strategy":     {set, `{spec: {updateStrategy: {type: OnDelete, rollingUpdate: null}}}`},
+		"a node selector":        {set, `{spec: {template: {spec: {nodeSelector: {disk: fast}}}}}`},
+		"fewer replicas":         {set, `{spec: {replicas: 1}}`},
+		"a paused Deployment":    {deployment, `{spec: {paused: true}}`},
+		"a command of the probe": {deployment, `{spec: {template: {spec: {containers: [{name: probe, command: [sleep]}]}}}}`},
+		"a port of the Service":  {&corev1.Service{ObjectMeta: named(namespace, "chat-nodes")}, `{spec: {ports: [{name: more, port: 99}]}}`},
+		"egress":                 {&networkingv1.NetworkPolicy{ObjectMeta: named(namespace, "chat-distribution")}, `{spec: {egress: [{}], policyTypes: [Ingress, Egress]}}`},
+		"a key of the ConfigMap": {&corev1.ConfigMap{ObjectMeta: named(namespace, "chat-distribution")}, `{data: {more: x}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := contentOf(t, get(t, test.object))
+			patch := object(t, namespace, test.patch)
+			patch.SetNamespace("")
+			text, err := patch.MarshalJSON()
+			if err == nil {
+				err = admin.Patch(t.Context(), test.object, client.RawPatch(types.StrategicMergePatchType, text), client.FieldOwner("kubectl-edit"))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			awaitContent(t, test.object, before)
+		})
+	}
+	t.Run("by server-side apply", func(t *testing.T) {
+		before := contentOf(t, get(t, set))
+		applied := object(t, namespace, `
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: chat, labels: {example.com/team: talk}}
+spec: {minReadySeconds: 5, template: {spec: {priorityClassName: high}}}
+`)
+		if err := admin.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(applied), client.FieldOwner("somebody")); err != nil {
+			t.Fatal(err)
+		}
+		awaitContent(t, set, before)
+		if labels := get(t, set).Labels; labels["example.com/team"] != "talk" {
+			t.Errorf("a label of theirs is gone too: %v", labels)
+		}
+	})
+	t.Run("but a restart is not undone", func(t *testing.T) {
+		text := `{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"now"}}}}}`
+		if err := admin.Patch(t.Context(), set, client.RawPatch(types.StrategicMergePatchType, []byte(text)), client.FieldOwner("kubectl-rollout")); err != nil {
+			t.Fatal(err)
+		}
+		// What is restored after it shows that the manager has seen it.
+		before := contentOf(t, get(t, set))
+		if err := admin.Patch(t.Context(), set, client.RawPatch(types.StrategicMergePatchType, []byte(`{"spec":{"minReadySeconds":5}}`)), client.FieldOwner("kubectl-edit")); err != nil {
+			t.Fatal(err)
+		}
+		awaitContent(t, set, before)
+	})
+}
+
+// contentOf is an object but for its metadata and its status.
+func contentOf(t *testing.T, object client.Object) map[string]any {
+	t.Helper()
+	content, err := content(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func content(object client.Object) (map[string]any, error) {
+	content := &unstructured.Unstructured{}
+	err := scheme.Convert(object, content, nil)
+	delete(content.Object, "metadata")
+	delete(content.Object, "status")
+	return content.Object, err
+}
+
+func awaitContent(t *testing.T, object client.Object, want map[string]any) {
+	t.Helper()
+	eventually(t, "its content as it was", func(ctx context.Context) error {
+		if err := admin.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
+			return err
+		}
+		now, err := content(object)
+		if err != nil {
+			return err
+		}
+		if diff := cmp.Diff(want, now); diff != "" {
+			return fmt.Errorf("(-before +now):\n%s", diff)
+		}
+		return nil
+	})
+}
