@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"runtime/debug"
 	"slices"
@@ -301,6 +302,7 @@ func (w *simulation) certManager() (acted bool) {
 			certmanager.CertificateNameKey: certificate.Name, certmanager.IssuerNameAnnotationKey: issuer.Name,
 			certmanager.IssuerKindAnnotationKey: issuer.Kind, certmanager.IssuerGroupAnnotationKey: issuer.Group,
 		}
+		maps.Copy(secret.Annotations, certificate.Spec.SecretTemplate.Annotations)
 		if err == nil {
 			must(w.present.Update(ctx, secret))
 		} else {

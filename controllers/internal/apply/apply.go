@@ -197,7 +197,7 @@ func (a *Applier) checkNames(ctx context.Context, observed state.State, configur
 		return err
 	}
 	if certificate, ok := configuration.(*applycertmanager.CertificateApplyConfiguration); ok {
-		return a.checkName(ctx, corev1.SchemeGroupVersion.WithKind("Secret"), *certificate.Spec.SecretName, observed, plan.Owns)
+		return a.checkName(ctx, corev1.SchemeGroupVersion.WithKind("Secret"), *certificate.Spec.SecretName, observed, plan.MayTake)
 	}
 	return nil
 }

@@ -134,7 +134,7 @@ func (o *Observer) keep(observed *state.State, object state.Object) error {
 	}
 	switch object := object.(type) {
 	case *corev1.Secret:
-		if plan.Owns(observed.Cluster, object) {
+		if plan.Owns(observed.Cluster, observed.Certificates, object) {
 			observed.Secrets[object.Name] = object
 		}
 	case *certmanager.Certificate:

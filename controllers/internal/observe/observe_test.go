@@ -128,8 +128,13 @@ func TestOwned(t *testing.T) {
 		return meta
 	}
 	issued := &corev1.Secret{ObjectMeta: object("chat-0-tls", nil)}
-	issued.Annotations = map[string]string{certmanager.CertificateNameKey: "chat-0-tls"}
-	s := newServer(t, issued,
+	// Labels and cert-manager's annotation are on Secrets of users, too.
+	users, left := &corev1.Secret{ObjectMeta: object("users-tls", nil)}, &corev1.Secret{ObjectMeta: object("chat-7-tls", nil)}
+	for _, secret := range []*corev1.Secret{issued, users, left} {
+		secret.Annotations = map[string]string{certmanager.CertificateNameKey: secret.Name}
+	}
+	left.Annotations[plan.AnnotationClusterUID] = string(cluster().UID)
+	s := newServer(t, issued, users, left,
 		&corev1.Secret{ObjectMeta: object("chat-cookie", cluster())}, &corev1.Secret{ObjectMeta: object("unowned", nil)},
 		&certmanager.Certificate{ObjectMeta: object("chat-0-tls", cluster())}, &certmanager.Certificate{ObjectMeta: object("chat-1-tls", namesake)},
 		&corev1.ConfigMap{ObjectMeta: object("chat-distribution", namesake)},
@@ -145,7 +150,7 @@ func TestOwned(t *testing.T) {
 	if diff := cmp.Diff([]string{"Certificate chat-0-tls", "Secret chat-cookie"}, owned); diff != "" {
 		t.Errorf("owned (-want +got):\n%s", diff)
 	}
-	if observed.Secrets["chat-0-tls"] == nil || observed.Secrets["chat-cookie"] == nil || len(observed.Secrets) != 2 {
+	if observed.Secrets["chat-0-tls"] == nil || observed.Secrets["chat-cookie"] == nil || observed.Secrets["chat-7-tls"] == nil || len(observed.Secrets) != 3 {
 		t.Errorf("secrets: %v", observed.Secrets)
 	}
 	if len(observed.Certificates) != 1 || observed.Distribution != nil {

@@ -102,7 +102,9 @@ func certificate(s state.State, name string, issuer v1alpha1.IssuerReference, sp
 	return owned(applycertmanager.Certificate(name, s.Names.Namespace), s).WithSpec(spec.
 		WithRevisionHistoryLimit(1).
 		WithSecretName(name).
-		WithSecretTemplate(applycertmanager.CertificateSecretTemplate().WithLabels(Labels(s.Names.Cluster))).
+		WithSecretTemplate(applycertmanager.CertificateSecretTemplate().
+			WithLabels(Labels(s.Names.Cluster)).
+			WithAnnotations(map[string]string{AnnotationClusterUID: string(s.Cluster.UID)})).
 		WithIssuerRef(applycertmanagermeta.IssuerReference().
 			WithName(issuer.Name).WithKind(issuer.Kind).WithGroup(issuer.Group)))
 }

@@ -16,6 +16,10 @@ const (
 	ComponentProbe = "probe"
 )
 
+// AnnotationClusterUID of the Secrets that cert-manager makes for a cluster's Certificates
+// is the UID of the cluster: whose they were when nothing else shows it any more.
+const AnnotationClusterUID = v1alpha1.Group + "/cluster-uid"
+
 // Labels of the objects of a cluster.
 func Labels(cluster string) map[string]string {
 	return map[string]string{

@@ -38,10 +38,30 @@ func OwnerReference(cluster *v1alpha1.ErlangCluster) metav1.OwnerReference {
 	return *metav1.NewControllerRef(cluster, v1alpha1.SchemeGroupVersion.WithKind("ErlangCluster"))
 }
 
-// Owns reports whether a Secret is the cluster's: it has our owner reference, or is one that
-// cert-manager made for a Certificate of ours, and will be given it. A copy of such a
-// Secret has another name, and is its maker's.
-func Owns(cluster *v1alpha1.ErlangCluster, secret metav1.Object) bool {
+// Owns reports whether a Secret is the cluster's: the cluster is its controller, or one of
+// the cluster's Certificates has it issued, or one that is gone had, with the cluster's UID
+// on it. Labels prove nothing: users set them on Secrets of their own.
+func Owns(cluster *v1alpha1.ErlangCluster, certificates map[string]*certmanager.Certificate, secret metav1.Object) bool {
+	if metav1.IsControlledBy(secret, cluster) {
+		return true
+	}
+	certificate, unowned := certificates[secret.GetName()], metav1.GetControllerOf(secret) == nil
+	if certificate == nil {
+		return unowned && issuedFor(cluster, secret)
+	}
+	return unowned || metav1.IsControlledBy(secret, certificate)
+}
+
+// issuedFor reports whether cert-manager made a Secret for a Certificate of the cluster. A
+// copy of such a Secret has another name, and is its maker's.
+func issuedFor(cluster *v1alpha1.ErlangCluster, secret metav1.Object) bool {
+	annotations := secret.GetAnnotations()
+	return annotations[AnnotationClusterUID] == string(cluster.UID) && annotations[certmanager.CertificateNameKey] == secret.GetName()
+}
+
+// MayTake reports whether a Secret may become the cluster's: it is, or it looks as if
+// cert-manager had made it for a Certificate of this cluster, and nobody controls it.
+func MayTake(cluster *v1alpha1.ErlangCluster, secret metav1.Object) bool {
 	if controller := metav1.GetControllerOf(secret); controller != nil && !controlledByCertificate(secret) {
 		return controller.UID == cluster.UID
 	}

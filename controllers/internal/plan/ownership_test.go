@@ -1,7 +1,6 @@
 package plan_test
 
 import (
-	"slices"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -39,12 +38,6 @@ func TestSecretsThatTheirCertificatesControl(t *testing.T) {
 	}
 	if deleted := deletedBy(state); len(deleted) > 0 {
 		t.Errorf("%v are deleted", deleted)
-	}
-	delete(state.Certificates, all[0])
-	none := int32(0)
-	state.Cluster.Spec.Replicas = &none
-	if deleted := deletedBy(state); !slices.Contains(deleted, all[0]) {
-		t.Errorf("%v are deleted, want %s among them: its Certificate is gone", deleted, all[0])
 	}
 }
 

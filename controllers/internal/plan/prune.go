@@ -47,13 +47,13 @@ func unneeded(s state.State, kind, name string, wanted map[string]bool) bool {
 	return false
 }
 
-// ownerless are the Secrets that cert-manager made for Certificates of the cluster,
-// and that the cluster did not become the owner of. When such a Certificate goes,
-// nothing else deletes its Secret, and the key in it.
+// ownerless are the Secrets that cert-manager made for Certificates of the cluster, and
+// that the cluster did not become the owner of. When such a Certificate goes, nothing else
+// deletes its Secret, and the key in it.
 func ownerless(s state.State) []state.Object {
 	var secrets []state.Object
 	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
-		if secret := s.Secrets[name]; metav1.GetControllerOf(secret) == nil || controlledByCertificate(secret) {
+		if secret := s.Secrets[name]; metav1.GetControllerOf(secret) == nil {
 			secrets = append(secrets, secret)
 		}
 	}

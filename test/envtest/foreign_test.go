@@ -14,8 +14,11 @@ import (
 	"testing"
 	"time"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
@@ -111,6 +114,39 @@ func TestForeignCAInALeafWidensNoTrust(t *testing.T) {
 		awaitCondition(t, namespace, v1alpha1.ConditionCredentialsReady, metav1.ConditionTrue, v1alpha1.ReasonCertificatesIssued)
 		if count, err := trustedCAs(t.Context(), namespace, ca); err != nil || count != 1 {
 			t.Errorf("%d CAs are trusted: %v", count, err)
+		}
+	}
+}
+
+// Secrets of users may have our labels, and cert-manager's annotation: a Certificate of
+// theirs whose secretTemplate has them, and one made by hand. They are left alone.
+func TestForeignSecretsAreNotDeleted(t *testing.T) {
+	namespace := newNamespace(t)
+	makeIssuer(t, namespace, "corp")
+	labels := map[string]string{v1alpha1.Group + "/cluster": "chat"}
+	create(t, &certmanagerv1.Certificate{ObjectMeta: named(namespace, "theirs"), Spec: certmanagerv1.CertificateSpec{
+		CommonName: "theirs", SecretName: "theirs", IssuerRef: certmanagermeta.IssuerReference{Name: "corp"},
+		SecretTemplate: &certmanagerv1.CertificateSecretTemplate{Labels: labels},
+	}})
+	byHand := &corev1.Secret{ObjectMeta: named(namespace, "by-hand")}
+	byHand.Labels, byHand.Annotations = labels, map[string]string{certmanagerv1.CertificateNameKey: "by-hand"}
+	create(t, byHand)
+	eventually(t, "their certificate", func(ctx context.Context) error {
+		_, err := storedCertificate(ctx, namespace, "theirs")
+		return err
+	})
+	before := get(t, &corev1.Secret{ObjectMeta: named(namespace, "theirs")}).UID
+
+	create(t, object(t, namespace, minimal))
+	startManager(t)
+	awaitStatefulSet(t, namespace, 3)
+	if err := admin.Patch(t.Context(), clusterIn(namespace), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"replicas":1}}`))); err != nil {
+		t.Fatal(err)
+	}
+	awaitGone(t, certificate(namespace, "chat-2-tls"), &corev1.Secret{ObjectMeta: named(namespace, "chat-2-tls")})
+	for name, uid := range map[string]types.UID{"theirs": before, byHand.Name: byHand.UID} {
+		if now := get(t, &corev1.Secret{ObjectMeta: named(namespace, name)}).UID; now != uid {
+			t.Errorf("Secret %s was deleted", name)
 		}
 	}
 }
