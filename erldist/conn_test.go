@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -283,7 +284,7 @@ func TestNodeThatDoesNotRead(t *testing.T) {
 	defer cancel()
 	start := time.Now()
 	_, err := conn.Call(ctx, "m", "f", Binary(make([]byte, 16<<20)))
-	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > time.Second {
+	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > 5*time.Second {
 		t.Errorf("got %v after %s", err, took)
 	}
 	if _, err := conn.Call(testContext(t), "m", "f"); err == nil {
@@ -449,26 +450,28 @@ func TestSeveralAddresses(t *testing.T) {
 
 // Connecting takes one stage's time limit, whatever the number of addresses.
 func TestSeveralSilentAddresses(t *testing.T) {
-	const limit = 80 * time.Millisecond
-	tried := 0
-	d := Dialer{
-		Port:     9100,
-		Timeouts: map[Stage]time.Duration{StageConnectDistribution: limit},
-		Resolve: func(context.Context, string) ([]string, error) {
-			return []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"}, nil
-		},
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			tried++
-			<-ctx.Done()
-			return nil, ctx.Err()
-		},
-	}
-	start := time.Now()
-	_, err := d.Dial(testContext(t), testNode)
-	if took := time.Since(start); took < limit || took > limit+100*time.Millisecond {
-		t.Errorf("took %s with a limit of %s", took, limit)
-	}
-	if !errors.Is(err, context.DeadlineExceeded) || tried != 4 {
-		t.Errorf("got %v after %d addresses, want 4", err, tried)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		const limit = time.Minute
+		tried := 0
+		d := Dialer{
+			Port:     9100,
+			Timeouts: map[Stage]time.Duration{StageConnectDistribution: limit},
+			Resolve: func(context.Context, string) ([]string, error) {
+				return []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"}, nil
+			},
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				tried++
+				<-ctx.Done()
+				return nil, ctx.Err()
+			},
+		}
+		start := time.Now()
+		_, err := d.Dial(t.Context(), testNode)
+		if took := time.Since(start); took != limit {
+			t.Errorf("took %s with a limit of %s", took, limit)
+		}
+		if !errors.Is(err, context.DeadlineExceeded) || tried != 4 {
+			t.Errorf("got %v after %d addresses, want 4", err, tried)
+		}
+	})
 }

@@ -176,15 +176,10 @@ func TestSilentPeer(t *testing.T) {
 	t.Run("stage limit", func(t *testing.T) {
 		const limit = 50 * time.Millisecond
 		d := Dialer{Timeouts: map[Stage]time.Duration{StageHandshake: limit}}
-		start := time.Now()
 		_, err := d.DialAddress(testContext(t), testNode, silent(t))
-		took := time.Since(start)
 		var timeout *TimeoutError
-		if !errors.As(err, &timeout) || !errors.Is(err, context.DeadlineExceeded) || timeout.After < limit {
-			t.Errorf("got %v", err)
-		}
-		if took > limit+100*time.Millisecond {
-			t.Errorf("took %s with a limit of %s", took, limit)
+		if !errors.As(err, &timeout) || !errors.Is(err, context.DeadlineExceeded) || timeout.After < limit || timeout.After > 5*time.Second {
+			t.Errorf("got %v with a limit of %s", err, limit)
 		}
 	})
 	t.Run("cancel", func(t *testing.T) {
