@@ -24,6 +24,11 @@ func TestWritesAreBoundToWhatWasObserved(t *testing.T) {
 		checkAdopted(t, s, p)
 		checkReplaced(t, s, p)
 		checkRefreshed(t, s, p)
+		for _, object := range p.Delete {
+			if object.GetDeletionTimestamp() != nil {
+				t.Fatalf("%s is being deleted, and is deleted again", object.GetName())
+			}
+		}
 	})
 }
 
@@ -69,6 +74,9 @@ func checkRefreshed(t *rapid.T, s state.State, p plan.Plan) {
 	t.Helper()
 	for _, refreshed := range p.Refresh {
 		pod := s.Pod(*refreshed.Name)
+		if pod.DeletionTimestamp != nil {
+			t.Fatalf("pod %s terminates, and is refreshed", pod.Name)
+		}
 		files := s.Trust().Identities()
 		if leaf, ok := s.StoredCertificate(pod.Name); ok && !s.RequestedByKubelet(pod.Name) {
 			files = append([]string{certs.Serial(leaf.X509)}, files...)

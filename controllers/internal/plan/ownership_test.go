@@ -39,6 +39,13 @@ func TestSecretsThatTheirCertificatesControl(t *testing.T) {
 	if deleted := deletedBy(state); len(deleted) > 0 {
 		t.Errorf("%v are deleted", deleted)
 	}
+	none := int32(0)
+	state.Cluster.Spec.Replicas = &none
+	for _, object := range plan.Make(state, operator, freshCookie).Delete {
+		if object.GetObjectKind().GroupVersionKind().Kind == "Secret" {
+			t.Errorf("Secret %s is deleted before its Certificate", object.GetName())
+		}
+	}
 }
 
 func deletedBy(state state.State) (names []string) {
