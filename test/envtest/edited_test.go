@@ -3,15 +3,21 @@ package envtest
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
 // What a person adds by hand to an object of ours is removed, and not only what they
@@ -116,4 +122,30 @@ func awaitContent(t *testing.T, object client.Object, want map[string]any) {
 		}
 		return nil
 	})
+}
+
+// A PodDisruptionBudget of somebody else's keeps neither certificates nor nodes from being
+// made.
+func TestForeignDisruptionBudgetHoldsUpNothingElse(t *testing.T) {
+	namespace := newNamespace(t)
+	create(t, &policyv1.PodDisruptionBudget{ObjectMeta: named(namespace, "chat"),
+		Spec: policyv1.PodDisruptionBudgetSpec{MaxUnavailable: ptr.To(intstr.FromInt32(1))}})
+	startManager(t)
+	create(t, object(t, namespace, minimal))
+	awaitStatefulSet(t, namespace, 3)
+	awaitStalled(t, namespace, v1alpha1.ReasonNameConflict, `PodDisruptionBudget "chat" exists`)
+}
+
+// The manager knows by these words that a Kubernetes is too old for a field.
+func TestUnknownFieldsAreSaidSo(t *testing.T) {
+	set := object(t, newNamespace(t), `
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: chat}
+spec: {serviceName: a, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {more: true, containers: [{name: chat, image: a}]}}}
+`)
+	err := admin.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(set), client.FieldOwner("erlang-operator"))
+	if err == nil || !strings.Contains(err.Error(), ".spec.template.spec.more: field not declared in schema") {
+		t.Errorf("the API server says %v", err)
+	}
 }

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	applycore "k8s.io/client-go/applyconfigurations/core/v1"
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -48,19 +49,12 @@ type applied struct {
 	digest  [sha256.Size]byte
 }
 
-// A NameConflict is an object that is to be created, but exists and belongs to another
-// owner.
-type NameConflict struct{ Kind, Name string }
-
-func (c NameConflict) Error() string {
-	return fmt.Sprintf("%s %q exists and does not belong to this ErlangCluster", c.Kind, c.Name)
-}
-
-// Apply carries out a plan in its order. It ends at the first failure: what follows may
-// depend on what failed, and the next reconciliation starts from the beginning.
+// Apply carries out a plan in its order. What is rejected holds up only what depends on it;
+// any other failure ends it, and the next reconciliation starts from the beginning.
 func (a *Applier) Apply(ctx context.Context, p plan.Plan, observed state.State) error {
+	var rejected rejections
 	for _, secret := range p.Create {
-		if err := a.create(ctx, secret.DeepCopy()); err != nil {
+		if err := rejected.keep(secret.Kind, a.create(ctx, secret.DeepCopy())); err != nil {
 			return err
 		}
 	}
@@ -70,21 +64,30 @@ func (a *Applier) Apply(ctx context.Context, p plan.Plan, observed state.State) 
 		}
 	}
 	remembered := a.remembered(observed)
-	if err := a.applyAll(ctx, p.Apply, observed, remembered); err != nil {
+	if err := a.applyAll(ctx, p.Apply, observed, remembered, &rejected); err != nil {
 		return err
 	}
-	for _, pod := range p.Refresh {
+	if err := a.refresh(ctx, p.Refresh); err != nil {
+		return err
+	}
+	if rejected.none(plan.BeforeDeletion()) {
+		for _, object := range p.Delete {
+			if err := a.delete(ctx, object); err != nil {
+				return err
+			}
+			delete(remembered, idOf(object))
+		}
+	}
+	return rejected.err()
+}
+
+func (a *Applier) refresh(ctx context.Context, pods []*applycore.PodApplyConfiguration) error {
+	for _, pod := range pods {
 		// A pod that no longer exists needs no refresh.
 		err := a.Client.Apply(ctx, pod, client.ForceOwnership)
 		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 			return fmt.Errorf("refresh pod %s: %w", *pod.GetName(), err)
 		}
-	}
-	for _, object := range p.Delete {
-		if err := a.delete(ctx, object); err != nil {
-			return err
-		}
-		delete(remembered, idOf(object))
 	}
 	return nil
 }
@@ -122,16 +125,22 @@ func (a *Applier) create(ctx context.Context, object client.Object) error {
 	return nil
 }
 
-func (a *Applier) applyAll(ctx context.Context, configurations []plan.Configuration, observed state.State, remembered memory) error {
+func (a *Applier) applyAll(ctx context.Context, configurations []plan.Configuration, observed state.State, remembered memory, rejected *rejections) error {
 	existing := map[objectID]state.Object{}
 	for _, object := range observed.Owned {
 		existing[idOf(object)] = object
 	}
 	for _, configuration := range configurations {
 		id := objectID{*configuration.GetKind(), *configuration.GetName()}
+		if !rejected.none(plan.Dependencies(id.kind)) {
+			continue
+		}
 		result, err := a.apply(ctx, observed, configuration, existing[id], remembered[id])
 		if err != nil {
-			return fmt.Errorf("apply %s %s: %w", id.kind, id.name, err)
+			if err := rejected.keep(id.kind, fmt.Errorf("apply %s %s: %w", id.kind, id.name, err)); err != nil {
+				return err
+			}
+			continue
 		}
 		remembered[id] = result
 	}
@@ -235,22 +244,4 @@ func (a *Applier) delete(ctx context.Context, object state.Object) error {
 		return fmt.Errorf("delete %s %s: %w", object.GetObjectKind().GroupVersionKind().Kind, object.GetName(), err)
 	}
 	return nil
-}
-
-// IsRejected reports whether an error stays until somebody fixes its cause.
-func IsRejected(err error) bool {
-	return IsNameConflict(err) || apierrors.IsInvalid(err) && !isReplaced(err) || apierrors.IsForbidden(err)
-}
-
-// isReplaced reports whether an error says that the object is not the one that was
-// observed. The next reconciliation observes the other.
-func isReplaced(err error) bool {
-	cause, ok := apierrors.StatusCause(err, metav1.CauseTypeFieldValueInvalid)
-	return ok && cause.Field == "metadata.uid"
-}
-
-// IsNameConflict reports whether an object of another owner is in the way.
-func IsNameConflict(err error) bool {
-	var conflict NameConflict
-	return errors.As(err, &conflict)
 }

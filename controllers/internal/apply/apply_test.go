@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -21,6 +22,7 @@ import (
 	applyapps "k8s.io/client-go/applyconfigurations/apps/v1"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
+	applypolicy "k8s.io/client-go/applyconfigurations/policy/v1"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -396,9 +398,11 @@ func TestRefused(t *testing.T) {
 		err  error
 		want bool
 	}{
-		"invalid":          {apierrors.NewInvalid(schema.GroupKind{Kind: "StatefulSet"}, "chat", nil), true},
-		"forbidden":        {apierrors.NewForbidden(configMaps, "x", errors.New("no")), true},
-		"somebody else's":  {apply.NameConflict{Kind: "Service", Name: "chat-nodes"}, true},
+		"invalid":         {apierrors.NewInvalid(schema.GroupKind{Kind: "StatefulSet"}, "chat", nil), true},
+		"forbidden":       {apierrors.NewForbidden(configMaps, "x", errors.New("no")), true},
+		"somebody else's": {apply.NameConflict{Kind: "Service", Name: "chat-nodes"}, true},
+		// As kube-apiserver says it: TestUnknownFieldsAreSaidSo of test/envtest.
+		"unknown field":    {apierrors.NewInternalError(errors.New("failed to create typed patch object (shop/chat; apps/v1, Kind=StatefulSet): .spec.template.spec.more: field not declared in schema")), true},
 		"wrapped":          {fmt.Errorf("apply: %w", apierrors.NewInvalid(schema.GroupKind{Kind: "StatefulSet"}, "chat", nil)), true},
 		"changed meantime": {apierrors.NewConflict(configMaps, "x", errors.New("no")), false},
 		"overloaded":       {apierrors.NewTooManyRequests("later", 1), false},
@@ -434,6 +438,40 @@ func TestStatefulSetThatIsNotCachedYetIsLeftAlone(t *testing.T) {
 			}
 			if *set.Spec.Replicas != test.want {
 				t.Errorf("it has %d replicas, want %d", *set.Spec.Replicas, test.want)
+			}
+		})
+	}
+}
+
+// An object of somebody else's holds up what depends on it, and nothing more.
+func TestOnlyWhatDependsOnAnObjectWaitsForIt(t *testing.T) {
+	budget := applypolicy.PodDisruptionBudget("chat", "shop")
+	service := applycore.Service("chat-nodes", "shop")
+	set := applyapps.StatefulSet("chat", "shop").WithSpec(applyapps.StatefulSetSpec().WithReplicas(3))
+	p := plan.Plan{Apply: []plan.Configuration{service, budget, configMap("one"), set}}
+	for name, test := range map[string]struct {
+		foreign client.Object
+		applied []string
+	}{
+		"a PodDisruptionBudget": {&policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "chat"}},
+			[]string{"Service", "ConfigMap", "StatefulSet"}},
+		"the Service":   {&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "chat-nodes"}}, []string{"PodDisruptionBudget", "ConfigMap"}},
+		"the ConfigMap": {theConfigMap(), []string{"Service", "PodDisruptionBudget"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(test.foreign)
+			err := w.applier().Apply(t.Context(), p, w.observed(t))
+			if !apply.IsNameConflict(err) || !strings.Contains(err.Error(), test.foreign.GetName()) {
+				t.Errorf("error %v, want one about %s", err, test.foreign.GetName())
+			}
+			var applied []string
+			for _, request := range w.take() {
+				if kind, found := strings.CutPrefix(request, "apply *v1."); found {
+					applied = append(applied, strings.Split(kind, "ApplyConfiguration")[0])
+				}
+			}
+			if diff := cmp.Diff(test.applied, applied); diff != "" {
+				t.Errorf("applied (-want +got):\n%s", diff)
 			}
 		})
 	}

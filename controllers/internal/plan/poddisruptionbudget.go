@@ -1,6 +1,7 @@
 package plan
 
 import (
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
 	applypolicy "k8s.io/client-go/applyconfigurations/policy/v1"
@@ -13,5 +14,7 @@ func podDisruptionBudget(s state.State) *applypolicy.PodDisruptionBudgetApplyCon
 	return owned(applypolicy.PodDisruptionBudget(s.Names.PodDisruptionBudget(), s.Names.Namespace), s).
 		WithSpec(applypolicy.PodDisruptionBudgetSpec().
 			WithMaxUnavailable(intstr.FromInt32(1)).
+			// A node that fails must not keep a machine from being drained.
+			WithUnhealthyPodEvictionPolicy(policyv1.AlwaysAllow).
 			WithSelector(applymeta.LabelSelector().WithMatchLabels(Selector(s.Names.Cluster, ComponentNode))))
 }

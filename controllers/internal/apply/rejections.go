@@ -1,0 +1,81 @@
+package apply
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// A NameConflict is an object that is to be created, but exists and belongs to another
+// owner.
+type NameConflict struct{ Kind, Name string }
+
+func (c NameConflict) Error() string {
+	return fmt.Sprintf("%s %q exists and does not belong to this ErlangCluster", c.Kind, c.Name)
+}
+
+// rejections are the errors of one pass that stay until somebody fixes their cause.
+type rejections struct {
+	kinds  []string
+	errors []error
+}
+
+// keep keeps the error about an object of a kind if it is a rejection, and returns any
+// other.
+func (r *rejections) keep(kind string, err error) error {
+	if err == nil || !IsRejected(err) {
+		return err
+	}
+	r.kinds, r.errors = append(r.kinds, kind), append(r.errors, err)
+	return nil
+}
+
+// none reports whether no object of these kinds was rejected.
+func (r *rejections) none(kinds []string) bool {
+	return !slices.ContainsFunc(r.kinds, func(kind string) bool { return slices.Contains(kinds, kind) })
+}
+
+func (r *rejections) err() error {
+	if len(r.errors) == 0 {
+		return nil
+	}
+	return r
+}
+
+func (r *rejections) Error() string {
+	messages := make([]string, 0, len(r.errors))
+	for _, err := range r.errors {
+		messages = append(messages, err.Error())
+	}
+	return strings.Join(messages, "; ")
+}
+
+func (r *rejections) Unwrap() []error { return r.errors }
+
+// IsRejected reports whether an error stays until somebody fixes its cause.
+func IsRejected(err error) bool {
+	return err != nil && (IsNameConflict(err) || apierrors.IsInvalid(err) && !isReplaced(err) || apierrors.IsForbidden(err) || isUnknownField(err))
+}
+
+// isUnknownField reports whether this Kubernetes is too old for a field of the template.
+// The API server has no reason for this error but its message.
+func isUnknownField(err error) bool {
+	return strings.Contains(err.Error(), "field not declared in schema")
+}
+
+// isReplaced reports whether an error says that the object is not the one that was
+// observed. The next reconciliation observes the other.
+func isReplaced(err error) bool {
+	cause, ok := apierrors.StatusCause(err, metav1.CauseTypeFieldValueInvalid)
+	return ok && cause.Field == "metadata.uid"
+}
+
+// IsNameConflict reports whether an object of another owner is in the way.
+func IsNameConflict(err error) bool {
+	var conflict NameConflict
+	return errors.As(err, &conflict)
+}
