@@ -46,16 +46,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.HealingTime = cmp.Or(o.HealingTime, 5*time.Second)
 	o.Concurrency = cmp.Or(o.Concurrency, 16)
 	o.Limits = cmp.Or(o.Limits, verify.DefaultLimits())
-	if o.Resolve == nil {
-		o.Resolve = resolveFullName
-	}
 	o.MetricsAddr = cmp.Or(o.MetricsAddr, ":8080")
 	o.HealthAddr = cmp.Or(o.HealthAddr, ":8081")
 	return o, nil
-}
-
-// resolveFullName looks up a name as it stands. Without the dot, a name that does not
-// exist would be looked up again in every search domain of the pod.
-func resolveFullName(ctx context.Context, host string) ([]string, error) {
-	return net.DefaultResolver.LookupHost(ctx, host+".")
 }

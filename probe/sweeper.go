@@ -19,7 +19,7 @@ type sweeper struct {
 func (s *sweeper) begin(desired desired, now time.Time) *sweep.Pass {
 	verifier := &verify.Verifier{
 		Credentials: desired.credentials, Limits: s.options.Limits,
-		Resolve: s.options.Resolve, DialContext: s.options.DialContext,
+		Resolve: s.options.Resolve, FullNames: true, DialContext: s.options.DialContext,
 	}
 	return sweep.Begin(verifier, desired.members, sweep.Options{
 		Concurrency: s.options.Concurrency, HealingTime: s.options.HealingTime,

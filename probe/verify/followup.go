@@ -56,6 +56,7 @@ func (v *Verifier) registeredAt(ctx context.Context, target Target) []string {
 	dialer := v.anonymousDialer()
 	dialer.EPMDPort = target.EPMDPort
 	dialer.Network = target.Network
+	dialer.Resolve = v.resolve(target)
 	lines, err := dialer.Names(ctx, host)
 	if err != nil {
 		return nil

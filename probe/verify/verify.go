@@ -71,8 +71,12 @@ type Verifier struct {
 	// Plaintext is for nodes that do not run distribution over TLS.
 	Plaintext bool
 
-	// Resolve finds the addresses of a host; nil means the resolver of the system.
+	// Resolve finds the addresses of a host; nil means DNS.
 	Resolve func(ctx context.Context, host string) ([]string, error)
+
+	// FullNames has DNS look up hosts as they stand, not in the search domains of the
+	// system.
+	FullNames bool
 
 	// DialContext opens TCP connections to addresses; nil means that of a net.Dialer.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
@@ -138,6 +142,7 @@ func (v *Verifier) dialer(target Target, seen *observation) *erldist.Dialer {
 	d.Port = target.FixedPort
 	d.EPMDPort = target.EPMDPort
 	d.Network = target.Network
+	d.Resolve = v.resolve(target)
 	d.MaxFrame = maxFrame
 	d.Timeouts = map[erldist.Stage]time.Duration{
 		erldist.StageResolve:             v.Limits.Resolve,
