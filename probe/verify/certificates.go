@@ -24,11 +24,8 @@ func (s *Session) DropPEMCache(ctx context.Context) error {
 // TryCanary reports whether a verified node accepts the canary. With an error that is not
 // known.
 func (v *Verifier) TryCanary(ctx context.Context, session *Session) (accepted bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, v.Limits.TLS+v.Limits.Handshake)
-	defer cancel()
-
 	address := session.conn.RemoteAddr().String()
-	accepted, err = outcome(v.tryHandshake(ctx, address, v.clientTLS(session.host, v.Credentials.Canary.Certificate)))
+	accepted, err = v.tryConnection(ctx, address, v.clientTLS(session.host, v.Credentials.Canary.Certificate))
 	if err != nil {
 		return false, fmt.Errorf("show %s the canary: %w", session.node, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/erldist"
@@ -37,43 +38,50 @@ func (v *Verifier) TryRefusals(ctx context.Context, session *Session) (accepted 
 }
 
 func (v *Verifier) try(ctx context.Context, trial v1alpha1.RefusalTrial, session *Session) (accepted bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, v.Limits.TLS+v.Limits.Handshake)
-	defer cancel()
 	address := session.conn.RemoteAddr().String()
-
 	switch trial {
 	case v1alpha1.TrialNoCertificate:
-		return outcome(v.tryHandshake(ctx, address, v.clientTLS(session.host, tls.Certificate{})))
+		return v.tryConnection(ctx, address, v.clientTLS(session.host, tls.Certificate{}))
 	case v1alpha1.TrialForeignCA:
 		foreign, err := foreignCertificate(v.Credentials.host(), v.now())
 		if err != nil {
 			return false, err
 		}
-		return outcome(v.tryHandshake(ctx, address, v.clientTLS(session.host, foreign)))
+		return v.tryConnection(ctx, address, v.clientTLS(session.host, foreign))
 	case v1alpha1.TrialPlaintext:
-		return outcome(v.tryHandshake(ctx, address, nil))
+		return v.tryConnection(ctx, address, nil)
 	default:
 		return v.tryWrongCookie(ctx, session, address)
 	}
 }
 
-// outcome tells a refusal, which is any answer but taking part, from no answer.
-func outcome(answered bool, err error) (accepted bool, _ error) {
+// trialLimit is below net_setuptime, 7 s, after which a node closes every connection that
+// is not made by then: a close before that is a refusal.
+const trialLimit = 6 * time.Second
+
+// tryConnection reports whether a node takes part in a handshake. A refusal is a TLS alert,
+// or a close within the limit. Anything else proves nothing, and is an error.
+func (v *Verifier) tryConnection(ctx context.Context, address string, config *tls.Config) (accepted bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, trialLimit)
+	defer cancel()
+	answered, err := v.tryHandshake(ctx, address, config)
 	failed := new(erldist.StageError)
 	switch {
 	case answered:
 		return true, nil
-	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
-		return false, err
 	case errors.As(err, &failed) && failed.Stage == erldist.StageConnectDistribution:
 		return false, err
-	default:
+	case errors.As(err, new(*erldist.AlertError)) || errors.Is(err, erldist.ErrSpeaksTLS) || isHangUp(err):
 		return false, nil
+	default:
+		return false, err
 	}
 }
 
 // tryWrongCookie is accepted by a node that does not close the connection on a wrong proof.
 func (v *Verifier) tryWrongCookie(ctx context.Context, session *Session, address string) (accepted bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, trialLimit)
+	defer cancel()
 	dialer := v.anonymousDialer()
 	dialer.Cookie = erldist.NewCookie(rand.Text())
 	if !v.Plaintext {
