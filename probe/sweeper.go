@@ -3,6 +3,7 @@ package probe
 import (
 	"time"
 
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/probe/mesh"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
@@ -10,9 +11,10 @@ import (
 
 // sweeper sweeps the nodes, and remembers the links that could not be made.
 type sweeper struct {
-	options Options
-	failed  []mesh.Edge // in the last sweep
-	harmful backoff
+	options      Options
+	failed       []mesh.Edge // in the last sweep
+	harmful      backoff
+	notPlaintext map[string]bool // nodes that were tried in plaintext, and still do not answer in TLS
 }
 
 // begin begins a sweep at some time.
@@ -20,6 +22,9 @@ func (s *sweeper) begin(desired desired, now time.Time) *sweep.Pass {
 	verifier := &verify.Verifier{
 		Credentials: desired.credentials, Limits: s.options.Limits,
 		Resolve: s.options.Resolve, FullNames: true, DialContext: s.options.DialContext,
+	}
+	for i := range desired.members {
+		desired.members[i].NotPlaintext = s.notPlaintext[desired.members[i].Node]
 	}
 	return sweep.Begin(verifier, desired.members, sweep.Options{
 		Concurrency: s.options.Concurrency, HealingTime: s.options.HealingTime,
@@ -30,7 +35,21 @@ func (s *sweeper) begin(desired desired, now time.Time) *sweep.Pass {
 // record takes the result of a sweep that began at some time.
 func (s *sweeper) record(begun, now time.Time, result sweep.Result) {
 	s.failed = result.Failed
+	s.notPlaintext = notPlaintext(result.Outcomes)
 	s.harmful.record(begun, now, result.Harmful)
+}
+
+// notPlaintext are the nodes not to be tried in plaintext again, since each try may add a
+// line to the log of a node that is busy. Any other verdict may be on a node that restarted.
+func notPlaintext(outcomes []sweep.Outcome) map[string]bool {
+	nodes := map[string]bool{}
+	for _, outcome := range outcomes {
+		silent := outcome.Reason == v1alpha1.ReasonHandshakeTimedOut || outcome.Reason == v1alpha1.ReasonHandshakeRejected
+		if outcome.Stage == v1alpha1.StageTLS && silent && outcome.TriedPlaintext {
+			nodes[outcome.Node] = true
+		}
+	}
+	return nodes
 }
 
 // Nodes that were fixed without a restart are seen to be so after maxBackoff at the

@@ -4,8 +4,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/probe/mesh"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
 
 // TestBackoff: links that do harm rest, longer each time, and within bounds; those that
@@ -43,5 +45,20 @@ func TestBackoff(t *testing.T) {
 		if b.wait != step.wait {
 			t.Fatalf("after %s, the wait is %s, want %s", now.Sub(noon), b.wait, step.wait)
 		}
+	}
+}
+
+// TestNotPlaintext: a node is not tried in plaintext again until another verdict shows that
+// it may have restarted.
+func TestNotPlaintext(t *testing.T) {
+	outcome := sweep.Outcome{Verdict: verify.Verdict{
+		Node: "a", Stage: v1alpha1.StageTLS, Reason: v1alpha1.ReasonHandshakeTimedOut, TriedPlaintext: true,
+	}}
+	if !notPlaintext([]sweep.Outcome{outcome})["a"] {
+		t.Error("a silent node is to be tried again")
+	}
+	outcome.Stage, outcome.Reason = v1alpha1.StageConnectDistribution, v1alpha1.ReasonConnectionRefused
+	if notPlaintext([]sweep.Outcome{outcome})["a"] {
+		t.Error("a node that restarts is not to be tried again")
 	}
 }

@@ -49,6 +49,7 @@ type Peer struct {
 	Release     string          // the release of OTP that it reports
 	Certificate tls.Certificate // that it serves
 	Serve       func(net.Conn)  // instead of a node
+	Delay       time.Duration   // before TLS
 
 	port    uint16
 	calls   []string // that it answered
@@ -205,6 +206,7 @@ func (p *Peer) Listen() (port uint16) {
 					p.Serve(conn)
 					return
 				}
+				time.Sleep(p.Delay)
 				p.play(tls.Server(conn, config))
 			}()
 		}

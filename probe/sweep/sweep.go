@@ -132,7 +132,7 @@ func Begin(verifier *verify.Verifier, members []Member, options Options) *Pass {
 	return &Pass{
 		verifier: verifier,
 		options:  options,
-		members:  members,
+		members:  slices.Clone(members),
 		outcomes: make([]Outcome, len(members)),
 		sessions: make([]*verify.Session, len(members)),
 	}
@@ -214,6 +214,7 @@ func (p *Pass) verify(ctx context.Context, i int) {
 			return // Cut off: what failed proves nothing.
 		}
 		p.outcomes[i].Verdict, p.sessions[i] = verdict, session
+		p.members[i].NotPlaintext = verdict.TriedPlaintext
 		if !p.again(ctx, i) || 2*time.Since(begun) > most {
 			return
 		}

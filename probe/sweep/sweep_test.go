@@ -5,11 +5,13 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/probe/mesh"
 	"github.com/erlang-operator/erlang-operator/probe/probetest"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
@@ -217,5 +219,56 @@ func TestSweepIsCutOff(t *testing.T) {
 	checkReasons(t, result, "Verified", "Verified")
 	if len(result.Harmful) > 0 || result.Lost > 0 {
 		t.Errorf("harmful %v", result.Harmful)
+	}
+}
+
+// TestSweepOfBusyNode: a node that takes 3.3 s for TLS, where its peers allow 7 s, is
+// verified, and is not tried in plaintext.
+func TestSweepOfBusyNode(t *testing.T) {
+	t.Parallel()
+	n := newNetwork(t, 1)
+	n.Peers[0].Delay = 3300 * time.Millisecond
+	verifier := n.Verifier()
+	verifier.Limits = verify.DefaultLimits()
+	result := Begin(verifier, n.members(), Options{Concurrency: 16}).Steps()[0](t.Context())
+	if outcome := result.Outcomes[0]; outcome.Reason != v1alpha1.ReasonSlowHandshake || outcome.TriedPlaintext {
+		t.Errorf("verdict %s: %s", outcome.Reason, outcome.Message)
+	}
+	if refused := n.Peers[0].Refusals(); refused > 0 {
+		t.Errorf("%d handshakes refused", refused)
+	}
+}
+
+// TestSweepTriesPlaintextOnce: a node that does not answer in TLS is tried in plaintext
+// once; one that closes the connection at once is not.
+func TestSweepTriesPlaintextOnce(t *testing.T) {
+	for name, tc := range map[string]struct {
+		serve func(net.Conn)
+		tried bool // before
+		want  int32
+	}{
+		"silence":             {serve: func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }, want: 1},
+		"silence, once tried": {serve: func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }, tried: true},
+		"a close":             {serve: func(net.Conn) {}},
+		"another protocol":    {serve: func(conn net.Conn) { _, _ = io.WriteString(conn, "220 mail.example\r\n") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNetwork(t, 1)
+			var plaintext atomic.Int32
+			n.Peers[0].Serve = func(conn net.Conn) {
+				first := make([]byte, 1)
+				if _, err := conn.Read(first); err == nil && first[0] == 0 { // of the length of a name
+					plaintext.Add(1)
+				}
+				tc.serve(conn)
+			}
+			members := n.members()
+			members[0].NotPlaintext = tc.tried
+			result := n.run(members, Options{})
+			if got := plaintext.Load(); got != tc.want {
+				t.Errorf("tried in plaintext %d times, want %d: %s", got, tc.want, result.Outcomes[0].Message)
+			}
+		})
 	}
 }

@@ -11,8 +11,9 @@ import (
 	"github.com/erlang-operator/erlang-operator/erldist"
 )
 
-// firstAttempt is the part of a stage's time that leaves enough for the follow-up.
-func firstAttempt(limit time.Duration) time.Duration { return limit * 3 / 5 }
+// firstAttempt is the part of a stage's time that leaves enough for the follow-up: of the
+// default limit of TLS, net_setuptime.
+func firstAttempt(limit time.Duration) time.Duration { return limit * 7 / 8 }
 
 // followUp tells several causes of one symptom apart, in what is left of the stage's time.
 func (v *Verifier) followUp(ctx context.Context, err error, seen *observation) {
@@ -25,17 +26,17 @@ func (v *Verifier) followUp(ctx context.Context, err error, seen *observation) {
 		ctx, cancel := context.WithDeadline(ctx, seen.began.Add(v.Limits.Lookup))
 		defer cancel()
 		seen.registered = v.registeredAt(ctx, seen.target)
-	case failed.Stage == erldist.StageTLS && !seen.secured && isNoTLS(err):
+	case failed.Stage == erldist.StageTLS && !seen.secured && failed.Received == 0:
+		took := time.Since(seen.began)
 		ctx, cancel := context.WithDeadline(ctx, seen.began.Add(v.Limits.TLS))
 		defer cancel()
-		seen.plaintext = v.speaksPlaintext(ctx, failed.Address)
-		seen.closesIdle = !seen.plaintext && isHangUp(err) && v.closesIdleConnections(ctx, failed.Address)
+		if took < firstAttempt(v.Limits.TLS)*6/7 {
+			seen.closesIdle = isHangUp(err) && v.closesIdleConnections(ctx, failed.Address)
+		} else if !seen.target.NotPlaintext {
+			seen.triedPlaintext = true
+			seen.plaintext = v.speaksPlaintext(ctx, failed.Address)
+		}
 	}
-}
-
-// isNoTLS reports whether a TLS handshake got no answer in TLS.
-func isNoTLS(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || isHangUp(err) || isOtherThanTLS(err)
 }
 
 // isOtherThanTLS reports whether the answer was not TLS.
@@ -68,7 +69,10 @@ func (v *Verifier) registeredAt(ctx context.Context, target Target) []string {
 	return names
 }
 
-// speaksPlaintext reports whether a port answers the distribution handshake in plaintext.
+// speaksPlaintext reports whether a port answers the distribution handshake in plaintext. A
+// node in plaintext takes the beginning of TLS for that of a long message: it says nothing,
+// and closes the connection after net_setuptime. One over TLS that is busy for as long logs
+// what looks like an attack.
 func (v *Verifier) speaksPlaintext(ctx context.Context, address string) bool {
 	answered, _ := v.tryHandshake(ctx, address, nil)
 	return answered

@@ -29,9 +29,10 @@ type observation struct {
 	secured      bool                // the TLS handshake passed on our side
 
 	// What the follow-up found.
-	plaintext  bool     // the port speaks distribution, in plaintext
-	closesIdle bool     // the port closes connections on which nothing was sent
-	registered []string // the names that epmd knows; nil when it was not asked
+	triedPlaintext bool     // the port was spoken to in plaintext
+	plaintext      bool     // the port speaks distribution, in plaintext
+	closesIdle     bool     // the port closes connections on which nothing was sent
+	registered     []string // the names that epmd knows; nil when it was not asked
 }
 
 // trace records the stages.

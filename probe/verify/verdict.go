@@ -20,6 +20,10 @@ type Verdict struct {
 	// the node is verified.
 	Timings []Timing `json:"timings"`
 
+	// TriedPlaintext reports whether a node that did not answer in TLS was tried in
+	// plaintext.
+	TriedPlaintext bool `json:"-"`
+
 	// The rest is what was observed of the node as far as the stages came. What it says of
 	// its certificate is of a chain to a trusted CA only.
 

@@ -21,6 +21,9 @@ type Target struct {
 	Ports PortRange
 	// EPMDPort is the port of epmd. 0 means 4369.
 	EPMDPort uint16
+	// NotPlaintext has a node that does not answer in TLS not be tried in plaintext: it was
+	// tried already.
+	NotPlaintext bool
 	// Network is tcp4 for a node that runs inet_tls, tcp6 for inet6_tls. Empty means
 	// whatever address its host has.
 	Network string
@@ -50,11 +53,12 @@ func (l Limits) Sum() time.Duration {
 
 // DefaultLimits leave room for some lost packets or an intercontinental round trip, and
 // detect a dead node in time. A lost SYN is retransmitted after one second, and again
-// after three.
+// after three. Nodes give up on each other after net_setuptime, 7 s: who answers sooner is
+// busy, and no worse.
 func DefaultLimits() Limits {
 	return Limits{
 		Resolve: 3 * time.Second, Connect: 4 * time.Second, Lookup: 3 * time.Second, ConnectDistribution: 4 * time.Second,
-		TLS: 5 * time.Second, Handshake: 5 * time.Second, Call: 5 * time.Second,
+		TLS: 8 * time.Second, Handshake: 7 * time.Second, Call: 5 * time.Second,
 		Link: 9 * time.Second,
 	}
 }
@@ -100,7 +104,7 @@ func (v *Verifier) Verify(ctx context.Context, target Target) (Verdict, *Session
 	}
 	verdict := Verdict{
 		Node: target.Node, Stage: diagnosis.Stage, Reason: diagnosis.Reason, Message: diagnosis.Message,
-		Timings:     seen.timings,
+		Timings: seen.timings, TriedPlaintext: seen.triedPlaintext || target.NotPlaintext,
 		Incarnation: seen.peer.Creation,
 		OTPRelease:  info.OTPRelease, Uptime: info.Uptime, Peers: info.Peers, PodUID: info.PodUID,
 	}
