@@ -73,6 +73,7 @@ const (
 	ReasonCookieMismatch    = "CookieMismatch"
 	ReasonNodeNameMismatch  = "NodeNameMismatch"
 	ReasonNodeNameInUse     = "NodeNameInUse"
+	ReasonHiddenNode        = "HiddenNode"
 	ReasonHandshakeRejected = "HandshakeRejected"
 	ReasonUnsupportedFlags  = "UnsupportedFlags"
 	ReasonHandshakeTimedOut = "HandshakeTimedOut"

@@ -50,6 +50,8 @@ type Peer struct {
 	Certificate tls.Certificate // that it serves
 	Serve       func(net.Conn)  // instead of a node
 	Delay       time.Duration   // before TLS
+	Hidden      bool
+	Unanswered  int // calls that it does not answer, before it does
 
 	port    uint16
 	calls   []string // that it answered
@@ -125,6 +127,13 @@ func (n *Network) Link(from, to string) {
 
 func (n *Network) group(name string) []string {
 	return append(n.linkedTo(name), name)
+}
+
+// LinkPair joins two peers alone.
+func (n *Network) LinkPair(from, to string) {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	n.links[[2]string{from, to}], n.links[[2]string{to, from}] = true, true
 }
 
 // Unlink ends a link at both ends.
@@ -242,7 +251,7 @@ func (p *Peer) play(conn net.Conn) {
 		if frame == nil {
 			return
 		}
-		if len(frame) > 0 {
+		if len(frame) > 0 && p.answers() {
 			p.answer(conn, frame)
 		}
 	}
@@ -252,6 +261,13 @@ func (p *Peer) refuse() {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	p.refused++
+}
+
+func (p *Peer) answers() bool {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.Unanswered--
+	return p.Unanswered < 0
 }
 
 // answer answers a call of the process rex: a frame is 112, the control message, and the
@@ -277,12 +293,17 @@ func (p *Peer) apply(module, function erldist.Atom, arguments erldist.Term) erld
 	p.mutex.Lock()
 	p.calls = append(p.calls, call)
 	release, connect := p.Release, p.connect
+	var hidden erldist.Term = erldist.Atom("error")
+	if p.Hidden {
+		hidden = erldist.Tuple{erldist.Atom("ok"), erldist.List{erldist.List{}}}
+	}
 	p.mutex.Unlock()
 	switch call {
 	case "lists:zipwith3":
 		return erldist.List{
 			erldist.AtomList(p.linkedTo(p.Name)...), erldist.String(release), erldist.Int(5_000), erldist.Int(-5_000), erldist.Int(1_000),
 			erldist.Atom("false"), // no ERLANG_OPERATOR_POD_UID
+			hidden,
 		}
 	case "net_kernel:connect_node":
 		if connect(p.Name, string(arguments.(erldist.List)[0].(erldist.Atom))) {

@@ -33,6 +33,9 @@ var errNotKept = errors.New("the link was made and did not last")
 // each further link costs more than it gains.
 func (p *Pass) heal(ctx context.Context) {
 	p.skipHarmful()
+	if _, ok := p.next(); ok {
+		p.refresh(ctx) // Links that were lost since the nodes were verified are not the fault of the first one.
+	}
 	deadline := time.Now().Add(p.options.HealingTime)
 	for p.lost == 0 && time.Now().Before(deadline) && ctx.Err() == nil {
 		edge, ok := p.next()

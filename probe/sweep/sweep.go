@@ -223,13 +223,13 @@ func (p *Pass) verify(ctx context.Context, i int) {
 
 // again reports whether a second try may have another result.
 func (p *Pass) again(ctx context.Context, i int) bool {
-	switch p.outcomes[i].Reason {
+	switch outcome := p.outcomes[i]; outcome.Reason {
 	case v1alpha1.ReasonConnectionTimedOut, v1alpha1.ReasonHandshakeTimedOut:
 		return true
 	case v1alpha1.ReasonCookieMismatch:
 		return p.changeCookie(ctx, i)
 	default:
-		return false
+		return outcome.TimedOut
 	}
 }
 

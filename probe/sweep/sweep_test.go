@@ -50,7 +50,7 @@ func reasons(result Result) (reasons []string) {
 func checkReasons(t *testing.T, result Result, want ...string) {
 	t.Helper()
 	if diff := cmp.Diff(want, reasons(result)); diff != "" {
-		t.Fatalf("reasons (-want +got):\n%s%s", diff, result.Outcomes[0].Message)
+		t.Fatalf("reasons (-want +got):\n%s%+v", diff, result.Outcomes)
 	}
 }
 
@@ -270,5 +270,42 @@ func TestSweepTriesPlaintextOnce(t *testing.T) {
 				t.Errorf("tried in plaintext %d times, want %d: %s", got, tc.want, result.Outcomes[0].Message)
 			}
 		})
+	}
+}
+
+// TestSweepOfHiddenAndOldNodes: nodes that answer every call and cannot be members are not
+// verified, and not linked.
+func TestSweepOfHiddenAndOldNodes(t *testing.T) {
+	n := newNetwork(t, 4)
+	n.Peers[1].Hidden, n.Peers[2].Release, n.Peers[3].Release = true, "24", "R16B03"
+	n.OnConnect(func(from, to string) bool {
+		t.Errorf("%s is made to connect to %s", from, to)
+		return false
+	})
+	checkReasons(t, n.run(n.members(), Options{}), "Verified", "HiddenNode", "UnsupportedFlags", "UnsupportedFlags")
+}
+
+// TestSweepTriesTimeoutsAgain: a node that does not answer one call is verified by a second
+// try.
+func TestSweepTriesTimeoutsAgain(t *testing.T) {
+	n := newNetwork(t, 1)
+	n.Peers[0].Unanswered = 1
+	checkReasons(t, n.run(n.members(), Options{}), "Verified")
+}
+
+// TestSweepBlamesNoLinkForEarlierLosses: links that were lost before healing began are not
+// the fault of the first link that is made.
+func TestSweepBlamesNoLinkForEarlierLosses(t *testing.T) {
+	n := newNetwork(t, 4)
+	n.Link(n.Peers[0].Name, n.Peers[1].Name)
+	n.Link(n.Peers[0].Name, n.Peers[2].Name)
+	pass := Begin(n.Verifier(), n.members(), Options{Concurrency: 16, HealingTime: 5 * time.Second})
+	defer pass.Close()
+	steps := pass.Steps()
+	checkReasons(t, steps[0](t.Context()), "Verified", "Verified", "Verified", "Verified")
+	n.Unlink(n.Peers[1].Name, n.Peers[2].Name)
+	n.OnConnect(func(from, to string) bool { n.LinkPair(from, to); return true })
+	if result := steps[1](t.Context()); result.Lost > 0 || len(result.Harmful) > 0 {
+		t.Errorf("%d links lost, harmful %v", result.Lost, result.Harmful)
 	}
 }

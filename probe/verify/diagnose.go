@@ -3,6 +3,7 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
@@ -34,12 +35,29 @@ func diagnose(err error, seen observation) diagnosis {
 	if err == nil {
 		return seen.diagnosePassed()
 	}
-	failed := new(erldist.StageError)
-	if !errors.As(err, &failed) {
+	failed, old := new(erldist.StageError), releaseError{}
+	switch {
+	case errors.As(err, &old):
+		return seen.diagnosis(v1alpha1.StageCall, v1alpha1.ReasonUnsupportedFlags,
+			fmt.Sprintf("is too old: it runs OTP %.16q", old.release), fmt.Sprintf("run OTP %d or later", oldestRelease))
+	case errors.Is(err, hiddenError{}):
+		return seen.diagnosis(v1alpha1.StageCall, v1alpha1.ReasonHiddenNode,
+			"is a hidden node: nodes() of the others does not have it",
+			"start it without -hidden: check its command, vm.args, ERL_AFLAGS and ERL_FLAGS")
+	case !errors.As(err, &failed):
 		return seen.diagnosis(v1alpha1.StageCall, v1alpha1.ReasonCallFailed,
 			fmt.Sprintf("answers a remote call in a way that no Erlang node does (%v)", err), "check what runs on its distribution port")
 	}
 	return diagnoses[failed.Stage](seen, failed)
+}
+
+// innermost is the cause of an error without what differs from one attempt to the next,
+// such as our port.
+func innermost(err error) error {
+	if failed := new(net.OpError); errors.As(err, &failed) {
+		return failed.Err
+	}
+	return err
 }
 
 // diagnosis words a conclusion.

@@ -13,6 +13,12 @@ func (o observation) diagnoseHandshake(err *erldist.StageError) diagnosis {
 	const stage = v1alpha1.StageHandshake
 	status, another, lacking := new(erldist.StatusError), new(erldist.NameMismatchError), new(erldist.FlagsError)
 	switch {
+	case errors.Is(err, erldist.ErrCookieRejected) && o.timedOutThere:
+		return o.diagnosis(stage, v1alpha1.ReasonHandshakeTimedOut, "closed the connection when net_setuptime, 7 s, was over",
+			"check whether it is overloaded, and what the network loses or delays")
+	case errors.Is(err, erldist.ErrCookieRejected) && !o.answersAgain:
+		return o.diagnosis(stage, v1alpha1.ReasonHandshakeRejected, "closed the connection on our proof of the cookie, and accepts no other connection",
+			"check its log to see whether it is stopping")
 	case errors.Is(err, erldist.ErrCookieRejected):
 		return o.diagnosis(stage, v1alpha1.ReasonCookieMismatch,
 			"runs with another cookie than the cluster's: it closed the connection on our proof of the cookie",
@@ -55,7 +61,7 @@ func (o observation) diagnoseNoHandshake(err *erldist.StageError) diagnosis {
 			"check its log for the cause, and whether net_kernel:allow/1 or a verify_fun excludes the host of our certificate")
 	default:
 		return o.diagnosis(stage, v1alpha1.ReasonHandshakeRejected,
-			fmt.Sprintf("aborts the distribution handshake (%v)", err.Err), "check its log for the cause")
+			fmt.Sprintf("aborts the distribution handshake (%v)", innermost(err.Err)), "check its log for the cause")
 	}
 }
 

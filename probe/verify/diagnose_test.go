@@ -143,8 +143,16 @@ func TestDiagnose(t *testing.T) {
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonClientCertificateRejected, says: "alert 42",
 		},
 		"another cookie": {
-			at: erldist.StageHandshake, err: erldist.ErrCookieRejected,
+			at: erldist.StageHandshake, err: erldist.ErrCookieRejected, seen: func(o *observation) { o.answersAgain = true },
 			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonCookieMismatch, says: "restart it",
+		},
+		"a node that is stopping": {
+			at: erldist.StageHandshake, err: erldist.ErrCookieRejected,
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeRejected, says: "stopping",
+		},
+		"a node that closes after net_setuptime": {
+			at: erldist.StageHandshake, err: erldist.ErrCookieRejected, seen: func(o *observation) { o.timedOutThere = true },
+			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeTimedOut, says: "net_setuptime",
 		},
 		"a node that does not know the cookie": {
 			at: erldist.StageHandshake, err: erldist.ErrPeerCookie,
@@ -233,6 +241,51 @@ func checkSentence(t *testing.T, message, says string) {
 	}
 }
 
+// TestDiagnoseNoMember is about nodes that answer, and cannot be members.
+func TestDiagnoseNoMember(t *testing.T) {
+	for name, tc := range map[string]struct {
+		info   Info
+		reason string
+		says   string
+	}{
+		"hidden":       {Info{OTPRelease: "27", Hidden: true}, v1alpha1.ReasonHiddenNode, "-hidden"},
+		"old":          {Info{OTPRelease: "24"}, v1alpha1.ReasonUnsupportedFlags, `OTP "24"`},
+		"very old":     {Info{OTPRelease: "R16B03"}, v1alpha1.ReasonUnsupportedFlags, "R16B03"},
+		"of no number": {Info{OTPRelease: strings.Repeat("7", 60_000)}, v1alpha1.ReasonUnsupportedFlags, "OTP"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := checkMember(tc.info)
+			got := diagnose(err, observation{target: Target{Node: node}})
+			if got.Stage != v1alpha1.StageCall || got.Reason != tc.reason {
+				t.Errorf("diagnosis is %s at %s, want %s", got.Reason, got.Stage, tc.reason)
+			}
+			checkSentence(t, got.Message, tc.says)
+		})
+	}
+	for _, release := range []string{"25", "29"} {
+		if err := checkMember(Info{OTPRelease: release}); err != nil {
+			t.Errorf("OTP %s: %v", release, err)
+		}
+	}
+}
+
+// TestDiagnosisIsStable: our port, which is another one each time, is in no message.
+func TestDiagnosisIsStable(t *testing.T) {
+	for _, stage := range []erldist.Stage{erldist.StageTLS, erldist.StageHandshake} {
+		message := func(port int) string {
+			failed := &net.OpError{
+				Op: "read", Net: "tcp", Err: syscall.ENETDOWN,
+				Source: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: port}, Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 7), Port: 9100},
+			}
+			err := &erldist.StageError{Stage: stage, Node: node, Address: "10.0.0.7:9100", Err: fmt.Errorf("wait for the status: %w", failed)}
+			return diagnose(err, observation{target: Target{Node: node}}).Message
+		}
+		if one, other := message(40001), message(40002); one != other {
+			t.Errorf("messages %q and %q", one, other)
+		}
+	}
+}
+
 func TestDiagnoseGoodNode(t *testing.T) {
 	if got, want := diagnose(nil, observation{}), (diagnosis{Stage: v1alpha1.StageCall, Reason: v1alpha1.ReasonVerified}); got != want {
 		t.Errorf("diagnosis %+v, want %+v", got, want)
@@ -266,13 +319,13 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// TestReadView: a node's answers are what they must be, or nothing is believed.
-func TestReadView(t *testing.T) {
+// TestParseInfo: a node's answers are what they must be, or nothing is believed.
+func TestParseInfo(t *testing.T) {
 	good := func() []erldist.Term {
-		return []erldist.Term{erldist.AtomList("b@c"), erldist.String("27"), erldist.Int(5_000), erldist.Int(-5_000), erldist.Int(1_000), erldist.String("uid")}
+		return []erldist.Term{erldist.AtomList("b@c"), erldist.String("27"), erldist.Int(5_000), erldist.Int(-5_000), erldist.Int(1_000), erldist.String("uid"), erldist.Atom("error")}
 	}
 	info, err := parseInfo(good())
-	if err != nil || info.OTPRelease != "27" || info.Uptime.Seconds() != 10 || len(info.Peers) != 1 || info.Peers[0] != "b@c" || info.PodUID != "uid" {
+	if err != nil || info.Hidden || info.OTPRelease != "27" || info.Uptime.Seconds() != 10 || len(info.Peers) != 1 || info.Peers[0] != "b@c" || info.PodUID != "uid" {
 		t.Errorf("info %+v, %v", info, err)
 	}
 	for i, nonsense := range []erldist.Term{erldist.Atom("b@c"), erldist.Int(27), erldist.Atom("x"), erldist.Float(1), erldist.Int(0), erldist.Int(1)} {

@@ -39,7 +39,7 @@ func (o observation) diagnoseTLS(err *erldist.StageError) diagnosis {
 		if fault := o.fault(); fault != nil {
 			return o.diagnoseCertificate(fault.Reason, fault.Detail)
 		}
-		return o.diagnoseCertificate(v1alpha1.ReasonCertificateUntrusted, fmt.Sprintf("cannot be verified: %v", unverified.Err))
+		return o.diagnoseCertificate(v1alpha1.ReasonCertificateUntrusted, fmt.Sprintf("cannot be verified: %v", innermost(unverified.Err)))
 	case len(o.chain) > 0 && !isHangUp(err) && !errors.Is(err, context.DeadlineExceeded):
 		return o.diagnosis(v1alpha1.StageTLS, v1alpha1.ReasonCertificateUnusable, "serves a certificate that does not fit its private key",
 			"issue it a new certificate, key and certificate in one file, and restart it")
@@ -75,7 +75,7 @@ func (o observation) diagnoseNoTLS(err *erldist.StageError) diagnosis {
 			"check whether it is overloaded, and whether a client holds idle connections to that port: a node performs as many TLS handshakes at a time as it has schedulers")
 	default:
 		return o.diagnosis(stage, v1alpha1.ReasonCertificateUnusable,
-			fmt.Sprintf("fails the TLS handshake (%v)", err.Err), "check its log for the cause")
+			fmt.Sprintf("fails the TLS handshake (%v)", innermost(err.Err)), "check its log for the cause")
 	}
 }
 

@@ -26,6 +26,12 @@ func (v *Verifier) followUp(ctx context.Context, err error, seen *observation) {
 		ctx, cancel := context.WithDeadline(ctx, seen.began.Add(v.Limits.Lookup))
 		defer cancel()
 		seen.registered = v.registeredAt(ctx, seen.target)
+	case errors.Is(err, erldist.ErrCookieRejected):
+		ctx, cancel := context.WithDeadline(ctx, seen.began.Add(v.Limits.Handshake))
+		defer cancel()
+		if seen.timedOutThere = seen.setup() > netSetuptime; !seen.timedOutThere {
+			seen.answersAgain = v.answersAgain(ctx, failed.Address, seen)
+		}
 	case failed.Stage == erldist.StageTLS && !seen.secured && failed.Received == 0:
 		took := time.Since(seen.began)
 		ctx, cancel := context.WithDeadline(ctx, seen.began.Add(v.Limits.TLS))
@@ -67,6 +73,21 @@ func (v *Verifier) registeredAt(ctx context.Context, target Target) []string {
 		names[i] = line.Name
 	}
 	return names
+}
+
+// netSetuptime is after how long a node closes a connection that is not made by then, less
+// what the begin of it may differ by.
+const netSetuptime = 6500 * time.Millisecond
+
+// answersAgain reports whether a node takes part in another handshake, up to the cookie. One
+// that is stopping does not.
+func (v *Verifier) answersAgain(ctx context.Context, address string, seen *observation) bool {
+	var config *tls.Config
+	if !v.Plaintext {
+		config = v.clientTLS(seen.host(), v.Credentials.Certificate)
+	}
+	answered, _ := v.tryHandshake(ctx, address, config)
+	return answered
 }
 
 // speaksPlaintext reports whether a port answers the distribution handshake in plaintext. A

@@ -32,6 +32,8 @@ type observation struct {
 	triedPlaintext bool     // the port was spoken to in plaintext
 	plaintext      bool     // the port speaks distribution, in plaintext
 	closesIdle     bool     // the port closes connections on which nothing was sent
+	answersAgain   bool     // the node, which closed a connection on our proof of the cookie, accepts another
+	timedOutThere  bool     // the node closed a connection when its time was over
 	registered     []string // the names that epmd knows; nil when it was not asked
 }
 
@@ -66,6 +68,19 @@ func (o *observation) markFailed(stage v1alpha1.Stage) {
 	}
 	o.timings[last].Failed = true
 	o.timings = o.timings[:last+1]
+}
+
+// setup is how long the last connection to the distribution port has taken.
+func (o *observation) setup() (took time.Duration) {
+	for _, timing := range o.timings {
+		switch timing.Stage {
+		case v1alpha1.StageConnectDistribution:
+			took = 0
+		case v1alpha1.StageTLS, v1alpha1.StageHandshake:
+			took += timing.Duration
+		}
+	}
+	return took
 }
 
 // portOutOfRangeError is about a port, given by epmd, that the node's peers do not reach.

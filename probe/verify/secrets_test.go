@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,5 +81,24 @@ func TestVerdictsHoldNoSecret(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestCloseAfterProof: a node that closes the connection on our proof of the cookie, and
+// takes no other, is not one with another cookie.
+func TestCloseAfterProof(t *testing.T) {
+	var connections atomic.Int32
+	stopping := func(conn net.Conn) {
+		if connections.Add(1) == 1 {
+			member{name: "chat@localhost", cookie: cookie, hangsUp: true}.play(conn)
+		}
+	}
+	verifier := &Verifier{
+		Credentials: Credentials{Cookie: erldist.NewCookie(cookie)}, Limits: DefaultLimits(), Plaintext: true,
+		Resolve: net.DefaultResolver.LookupHost,
+	}
+	verdict, _ := verifier.Verify(t.Context(), Target{Node: "chat@localhost", FixedPort: server(t, stopping), Network: "tcp4"})
+	if verdict.Reason != v1alpha1.ReasonHandshakeRejected {
+		t.Errorf("verdict is %s: %s", verdict.Reason, verdict.Message)
 	}
 }

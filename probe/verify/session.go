@@ -22,6 +22,7 @@ type Session struct {
 type Info struct {
 	OTPRelease string
 	Uptime     time.Duration
+	Hidden     bool // started with -hidden
 	Peers      []string
 	// PodUID is the UID of the pod that the node runs in; empty outside of ErlangClusters.
 	PodUID string
@@ -32,7 +33,7 @@ func (s *Session) Close() {
 	_ = s.conn.Close() // All answers have been read: nothing is lost.
 }
 
-// Info asks the node for its release, its uptime, its peers and its pod in one call. Of the
+// Info asks the node for all of it in one call. Of the
 // functions that give its uptime, these change nothing in the node: statistics(wall_clock)
 // would.
 func (s *Session) Info(ctx context.Context) (Info, error) {
@@ -47,6 +48,8 @@ func (s *Session) Info(ctx context.Context) (Info, error) {
 		erldist.MFA{Module: "erlang", Function: "convert_time_unit",
 			Args: []erldist.Term{erldist.Int(1), erldist.Atom("second"), erldist.Atom("native")}},
 		erldist.MFA{Module: "os", Function: "getenv", Args: []erldist.Term{erldist.String(naming.PodUIDVariable)}},
+		// To a hidden client, as we are, every node is hidden in the handshake.
+		erldist.MFA{Module: "init", Function: "get_argument", Args: []erldist.Term{erldist.Atom("hidden")}},
 	)
 	if err != nil {
 		return Info{}, err
@@ -79,7 +82,10 @@ func parseInfo(answers []erldist.Term) (Info, error) {
 		}
 	}
 	uptime := time.Duration(float64(now-start) / float64(second) * float64(time.Second))
-	return Info{OTPRelease: release, Uptime: uptime, Peers: peers, PodUID: uid}, nil
+	return Info{
+		OTPRelease: release, Uptime: uptime, Peers: peers, PodUID: uid,
+		Hidden: answers[6] != erldist.Term(erldist.Atom("error")), // the answer for an argument that is not there
+	}, nil
 }
 
 // ErrNotConnected is the node's answer that it could not connect to a peer. Only its log

@@ -20,6 +20,8 @@ type Verdict struct {
 	// the node is verified.
 	Timings []Timing `json:"timings"`
 
+	// TimedOut reports whether the node failed because time ran out.
+	TimedOut bool `json:"-"`
 	// TriedPlaintext reports whether a node that did not answer in TLS was tried in
 	// plaintext.
 	TriedPlaintext bool `json:"-"`

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
 
@@ -75,6 +76,9 @@ type Verifier struct {
 	// Plaintext is for nodes that do not run distribution over TLS.
 	Plaintext bool
 
+	// MinTLS is the oldest version of TLS to accept; 0 means TLS 1.3.
+	MinTLS uint16
+
 	// Resolve finds the addresses of a host; nil means DNS.
 	Resolve func(ctx context.Context, host string) ([]string, error)
 
@@ -104,7 +108,8 @@ func (v *Verifier) Verify(ctx context.Context, target Target) (Verdict, *Session
 	}
 	verdict := Verdict{
 		Node: target.Node, Stage: diagnosis.Stage, Reason: diagnosis.Reason, Message: diagnosis.Message,
-		Timings: seen.timings, TriedPlaintext: seen.triedPlaintext || target.NotPlaintext,
+		TimedOut: errors.Is(err, context.DeadlineExceeded),
+		Timings:  seen.timings, TriedPlaintext: seen.triedPlaintext || target.NotPlaintext,
 		Incarnation: seen.peer.Creation,
 		OTPRelease:  info.OTPRelease, Uptime: info.Uptime, Peers: info.Peers, PodUID: info.PodUID,
 	}
@@ -125,9 +130,12 @@ func (v *Verifier) reach(ctx context.Context, target Target, seen *observation) 
 	}
 	session := &Session{node: target.Node, host: seen.host(), conn: conn, limits: v.Limits}
 	info, err := session.Info(ctx)
+	if err == nil {
+		err = checkMember(info)
+	}
 	if err != nil {
 		session.Close()
-		return nil, Info{}, err
+		return nil, info, err
 	}
 	return session, info, nil
 }

@@ -11,8 +11,9 @@ import (
 
 // ownFlags are the flags of erl that must be there once. Given twice, -proto_dist
 // means plaintext before OTP 27.1, -setcookie is ignored both times or has no effect
-// beside ours, -ssl_dist_optfile ends the VM, and -sname beats -name.
-var ownFlags = []string{"-name", "-sname", "-setcookie", "-proto_dist", "-ssl_dist_optfile",
+// beside ours, -ssl_dist_optfile ends the VM, and -sname beats -name. With -hidden, nodes
+// are not linked to each other.
+var ownFlags = []string{"-name", "-sname", "-hidden", "-setcookie", "-proto_dist", "-ssl_dist_optfile",
 	"-start_epmd", "-erl_epmd_port", "inet_dist_listen_min", "inet_dist_listen_max"}
 
 // Programs that a command line is followed through.
@@ -145,6 +146,8 @@ func ownFlagsOfElixir(arguments []string) []string {
 	var flags []string
 	for at := 0; at < len(arguments); at++ {
 		switch word := arguments[at]; word {
+		case "--hidden":
+			flags = append(flags, word)
 		case "--name", "--sname", "--cookie":
 			flags = append(flags, word)
 			at++
@@ -152,7 +155,7 @@ func ownFlagsOfElixir(arguments []string) []string {
 			if at++; at < len(arguments) {
 				flags = append(flags, ownFlagsOfErl(strings.Fields(arguments[at]))...)
 			}
-		case "--no-halt", "--hidden", "--werl", "-v", "--version", "--short-version":
+		case "--no-halt", "--werl", "-v", "--version", "--short-version":
 		case "--rpc-eval", "--boot-var", "--pipe-to":
 			at += 2
 		case "-S", "--":

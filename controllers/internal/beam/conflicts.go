@@ -55,6 +55,9 @@ func conflictingVolumes(volumes []corev1.Volume) []string {
 }
 
 func conflictingFlag(flag string) string {
+	if strings.TrimLeft(flag, "-") == "hidden" {
+		return fmt.Sprintf("has the flag %s, with which a node is not linked to the others. Remove it", flag)
+	}
 	return fmt.Sprintf("has the flag %s, which conflicts with the flags that the operator gives in ERL_ZFLAGS. Remove it", flag)
 }
 

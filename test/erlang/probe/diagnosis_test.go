@@ -506,6 +506,10 @@ func TestDiagnosis(t *testing.T) {
 			},
 			stage: v1alpha1.StageCall, reason: v1alpha1.ReasonVerified, orSlow: true,
 		},
+		"hidden": {
+			given: func(s *scene) { s.node(func(o *beam.Options) { o.Args = []string{"-hidden"} }) },
+			stage: v1alpha1.StageCall, reason: v1alpha1.ReasonHiddenNode, says: "-hidden",
+		},
 		"rex hangs": {
 			given: func(s *scene) {
 				conn := s.dial(s.node(), cookie)
