@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -74,7 +75,9 @@ func (d *Dialer) Dial(ctx context.Context, node string) (*Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		addresses, port = []string{address}, reg.Port
+		// EPMD may listen on more addresses than the node, which speaks one protocol.
+		others := slices.DeleteFunc(slices.Clone(addresses), func(other string) bool { return other == address })
+		addresses, port = slices.Concat([]string{address}, others), reg.Port
 	}
 	conn, _, err := a.connect(ctx, StageConnectDistribution, addresses, port)
 	if err != nil {

@@ -2,13 +2,16 @@ package command
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,11 +21,11 @@ import (
 )
 
 // ErrNotVerified is the error when nodes were tried and not all of them are verified and
-// linked. With any other error no node was tried.
+// linked. With any other error there is no verdict.
 var ErrNotVerified = errors.New("not all nodes are verified and linked")
 
 // ExitStatus is the exit status for an error of Verify: 0 when all nodes are verified
-// and linked to each other, 1 when not, 2 when they could not be tried.
+// and linked to each other, 1 when not, 2 when there is no verdict.
 func ExitStatus(err error) int {
 	switch {
 	case err == nil:
@@ -45,7 +48,8 @@ func Verify(verifier verify.Verifier) *cobra.Command {
 handshake to a remote call. With several nodes, their links are verified too: each should be
 linked to each.
 
-Exit status: 0 when all nodes are verified and linked, 1 when not, 2 when they could not be tried.`,
+Exit status: 0 when all nodes are verified and linked, 1 when not, 2 when there is no verdict: the
+command line is wrong, or the command was interrupted.`,
 		Example: `  erlang-operator verify chat@chat-0.example.com chat@chat-1.example.com \
       --cookie-file=cookie --cacert=ca.pem --cert=tls.crt --key=tls.key`,
 		Args: cobra.MinimumNArgs(1),
@@ -61,6 +65,11 @@ Exit status: 0 when all nodes are verified and linked, 1 when not, 2 when they c
 	flags.BoolVar(&options.plaintext, "plaintext", false, "the nodes do not run distribution over TLS")
 	flags.Uint16Var(&options.port, "port", 0, "distribution port of nodes that run without epmd")
 	flags.Uint16Var(&options.epmdPort, "epmd-port", 4369, "port of epmd")
+	flags.StringVar(&options.tlsMin, "tls-min", "1.3", "oldest TLS version to accept, 1.2 or 1.3; the default of OTP 25 is 1.2 alone")
+	flags.BoolVar(&options.ipv4, "ipv4", false, "reach the nodes over IPv4 only (inet_tls)")
+	flags.BoolVar(&options.ipv6, "ipv6", false, "reach the nodes over IPv6 only (inet6_tls)")
+	flags.DurationVar(&options.timeout, "timeout", 0, "give up on a node after this time; 0 leaves it to the limit of each stage")
+	command.MarkFlagsMutuallyExclusive("ipv4", "ipv6")
 	flags.StringVarP(&options.output, "output", "o", "text", "text or json")
 	return command
 }
@@ -71,33 +80,33 @@ type options struct {
 	plaintext bool
 	port      uint16
 	epmdPort  uint16
+	tlsMin    string
+	ipv4      bool
+	ipv6      bool
+	timeout   time.Duration
 	output    string
 }
+
+// versions are the TLS versions that can be the oldest to accept.
+var versions = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
 
 func (o options) run(ctx context.Context, out io.Writer, nodes []string) error {
 	write, ok := writers[o.output]
 	if !ok {
 		return fmt.Errorf("--output is %q; it must be text or json", o.output)
 	}
-	credentials, err := o.files.read(o.plaintext)
+	verifier, err := o.withCredentials()
 	if err != nil {
 		return err
 	}
-	verifier := o.verifier
-	verifier.Credentials, verifier.Plaintext = credentials, o.plaintext
-	verdicts := make([]verify.Verdict, len(nodes))
-	var group sync.WaitGroup
-	for i, node := range nodes {
-		group.Go(func() {
-			verdict, session := verifier.Verify(ctx, verify.Target{Node: node, FixedPort: o.port, EPMDPort: o.epmdPort})
-			if session != nil {
-				session.Close()
-			}
-			verdicts[i] = verdict
-		})
+	targets, err := o.targets(nodes)
+	if err != nil {
+		return err
 	}
-	group.Wait()
-	report := NewReport(verdicts)
+	report := NewReport(o.verify(ctx, verifier, targets))
+	if ctx.Err() != nil {
+		return fmt.Errorf("interrupted: %w", ctx.Err()) // What failed because of it proves nothing.
+	}
 	if err := write(report, out); err != nil {
 		return err
 	}
@@ -105,6 +114,70 @@ func (o options) run(ctx context.Context, out io.Writer, nodes []string) error {
 		return ErrNotVerified
 	}
 	return nil
+}
+
+func (o options) withCredentials() (verifier verify.Verifier, err error) {
+	verifier = o.verifier
+	if verifier.MinTLS, err = o.minTLS(); err != nil {
+		return verifier, err
+	}
+	verifier.Plaintext = o.plaintext
+	verifier.Credentials, err = o.files.read(o.plaintext)
+	return verifier, err
+}
+
+func (o options) minTLS() (uint16, error) {
+	version, ok := versions[o.tlsMin]
+	if !ok {
+		return 0, fmt.Errorf("--tls-min is %q; it must be 1.2 or 1.3", o.tlsMin)
+	}
+	return version, nil
+}
+
+// targets are the nodes, each of them once.
+func (o options) targets(nodes []string) ([]verify.Target, error) {
+	var targets []verify.Target
+	for i, node := range nodes {
+		if _, _, err := erldist.SplitNodeName(node); err != nil {
+			return nil, fmt.Errorf("%q is not a full node name: give it as name@host", node)
+		}
+		if !slices.Contains(nodes[:i], node) {
+			targets = append(targets, verify.Target{Node: node, FixedPort: o.port, EPMDPort: o.epmdPort, Network: o.network()})
+		}
+	}
+	return targets, nil
+}
+
+func (o options) network() string {
+	switch {
+	case o.ipv4:
+		return "tcp4"
+	case o.ipv6:
+		return "tcp6"
+	default:
+		return ""
+	}
+}
+
+func (o options) verify(ctx context.Context, verifier verify.Verifier, targets []verify.Target) []verify.Verdict {
+	if o.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.timeout)
+		defer cancel()
+	}
+	verdicts := make([]verify.Verdict, len(targets))
+	var group sync.WaitGroup
+	for i, target := range targets {
+		group.Go(func() {
+			verdict, session := verifier.Verify(ctx, target)
+			if session != nil {
+				session.Close()
+			}
+			verdicts[i] = verdict
+		})
+	}
+	group.Wait()
+	return verdicts
 }
 
 // Report is the result of verifying some nodes.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
 
@@ -54,6 +55,9 @@ func writeVerdict(text *strings.Builder, verdict verify.Verdict) {
 	}
 	if verdict.Message != "" {
 		fmt.Fprintf(text, "  %s\n", verdict.Message)
+	}
+	if verdict.Reason == v1alpha1.ReasonTLSVersionMismatch {
+		text.WriteString("  To verify it as it is: --tls-min=1.2\n")
 	}
 	text.WriteString("\n")
 }

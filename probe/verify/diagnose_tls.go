@@ -33,6 +33,8 @@ func (o observation) diagnoseTLS(err *erldist.StageError) diagnosis {
 		return o.diagnosePlaintext(err.Address)
 	case errors.As(err, &unusable):
 		return o.diagnoseCertificate(unusable.fault.Reason, unusable.fault.Detail)
+	case errors.As(err, &alert) && len(o.chain) > 0: // TLS 1.2: the node judges it before the end
+		return o.diagnoseClientCertificate(err)
 	case errors.As(err, &alert):
 		return o.diagnoseAlert(alert.Number)
 	case errors.As(err, &unverified):
@@ -102,7 +104,7 @@ func (o observation) diagnoseAlert(number uint8) diagnosis {
 	switch number {
 	case alertProtocolVersion, alertInsufficientSecurity, alertHandshakeFailure:
 		return o.diagnosis(stage, v1alpha1.ReasonTLSVersionMismatch, fmt.Sprintf("does not accept TLS 1.3 as the probe speaks it (alert %d)", number),
-			"allow tlsv1.3 in the versions of its server options in -ssl_dist_optfile, and restrict neither ciphers nor groups")
+			"allow tlsv1.3 in the versions of its server options in -ssl_dist_optfile (the default of OTP 25 is tlsv1.2 alone), and restrict neither ciphers nor groups")
 	case alertUnrecognizedName:
 		return o.diagnosis(stage, v1alpha1.ReasonCertificateNameMismatch, fmt.Sprintf("has no certificate for its own host name (alert %d)", number),
 			"issue it a certificate with that SAN")

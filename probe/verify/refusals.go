@@ -105,6 +105,9 @@ func (v *Verifier) tryWrongCookie(ctx context.Context, session *Session, address
 func (v *Verifier) clientTLS(host string, certificate tls.Certificate) *tls.Config {
 	config := erldist.ClientTLS(v.Credentials.Trust.Pool(), certificate)
 	config.ServerName = host
+	if v.MinTLS != 0 {
+		config.MinVersion = v.MinTLS
+	}
 	config.Time = v.now
 	return config
 }

@@ -288,3 +288,58 @@ func TestVerifyNoName(t *testing.T) {
 	}
 	checkTimings(t, verdict)
 }
+
+// TestVerifyDualStack: epmd listens on an address on which the node does not.
+func TestVerifyDualStack(t *testing.T) {
+	port := server(t, member{name: "chat@localhost", cookie: cookie}.play)
+	epmd, err := net.Listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = epmd.Close() })
+	go func() {
+		for {
+			conn, err := epmd.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 100))
+			answer := append([]byte("\x77\x00"), byte(port>>8), byte(port))
+			_, _ = conn.Write(append(answer, "M\x00\x00\x06\x00\x05\x00\x04chat\x00\x00"...))
+			_ = conn.Close()
+		}
+	}()
+	verifier := &Verifier{
+		Credentials: Credentials{Cookie: erldist.NewCookie(cookie)}, Limits: DefaultLimits(), Plaintext: true,
+		Resolve: func(context.Context, string) ([]string, error) { return []string{"127.0.0.2", "127.0.0.1"}, nil },
+	}
+	verifier.Limits.Call = 100 * time.Millisecond
+	target := Target{Node: "chat@localhost", EPMDPort: netip.MustParseAddrPort(epmd.Addr().String()).Port()}
+	if verdict, _ := verifier.Verify(t.Context(), target); verdict.Stage != v1alpha1.StageCall {
+		t.Errorf("verdict is %s at %s: %s", verdict.Reason, verdict.Stage, verdict.Message)
+	}
+}
+
+// TestVerifyOlderTLS: with TLS 1.2, which has to be asked for, a node judges our certificate
+// before the handshake is over.
+func TestVerifyOlderTLS(t *testing.T) {
+	ours, foreign := newAuthority(t), x509.NewCertPool()
+	foreign.AddCert(newAuthority(t).certificate)
+	older := &tls.Config{Certificates: []tls.Certificate{ours.issue()}, MaxVersion: tls.VersionTLS12}
+	strict := older.Clone()
+	strict.ClientAuth, strict.ClientCAs = tls.RequireAndVerifyClientCert, foreign
+	for _, tc := range []struct {
+		config *tls.Config
+		reason string
+	}{{older, v1alpha1.ReasonHandshakeTimedOut}, {strict, v1alpha1.ReasonClientCertificateRejected}} {
+		verifier := &Verifier{
+			Credentials: Credentials{Cookie: erldist.NewCookie(cookie), Certificate: ours.issue(), Trust: certs.Trust{}.With(ours.certificate)},
+			Limits:      DefaultLimits(), MinTLS: tls.VersionTLS12, Resolve: net.DefaultResolver.LookupHost,
+		}
+		verifier.Limits.Handshake = 100 * time.Millisecond
+		verdict, _ := verifier.Verify(t.Context(), Target{Node: "chat@localhost", FixedPort: server(t, over(tc.config, silent)), Network: "tcp4"})
+		if verdict.Reason != tc.reason {
+			t.Errorf("verdict is %s at %s, want %s: %s", verdict.Reason, verdict.Stage, tc.reason, verdict.Message)
+		}
+	}
+}

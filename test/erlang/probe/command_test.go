@@ -81,6 +81,20 @@ func TestCommand(t *testing.T) {
 	}
 }
 
+// A node that speaks TLS 1.2 alone, as is the default of OTP 25, can be verified on request,
+// and the command says how.
+func TestCommandWithOlderTLS(t *testing.T) {
+	s := newScene(t, "25")
+	node := s.node(options("tlsv1.3", "tlsv1.2"))
+	arguments := append(s.files(cookie), node.Name)
+	if out := s.command(1, arguments...); !strings.Contains(out, "TLSVersionMismatch") || !strings.Contains(out, "--tls-min=1.2") {
+		t.Error(out)
+	}
+	if out := s.command(0, append(arguments, "--tls-min=1.2")...); !strings.Contains(out, "Verified") {
+		t.Error(out)
+	}
+}
+
 // A cluster without TLS can be verified, but only on request.
 func TestCommandInPlaintext(t *testing.T) {
 	s := newScene(t, "27")
