@@ -80,10 +80,10 @@ func Make(s state.State, operator Operator, freshCookie string) Plan {
 	reissue(p, s, step.Trust)
 	ownership(p, s)
 	distribution(p, s, step)
+	cookie(p, s, freshCookie)
 	nodes(p, s)
 	probe(p, s, operator)
 	refresh(p, s)
-	cookie(p, s, freshCookie)
 	prune(p, s)
 	return *p
 }

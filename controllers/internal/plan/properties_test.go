@@ -181,7 +181,7 @@ func TestCookieThatIsThereStays(t *testing.T) {
 				t.Fatal("the cookie that nodes run with is gone")
 			}
 		}
-		if len(p.Create) > 0 && len(state.Pods) > 0 && state.Cluster.Spec.Cookie.SecretKeyRef == nil {
+		if len(p.Create) > 0 && len(state.OwnPods()) > 0 && state.Cluster.Spec.Cookie.SecretKeyRef == nil {
 			t.Fatal("nodes run with a cookie that is lost, and another one is drawn")
 		}
 		for _, secret := range p.Create {

@@ -3,6 +3,7 @@
 package state
 
 import (
+	"slices"
 	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -90,6 +91,15 @@ func (s State) Pod(name string) *corev1.Pod {
 		}
 	}
 	return nil
+}
+
+// OwnPods are the member pods that run this cluster's nodes: its StatefulSet controls them,
+// or nothing does, so that it would adopt them. Others are of a cluster that had its name.
+func (s State) OwnPods() []corev1.Pod {
+	return slices.DeleteFunc(slices.Clone(s.Pods), func(pod corev1.Pod) bool {
+		controller := metav1.GetControllerOf(&pod)
+		return controller != nil && (s.StatefulSet == nil || controller.UID != s.StatefulSet.UID)
+	})
 }
 
 // Cookie is the cookie that the cluster runs with, or nil when it has none yet.

@@ -102,7 +102,7 @@ func drawSituation(t *rapid.T) Situation {
 	}
 	for _, name := range rapid.SliceOfDistinct(pod, rapid.ID).Draw(t, "pods") {
 		situation.Pods = append(situation.Pods, Pod{Name: name,
-			Delivery: rapid.SampledFrom(deliveries).Draw(t, "delivery"), Leaving: rapid.Bool().Draw(t, "leaving"), WithoutIdentity: rapid.Bool().Draw(t, "without identity")})
+			Delivery: rapid.SampledFrom(deliveries).Draw(t, "delivery"), Leaving: rapid.Bool().Draw(t, "leaving"), WithoutIdentity: rapid.Bool().Draw(t, "without identity"), Former: rapid.IntRange(0, 4).Draw(t, "former") == 0})
 	}
 	if rapid.Bool().Draw(t, "the user's cookie is there") {
 		value := rapid.SampledFrom([]string{"TheCookieOfTheUser", "TheCookieOfTheCluster", "bad\n"}).Draw(t, "the user's cookie")

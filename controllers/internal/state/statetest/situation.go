@@ -142,6 +142,8 @@ type Pod struct {
 	Phase corev1.PodPhase `json:"phase,omitempty"`
 	// Leaving: it is being deleted.
 	Leaving bool `json:"leaving,omitempty"`
+	// Former: a StatefulSet of a former cluster of this name controls it.
+	Former bool `json:"former,omitempty"`
 	// WithoutIdentity: the admission policy has missed it.
 	WithoutIdentity bool `json:"withoutIdentity,omitempty"`
 	// Delivery of its certificate, unless Secret.
@@ -424,6 +426,12 @@ func (p Pod) object(observed *state.State) corev1.Pod {
 		UID: podUID(p.Name), ResourceVersion: "7",
 		CreationTimestamp: metav1.NewTime(certstest.Start.Add(time.Hour)),
 	}}
+	if set := observed.StatefulSet; set != nil || p.Former {
+		if p.Former {
+			set = &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: observed.Names.StatefulSet(), UID: "uid-of-the-former"}}
+		}
+		object.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(set, gvkOf("StatefulSet"))}
+	}
 	secret := observed.Names.Certificate(p.Name)
 	if p.WithoutIdentity {
 		secret = "erlang-operator-admission-policy-missing"
