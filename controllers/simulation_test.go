@@ -106,7 +106,7 @@ func (w *simulation) manager(cached client.Client) *Reconciler {
 		Client:   split,
 		Recorder: events.NewFakeRecorder(1000),
 		Operator: Settings{Image: "example.com/erlang-operator:v1", Domain: naming.DefaultDomain},
-		observer: &observe.Observer{Cached: split, Secrets: cached, Live: w.present, Domain: naming.DefaultDomain,
+		observer: &observe.Observer{Cached: split, Secrets: cached, WatchSecrets: func() error { return nil }, Live: w.present, Domain: naming.DefaultDomain,
 			Clock: testclock.NewFakePassiveClock(statetest.Now)},
 		applier: &apply.Applier{Client: split, Live: w.present},
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -32,10 +33,10 @@ const (
 
 // SetupWithManager registers the watches.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	// The manager's own cache has labelled Secrets only. This one has all of them, without
-	// their contents.
+	// The manager's own cache has labelled Secrets only. This one has the names and versions
+	// of all of them, from when the first cluster has a secretKeyRef.
 	secrets, err := cache.New(mgr.GetConfig(), cache.Options{
-		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), DefaultTransform: cache.TransformStripManagedFields(),
+		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), DefaultTransform: trim,
 	})
 	if err != nil {
 		return fmt.Errorf("create the cache of Secrets: %w", err)
@@ -52,18 +53,24 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	if err := indexReferences(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	controller := ctrl.NewControllerManagedBy(mgr).For(v1alpha1.NewUnstructured())
+	build := ctrl.NewControllerManagedBy(mgr).For(v1alpha1.NewUnstructured())
 	for _, kind := range append(observe.OwnedKinds(), &corev1.Pod{}, &certmanager.CertificateRequest{}) {
-		controller.Watches(kind, handler.EnqueueRequestsFromMapFunc(byLabel))
+		build.Watches(kind, handler.EnqueueRequestsFromMapFunc(byLabel))
 	}
-	return controller.
-		WatchesRawSource(source.Kind[client.Object](secrets, observe.SecretMetadata(),
-			handler.TypedEnqueueRequestsFromMapFunc(r.referrers(cookieSecretField)))).
+	controller, err := build.
 		Watches(&certmanager.Issuer{}, handler.EnqueueRequestsFromMapFunc(r.referrers(issuerField))).
 		Watches(&certmanager.ClusterIssuer{}, handler.EnqueueRequestsFromMapFunc(r.referrers(issuerField))).
 		Watches(&admissionv1.MutatingAdmissionPolicy{}, handler.EnqueueRequestsFromMapFunc(r.all)).
 		Watches(&admissionv1.MutatingAdmissionPolicyBinding{}, handler.EnqueueRequestsFromMapFunc(r.all)).
-		Complete(reconcile.Func(r.Reconcile))
+		Build(reconcile.Func(r.Reconcile))
+	if err != nil {
+		return err
+	}
+	r.observer.WatchSecrets = sync.OnceValue(func() error {
+		return controller.Watch(source.Kind[client.Object](secrets, observe.SecretMetadata(),
+			handler.TypedEnqueueRequestsFromMapFunc(r.referrers(cookieSecretField))))
+	})
+	return nil
 }
 
 // indexReferences indexes clusters by what they refer to.

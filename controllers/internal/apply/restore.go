@@ -24,16 +24,13 @@ const FieldOwner = "erlang-operator"
 // restartedAt is set by `kubectl rollout restart`, which people may use.
 var restartedAt = fieldpath.MakePathOrDie("spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
 
-// KeepForeignFields is a transform of caches: of the managed fields of an object it keeps
-// what other managers than ours hold of its content, which is to be restored.
-func KeepForeignFields(object any) (any, error) {
-	if object, ok := object.(metav1.Object); ok {
-		object.SetManagedFields(slices.DeleteFunc(object.GetManagedFields(), func(entry metav1.ManagedFieldsEntry) bool {
-			content, err := foreignContent(entry)
-			return err != nil || content.Empty()
-		}))
-	}
-	return object, nil
+// KeepForeignFields keeps of the managed fields of an object what other managers than ours
+// hold of its content, which is to be restored.
+func KeepForeignFields(object metav1.Object) {
+	object.SetManagedFields(slices.DeleteFunc(object.GetManagedFields(), func(entry metav1.ManagedFieldsEntry) bool {
+		content, err := foreignContent(entry)
+		return err != nil || content.Empty()
+	}))
 }
 
 // foreignContent is what an entry of another manager holds of the content of an object.

@@ -13,12 +13,14 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
-// readCookie is the content of a user's Secret at one version, so that it is read live
-// once, and not in every pass.
+// readCookie is one key of a user's Secret at one version, so that it is read live once,
+// and not in every pass.
 type readCookie struct {
 	uid     types.UID
 	version string
-	data    map[string][]byte
+	key     string
+	value   []byte
+	found   bool
 }
 
 // userCookie reads the Secret that cookie.secretKeyRef names. Its version comes from a
@@ -30,12 +32,15 @@ func (o *Observer) userCookie(ctx context.Context, observed *state.State) error 
 		return nil
 	}
 	observed.UserCookie = &state.UserCookie{}
+	if err := o.WatchSecrets(); err != nil {
+		return fmt.Errorf("watch Secrets: %w", err)
+	}
 	key := types.NamespacedName{Namespace: observed.Names.Namespace, Name: ref.Name}
 	head := SecretMetadata()
 	err := o.Secrets.Get(ctx, key, head)
-	var data map[string][]byte
+	var read readCookie
 	if err == nil {
-		data, err = o.secretData(ctx, client.ObjectKeyFromObject(observed.Cluster), key, head)
+		read, err = o.readCookie(ctx, client.ObjectKeyFromObject(observed.Cluster), key, ref.Key, head)
 	}
 	if apierrors.IsNotFound(err) {
 		return nil
@@ -43,23 +48,24 @@ func (o *Observer) userCookie(ctx context.Context, observed *state.State) error 
 	if err != nil {
 		return fmt.Errorf("get Secret %s: %w", key, err)
 	}
-	observed.UserCookie.Found = true
-	observed.UserCookie.Value, observed.UserCookie.KeyFound = data[ref.Key]
+	observed.UserCookie = &state.UserCookie{Found: true, KeyFound: read.found, Value: read.value}
 	return nil
 }
 
-func (o *Observer) secretData(ctx context.Context, cluster, key types.NamespacedName, head *metav1.PartialObjectMetadata) (map[string][]byte, error) {
-	if known, ok := o.cookies.Load(cluster); ok {
-		if read := known.(readCookie); read.uid == head.UID && read.version == head.ResourceVersion {
-			return read.data, nil
-		}
+// readCookie reads one key of a Secret live, unless it has been read at this version.
+func (o *Observer) readCookie(ctx context.Context, cluster, secretName types.NamespacedName, key string, head *metav1.PartialObjectMetadata) (readCookie, error) {
+	known, _ := o.cookies.Load(cluster)
+	if read, ok := known.(readCookie); ok && read.uid == head.UID && read.version == head.ResourceVersion && read.key == key {
+		return read, nil
 	}
 	var secret corev1.Secret
-	if err := o.Live.Get(ctx, key, &secret); err != nil {
-		return nil, err
+	if err := o.Live.Get(ctx, secretName, &secret); err != nil {
+		return readCookie{}, err
 	}
-	o.cookies.Store(cluster, readCookie{uid: secret.UID, version: secret.ResourceVersion, data: secret.Data})
-	return secret.Data, nil
+	read := readCookie{uid: secret.UID, version: secret.ResourceVersion, key: key}
+	read.value, read.found = secret.Data[key]
+	o.cookies.Store(cluster, read)
+	return read, nil
 }
 
 // Forget drops what is remembered of a deleted cluster.

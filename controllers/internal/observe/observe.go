@@ -37,8 +37,10 @@ const AdmissionPolicy = "erlang-operator-member-identity"
 type Observer struct {
 	// Cached reads what is watched.
 	Cached client.Client
-	// Secrets reads the metadata of all Secrets.
+	// Secrets reads the names and versions of all Secrets, once WatchSecrets was called.
 	Secrets client.Reader
+	// WatchSecrets starts to watch them, if they are not watched yet.
+	WatchSecrets func() error
 	// Live reads the Secrets of users, whose contents no cache may hold.
 	Live client.Reader
 	// Domain of the Kubernetes cluster's DNS.

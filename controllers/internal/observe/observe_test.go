@@ -74,7 +74,7 @@ func (s *server) read(what string) error {
 }
 
 func (s *server) observer() *observe.Observer {
-	return &observe.Observer{Cached: s, Secrets: s, Live: s, Domain: naming.DefaultDomain, Clock: testclock.NewFakePassiveClock(statetest.Now)}
+	return &observe.Observer{Cached: s, Secrets: s, WatchSecrets: func() error { return nil }, Live: s, Domain: naming.DefaultDomain, Clock: testclock.NewFakePassiveClock(statetest.Now)}
 }
 
 // cluster refers to everything that a cluster can refer to.

@@ -11,9 +11,9 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
-// credentialsAnnotation of a pod names the certificate and the trust bundle that its
+// CredentialsAnnotation of a pod names the certificate and the trust bundle that its
 // files should hold.
-const credentialsAnnotation = v1alpha1.Group + "/credentials"
+const CredentialsAnnotation = v1alpha1.Group + "/credentials"
 
 // refresh makes the kubelet update a pod's files when their content changed. By itself it
 // does so within some 90 s; when the pod changes, at once.
@@ -29,9 +29,9 @@ func refresh(p *Plan, s state.State) {
 			files = append([]string{certs.Serial(leaf.X509)}, files...)
 		}
 		credentials := strings.Join(files, ".")
-		if pod.Annotations[credentialsAnnotation] != credentials {
+		if pod.Annotations[CredentialsAnnotation] != credentials {
 			p.Refresh = append(p.Refresh, applycore.Pod(name, s.Names.Namespace).WithUID(pod.UID).
-				WithAnnotations(map[string]string{credentialsAnnotation: credentials}))
+				WithAnnotations(map[string]string{CredentialsAnnotation: credentials}))
 		}
 	}
 }

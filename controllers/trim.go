@@ -1,0 +1,129 @@
+package controllers
+
+import (
+	"maps"
+	"slices"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/apply"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+)
+
+// trim drops what is not read from an object before it is cached: above all private keys,
+// annotations, which may hold whole Secrets, and the contents of what is not ours. Whoever
+// may create objects in some namespace can give them our labels, of any size.
+func trim(object any) (any, error) {
+	metadata, err := meta.Accessor(object)
+	if err != nil {
+		return object, nil // not an object: a deletion whose last state is unknown
+	}
+	trimManagedFields(metadata)
+	metadata.SetLabels(kept(metadata.GetLabels(), plan.LabelCluster, plan.LabelComponent))
+	metadata.SetAnnotations(kept(metadata.GetAnnotations(), readAnnotations...))
+	ours := isOurs(metadata)
+	switch object := object.(type) {
+	case *corev1.Secret:
+		object.Data = contents(object.Data, ours, corev1.TLSCertKey, naming.AuthorityKey, naming.CookieKey, naming.PreviousCookieKey)
+	case *corev1.ConfigMap:
+		object.Data, object.BinaryData = contents(object.Data, ours, naming.TrustKey), nil
+	case *corev1.Pod:
+		trimPod(&object.Spec)
+	case *appsv1.StatefulSet:
+		trimPod(&object.Spec.Template.Spec)
+		object.Spec.VolumeClaimTemplates = nil
+	case *certmanager.CertificateRequest:
+		object.Spec.Request = nil
+		object.Status.Certificate, object.Status.CA = limited(object.Status.Certificate), limited(object.Status.CA)
+	default:
+		trimSpec(object)
+	}
+	return object, nil
+}
+
+// trimManagedFields keeps of the managed fields of what is ours what is to be restored.
+func trimManagedFields(object metav1.Object) {
+	if owner := metav1.GetControllerOf(object); owner == nil || owner.Kind != "ErlangCluster" {
+		object.SetManagedFields(nil)
+		return
+	}
+	apply.KeepForeignFields(object)
+	object.SetManagedFields(slices.DeleteFunc(object.GetManagedFields(), func(entry metav1.ManagedFieldsEntry) bool {
+		return entry.FieldsV1 != nil && len(entry.FieldsV1.Raw) > maxContent
+	}))
+}
+
+// trimSpec drops the whole of objects of which only metadata and conditions are read.
+func trimSpec(object any) {
+	switch object := object.(type) {
+	case *metav1.PartialObjectMetadata:
+		object.Labels, object.Annotations, object.OwnerReferences, object.Finalizers = nil, nil, nil, nil
+	case *appsv1.Deployment:
+		object.Spec = appsv1.DeploymentSpec{}
+	case *corev1.Service:
+		object.Spec, object.Status = corev1.ServiceSpec{}, corev1.ServiceStatus{}
+	case *corev1.ServiceAccount:
+		object.Secrets, object.ImagePullSecrets = nil, nil
+	case *networkingv1.NetworkPolicy:
+		object.Spec = networkingv1.NetworkPolicySpec{}
+	case *policyv1.PodDisruptionBudget:
+		object.Spec, object.Status = policyv1.PodDisruptionBudgetSpec{}, policyv1.PodDisruptionBudgetStatus{}
+	case *rbacv1.Role:
+		object.Rules = nil
+	case *rbacv1.RoleBinding:
+		object.Subjects = nil
+	}
+}
+
+// trimPod keeps of a pod's spec what its delivery is known by, and where it runs.
+func trimPod(spec *corev1.PodSpec) {
+	spec.Containers, spec.InitContainers, spec.EphemeralContainers = nil, nil, nil
+	spec.Volumes = slices.DeleteFunc(spec.Volumes, func(v corev1.Volume) bool { return v.Name != naming.TLSVolume })
+}
+
+// readAnnotations are the annotations that decisions depend on.
+var readAnnotations = []string{
+	certmanager.CertificateNameKey, certmanager.IssuerNameAnnotationKey, certmanager.IssuerKindAnnotationKey,
+	certmanager.IssuerGroupAnnotationKey, naming.RotationAnnotation, plan.AnnotationClusterUID, plan.CredentialsAnnotation,
+}
+
+// isOurs reports whether an object may belong to an ErlangCluster.
+func isOurs(object metav1.Object) bool {
+	owner := metav1.GetControllerOf(object)
+	return owner != nil && owner.Kind == "ErlangCluster" || object.GetAnnotations()[certmanager.CertificateNameKey] == object.GetName()
+}
+
+// maxContent is more than any certificate chain, trust bundle or cookie of ours has.
+const maxContent = 128 << 10
+
+func limited(value []byte) []byte {
+	if len(value) > maxContent {
+		return nil
+	}
+	return value
+}
+
+// contents are some values of an object of ours.
+func contents[V ~string | ~[]byte](data map[string]V, ours bool, keys ...string) map[string]V {
+	all := kept(data, keys...)
+	maps.DeleteFunc(all, func(_ string, value V) bool { return !ours || len(value) > maxContent })
+	return all
+}
+
+func kept[V any](all map[string]V, keys ...string) map[string]V {
+	some := map[string]V{}
+	for _, key := range keys {
+		if value, ok := all[key]; ok {
+			some[key] = value
+		}
+	}
+	return some
+}

@@ -1,0 +1,74 @@
+package controllers
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+)
+
+// Of a Secret of ours neither its key nor a copy of it in an annotation is cached.
+func TestNoPrivateKeyIsCached(t *testing.T) {
+	for name, ours := range map[string]metav1.ObjectMeta{
+		"issued":     {Name: "chat-0-tls", Annotations: map[string]string{certmanager.CertificateNameKey: "chat-0-tls"}},
+		"controlled": {Name: "chat-0-tls", OwnerReferences: []metav1.OwnerReference{plan.OwnerReference(chat(1))}},
+	} {
+		secret := &corev1.Secret{ObjectMeta: ours, Data: map[string][]byte{"tls.crt": []byte("certificate"), "tls.key": []byte("PRIVATE")}}
+		metav1.SetMetaDataAnnotation(&secret.ObjectMeta, corev1.LastAppliedConfigAnnotation, "PRIVATE")
+		metav1.SetMetaDataAnnotation(&secret.ObjectMeta, "example.com/copy", "PRIVATE")
+		got, err := trim(secret)
+		if err != nil || string(got.(*corev1.Secret).Data["tls.crt"]) != "certificate" {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+		for key, value := range got.(*corev1.Secret).Data {
+			if strings.Contains(string(value), "PRIVATE") {
+				t.Errorf("%s: key %s is cached", name, key)
+			}
+		}
+		if text, _ := json.Marshal(got); strings.Contains(string(text), "PRIVATE") {
+			t.Errorf("%s: %s is cached", name, text)
+		}
+	}
+}
+
+// Whatever has our label and whatever its size: of what is not read little is cached.
+func TestLittleIsCachedOfForeignObjects(t *testing.T) {
+	large := strings.Repeat("x", 1<<20)
+	metadata := metav1.ObjectMeta{Namespace: "shop", Name: "foreign", Labels: map[string]string{plan.LabelCluster: "chat", "l": "x"},
+		Annotations: map[string]string{"a": large}}
+	forged := *metadata.DeepCopy()
+	forged.OwnerReferences = []metav1.OwnerReference{plan.OwnerReference(chat(1))}
+	pod := corev1.PodSpec{Containers: []corev1.Container{{Env: []corev1.EnvVar{{Name: "E", Value: large}}}},
+		Volumes: []corev1.Volume{{Name: large}}}
+	list := v1alpha1.NewUnstructured()
+	list.SetAnnotations(metadata.Annotations)
+	for name, object := range map[string]client.Object{
+		"Secret":           &corev1.Secret{ObjectMeta: metadata, Data: map[string][]byte{"tls.crt": []byte(large)}},
+		"ConfigMap":        &corev1.ConfigMap{ObjectMeta: metadata, Data: map[string]string{"trust.pem": large}},
+		"forged Secret":    &corev1.Secret{ObjectMeta: forged, Data: map[string][]byte{"tls.crt": []byte(large)}},
+		"forged ConfigMap": &corev1.ConfigMap{ObjectMeta: forged, Data: map[string]string{"trust.pem": large}, BinaryData: map[string][]byte{"b": []byte(large)}},
+		"Pod":              &corev1.Pod{ObjectMeta: metadata, Spec: *pod.DeepCopy()},
+		"StatefulSet":      &appsv1.StatefulSet{ObjectMeta: metadata, Spec: appsv1.StatefulSetSpec{Template: corev1.PodTemplateSpec{Spec: *pod.DeepCopy()}}},
+		"Deployment":       &appsv1.Deployment{ObjectMeta: metadata, Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: *pod.DeepCopy()}}},
+		"Role":             &rbacv1.Role{ObjectMeta: metadata, Rules: []rbacv1.PolicyRule{{Verbs: []string{large}}}},
+		"metadata":         &metav1.PartialObjectMetadata{ObjectMeta: metadata},
+		"ErlangCluster":    list,
+	} {
+		got, err := trim(object.DeepCopyObject())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := json.Marshal(got); err != nil || len(text) > 2048 {
+			t.Errorf("%s: %d bytes are cached, %v", name, len(text), err)
+		}
+	}
+}
