@@ -1,0 +1,154 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/erlang-operator/erlang-operator/test/await"
+	"github.com/erlang-operator/erlang-operator/test/e2e/harness"
+	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
+)
+
+// faults are what a person does to an object that the cluster owns, by object: kubectl
+// commands, with % for the object, or a merge patch. The documentation has the outcome of
+// each, in the table of docs/architecture.md.
+var faults = []struct{ object, fault string }{
+	{"configmap/chat-distribution", "delete %"},
+	{"configmap/chat-distribution", `{"data": {"trust.pem": "", "inet_tls.conf": "[]."}}`},
+	{"configmap/chat-distribution", `{"metadata": {"labels": null}}`},
+	{"configmap/chat-distribution", `{"metadata": {"ownerReferences": null}}`},
+	{"secret/chat-0-tls", "delete %"},
+	{"secret/chat-0-tls", `{"data": {"tls.crt": null, "tls-combined.pem": null}}`},
+	{"secret/chat-probe-tls", "delete %"},
+	{"secret/chat-probe-tls", `{"data": {"tls.crt": null, "tls-combined.pem": null}}`},
+	{"certificate/chat-0-tls", "delete %"},
+	{"certificate/chat-0-tls", `{"spec": {"dnsNames": ["elsewhere.example.com"]}}`},
+	{"certificate/chat-probe-tls", "delete %"},
+	{"certificate/chat-probe-tls", `{"spec": {"dnsNames": ["elsewhere.example.com"]}}`},
+	{"certificate/chat-ca", "delete %"},
+	{"certificate/chat-ca", `{"spec": {"isCA": false}}`},
+	{"issuer/chat-selfsigned", "delete %"},
+	{"issuer/chat-selfsigned", `{"spec": {"selfSigned": null, "ca": {"secretName": "elsewhere"}}}`},
+	{"issuer/chat-ca", "delete %"},
+	{"issuer/chat-ca", `{"spec": {"ca": {"secretName": "elsewhere"}}}`},
+	{"secret/chat-ca", "delete %"},
+	{"secret/chat-ca", `{"data": {"tls.crt": null}}`},
+	{"service/chat-nodes", "delete %"},
+	{"service/chat-nodes", `{"spec": {"publishNotReadyAddresses": false, "selector": {"app": "elsewhere"}}}`},
+	{"networkpolicy/chat-distribution", "delete %"},
+	{"networkpolicy/chat-distribution", `{"spec": {"ingress": [], "egress": [], "policyTypes": ["Ingress", "Egress"]}}`},
+	{"poddisruptionbudget/chat", "delete %"},
+	{"poddisruptionbudget/chat", `{"spec": {"maxUnavailable": 3}}`},
+	{"deployment/chat-probe", "delete %"},
+	{"deployment/chat-probe", `{"spec": {"replicas": 0}}`},
+	{"deployment/chat-probe", `{"spec": {"paused": true}}`},
+	{"serviceaccount/chat-probe", "delete %"},
+	{"serviceaccount/chat-probe", `{"automountServiceAccountToken": false}`},
+	{"role/chat-probe", "delete %"},
+	{"role/chat-probe", `{"rules": []}`},
+	{"rolebinding/chat-probe", "delete %"},
+	{"rolebinding/chat-probe", `{"subjects": []}`},
+	{"statefulset/chat", "delete % --cascade=orphan"},
+	{"statefulset/chat", `{"spec": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": null}}}`},
+	{"statefulset/chat", `{"spec": {"minReadySeconds": 600}}`},
+	{"secret/chat-cookie", `{"stringData": {"cookie": "EditedByHandEditedByHandEdited00"}}`},
+}
+
+// While a cluster runs, every object that it owns is deleted and edited by hand: within 30 s
+// it is as before, no member restarts, no link and no call is lost, the cookie stays.
+func TestFaultMatrix(t *testing.T) {
+	t.Parallel()
+	const members = 3
+	c := harness.Start(t, harness.Namespace(t), "chat", members, "27")
+	pods, cookie := harness.Must(c.Restarts(t.Context(), members))(t), harness.Must(c.Cookie(t.Context()))(t)
+	c.StartTraffic(t, members)
+	for _, row := range faults {
+		if !t.Run(strings.ReplaceAll(row.object+" "+row.fault, "/", " "), func(t *testing.T) {
+			before := harness.Must(described(t.Context(), c, row.object))(t)
+			causeFault(t, c, row.object, row.fault)
+			begun := time.Now()
+			await.Until(t, 30*time.Second, row.object+" is as before", func(ctx context.Context) error {
+				now, err := described(ctx, c, row.object)
+				if diff := cmp.Diff(before, now); err == nil && diff != "" {
+					err = fmt.Errorf("(-before +now):\n%s", diff)
+				}
+				return err
+			})
+			t.Logf("as before after %s", time.Since(begun).Round(100*time.Millisecond))
+			c.AwaitReady(t, members)
+			c.CheckRestarts(t, members, pods)
+			if now := harness.Must(c.Cookie(t.Context()))(t); now != cookie {
+				t.Error("the cookie has changed")
+			}
+			for ordinal := range members {
+				if counted := harness.Must(c.Traffic(t.Context(), ordinal))(t); counted.Lost > 0 || counted.Down > 0 {
+					t.Errorf("%s has lost %d calls and %d links", c.Pod(ordinal), counted.Lost, counted.Down)
+				}
+			}
+		}) {
+			c.AwaitReady(t, members) // Otherwise the other faults prove nothing.
+		}
+	}
+	c.CheckTraffic(t, members)
+}
+
+func causeFault(t *testing.T, c harness.Cluster, object, fault string) {
+	t.Helper()
+	if strings.HasPrefix(fault, "{") {
+		kubectl.Must(t, "patch", object, "-n", c.Namespace, "--type=merge", "-p", fault)
+		return
+	}
+	kubectl.Must(t, append(strings.Fields(strings.ReplaceAll(fault, "%", object)), "-n", c.Namespace)...)
+}
+
+// described is an object as it is wanted, without what the API server, controllers or
+// cert-manager fill in. Of a Secret with a certificate, it has the keys only, because
+// another certificate is as good.
+func described(ctx context.Context, c harness.Cluster, name string) (map[string]any, error) {
+	var object unstructured.Unstructured
+	if err := kubectl.Get(ctx, &object, name, "-n", c.Namespace); err != nil {
+		return nil, err
+	}
+	owners := object.GetOwnerReferences()
+	for i := range owners {
+		if owners[i].Kind != "ErlangCluster" {
+			owners[i].UID = ""
+		}
+	}
+	described := map[string]any{"labels": object.GetLabels(), "owners": owners}
+	for key, value := range object.Object {
+		switch key {
+		case "metadata", "status":
+		case "data":
+			if name != "secret/chat-cookie" && strings.HasPrefix(name, "secret/") {
+				value = slices.Sorted(maps.Keys(value.(map[string]any)))
+			}
+			described[key] = value
+		case "spec":
+			spec := value.(map[string]any)
+			for _, assigned := range []string{"clusterIP", "clusterIPs"} {
+				delete(spec, assigned)
+			}
+			described[key] = spec
+		default:
+			described[key] = value
+		}
+	}
+	text, err := json.Marshal(described)
+	clear(described)
+	if err == nil {
+		err = json.Unmarshal(text, &described)
+	}
+	return described, err
+}
