@@ -73,8 +73,11 @@ spec:
 		var answer metav1.Condition
 		await.Until(t, time.Minute, "the request of pod "+pod+" is answered", func(ctx context.Context) error {
 			requests, err := requestsFor(ctx, c.Namespace, pod)
-			if err != nil || len(requests) == 0 || len(requests[0].Status.Conditions) == 0 {
-				return fmt.Errorf("%d requests, and no answer, %v", len(requests), err)
+			if err != nil {
+				return err
+			}
+			if len(requests) == 0 || len(requests[0].Status.Conditions) == 0 {
+				return fmt.Errorf("%d requests, and no answer", len(requests))
 			}
 			answer = requests[0].Status.Conditions[0]
 			return nil

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -26,9 +27,12 @@ func TestQuiet(t *testing.T) {
 	since := time.Now()
 	await.Until(t, time.Minute, "no object has changed for 10 s", func(ctx context.Context) error {
 		now, err := versions(ctx, c.Namespace)
-		if diff := cmp.Diff(before, now); err != nil || diff != "" {
+		if err != nil {
+			return err
+		}
+		if diff := cmp.Diff(before, now); diff != "" {
 			before, since = now, time.Now()
-			return fmt.Errorf("%w\n%s", err, diff)
+			return errors.New(diff)
 		}
 		if quiet := time.Since(since); quiet < 10*time.Second {
 			return fmt.Errorf("quiet for %s only", quiet)

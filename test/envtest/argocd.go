@@ -34,7 +34,7 @@ func checkArgoCD(cluster *unstructured.Unstructured, want kstatus.Status) error 
 		kstatus.TerminatingStatus: "Progressing",
 	}
 	if health != agrees[want] {
-		return fmt.Errorf("Argo CD reads %s, and kstatus %s: %v", health, want, cluster.Object["status"])
+		return fmt.Errorf("health is %s in Argo CD, and kstatus %s: %v", health, want, cluster.Object["status"])
 	}
 	return nil
 }

@@ -310,9 +310,12 @@ func settle(t *testing.T) {
 	log, since := requestsOf(t, managerAccount), time.Now()
 	eventually(t, "the manager settles", func(context.Context) error {
 		requests, err := log.next()
-		if err != nil || len(requests) > 0 {
+		if err != nil {
+			return err
+		}
+		if len(requests) > 0 {
 			since = time.Now()
-			return fmt.Errorf("requests: %v, %w", requests, err)
+			return fmt.Errorf("requests: %v", requests)
 		}
 		if quiet := time.Since(since); quiet < while {
 			return fmt.Errorf("no request for %s only", quiet)
@@ -368,8 +371,11 @@ func awaitStatefulSet(t *testing.T, namespace string, replicas int32) *appsv1.St
 		if err != nil {
 			return err
 		}
-		if _, err := read(ctx, set); err != nil || *set.Spec.Replicas != replicas {
-			return fmt.Errorf("%w, replicas %v; conditions: %s", err, set.Spec.Replicas, summary(cluster))
+		if _, err := read(ctx, set); err != nil {
+			return fmt.Errorf("%w; conditions: %s", err, summary(cluster))
+		}
+		if *set.Spec.Replicas != replicas {
+			return fmt.Errorf("it has %d; conditions: %s", *set.Spec.Replicas, summary(cluster))
 		}
 		return nil
 	})

@@ -37,8 +37,11 @@ func TestMetrics(t *testing.T) {
 	ca := fmt.Sprintf(`,cluster="chat",namespace=%q}`, namespace)
 	eventually(t, "the series of the cluster", func(ctx context.Context) error {
 		status, text, err := scrape(ctx, address, reader)
-		if err != nil || status != http.StatusOK {
-			return fmt.Errorf("%d, %w", status, err)
+		if err != nil {
+			return err
+		}
+		if status != http.StatusOK {
+			return fmt.Errorf("the status is %d", status)
 		}
 		for _, line := range []string{expected, ready, "erlang_operator_cluster_ca_expiration_timestamp_seconds{", ca, "controller_runtime_reconcile_total"} {
 			if !strings.Contains(text, line) {

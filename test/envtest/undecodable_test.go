@@ -144,7 +144,7 @@ func expectStalled(t *testing.T, c client.Client, phase string) {
 			}
 			stalled := meta.FindStatusCondition(cluster.Status.Conditions, v1alpha1.ConditionStalled)
 			if stalled == nil || stalled.ObservedGeneration != cluster.Generation || !strings.Contains(stalled.Message, err.Error()) {
-				return fmt.Errorf("%s: there are %s; want Stalled with %v", object.GetNamespace(), summary(cluster), err)
+				return fmt.Errorf("%s: there are %s; want Stalled with %w", object.GetNamespace(), summary(cluster), err)
 			}
 			return nil
 		})

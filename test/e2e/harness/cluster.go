@@ -119,7 +119,7 @@ func (c Cluster) AwaitReady(t testing.TB, replicas int) {
 		ready := meta.FindStatusCondition(read.Status.Conditions, v1alpha1.ConditionReady)
 		switch {
 		case ready == nil || ready.Status != metav1.ConditionTrue || ready.ObservedGeneration != read.Generation:
-			return fmt.Errorf("Ready is %+v", ready)
+			return fmt.Errorf("condition Ready is %+v", ready)
 		case meta.IsStatusConditionTrue(read.Status.Conditions, v1alpha1.ConditionReconciling):
 			return fmt.Errorf("still reconciling: %+v", meta.FindStatusCondition(read.Status.Conditions, v1alpha1.ConditionReconciling))
 		}

@@ -122,8 +122,10 @@ func (c Cluster) AwaitCA(t testing.TB, within time.Duration, before string, secr
 		if ca == before {
 			return fmt.Errorf("it is still the same")
 		}
-		if count, err := c.TrustedCAs(ctx); err != nil || count != 1 {
-			return fmt.Errorf("%d CAs are trusted, %v", count, err)
+		if count, err := c.TrustedCAs(ctx); err != nil {
+			return err
+		} else if count != 1 {
+			return fmt.Errorf("%d CAs are trusted", count)
 		}
 		var stored corev1.SecretList
 		if err := kubectl.Get(ctx, &stored, "secrets", "-n", c.Namespace); err != nil {
