@@ -69,55 +69,75 @@ var faults = []struct{ object, fault string }{
 // it is as before, no member restarts, no link and no call is lost, the cookie stays.
 func TestFaultMatrix(t *testing.T) {
 	t.Parallel()
-	const members = 3
-	c := harness.Start(t, harness.Namespace(t), "chat", members, "27")
-	pods, cookie := harness.Must(c.Restarts(t.Context(), members))(t), harness.Must(c.Cookie(t.Context()))(t)
-	c.StartTraffic(t, members)
+	var tested *faultTested
 	for _, row := range faults {
+		if tested == nil {
+			tested = startFaultTested(t)
+		}
 		if !t.Run(strings.ReplaceAll(row.object+" "+row.fault, "/", " "), func(t *testing.T) {
-			before := harness.Must(described(t.Context(), c, row.object))(t)
-			causeFault(t, c, row.object, row.fault)
-			begun := time.Now()
-			await.Until(t, 30*time.Second, row.object+" is as before", func(ctx context.Context) error {
-				now, err := described(ctx, c, row.object)
-				if diff := cmp.Diff(before, now); err == nil && diff != "" {
-					err = fmt.Errorf("(-before +now):\n%s", diff)
-				}
-				return err
-			})
-			t.Logf("as before after %s", time.Since(begun).Round(100*time.Millisecond))
-			c.AwaitReady(t, members)
-			c.CheckRestarts(t, members, pods)
-			if now := harness.Must(c.Cookie(t.Context()))(t); now != cookie {
-				t.Error("the cookie has changed")
-			}
-			for ordinal := range members {
-				if counted := harness.Must(c.Traffic(t.Context(), ordinal))(t); counted.Lost > 0 || counted.Down > 0 {
-					t.Errorf("%s has lost %d calls and %d links", c.Pod(ordinal), counted.Lost, counted.Down)
-				}
-			}
+			tested.restores(t, row.object, row.fault)
 		}) {
-			c.AwaitReady(t, members) // Otherwise the other faults prove nothing.
+			tested = nil // The next fault is caused in another cluster.
 		}
 	}
-	c.CheckTraffic(t, members)
 }
 
-func causeFault(t *testing.T, c harness.Cluster, object, fault string) {
+// faultTested is a running cluster, and what no fault may change.
+type faultTested struct {
+	harness.Cluster
+	pods, cookie string
+}
+
+const faultMembers = 3
+
+func startFaultTested(t *testing.T) *faultTested {
+	t.Helper()
+	c := harness.Start(t, harness.Namespace(t), "chat", faultMembers, "27")
+	c.StartTraffic(t, faultMembers)
+	return &faultTested{c, harness.Must(c.Restarts(t.Context(), faultMembers))(t), harness.Must(c.Cookie(t.Context()))(t)}
+}
+
+// restores causes a fault, and requires that its object is restored and nothing is lost.
+func (c *faultTested) restores(t *testing.T, object, fault string) {
+	before := harness.Must(described(t.Context(), c.Namespace, object))(t)
+	begun := time.Now()
+	causeFault(t, c.Namespace, object, fault)
+	await.Until(t, 30*time.Second, object+" is as before", func(ctx context.Context) error {
+		now, err := described(ctx, c.Namespace, object)
+		if diff := cmp.Diff(before, now); err == nil && diff != "" {
+			err = fmt.Errorf("(-before +now):\n%s", diff)
+		}
+		return err
+	})
+	t.Logf("as before after %s", time.Since(begun).Round(100*time.Millisecond))
+	c.AwaitReady(t, faultMembers)
+	t.Logf("Ready after %s", time.Since(begun).Round(100*time.Millisecond))
+	c.CheckRestarts(t, faultMembers, c.pods)
+	if now := harness.Must(c.Cookie(t.Context()))(t); now != c.cookie {
+		t.Error("the cookie has changed")
+	}
+	for ordinal := range faultMembers {
+		if counted := harness.Must(c.Traffic(t.Context(), ordinal))(t); counted.Lost > 0 || counted.Down > 0 {
+			t.Errorf("%s has lost %d calls and %d links", c.Pod(ordinal), counted.Lost, counted.Down)
+		}
+	}
+}
+
+func causeFault(t *testing.T, namespace, object, fault string) {
 	t.Helper()
 	if strings.HasPrefix(fault, "{") {
-		kubectl.Must(t, "patch", object, "-n", c.Namespace, "--type=merge", "-p", fault)
+		kubectl.Must(t, "patch", object, "-n", namespace, "--type=merge", "-p", fault)
 		return
 	}
-	kubectl.Must(t, append(strings.Fields(strings.ReplaceAll(fault, "%", object)), "-n", c.Namespace)...)
+	kubectl.Must(t, append(strings.Fields(strings.ReplaceAll(fault, "%", object)), "-n", namespace)...)
 }
 
 // described is an object as it is wanted, without what the API server, controllers or
 // cert-manager fill in. Of a Secret with a certificate, it has the keys only, because
 // another certificate is as good.
-func described(ctx context.Context, c harness.Cluster, name string) (map[string]any, error) {
+func described(ctx context.Context, namespace, name string) (map[string]any, error) {
 	var object unstructured.Unstructured
-	if err := kubectl.Get(ctx, &object, name, "-n", c.Namespace); err != nil {
+	if err := kubectl.Get(ctx, &object, name, "-n", namespace); err != nil {
 		return nil, err
 	}
 	owners := object.GetOwnerReferences()
