@@ -62,6 +62,8 @@ var faults = []struct{ object, fault string }{
 	{"statefulset/chat", "delete % --cascade=orphan"},
 	{"statefulset/chat", `{"spec": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": null}}}`},
 	{"statefulset/chat", `{"spec": {"minReadySeconds": 600}}`},
+	{"secret/chat-cookie", `{"metadata": {"labels": null}}`},
+	{"secret/chat-cookie", `{"metadata": {"ownerReferences": null}}`},
 	{"secret/chat-cookie", `{"stringData": {"cookie": "EditedByHandEditedByHandEdited00"}}`},
 }
 

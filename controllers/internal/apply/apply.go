@@ -170,7 +170,7 @@ func (a *Applier) apply(ctx context.Context, observed state.State, configuration
 			return last, err
 		}
 	case metadata.UID == nil:
-		if err := a.checkNames(ctx, observed, configuration); errors.Is(err, errNotCached) {
+		if err := a.checkNames(ctx, observed, configuration); errors.Is(err, errNotObserved) {
 			return last, nil
 		} else if err != nil {
 			return last, err
@@ -183,10 +183,10 @@ func (a *Applier) apply(ctx context.Context, observed state.State, configuration
 	return applied{ptr.Deref(metadataOf(configuration).ResourceVersion, ""), digest}, nil
 }
 
-// errNotCached is about a StatefulSet that is ours and that the cache does not have yet.
-// The plan was made without it, and could have too few replicas. When the cache has it,
-// the cluster is reconciled again.
-var errNotCached = errors.New("the StatefulSet is not in the cache yet")
+// errNotObserved is about an object that was not observed as ours: one that has just been
+// adopted, or a StatefulSet that the cache does not have yet. The plan was made without it,
+// and could have too few replicas. When the cache has it, the cluster is reconciled again.
+var errNotObserved = errors.New("the object was not observed")
 
 // metadataOf is the metadata of a typed apply configuration. Each of them embeds it, and
 // no method that they share gives access to it.
@@ -218,12 +218,26 @@ func (a *Applier) checkName(ctx context.Context, gvk schema.GroupVersionKind, na
 		return nil
 	case err != nil:
 		return err
+	case plan.Adoptable(observed.Cluster, existing) && gvk != corev1.SchemeGroupVersion.WithKind("Secret"):
+		return a.adopt(ctx, observed.Cluster, existing)
 	case !ours(observed.Cluster, existing):
 		return NameConflict{gvk.Kind, name}
 	case gvk.Kind == "StatefulSet" && existing.Labels[plan.LabelCluster] == observed.Names.Cluster:
-		return errNotCached
+		return errNotObserved
 	}
 	return nil
+}
+
+// adopt makes the cluster the controller of an object, and changes nothing else: how the
+// object is to be, the next plan decides, with the object among what was observed.
+func (a *Applier) adopt(ctx context.Context, cluster *v1alpha1.ErlangCluster, existing *metav1.PartialObjectMetadata) error {
+	adopted := existing.DeepCopy()
+	adopted.OwnerReferences = append(adopted.OwnerReferences, plan.OwnerReference(cluster))
+	patch := client.MergeFromWithOptions(existing, client.MergeFromWithOptimisticLock{})
+	if err := a.Client.Patch(ctx, adopted, patch); err != nil {
+		return fmt.Errorf("adopt %s %s: %w", existing.Kind, existing.Name, err)
+	}
+	return errNotObserved
 }
 
 func (a *Applier) metadata(ctx context.Context, gvk schema.GroupVersionKind, key types.NamespacedName) (*metav1.PartialObjectMetadata, error) {

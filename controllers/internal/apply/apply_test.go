@@ -200,6 +200,35 @@ func TestForeignObjectsStay(t *testing.T) {
 	}
 }
 
+// An object with all labels of the cluster and no controller becomes the cluster's, as it
+// is: the next plan has it among what was observed.
+func TestObjectWithoutControllerIsAdopted(t *testing.T) {
+	for name, test := range map[string]struct {
+		labels  map[string]string
+		adopted bool
+	}{
+		"all labels":             {plan.Labels("chat"), true},
+		"one label":              {map[string]string{plan.LabelCluster: "chat"}, false},
+		"labels of another name": {plan.Labels("pay"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := theConfigMap()
+			config.Labels, config.Data = test.labels, map[string]string{"key": "former"}
+			w := newWorld(config)
+			err := w.applier().Apply(t.Context(), plan.Plan{Apply: []plan.Configuration{configMap("ours")}}, w.observed(t))
+			if apply.IsNameConflict(err) == test.adopted {
+				t.Errorf("error %v, want a NameConflict: %t", err, !test.adopted)
+			}
+			if err := w.Get(t.Context(), client.ObjectKeyFromObject(config), config); err != nil {
+				t.Fatal(err)
+			}
+			if metav1.IsControlledBy(config, cluster()) != test.adopted || config.Data["key"] != "former" {
+				t.Errorf("want it adopted: %t, and not changed else: %+v", test.adopted, config)
+			}
+		})
+	}
+}
+
 // cert-manager writes into the Secret of a Certificate, whoever's it is: so there is no
 // Certificate while it is somebody else's.
 func TestForeignSecretsKeepCertificatesAway(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
@@ -38,14 +39,31 @@ func OwnerReference(cluster *v1alpha1.ErlangCluster) metav1.OwnerReference {
 	return *metav1.NewControllerRef(cluster, v1alpha1.SchemeGroupVersion.WithKind("ErlangCluster"))
 }
 
+// Adoptable reports whether an object, of a name that the cluster needs, has the cluster's
+// labels and no controller: its owner reference was removed, or its cluster was deleted
+// without it and created again.
+func Adoptable(cluster *v1alpha1.ErlangCluster, object metav1.Object) bool {
+	labels := object.GetLabels()
+	for key, value := range Labels(cluster.Name) {
+		if labels[key] != value {
+			return false
+		}
+	}
+	return metav1.GetControllerOf(object) == nil
+}
+
 // Owns reports whether a Secret is the cluster's: the cluster is its controller, or one of
 // the cluster's Certificates has it issued, or one that is gone had, with the cluster's UID
-// on it. Labels prove nothing: users set them on Secrets of their own.
+// on it. Labels prove nothing, because users set them on Secrets of their own; only a cookie
+// is adopted by them.
 func Owns(cluster *v1alpha1.ErlangCluster, certificates map[string]*certmanager.Certificate, secret metav1.Object) bool {
 	if metav1.IsControlledBy(secret, cluster) {
 		return true
 	}
 	certificate, unowned := certificates[secret.GetName()], metav1.GetControllerOf(secret) == nil
+	if secret.GetName() == (naming.Names{Cluster: cluster.Name}).CookieSecret() {
+		return Adoptable(cluster, secret)
+	}
 	if certificate == nil {
 		return unowned && issuedFor(cluster, secret)
 	}

@@ -1,6 +1,8 @@
 package plan_test
 
 import (
+	"maps"
+	"slices"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -45,6 +47,22 @@ func TestSecretsThatTheirCertificatesControl(t *testing.T) {
 		if object.GetObjectKind().GroupVersionKind().Kind == "Secret" {
 			t.Errorf("Secret %s is deleted before its Certificate", object.GetName())
 		}
+	}
+}
+
+// A cookie without a controller, as it is after a restore from a backup, is adopted, and is
+// not lost.
+func TestCookieWithoutControllerIsAdopted(t *testing.T) {
+	state := situationOf(t, "converged").Seen(clusterOf(t, "converged"))
+	cookie := state.Secrets[state.Names.CookieSecret()]
+	cookie.OwnerReferences = nil
+	cookie.Labels = plan.Labels(state.Cluster.Name)
+	made := plan.Make(state, operator, freshCookie)
+	if len(made.Problems) > 0 || len(made.Replace) != 1 {
+		t.Fatalf("problems %v; %d Secrets are replaced, want the cookie", made.Problems, len(made.Replace))
+	}
+	if by := made.Replace[0]; !metav1.IsControlledBy(by, state.Cluster) || by.UID != cookie.UID || !maps.EqualFunc(by.Data, cookie.Data, slices.Equal) {
+		t.Errorf("it is replaced by %v", by.ObjectMeta)
 	}
 }
 
