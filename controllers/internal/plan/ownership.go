@@ -60,10 +60,10 @@ func Owns(cluster *v1alpha1.ErlangCluster, certificates map[string]*certmanager.
 	if metav1.IsControlledBy(secret, cluster) {
 		return true
 	}
-	certificate, unowned := certificates[secret.GetName()], metav1.GetControllerOf(secret) == nil
 	if secret.GetName() == (naming.Names{Cluster: cluster.Name}).CookieSecret() {
 		return Adoptable(cluster, secret)
 	}
+	certificate, unowned := certificates[secret.GetName()], metav1.GetControllerOf(secret) == nil
 	if certificate == nil {
 		return unowned && issuedFor(cluster, secret)
 	}
