@@ -52,6 +52,15 @@ func LongestIssued(spec v1alpha1.TLSSpec) time.Duration {
 	return longest
 }
 
+// RenewBefore returns how long before its expiry a certificate of a node is renewed: a third
+// of its duration unless the spec says otherwise.
+func RenewBefore(lifetime v1alpha1.CertificateLifetime) time.Duration {
+	if lifetime.RenewBefore == "" {
+		return max(ParseDuration(lifetime.Duration)/3, minRenewBefore).Truncate(time.Second)
+	}
+	return ParseDuration(lifetime.RenewBefore)
+}
+
 // CARenewBefore returns how long before its expiry cert-manager renews a private CA with
 // the same key, in case a rotation has not replaced it long before.
 func CARenewBefore(spec v1alpha1.TLSSpec) time.Duration {

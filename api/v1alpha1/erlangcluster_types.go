@@ -103,7 +103,7 @@ type ErlangClusterSpec struct {
 
 	// tls configures the certificates by which the nodes authenticate each other.
 	// +optional
-	// +default={"certificate":{"duration":"720h","renewBefore":"240h"},"ca":{"duration":"87600h"},"delivery":"Secret"}
+	// +default={"certificate":{"duration":"720h"},"ca":{"duration":"87600h"},"delivery":"Secret"}
 	TLS TLSSpec `json:"tls,omitempty"`
 
 	// networkPolicy restricts access to the distribution ports.

@@ -16,7 +16,7 @@ type TLSSpec struct {
 
 	// certificate is the lifetime of each node's certificate.
 	// +optional
-	// +default={"duration":"720h","renewBefore":"240h"}
+	// +default={"duration":"720h"}
 	Certificate CertificateLifetime `json:"certificate,omitempty"`
 
 	// ca configures the lifetime and the rotation of the private CA. Ignored with
@@ -80,17 +80,17 @@ type IssuerReference struct {
 // CertificateLifetime configures how long a node's certificate lives, and when it is
 // renewed.
 //
-// +kubebuilder:validation:XValidation:rule="duration(self.renewBefore) < duration(self.duration)",message="tls.certificate.renewBefore must be shorter than tls.certificate.duration"
-// +kubebuilder:validation:XValidation:rule="duration(self.duration) >= duration('1h') && duration(self.renewBefore) >= duration('5m')",message="tls.certificate.duration must be at least 1h and renewBefore at least 5m (limits of cert-manager)"
+// +kubebuilder:validation:XValidation:rule="!has(self.renewBefore) || duration(self.duration) - duration(self.renewBefore) >= duration('5m')",message="tls.certificate.renewBefore must be at least 5m shorter than tls.certificate.duration"
+// +kubebuilder:validation:XValidation:rule="duration(self.duration) >= duration('1h') && (!has(self.renewBefore) || duration(self.renewBefore) >= duration('5m'))",message="tls.certificate.duration must be at least 1h and renewBefore at least 5m (limits of cert-manager)"
 type CertificateLifetime struct {
 	// duration from issue to expiry, as hours, minutes and seconds ("720h").
 	// +optional
 	// +kubebuilder:default="720h"
 	Duration Duration `json:"duration,omitempty"`
 
-	// renewBefore is how long before expiry a new certificate is issued.
+	// renewBefore is how long before expiry a new certificate is issued. Default: a third
+	// of duration.
 	// +optional
-	// +kubebuilder:default="240h"
 	RenewBefore Duration `json:"renewBefore,omitempty"`
 }
 

@@ -38,7 +38,8 @@ func TestInvalidSpecsAreRejected(t *testing.T) {
 		"a restart policy":                {`spec: {template: {spec: {restartPolicy: Never}}}`, "template.spec.restartPolicy must be Always"},
 		"too many nodes":                  {`spec: {replicas: 101}`, "less than or equal to 100"},
 		"less than none":                  {`spec: {replicas: -1}`, "greater than or equal to 0"},
-		"renewal after expiry":            {`spec: {tls: {certificate: {duration: 100h, renewBefore: 100h}}}`, "renewBefore must be shorter than"},
+		"renewal after expiry":            {`spec: {tls: {certificate: {duration: 100h, renewBefore: 100h}}}`, "renewBefore must be at least 5m shorter than"},
+		"renewal at once":                 {`spec: {tls: {certificate: {duration: 1h, renewBefore: 59m59s}}}`, "renewBefore must be at least 5m shorter than"},
 		"a leaf that outlives its CA":     {`spec: {tls: {certificate: {duration: 200h, renewBefore: 1h}, ca: {duration: 100h}}}`, "a certificate cannot outlive its CA"},
 		"a leaf nearly as long as its CA": {`spec: {tls: {certificate: {duration: 100h, renewBefore: 1h}, ca: {duration: 199h}}}`, "at least twice tls.certificate.duration"},
 		"too short a certificate":         {`spec: {tls: {certificate: {duration: 30m, renewBefore: 10m}}}`, "at least 1h"},
@@ -100,6 +101,7 @@ func TestValidSpecsAreAccepted(t *testing.T) {
 		"hostNetwork false":        `spec: {template: {spec: {hostNetwork: false}}}`,
 		"restartPolicy Always":     `spec: {template: {spec: {restartPolicy: Always}}}`,
 		"a container by name":      `spec: {container: chat}`,
+		"a duration alone":         `spec: {tls: {certificate: {duration: 24h}}}`,
 		"durations of two parts":   `spec: {tls: {certificate: {duration: 1h30m, renewBefore: 10m30s}}}`,
 		"a CA of twice its leaves": `spec: {tls: {certificate: {duration: 100h, renewBefore: 1h}, ca: {duration: 200h}}}`,
 		"a CA that is not asked":   `spec: {tls: {issuerRef: {name: corp}, certificate: {duration: 100000h}}}`,
@@ -129,16 +131,15 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]any{
-		"spec.replicas":                    int64(1),
-		"spec.distribution.discovery":      "EPMD",
-		"spec.distribution.ports.min":      int64(9100),
-		"spec.tls.certificate.duration":    "720h",
-		"spec.tls.certificate.renewBefore": "240h",
-		"spec.tls.ca.duration":             "87600h",
-		"spec.tls.delivery":                "Secret",
-		"spec.networkPolicy.mode":          "Managed",
-		"spec.podDisruptionBudget.mode":    "Managed",
-		"status.observedGeneration":        int64(-1),
+		"spec.replicas":                 int64(1),
+		"spec.distribution.discovery":   "EPMD",
+		"spec.distribution.ports.min":   int64(9100),
+		"spec.tls.certificate.duration": "720h",
+		"spec.tls.ca.duration":          "87600h",
+		"spec.tls.delivery":             "Secret",
+		"spec.networkPolicy.mode":       "Managed",
+		"spec.podDisruptionBudget.mode": "Managed",
+		"status.observedGeneration":     int64(-1),
 	} {
 		got, found, err := unstructured.NestedFieldNoCopy(cluster.Object, strings.Split(path, ".")...)
 		if err != nil || !found || got != want {

@@ -2,6 +2,7 @@ package beam
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -14,7 +15,7 @@ import (
 // Conflicts finds in a spec what would conflict with what is injected, as far as it can
 // be seen: an image may contain more. Each message names the field and the remedy.
 func Conflicts(spec v1alpha1.ErlangClusterSpec) []string {
-	conflicts := conflictingVolumes(spec.Template.Spec.Volumes)
+	conflicts := conflictingVolumes(spec)
 	container := beamContainer(&spec.Template.Spec, spec.Container)
 	if container == nil {
 		return append(conflicts, fmt.Sprintf(
@@ -24,9 +25,8 @@ func Conflicts(spec v1alpha1.ErlangClusterSpec) []string {
 		return fmt.Sprintf("template.spec.containers[%s].%s %s", container.Name, field, text)
 	}
 	for _, mount := range container.VolumeMounts {
-		if overlaps(mount.MountPath, naming.TLSDir) || overlaps(mount.MountPath, naming.DistributionDir) {
-			conflicts = append(conflicts, of("volumeMounts", fmt.Sprintf(
-				"mounts %q at %s, where the operator mounts the node's identity. Mount it elsewhere", mount.Name, mount.MountPath)))
+		if text := conflictOfMount(mount, spec.Template.Spec.Volumes); text != "" {
+			conflicts = append(conflicts, of("volumeMounts", text))
 		}
 	}
 	for _, variable := range container.Env {
@@ -44,14 +44,47 @@ func Conflicts(spec v1alpha1.ErlangClusterSpec) []string {
 	return conflicts
 }
 
-func conflictingVolumes(volumes []corev1.Volume) []string {
+// conflictingVolumes finds volumes with a name of ours. A claim takes the place of the
+// volume of its name.
+func conflictingVolumes(spec v1alpha1.ErlangClusterSpec) []string {
 	var conflicts []string
-	for _, volume := range volumes {
-		if volume.Name == naming.TLSVolume || volume.Name == distributionVolume {
-			conflicts = append(conflicts, fmt.Sprintf("template.spec.volumes has a volume %q, which the operator adds itself. Rename it", volume.Name))
+	check := func(field, kind, name string) {
+		if name == naming.TLSVolume || name == distributionVolume {
+			conflicts = append(conflicts, fmt.Sprintf("%s has a %s %q, which the operator adds itself. Rename it", field, kind, name))
 		}
 	}
+	for _, volume := range spec.Template.Spec.Volumes {
+		check("template.spec.volumes", "volume", volume.Name)
+	}
+	for _, claim := range spec.VolumeClaimTemplates {
+		check("volumeClaimTemplates", "claim for a volume", claim.Name)
+	}
 	return conflicts
+}
+
+// conflictOfMount says why a mount conflicts with ours; empty when it does not. One above
+// ours is harmless if our directories can be made in it.
+func conflictOfMount(mount corev1.VolumeMount, volumes []corev1.Volume) string {
+	for _, dir := range []string{naming.TLSDir, naming.DistributionDir} {
+		switch at := path.Clean("/" + mount.MountPath); {
+		case isBelow(at, dir):
+			return fmt.Sprintf("mounts %q at %s, where the operator mounts the node's identity. Mount it elsewhere", mount.Name, mount.MountPath)
+		case isBelow(dir, at) && isReadOnly(mount, volumes):
+			return fmt.Sprintf("mounts %q read-only at %s, so that the operator cannot mount the node's identity at %s. Mount it elsewhere, or let it be written to", mount.Name, mount.MountPath, dir)
+		}
+	}
+	return ""
+}
+
+// isBelow reports whether a path is, or lies below, a directory.
+func isBelow(at, dir string) bool { return strings.HasPrefix(at+"/", strings.TrimSuffix(dir, "/")+"/") }
+
+// isReadOnly reports whether nothing can be made in a mounted volume.
+func isReadOnly(mount corev1.VolumeMount, volumes []corev1.Volume) bool {
+	return mount.ReadOnly || slices.ContainsFunc(volumes, func(volume corev1.Volume) bool {
+		return volume.Name == mount.Name &&
+			(volume.ConfigMap != nil || volume.Secret != nil || volume.Projected != nil || volume.DownwardAPI != nil || volume.Image != nil)
+	})
 }
 
 func conflictingFlag(flag string) string {
@@ -81,11 +114,4 @@ func conflictsOf(variable corev1.EnvVar, all []corev1.EnvVar) []string {
 		}
 	}
 	return slices.DeleteFunc(conflicts, func(text string) bool { return text == "" })
-}
-
-// overlaps reports whether a path is, or lies in, or contains a directory.
-func overlaps(path, dir string) bool {
-	path = strings.TrimSuffix(path, "/") + "/"
-	dir += "/"
-	return strings.HasPrefix(path, dir) || strings.HasPrefix(dir, path)
 }

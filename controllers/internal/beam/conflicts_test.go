@@ -126,3 +126,46 @@ func problemsOf(t *testing.T, text string) []string {
 	container.Name = "chat"
 	return Conflicts(v1alpha1.ErlangClusterSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{container}}}})
 }
+
+func TestConflictingMounts(t *testing.T) {
+	for name, test := range map[string]struct {
+		mount string
+		says  string // empty when nothing is refused
+	}{
+		"elsewhere":             {`{name: scratch, mountPath: /run/chat}`, ""},
+		"beside ours":           {`{name: scratch, mountPath: /run/erlang-operator/tlsx}`, ""},
+		"the same directory":    {`{name: scratch, mountPath: /run/erlang-operator/tls}`, "where the operator mounts"},
+		"below ours":            {`{name: scratch, mountPath: /run/erlang-operator/distribution/x}`, "where the operator mounts"},
+		"with two slashes":      {`{name: scratch, mountPath: /run//erlang-operator/tls}`, "where the operator mounts"},
+		"with two dots":         {`{name: scratch, mountPath: /srv/../run/erlang-operator/tls/}`, "where the operator mounts"},
+		"relative":              {`{name: scratch, mountPath: run/erlang-operator/tls}`, "where the operator mounts"},
+		"above ours":            {`{name: scratch, mountPath: /run}`, ""},
+		"above ours, read-only": {`{name: scratch, mountPath: /run, readOnly: true}`, "cannot mount the node's identity"},
+		"a ConfigMap above":     {`{name: config, mountPath: /run/erlang-operator}`, "cannot mount the node's identity"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var spec v1alpha1.ErlangClusterSpec
+			if err := yaml.UnmarshalStrict([]byte(`template: {spec: {
+				volumes: [{name: scratch, emptyDir: {}}, {name: config, configMap: {name: c}}],
+				containers: [{name: chat, volumeMounts: [`+test.mount+`]}]}}`), &spec); err != nil {
+				t.Fatal(err)
+			}
+			conflicts := Conflicts(spec)
+			if test.says == "" && len(conflicts) > 0 || test.says != "" && (len(conflicts) != 1 || !strings.Contains(conflicts[0], test.says)) {
+				t.Errorf("the conflicts are %q, want one that says %q", conflicts, test.says)
+			}
+		})
+	}
+}
+
+func TestClaimsWithNamesOfOurVolumes(t *testing.T) {
+	for name, want := range map[string]int{"data": 0, "erlang-operator-tls": 1, "erlang-operator-distribution": 1} {
+		var spec v1alpha1.ErlangClusterSpec
+		if err := yaml.UnmarshalStrict([]byte(`{volumeClaimTemplates: [{metadata: {name: `+name+`}}], template: {spec: {containers: [{name: chat}]}}}`), &spec); err != nil {
+			t.Fatal(err)
+		}
+		if conflicts := Conflicts(spec); len(conflicts) != want {
+			t.Errorf("a claim %s: the conflicts are %q, want %d", name, conflicts, want)
+		}
+	}
+}

@@ -89,7 +89,7 @@ func leafCertificate(s state.State, issuer v1alpha1.IssuerReference, owner, host
 		WithCommonName(owner).
 		WithDNSNames(host).
 		WithDuration(metav1.Duration{Duration: certs.ParseDuration(lifetime.Duration)}).
-		WithRenewBefore(metav1.Duration{Duration: certs.ParseDuration(lifetime.RenewBefore)}).
+		WithRenewBefore(metav1.Duration{Duration: certs.RenewBefore(lifetime)}).
 		WithPrivateKey(privateKey(certmanager.RotationPolicyAlways)).
 		WithAdditionalOutputFormats(applycertmanager.CertificateAdditionalOutputFormat().
 			WithType(certmanager.CertificateOutputFormatCombinedPEM)).

@@ -63,7 +63,7 @@ func (p pass) certificateExpiry(subject string, notAfter time.Time, stored certs
 		life = lifeOf(stored)
 	}
 	// The default of cert-manager and of the kubelet is to renew after two thirds.
-	due := certs.ParseDuration(spec.RenewBefore)
+	due := certs.RenewBefore(spec)
 	if p.usesPodCertificates() || due >= life {
 		due = life / 3
 	}
