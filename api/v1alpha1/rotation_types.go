@@ -12,12 +12,13 @@ type RotationStatus struct {
 	// +required
 	Phase RotationPhase `json:"phase"`
 
-	// waitingFor is what ends the phase.
+	// waitingFor is what ends the phase, such as "chat-1 to accept the new CA".
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	WaitingFor string `json:"waitingFor,omitempty"`
 
-	// since is when the phase was first observed.
+	// since is when the phase was first observed; a change of the target within the same
+	// phase does not move it.
 	// +required
 	Since metav1.Time `json:"since"`
 }

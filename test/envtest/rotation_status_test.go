@@ -28,17 +28,17 @@ type expectedPhase struct {
 // cookie.
 var (
 	caPhases = []expectedPhase{
-		{v1alpha1.RotatingCA, v1alpha1.RotationIssuingCanary, `^waiting for cert-manager to issue certificate chat-probe-canary-tls by Issuer chat-ca-05e01bd6`},
-		{v1alpha1.RotatingCA, v1alpha1.RotationWideningTrust, `^waiting until (the trust bundle has the CA of Issuer chat-ca-05e01bd6|chat-[0-2] accepts the new CA)$`},
-		{v1alpha1.RotatingCA, v1alpha1.RotationReissuing, `^(every node accepts the new CA: the certificates are reissued$|waiting for cert-manager to issue certificate chat-(probe|[0-2])-tls by Issuer chat-ca-05e01bd6|waiting until chat-[0-2] serves its certificate of the new CA$)`},
-		{v1alpha1.RotatingCA, v1alpha1.RotationShrinkingTrust, `^every node serves a certificate of the new CA: trust in the old one ends$`},
-		{v1alpha1.RotatingCA, v1alpha1.RotationProvingRefusal, `^waiting until chat-[0-2] refuses the old CA$`},
+		{v1alpha1.RotatingCA, v1alpha1.RotationIssuingCanary, `^cert-manager to issue certificate chat-probe-canary-tls by Issuer chat-ca-05e01bd6`},
+		{v1alpha1.RotatingCA, v1alpha1.RotationWideningTrust, `^(the trust bundle to have the CA of Issuer chat-ca-05e01bd6|chat-[0-2] to accept the new CA)$`},
+		{v1alpha1.RotatingCA, v1alpha1.RotationReissuing, `^(the certificates to be reissued by the new CA, which every node accepts$|cert-manager to issue certificate chat-(probe|[0-2])-tls by Issuer chat-ca-05e01bd6|chat-[0-2] to serve its certificate of the new CA$)`},
+		{v1alpha1.RotatingCA, v1alpha1.RotationShrinkingTrust, `^the trust bundle to lose every CA but the one that signs all certificates$`},
+		{v1alpha1.RotatingCA, v1alpha1.RotationProvingRefusal, `^chat-[0-2] to refuse the old CA$`},
 	}
 	cookiePhases = []expectedPhase{
-		{v1alpha1.RotatingCookie, v1alpha1.RotationAwaitingNodes, `^waiting until chat-1 is verified with the cookie that it has$`},
-		{v1alpha1.RotatingCookie, v1alpha1.RotationDistributingCookie, `^every node is verified with the cookie that it has: the new one is distributed beside it$`},
-		{v1alpha1.RotatingCookie, v1alpha1.RotationChangingCookie, `^waiting until chat-[0-2] is verified with the new cookie$`},
-		{v1alpha1.RotatingCookie, v1alpha1.RotationDroppingCookie, `^every node is verified with the new cookie: the former one is dropped$`},
+		{v1alpha1.RotatingCookie, v1alpha1.RotationAwaitingNodes, `^chat-1 to be verified with the cookie that it has$`},
+		{v1alpha1.RotatingCookie, v1alpha1.RotationDistributingCookie, `^the new cookie to be distributed beside the one that every node is verified with$`},
+		{v1alpha1.RotatingCookie, v1alpha1.RotationChangingCookie, `^chat-[0-2] to be verified with the new cookie$`},
+		{v1alpha1.RotatingCookie, v1alpha1.RotationDroppingCookie, `^the former cookie to be dropped, because every node is verified with the new one$`},
 	}
 )
 

@@ -152,11 +152,11 @@ func (r ca) canaryNotAccepted() string {
 	canary, _ := r.StoredCertificate(r.Names.Canary())
 	signer := r.wantedCA.IssuingCA(canary.X509)
 	if signer == nil || !r.Trust().Contains(certs.Trust{}.With(signer)) {
-		return fmt.Sprintf("waiting until the trust bundle has the CA of %s %s", r.wanted.Kind, r.wanted.Name)
+		return fmt.Sprintf("the trust bundle to have the CA of %s %s", r.wanted.Kind, r.wanted.Name)
 	}
 	for _, pod := range r.Running() {
 		if !tried(r.Node(pod), certs.Identity(signer), v1alpha1.CanaryAccepted) {
-			return fmt.Sprintf("waiting until %s accepts the new CA", pod)
+			return fmt.Sprintf("%s to accept the new CA", pod)
 		}
 	}
 	return ""
@@ -165,7 +165,7 @@ func (r ca) canaryNotAccepted() string {
 func (r ca) certificatesNotServed() string {
 	switch {
 	case !r.switched():
-		return "every node accepts the new CA: the certificates are reissued"
+		return "the certificates to be reissued by the new CA, which every node accepts"
 	case r.shrunk() || r.Trust().Empty():
 		return ""
 	}
@@ -176,7 +176,7 @@ func (r ca) trustNotShrunk() string {
 	if !r.served || r.shrunk() || r.Trust().Empty() {
 		return ""
 	}
-	return "every node serves a certificate of the new CA: trust in the old one ends"
+	return "the trust bundle to lose every CA but the one that signs all certificates"
 }
 
 func (r ca) formerNotRefused() string {
@@ -193,7 +193,7 @@ func (r ca) notRefused(former string) string {
 	for _, pod := range r.Running() {
 		node := r.Node(pod)
 		if !slices.ContainsFunc(r.PrivateCA(former).Identities(), func(ca string) bool { return tried(node, ca, v1alpha1.CanaryRefused) }) {
-			return fmt.Sprintf("waiting until %s refuses the old CA", pod)
+			return fmt.Sprintf("%s to refuse the old CA", pod)
 		}
 	}
 	return ""

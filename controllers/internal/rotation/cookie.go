@@ -55,14 +55,14 @@ func (r cookie) notVerifiedBefore() string {
 	if r.distributed() || !r.requested() || !unproven || r.StatefulSet == nil {
 		return ""
 	}
-	return fmt.Sprintf("waiting until %s is verified with the cookie that it has", pod)
+	return fmt.Sprintf("%s to be verified with the cookie that it has", pod)
 }
 
 func (r cookie) notDistributed() string {
 	if r.distributed() || !r.requested() {
 		return ""
 	}
-	return "every node is verified with the cookie that it has: the new one is distributed beside it"
+	return "the new cookie to be distributed beside the one that every node is verified with"
 }
 
 func (r cookie) notVerifiedAfter() string {
@@ -70,14 +70,14 @@ func (r cookie) notVerifiedAfter() string {
 	if !r.distributed() || !unproven {
 		return ""
 	}
-	return fmt.Sprintf("waiting until %s is verified with the new cookie", pod)
+	return fmt.Sprintf("%s to be verified with the new cookie", pod)
 }
 
 func (r cookie) notDropped() string {
 	if !r.distributed() {
 		return ""
 	}
-	return "every node is verified with the new cookie: the former one is dropped"
+	return "the former cookie to be dropped, because every node is verified with the new one"
 }
 
 // distributed reports whether the Secret holds two cookies: some node may still run with

@@ -137,7 +137,7 @@ func described(step rotation.Step, fields ...string) string {
 		text += fmt.Sprintf(" | %s: %s", fields[i], cmp.Or(fields[i+1], "-"))
 	}
 	if step.WaitingFor != "" {
-		text += " | " + step.WaitingFor
+		text += " | waiting for " + step.WaitingFor
 	}
 	return text
 }

@@ -13,7 +13,7 @@ import (
 type Step struct {
 	Credential v1alpha1.RotatingCredential
 	Phase      v1alpha1.RotationPhase
-	// WaitingFor is a part of a sentence; empty when nothing rotates.
+	// WaitingFor completes the sentence "waiting for …"; empty when nothing rotates.
 	WaitingFor string
 }
 
@@ -29,7 +29,7 @@ func (s Step) Reason() string {
 }
 
 func (s Step) String() string {
-	return fmt.Sprintf("%s rotation, %s: %s", s.Credential, s.Phase, s.WaitingFor)
+	return fmt.Sprintf("%s rotation, %s: waiting for %s", s.Credential, s.Phase, s.WaitingFor)
 }
 
 // A condition is what ends a phase: it names what is missing, or nothing when the phase

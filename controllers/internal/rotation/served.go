@@ -36,7 +36,7 @@ func (r ca) isServed(owner string) (served bool, awaited string) {
 	case r.wantedCA.IssuingCA(leaf.X509) == nil:
 		return false, "" // The issuer has another CA by now: so will the certificate, when it is renewed.
 	case runs && !r.ServesStored(owner):
-		return false, fmt.Sprintf("waiting until %s serves its certificate of the new CA", owner)
+		return false, fmt.Sprintf("%s to serve its certificate of the new CA", owner)
 	}
 	return true, ""
 }
@@ -49,14 +49,14 @@ func (r ca) notServedBelow(pod string) string {
 	case !ok || by != r.wanted || r.wantedCA.IssuingCA(intermediate.X509) == nil:
 		return r.notIssued(r.Names.Intermediate())
 	case !r.ServesBelow(pod, intermediate):
-		return fmt.Sprintf("waiting until %s serves a certificate of the new CA: its kubelet asks for one after two thirds of the life of the one that it has, or when the pod is deleted", pod)
+		return fmt.Sprintf("%s to serve a certificate of the new CA: the kubelet requests one after two thirds of the life of the present one, or when the pod is deleted", pod)
 	}
 	return ""
 }
 
 // notIssued is that cert-manager has a certificate to issue, and what it reports of that.
 func (r ca) notIssued(name string) string {
-	text := fmt.Sprintf("waiting for cert-manager to issue certificate %s by %s %s", name, r.wanted.Kind, r.wanted.Name)
+	text := fmt.Sprintf("cert-manager to issue certificate %s by %s %s", name, r.wanted.Kind, r.wanted.Name)
 	issuance, awaited := r.Issuance(name)
 	switch since := issuance.Since.UTC().Format(time.RFC3339); {
 	case !awaited:

@@ -174,7 +174,7 @@ func TestCAExpiring(t *testing.T) {
 		"private, and for long":           {life: 10 * year, left: year, reason: urgent},
 		"private, and somebody holds it up": {life: 10 * year, left: 2 * year, edit: func(s *scene) {
 			s.rotates(v1alpha1.RotationWideningTrust)
-		}, reason: warning, says: []string{"(CA rotation, WideningTrust: waiting until chat-1 accepts the new CA)"}},
+		}, reason: warning, says: []string{"(CA rotation, WideningTrust: waiting for chat-1 to accept the new CA)"}},
 		"somebody's, for years":             {life: 10 * year, left: 2 * year, edit: issuerRef},
 		"somebody's, for a month and a day": {life: 10 * year, left: 31 * day, edit: issuerRef},
 		"somebody's, for less than a leaf":  {life: 10 * year, left: 29 * day, edit: issuerRef, reason: warning, says: []string{`The CA "CN=blue", which the nodes trust, expires in 29d`, "would outlive it", "name it in tls.issuerRef"}},

@@ -437,7 +437,7 @@ func TestAuthorities(t *testing.T) {
 func (s *scene) rotates(phase v1alpha1.RotationPhase) {
 	s.plan.Holds, s.plan.Rotations = nil, nil
 	if phase != v1alpha1.RotationSettled {
-		step := rotation.Step{Credential: v1alpha1.RotatingCA, Phase: phase, WaitingFor: "waiting until chat-1 accepts the new CA"}
+		step := rotation.Step{Credential: v1alpha1.RotatingCA, Phase: phase, WaitingFor: "chat-1 to accept the new CA"}
 		s.plan.Rotations = []rotation.Step{step}
 		s.plan.Holds = []plan.Hold{{Reason: step.Reason(), Message: step.String()}}
 	}
@@ -455,7 +455,7 @@ func TestRotationStatus(t *testing.T) {
 		report := s.describe(t)
 		ca, cookie := report.Status.Rotation[0], report.Status.Rotation[1]
 		want := v1alpha1.RotationStatus{Credential: v1alpha1.RotatingCA, Phase: phase,
-			WaitingFor: "waiting until chat-1 accepts the new CA", Since: metav1.NewTime(since)}
+			WaitingFor: "chat-1 to accept the new CA", Since: metav1.NewTime(since)}
 		if diff := cmp.Diff(want, ca); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
@@ -491,7 +491,7 @@ func TestRotationEvents(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
-	const begins = "CA rotation, WideningTrust: waiting until chat-1 accepts the new CA."
+	const begins = "CA rotation, WideningTrust: waiting for chat-1 to accept the new CA."
 	expect(v1alpha1.RotationSettled)
 	expect(v1alpha1.RotationWideningTrust, "Normal The private CA chat-ca is near the end of its life, and chat-ca-r2 replaces it. "+begins)
 	expect(v1alpha1.RotationReissuing)
