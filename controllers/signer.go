@@ -226,7 +226,7 @@ func (s *Signer) authority(ctx context.Context, found podcert.Subject) (authorit
 	// Not the text of the error: it may quote the key.
 	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
 	if err != nil {
-		return authority{}, fmt.Errorf("Secret %s has no private key that matches its certificate", at)
+		return authority{}, fmt.Errorf("the Secret %s has no private key that matches its certificate", at)
 	}
 	key, ok := pair.PrivateKey.(crypto.Signer)
 	if !ok {

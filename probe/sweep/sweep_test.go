@@ -126,7 +126,7 @@ func TestSweepTriesTheOtherEnd(t *testing.T) {
 func TestSweepStopsAtLostLinks(t *testing.T) {
 	n := newNetwork(t, 4)
 	n.Link(n.Peers[0].Name, n.Peers[1].Name)
-	n.OnConnect(func(from, to string) bool {
+	n.OnConnect(func(string, string) bool {
 		n.Unlink(n.Peers[0].Name, n.Peers[1].Name)
 		return false
 	})
@@ -214,7 +214,7 @@ func TestSweepIsCutOff(t *testing.T) {
 	steps := pass.Steps()
 	checkReasons(t, steps[0](t.Context()), "Verified", "Verified")
 	ctx, cancel := context.WithCancel(t.Context())
-	n.OnConnect(func(from, to string) bool { cancel(); <-t.Context().Done(); return false })
+	n.OnConnect(func(string, string) bool { cancel(); <-t.Context().Done(); return false })
 	result := steps[1](ctx)
 	checkReasons(t, result, "Verified", "Verified")
 	if len(result.Harmful) > 0 || result.Lost > 0 {

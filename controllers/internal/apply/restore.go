@@ -1,7 +1,6 @@
 package apply
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -58,7 +57,7 @@ func fieldsOf(entry metav1.ManagedFieldsEntry) (*fieldpath.Set, error) {
 	if entry.FieldsV1 == nil {
 		return fields, nil
 	}
-	if err := fields.FromJSON(bytes.NewReader(entry.FieldsV1.Raw)); err != nil {
+	if err := fields.FromJSON(entry.FieldsV1.GetRawReader()); err != nil {
 		return nil, fmt.Errorf("read the fields of manager %s: %w", entry.Manager, err)
 	}
 	return fields, nil
@@ -145,5 +144,5 @@ func rawFields(fields *fieldpath.Set) (*metav1.FieldsV1, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write managed fields: %w", err)
 	}
-	return &metav1.FieldsV1{Raw: text}, nil
+	return metav1.NewFieldsV1(string(text)), nil
 }
