@@ -33,7 +33,7 @@ var transitions = map[string]struct {
 	"scale up":   {from: chat(1), to: func(s *v1alpha1.ErlangClusterSpec) { s.Replicas = ptr.To[int32](2) }},
 	"scale down": {from: chat(2), to: func(s *v1alpha1.ErlangClusterSpec) { s.Replicas = ptr.To[int32](1) }},
 	"another policy and cookie": {from: chat(1), to: func(s *v1alpha1.ErlangClusterSpec) {
-		s.NetworkPolicy.Mode = v1alpha1.Unmanaged
+		s.NetworkPolicy.Mode = v1alpha1.NetworkPolicyUnmanaged
 		s.Cookie.RotationID = "2"
 	}},
 	"another CA":                {from: chat(1), to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.CA.RotationID = "2" }},

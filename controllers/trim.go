@@ -15,6 +15,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/apply"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/beam"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 )
 
@@ -83,9 +84,10 @@ func trimSpec(object any) {
 	}
 }
 
-// trimPod keeps of a pod's spec what its delivery is known by, and where it runs.
+// trimPod keeps of a pod's spec its delivery, the ports of its node, and where it runs.
 func trimPod(spec *corev1.PodSpec) {
-	spec.Containers, spec.InitContainers, spec.EphemeralContainers = nil, nil, nil
+	beam.KeepFlags(spec)
+	spec.InitContainers, spec.EphemeralContainers = nil, nil
 	spec.Volumes = slices.DeleteFunc(spec.Volumes, func(v corev1.Volume) bool { return v.Name != naming.TLSVolume })
 }
 

@@ -167,10 +167,12 @@ type SecretKeyReference struct {
 type NetworkPolicySpec struct {
 	// mode Managed creates a NetworkPolicy that opens the distribution ports (and epmd)
 	// only to the cluster's nodes and its probe, and all other ports to everybody.
-	// Unmanaged creates none.
+	// DistributionOnly creates one that opens nothing else, for namespaces that deny
+	// ingress by default: your own policies open the ports of your application. Without
+	// them all other ports are closed. Unmanaged creates none.
 	// +optional
 	// +kubebuilder:default=Managed
-	Mode Management `json:"mode,omitempty"`
+	Mode NetworkPolicyMode `json:"mode,omitempty"`
 }
 
 // PodDisruptionBudgetSpec configures how many nodes may be evicted at a time.
@@ -192,4 +194,19 @@ const (
 	Managed Management = "Managed"
 	// Unmanaged objects are left to the user.
 	Unmanaged Management = "Unmanaged"
+)
+
+// NetworkPolicyMode is what the NetworkPolicy of a cluster opens.
+//
+// +kubebuilder:validation:Enum=Managed;DistributionOnly;Unmanaged
+type NetworkPolicyMode string
+
+const (
+	// NetworkPolicyManaged opens the distribution ports to the nodes and the probe, and all
+	// other ports to everybody.
+	NetworkPolicyManaged NetworkPolicyMode = "Managed"
+	// NetworkPolicyDistributionOnly opens nothing but the distribution ports.
+	NetworkPolicyDistributionOnly NetworkPolicyMode = "DistributionOnly"
+	// NetworkPolicyUnmanaged leaves NetworkPolicies to the user.
+	NetworkPolicyUnmanaged NetworkPolicyMode = "Unmanaged"
 )

@@ -2,7 +2,9 @@ package beam
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -65,11 +67,50 @@ func Flags(distribution v1alpha1.DistributionSpec) string {
 		"-ssl_dist_optfile " + naming.OptionsFile,
 		"-nocookie -setcookie " + expanded(envNode) + " " + expanded(envCookie),
 	}
-	ports := distribution.ListenPorts()
+	listen := distribution.ListenPorts()
 	if distribution.Discovery == v1alpha1.DiscoveryFixedPort {
-		flags = append(flags, fmt.Sprintf("-start_epmd false -erl_epmd_port %d", ports.Min))
+		flags = append(flags, fmt.Sprintf("-start_epmd false -erl_epmd_port %d", listen.Min))
 	} else {
-		flags = append(flags, fmt.Sprintf("-kernel inet_dist_listen_min %d inet_dist_listen_max %d", ports.Min, ports.Max))
+		flags = append(flags, fmt.Sprintf("-kernel inet_dist_listen_min %d inet_dist_listen_max %d", listen.Min, listen.Max))
 	}
 	return strings.Join(flags, " ")
+}
+
+// ports finds in Flags the ports that a node listens on.
+var ports = regexp.MustCompile(`-erl_epmd_port (\d+)|-kernel inet_dist_listen_min (\d+) inet_dist_listen_max (\d+)`)
+
+// ListenPorts are the ports that the node of a pod listens on, as its template said when
+// it was made.
+func ListenPorts(pod corev1.PodSpec) []v1alpha1.PortRange {
+	var ranges []v1alpha1.PortRange
+	for _, container := range pod.Containers {
+		for _, variable := range container.Env {
+			// Ours come first, the user's behind them.
+			if found := ports.FindStringSubmatch(variable.Value); variable.Name == envFlags && found != nil {
+				low, high := found[1]+found[2], found[1]+found[3]
+				ranges = append(ranges, v1alpha1.PortRange{Min: parsePort(low), Max: parsePort(high)})
+			}
+		}
+	}
+	return ranges
+}
+
+func parsePort(digits string) int32 {
+	port, err := strconv.ParseUint(digits, 10, 16)
+	if err != nil {
+		return 65535
+	}
+	return int32(port)
+}
+
+// KeepFlags drops of a pod's containers what ListenPorts does not read.
+func KeepFlags(pod *corev1.PodSpec) {
+	var containers []corev1.Container
+	for _, container := range pod.Containers {
+		if at := indexOf(container.Env, envFlags); at >= 0 {
+			value := ports.FindString(container.Env[at].Value)
+			containers = append(containers, corev1.Container{Name: container.Name, Env: []corev1.EnvVar{{Name: envFlags, Value: strings.Clone(value)}}})
+		}
+	}
+	pod.Containers = containers
 }

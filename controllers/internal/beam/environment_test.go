@@ -1,8 +1,12 @@
 package beam
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
@@ -25,5 +29,24 @@ func TestPortsThatAreLeftOut(t *testing.T) {
 				t.Errorf("the flags are %q, want them to end in %q", got, test.flags)
 			}
 		})
+	}
+}
+
+// What is kept of a pod is enough to know its ports, and has none of its other variables.
+func TestPortsAreReadFromTheFlagsOfAPod(t *testing.T) {
+	for discovery, want := range map[v1alpha1.Discovery]v1alpha1.PortRange{
+		v1alpha1.DiscoveryEPMD:      {Min: 9200, Max: 9209},
+		v1alpha1.DiscoveryFixedPort: {Min: 9200, Max: 9200},
+	} {
+		flags := Flags(v1alpha1.DistributionSpec{Discovery: discovery, Ports: v1alpha1.PortRange{Min: 9200}})
+		pod := corev1.PodSpec{Containers: []corev1.Container{{Name: "proxy", Env: []corev1.EnvVar{{Name: "A", Value: "x"}}},
+			{Name: "chat", Image: "x", Env: []corev1.EnvVar{{Name: "TOKEN", Value: "hush"}, {Name: envFlags, Value: flags + " -hush"}}}}}
+		KeepFlags(&pod)
+		if diff := cmp.Diff([]v1alpha1.PortRange{want}, ListenPorts(pod)); diff != "" {
+			t.Errorf("%s: ports (-want +got):\n%s", discovery, diff)
+		}
+		if text := fmt.Sprint(pod); strings.Contains(text, "hush") || strings.Contains(text, "proxy") {
+			t.Errorf("%s: kept is %s", discovery, text)
+		}
 	}
 }

@@ -61,7 +61,7 @@ var changes = map[string]change{
 	"tls.ca.duration":             {to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.CA.Duration = "9000h" }},
 	"tls.delivery":                {to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.Delivery = v1alpha1.DeliveryPodCertificate }},
 	"tls.ca.rotationID":           {to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.CA.RotationID = "2026-11" }},
-	"networkPolicy.mode":          {to: func(s *v1alpha1.ErlangClusterSpec) { s.NetworkPolicy.Mode = v1alpha1.Unmanaged }},
+	"networkPolicy.mode":          {to: func(s *v1alpha1.ErlangClusterSpec) { s.NetworkPolicy.Mode = v1alpha1.NetworkPolicyUnmanaged }},
 	"podDisruptionBudget.mode":    {to: func(s *v1alpha1.ErlangClusterSpec) { s.PodDisruptionBudget.Mode = v1alpha1.Unmanaged }},
 }
 

@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"cmp"
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -8,14 +11,15 @@ import (
 	applynetworking "k8s.io/client-go/applyconfigurations/networking/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/beam"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
-// networkPolicy closes the distribution ports, and epmd, to all but the nodes and
-// their probe. A pod that a policy selects is closed to all that no policy allows,
-// so the other ports are opened as ranges: applications notice nothing.
+// networkPolicy closes the distribution ports, and epmd, to all but the nodes and their
+// probe. A pod that a policy selects is closed to all that no policy allows, so the other
+// ports are opened as ranges, unless the user's own policies do so.
 func networkPolicy(s state.State) *applynetworking.NetworkPolicyApplyConfiguration {
-	closed := distributionPorts(s.Cluster.Spec.Distribution)
+	closed := protectedPorts(s)
 	members := applynetworking.NetworkPolicyIngressRule().
 		WithFrom(
 			peer(Selector(s.Names.Cluster, ComponentNode)),
@@ -23,6 +27,19 @@ func networkPolicy(s state.State) *applynetworking.NetworkPolicyApplyConfigurati
 	for _, ports := range closed {
 		members.WithPorts(policyPorts(corev1.ProtocolTCP, ports))
 	}
+	ingress := []*applynetworking.NetworkPolicyIngressRuleApplyConfiguration{members}
+	if s.Cluster.Spec.NetworkPolicy.Mode != v1alpha1.NetworkPolicyDistributionOnly {
+		ingress = append(ingress, allBut(closed))
+	}
+	return owned(applynetworking.NetworkPolicy(s.Names.NetworkPolicy(), s.Names.Namespace), s).
+		WithSpec(applynetworking.NetworkPolicySpec().
+			WithPodSelector(applymeta.LabelSelector().WithMatchLabels(Selector(s.Names.Cluster, ComponentNode))).
+			WithPolicyTypes(networkingv1.PolicyTypeIngress).
+			WithIngress(ingress...))
+}
+
+// allBut opens all ports but these TCP ports to everybody.
+func allBut(closed []v1alpha1.PortRange) *applynetworking.NetworkPolicyIngressRuleApplyConfiguration {
 	open := applynetworking.NetworkPolicyIngressRule()
 	for _, ports := range complement(closed) {
 		open.WithPorts(policyPorts(corev1.ProtocolTCP, ports))
@@ -30,26 +47,45 @@ func networkPolicy(s state.State) *applynetworking.NetworkPolicyApplyConfigurati
 	for _, protocol := range []corev1.Protocol{corev1.ProtocolUDP, corev1.ProtocolSCTP} {
 		open.WithPorts(policyPorts(protocol, v1alpha1.PortRange{Min: 1, Max: 65535}))
 	}
-	return owned(applynetworking.NetworkPolicy(s.Names.NetworkPolicy(), s.Names.Namespace), s).
-		WithSpec(applynetworking.NetworkPolicySpec().
-			WithPodSelector(applymeta.LabelSelector().WithMatchLabels(Selector(s.Names.Cluster, ComponentNode))).
-			WithPolicyTypes(networkingv1.PolicyTypeIngress).
-			WithIngress(members, open))
+	return open
 }
 
-// distributionPorts are the ports that the distribution listens on, ascending and
-// apart from each other.
-func distributionPorts(distribution v1alpha1.DistributionSpec) []v1alpha1.PortRange {
-	ports := distribution.ListenPorts()
-	epmd := v1alpha1.PortRange{Min: epmdPort, Max: epmdPort}
-	switch {
-	case distribution.Discovery == v1alpha1.DiscoveryFixedPort:
-		return []v1alpha1.PortRange{ports}
-	case ports.Max < epmdPort:
-		return []v1alpha1.PortRange{ports, epmd}
-	default:
-		return []v1alpha1.PortRange{epmd, ports}
+// protectedPorts are the distribution ports of the spec, and of the pods that were made
+// before it changed or still may be, ascending and apart from each other.
+func protectedPorts(s state.State) []v1alpha1.PortRange {
+	ports := distributionPorts(s.Cluster.Spec.Distribution)
+	if s.StatefulSet != nil {
+		ports = append(ports, beam.ListenPorts(s.StatefulSet.Spec.Template.Spec)...)
 	}
+	for _, pod := range s.Pods {
+		if _, ours := s.Names.Ordinal(pod.Name); ours {
+			ports = append(ports, beam.ListenPorts(pod.Spec)...)
+		}
+	}
+	return merged(ports)
+}
+
+// merged are the ports of all ranges, ascending and apart from each other.
+func merged(ranges []v1alpha1.PortRange) []v1alpha1.PortRange {
+	slices.SortFunc(ranges, func(a, b v1alpha1.PortRange) int { return cmp.Compare(a.Min, b.Min) })
+	var all []v1alpha1.PortRange
+	for _, ports := range ranges {
+		if last := len(all) - 1; last >= 0 && ports.Min <= all[last].Max+1 {
+			all[last].Max = max(all[last].Max, ports.Max)
+		} else {
+			all = append(all, ports)
+		}
+	}
+	return all
+}
+
+// distributionPorts are the ports that nodes and epmd listen on.
+func distributionPorts(distribution v1alpha1.DistributionSpec) []v1alpha1.PortRange {
+	ports := []v1alpha1.PortRange{distribution.ListenPorts()}
+	if distribution.Discovery != v1alpha1.DiscoveryFixedPort {
+		ports = append(ports, v1alpha1.PortRange{Min: epmdPort, Max: epmdPort})
+	}
+	return ports
 }
 
 // complement are the ports from 1 to 65535 that are in none of the ranges.

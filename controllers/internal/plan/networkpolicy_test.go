@@ -3,16 +3,20 @@ package plan
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	"pgregory.net/rapid"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/beam"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
 )
 
 // Every port is either closed to other pods or open to all: none is both, none is
 // forgotten.
 func TestEveryPortIsOpenOrClosed(t *testing.T) {
 	check := func(t interface{ Fatalf(string, ...any) }, distribution v1alpha1.DistributionSpec) {
-		closed := distributionPorts(distribution)
+		closed := merged(distributionPorts(distribution))
 		covered, count := [65536]string{}, 0
 		cover := func(what string, ranges []v1alpha1.PortRange) {
 			for _, ports := range ranges {
@@ -77,4 +81,40 @@ func TestEveryPortIsOpenOrClosed(t *testing.T) {
 		}
 		check(t, distribution)
 	})
+}
+
+// Pods that still listen on the ports from before a change of the spec stay protected, and
+// so do those that the StatefulSet may still start so.
+func TestFormerPortsStayClosedUntilNoPodListensOnThem(t *testing.T) {
+	flags := func(ports v1alpha1.PortRange) corev1.PodSpec {
+		value := beam.Flags(v1alpha1.DistributionSpec{Discovery: v1alpha1.DiscoveryEPMD, Ports: ports}) + " -kernel inet_dist_listen_min 1 inet_dist_listen_max 65535"
+		return corev1.PodSpec{Containers: []corev1.Container{{Name: "proxy"}, {Name: "chat", Env: []corev1.EnvVar{{Name: "ERL_ZFLAGS", Value: value}}}}}
+	}
+	cluster := statetest.MustCluster("metadata: {name: chat}\nspec: {template: {}, distribution: {ports: {min: 9200, max: 9209}}}")
+	s := statetest.Situation{StatefulSet: &statetest.StatefulSet{Replicas: 2}, Pods: []statetest.Pod{{Name: "chat-0"}, {Name: "chat-1"}}}.Seen(cluster)
+	s.StatefulSet.Spec.Template.Spec = flags(v1alpha1.PortRange{Min: 9200, Max: 9209})
+	s.Pods[0].Spec = flags(v1alpha1.PortRange{Min: 9200, Max: 9209})
+	s.Pods[1].Spec = flags(v1alpha1.PortRange{Min: 9100, Max: 9109})
+	expect := func(want ...v1alpha1.PortRange) {
+		t.Helper()
+		if diff := cmp.Diff(want, protectedPorts(s)); diff != "" {
+			t.Errorf("protected (-want +got):\n%s", diff)
+		}
+	}
+	expect(v1alpha1.PortRange{Min: 4369, Max: 4369}, v1alpha1.PortRange{Min: 9100, Max: 9109}, v1alpha1.PortRange{Min: 9200, Max: 9209})
+	s.Pods[1].Spec = flags(v1alpha1.PortRange{Min: 9205, Max: 9214})
+	expect(v1alpha1.PortRange{Min: 4369, Max: 4369}, v1alpha1.PortRange{Min: 9200, Max: 9214})
+	s.Pods = s.Pods[:1]
+	expect(v1alpha1.PortRange{Min: 4369, Max: 4369}, v1alpha1.PortRange{Min: 9200, Max: 9209})
+	s.StatefulSet.Spec.Template.Spec = flags(v1alpha1.PortRange{Min: 9100, Max: 9109})
+	expect(v1alpha1.PortRange{Min: 4369, Max: 4369}, v1alpha1.PortRange{Min: 9100, Max: 9109}, v1alpha1.PortRange{Min: 9200, Max: 9209})
+}
+
+// In a namespace that denies by default, the policy opens nothing but the distribution.
+func TestDistributionOnlyOpensNothingElse(t *testing.T) {
+	cluster := statetest.MustCluster("metadata: {name: chat}\nspec: {template: {}, networkPolicy: {mode: DistributionOnly}}")
+	policy := networkPolicy(statetest.Situation{}.Seen(cluster))
+	if rules := policy.Spec.Ingress; len(rules) != 1 || len(rules[0].From) != 2 || len(rules[0].Ports) != 2 {
+		t.Errorf("the policy has the rules %+v", rules)
+	}
 }

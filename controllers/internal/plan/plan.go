@@ -70,7 +70,7 @@ type Problem struct {
 func Make(s state.State, operator Operator, freshCookie string) Plan {
 	p, step := &Plan{}, rotation.NextCA(s)
 	p.apply(service(s))
-	if s.Cluster.Spec.NetworkPolicy.Mode != v1alpha1.Unmanaged {
+	if s.Cluster.Spec.NetworkPolicy.Mode != v1alpha1.NetworkPolicyUnmanaged {
 		p.apply(networkPolicy(s))
 	}
 	if s.Replicas() > 1 && s.Cluster.Spec.PodDisruptionBudget.Mode != v1alpha1.Unmanaged {

@@ -27,8 +27,8 @@ spec:
 	replicas := rapid.Int32Range(0, 4).Draw(t, "replicas")
 	spec.Replicas = &replicas
 	spec.Container = rapid.SampledFrom([]string{"", "chat", "proxy"}).Draw(t, "container")
-	spec.NetworkPolicy.Mode = rapid.SampledFrom([]v1alpha1.Management{
-		v1alpha1.Managed, v1alpha1.Unmanaged}).Draw(t, "networkPolicy")
+	spec.NetworkPolicy.Mode = rapid.SampledFrom([]v1alpha1.NetworkPolicyMode{
+		v1alpha1.NetworkPolicyManaged, v1alpha1.NetworkPolicyDistributionOnly, v1alpha1.NetworkPolicyUnmanaged}).Draw(t, "networkPolicy")
 	spec.PodDisruptionBudget.Mode = rapid.SampledFrom([]v1alpha1.Management{
 		v1alpha1.Managed, v1alpha1.Unmanaged}).Draw(t, "podDisruptionBudget")
 	spec.Distribution.Discovery = rapid.SampledFrom([]v1alpha1.Discovery{
