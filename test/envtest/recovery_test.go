@@ -353,12 +353,12 @@ func awaitAnother(t *testing.T, lost client.Object) {
 // terminate, has lost nothing: it waits for them, and is given a cookie.
 func TestRecreatedClusterWaitsForFormerPods(t *testing.T) {
 	namespace := newNamespace(t)
-	former := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "chat", UID: "that-of-the-former"}}
-	pod := &corev1.Pod{ObjectMeta: named(namespace, "chat-0"), Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "chat", Image: "x"}}}}
-	pod.Labels = map[string]string{v1alpha1.Group + "/cluster": "chat", v1alpha1.Group + "/component": "node"}
-	pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(former, appsv1.SchemeGroupVersion.WithKind("StatefulSet"))}
-	create(t, pod)
 	create(t, object(t, namespace, minimal))
+	former := &appsv1.StatefulSet{ObjectMeta: named(namespace, "chat")}
+	former.UID, former.Spec.Template = "that-of-the-former", get(t, clusterIn(namespace)).Spec.Template
+	pod := podOf(former, 0)
+	pod.Labels = map[string]string{v1alpha1.Group + "/cluster": "chat", v1alpha1.Group + "/component": "node"}
+	create(t, pod)
 	startManager(t)
 	awaitCondition(t, namespace, v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing, "pods of a former cluster")
 	if err := admin.Delete(t.Context(), pod, client.GracePeriodSeconds(0)); err != nil {
