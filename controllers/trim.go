@@ -33,7 +33,7 @@ func trim(object any) (any, error) {
 	ours := isOurs(metadata)
 	switch object := object.(type) {
 	case *corev1.Secret:
-		object.Data = contents(object.Data, ours, corev1.TLSCertKey, naming.AuthorityKey, naming.CookieKey, naming.PreviousCookieKey)
+		object.Data = contents(object.Data, ours, corev1.TLSCertKey, naming.AuthorityKey, naming.CookieKey, naming.PreviousCookieKey, naming.WrittenCookieKey)
 	case *corev1.ConfigMap:
 		object.Data, object.BinaryData = contents(object.Data, ours, naming.TrustKey), nil
 	case *corev1.Pod:

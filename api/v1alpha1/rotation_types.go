@@ -37,7 +37,7 @@ const (
 // RotationPhase is how far the rotation of a credential is. Each begins when every node
 // was observed to have come through the one before.
 //
-// +kubebuilder:validation:Enum=IssuingCanary;WideningTrust;Reissuing;ShrinkingTrust;ProvingRefusal;AwaitingNodes;DistributingCookie;ChangingCookie;DroppingCookie
+// +kubebuilder:validation:Enum=IssuingCanary;WideningTrust;Reissuing;ShrinkingTrust;ProvingRefusal;RestoringCookie;AwaitingNodes;DistributingCookie;ChangingCookie;DroppingCookie
 type RotationPhase string
 
 // The phases of a rotation of the CA, in their order.
@@ -62,6 +62,9 @@ const (
 
 // The phases of a rotation of the cookie, in their order.
 const (
+	// RotationRestoringCookie: somebody has edited the cookie's Secret. The cookie that the
+	// nodes run with is put back, and the edited one beside it, for nodes that started since.
+	RotationRestoringCookie RotationPhase = "RestoringCookie"
 	// RotationAwaitingNodes: every node has to be verified with the cookie that it has.
 	RotationAwaitingNodes RotationPhase = "AwaitingNodes"
 	// RotationDistributingCookie: the cookie's Secret is given the new cookie, beside the

@@ -12,6 +12,9 @@ const (
 	CookieKey = "cookie"
 	// PreviousCookieKey in the cookie Secret is the previous cookie during a rotation.
 	PreviousCookieKey = "previous"
+	// WrittenCookieKey in the cookie Secret is the cookie again, as the manager wrote it. It
+	// shows that somebody has edited the other, and what the nodes run with.
+	WrittenCookieKey = "written"
 	// TrustKey in the distribution ConfigMap: the trust bundle, PEM.
 	TrustKey = "trust.pem"
 	// OptionsKey in the distribution ConfigMap: the content of the -ssl_dist_optfile.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
@@ -365,4 +367,27 @@ func TestRecreatedClusterWaitsForFormerPods(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitStatefulSet(t, namespace, 3)
+}
+
+// A cookie that somebody edits is put back: the nodes run with it. The edited one stays
+// beside it for those that have started since.
+func TestEditedCookieIsPutBack(t *testing.T) {
+	namespace := newNamespace(t)
+	create(t, object(t, namespace, minimal))
+	startManager(t)
+	awaitStatefulSet(t, namespace, 3)
+	cookie := cookieOf(t, namespace)
+	for _, patch := range []string{`{"data":{"cookie":"VHlwZWRCeUhhbmQ="}}`, `{"data":{"cookie":null}}`} {
+		secret := &corev1.Secret{ObjectMeta: named(namespace, "chat-cookie")}
+		if err := admin.Patch(t.Context(), secret, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the cookie", func(ctx context.Context) error {
+			secret, err := read(ctx, &corev1.Secret{ObjectMeta: named(namespace, "chat-cookie")})
+			if err == nil && (string(secret.Data["cookie"]) != cookie || string(secret.Data["previous"]) != "TypedByHand") {
+				err = errors.New("the Secret does not hold the cookie of before, and the edited one beside it")
+			}
+			return err
+		})
+	}
 }

@@ -21,9 +21,13 @@ func cookie(p *Plan, s state.State, fresh string) {
 	if imported != nil {
 		first[naming.CookieKey] = imported
 	}
-	switch {
-	case problem != nil:
+	if problem != nil {
 		p.Problems = append(p.Problems, *problem)
+	}
+	switch {
+	case s.CookieEdited():
+		rotateCookie(p, s, rotation.NextCookie(s, nil, nil))
+	case problem != nil:
 	case s.Cookie() == nil && imported == nil && len(s.OwnPods()) > 0:
 		// Nodes with a new cookie could not join those with the lost one.
 		p.problem(v1alpha1.ReasonCookieLost, fmt.Sprintf(
@@ -67,6 +71,7 @@ func cookieSecret(s state.State, data map[string][]byte, rotationID string) *cor
 		},
 		Data: data,
 	}
+	secret.Data[naming.WrittenCookieKey] = data[naming.CookieKey]
 	if rotationID != "" {
 		secret.Annotations = map[string]string{naming.RotationAnnotation: rotationID}
 	}

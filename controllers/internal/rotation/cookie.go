@@ -25,6 +25,7 @@ type CookieStep struct {
 func NextCookie(s state.State, imported, fresh []byte) CookieStep {
 	r := cookie{State: s, imported: imported}
 	step := CookieStep{Step: next(v1alpha1.RotatingCookie,
+		condition{v1alpha1.RotationRestoringCookie, r.edited},
 		// Never on top of another trouble: two cookies at a time are what the probe can
 		// bring together.
 		condition{v1alpha1.RotationAwaitingNodes, r.notVerifiedBefore},
@@ -33,6 +34,8 @@ func NextCookie(s state.State, imported, fresh []byte) CookieStep {
 		condition{v1alpha1.RotationDroppingCookie, r.notDropped},
 	)}
 	switch step.Phase {
+	case v1alpha1.RotationRestoringCookie:
+		step.Cookie, step.Former, step.RotationID = s.WrittenCookie(), r.leftBehind(), r.drawnFor()
 	case v1alpha1.RotationDistributingCookie:
 		step.Cookie, step.Former, step.RotationID = fresh, s.Cookie(), s.Cluster.Spec.Cookie.RotationID
 		if imported != nil {
@@ -48,6 +51,25 @@ func NextCookie(s state.State, imported, fresh []byte) CookieStep {
 type cookie struct {
 	state.State
 	imported []byte
+}
+
+func (r cookie) edited() string {
+	if !r.CookieEdited() {
+		return ""
+	}
+	return "the cookie that the nodes run with to be put back, because somebody has edited the Secret"
+}
+
+// leftBehind is the other cookie that nodes may run with when the Secret was edited: the
+// former one of the rotation that was under way, or the edited one.
+func (r cookie) leftBehind() []byte {
+	if r.distributed() {
+		return r.FormerCookie()
+	}
+	if naming.CheckCookie(r.Cookie()) != nil {
+		return nil
+	}
+	return r.Cookie()
 }
 
 func (r cookie) notVerifiedBefore() string {

@@ -94,6 +94,11 @@ func (w *world) do(verb, rest string) bool {
 		w.change(rest)
 		return true
 	}
+	if verb == "edit-cookie" {
+		w.situation.EditedCookie = rest
+		w.newVersion()
+		return true
+	}
 	if verb == "user-cookie" {
 		w.situation.UserCookie = &statetest.UserCookie{Value: &rest}
 		return true

@@ -284,12 +284,16 @@ func (w *world) nextCookie() rotation.CookieStep {
 		w.cookies++
 	}
 	if step.Cookie != nil {
+		w.situation.EditedCookie = ""
 		w.situation.Cookie, w.situation.PreviousCookie = string(step.Cookie), string(step.Former)
 		w.situation.RotationID = step.RotationID
-		w.situation.Verified = nil // It is another version of the Secret.
+		w.newVersion()
 	}
 	return step
 }
+
+// newVersion makes the cookie's Secret one that the probe has verified no node with.
+func (w *world) newVersion() { w.seen, w.situation.Verified = map[string]statetest.Observed{}, nil }
 
 func commonNames(trust certs.Trust) []string {
 	var names []string

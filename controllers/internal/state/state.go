@@ -3,6 +3,7 @@
 package state
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -108,6 +109,20 @@ func (s State) Cookie() []byte {
 		return secret.Data[naming.CookieKey]
 	}
 	return nil
+}
+
+// WrittenCookie is the cookie as the manager wrote it; nil when it has not.
+func (s State) WrittenCookie() []byte {
+	if secret := s.Secrets[s.Names.CookieSecret()]; secret != nil {
+		return secret.Data[naming.WrittenCookieKey]
+	}
+	return nil
+}
+
+// CookieEdited reports whether somebody other than the manager has changed the cookie, or
+// removed it: nodes run with the one that was written, but for those that started since.
+func (s State) CookieEdited() bool {
+	return s.WrittenCookie() != nil && !bytes.Equal(s.Cookie(), s.WrittenCookie())
 }
 
 // FormerCookie is the cookie that some node may still run with while the nodes change to

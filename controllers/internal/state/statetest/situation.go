@@ -56,6 +56,8 @@ type Situation struct {
 	Trust []string `json:"trust,omitempty"`
 	// Cookie in the cluster's own Secret.
 	Cookie string `json:"cookie,omitempty"`
+	// EditedCookie is what somebody has put into its place.
+	EditedCookie string `json:"editedCookie,omitempty"`
 	// PreviousCookie in that Secret: the nodes are changing from it.
 	PreviousCookie string `json:"previousCookie,omitempty"`
 	// RotationID that the cookie was drawn for.
@@ -202,7 +204,10 @@ func (s Situation) Seen(cluster *v1alpha1.ErlangCluster) state.State {
 func (s Situation) addCredentials(observed *state.State) {
 	names := observed.Names
 	if s.Cookie != "" {
-		secret := &corev1.Secret{Data: map[string][]byte{naming.CookieKey: []byte(s.Cookie)}}
+		secret := &corev1.Secret{Data: map[string][]byte{naming.CookieKey: []byte(s.Cookie), naming.WrittenCookieKey: []byte(s.Cookie)}}
+		if s.EditedCookie != "" {
+			secret.Data[naming.CookieKey] = []byte(s.EditedCookie)
+		}
 		if s.PreviousCookie != "" {
 			secret.Data[naming.PreviousCookieKey] = []byte(s.PreviousCookie)
 		}
