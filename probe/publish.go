@@ -18,7 +18,7 @@ const fieldOwner = client.FieldOwner("erlang-operator-probe")
 
 // writeTimeout bounds a write: an API server that does not answer must not delay the next
 // sweep for longer.
-const writeTimeout = 10 * time.Second
+const writeTimeout = 5 * time.Second
 
 // publisher writes reports to status.mesh. It remembers the last one, because the cache may
 // not have it yet, and because it may not have been written.
