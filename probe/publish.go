@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -60,6 +61,14 @@ func (p *publisher) publish(ctx context.Context, cluster *v1alpha1.ErlangCluster
 	err := p.write(ctx, cluster, current)
 	p.unwritten = err != nil
 	return err
+}
+
+// urgent reports whether a report has a new failure, or is due.
+func (p *publisher) urgent(previous, current *v1alpha1.MeshStatus) bool {
+	return p.due(previous, current) && previous != nil || slices.ContainsFunc(current.Nodes, func(node v1alpha1.NodeStatus) bool {
+		known := previous.Node(node.Pod)
+		return !node.Verified() && (known == nil || known.Reason != node.Reason)
+	})
 }
 
 // due reports whether the previous report is to be confirmed: it is as old as the heartbeat

@@ -55,8 +55,9 @@ func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 	return ctrl.Result{RequeueAfter: r.schedule.next(result, previous, current, r.now())}, nil
 }
 
-// prove sweeps the nodes, and publishes a report after each step: verdicts do not wait for
-// links that take long to make.
+// prove sweeps the nodes, and publishes a report after each step: a failure does not wait
+// for links that take long to make. A node that has just come back does, because it would
+// be reported as one that is not linked.
 func (r *reconciler) prove(ctx context.Context, cluster *v1alpha1.ErlangCluster, desired desired) (result sweep.Result, current *v1alpha1.MeshStatus) {
 	begun := r.now()
 	pass := r.sweeper.begin(desired, begun)
@@ -67,6 +68,9 @@ func (r *reconciler) prove(ctx context.Context, cluster *v1alpha1.ErlangCluster,
 		}
 		previous := r.publisher.previous(cluster)
 		current = report(previous, desired, result, r.now())
+		if !result.Healed && !r.publisher.urgent(previous, current) {
+			continue
+		}
 		if err := r.publisher.publish(ctx, cluster, previous, current); err != nil {
 			logr.FromContextOrDiscard(ctx).Info("Report not written", "cause", err.Error())
 		}

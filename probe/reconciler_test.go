@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ func proving(t *testing.T, size int) (*reconciler, *probetest.Network, desired, 
 	}
 	network := probetest.NewNetwork(t, size)
 	options.Limits = network.Verifier().Limits
+	options.Resolve = func(context.Context, string) ([]string, error) { return []string{"127.0.0.1"}, nil }
 	desired := wanted(1)
 	desired.credentials = network.Verifier().Credentials
 	for _, peer := range network.Peers {
@@ -33,18 +35,21 @@ func proving(t *testing.T, size int) (*reconciler, *probetest.Network, desired, 
 	return r, network, desired, &reports
 }
 
-// TestVerdictsBeforeHealing: verdicts are published before the first link is made, and what
+// TestVerdictsBeforeHealing: a failure is published before the first link is made, and what
 // the next sweep has yet to observe is not taken back meanwhile.
 func TestVerdictsBeforeHealing(t *testing.T) {
-	r, network, desired, reports := proving(t, 2)
+	r, network, desired, reports := proving(t, 3)
+	network.Peers[2].Set(func(p *probetest.Peer) { p.Release = "24" })
+	var tries atomic.Int32
 	network.OnConnect(func(string, string) bool {
-		if len(*reports) != 1 || (*reports)[0].Nodes[0].Reason != v1alpha1.ReasonVerified {
+		tries.Add(1)
+		if len(*reports) != 1 || (*reports)[0].Nodes[0].Reason != v1alpha1.ReasonVerified || (*reports)[0].Nodes[2].Reason != v1alpha1.ReasonUnsupportedFlags {
 			t.Errorf("reports before healing: %+v", *reports)
 		}
 		return false
 	})
 	_, first := r.prove(t.Context(), chat, desired)
-	if first.Nodes[0].Message == "" {
+	if first.Nodes[0].Message == "" || tries.Load() == 0 {
 		t.Errorf("no message about the link that failed: %+v", first.Nodes[0])
 	}
 
@@ -52,6 +57,25 @@ func TestVerdictsBeforeHealing(t *testing.T) {
 	network.OnConnect(func(string, string) bool { return false })
 	if _, second := r.prove(t.Context(), chat, desired); !same(first, second) || len(*reports) > 0 {
 		t.Errorf("%d reports: %+v", len(*reports), second)
+	}
+}
+
+// TestNodeComesBack: a node that is verified again is not reported as one without links while
+// its links are made.
+func TestNodeComesBack(t *testing.T) {
+	r, network, desired, reports := proving(t, 2)
+	network.Peers[1].Set(func(p *probetest.Peer) { p.Release = "24" })
+	r.prove(t.Context(), chat, desired)
+	network.Peers[1].Set(func(p *probetest.Peer) { p.Release = "25" })
+	*reports = nil
+	r.prove(t.Context(), chat, desired)
+	for _, report := range *reports {
+		if report.Nodes[1].Verified() && report.Links != 1 {
+			t.Errorf("a report of %d links: %+v", report.Links, report)
+		}
+	}
+	if len(*reports) == 0 {
+		t.Errorf("no report: %+v", r.publisher.last)
 	}
 }
 
