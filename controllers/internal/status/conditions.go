@@ -136,8 +136,8 @@ func (p pass) reconciling(ready assessment) (assessment, bool) {
 	case p.StatefulSet != nil && p.rollingOut():
 		return pending(v1alpha1.ReasonRollingOut, fmt.Sprintf("%d of %d pods run the latest template. The next one is replaced when the last is Ready.",
 			p.StatefulSet.Status.UpdatedReplicas, p.Replicas())), true
-	case int32(len(p.Pods)) > p.Replicas():
-		return pending(v1alpha1.ReasonScalingDown, fmt.Sprintf("%d pods are terminating.", int32(len(p.Pods))-p.Replicas())), true
+	case p.surplus() > 0:
+		return pending(v1alpha1.ReasonScalingDown, fmt.Sprintf("%d pods are terminating.", p.surplus())), true
 	case p.Replicas() > 0 && p.Cluster.Status.Mesh != nil && p.Cluster.Status.Mesh.ObservedGeneration != p.Cluster.Generation:
 		return pending(v1alpha1.ReasonProgressing, "The probe has not verified the mesh against the latest spec yet."), true
 	}

@@ -27,7 +27,25 @@ func (p pass) nodes() assessment {
 			return pending(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is %s%s.", name, pod.Status.Phase, unscheduled(pod)))
 		}
 	}
+	switch surplus := p.surplus(); {
+	case p.Replicas() == 0 && surplus > 0:
+		return pending(v1alpha1.ReasonScalingDown, fmt.Sprintf("The spec asks for no nodes, and %d pods still exist.", surplus))
+	case p.Replicas() == 0:
+		return isTrue(v1alpha1.ReasonScaledToZero, "The spec asks for no nodes, and no pod exists.")
+	}
 	return isTrue(v1alpha1.ReasonPodsRunning, fmt.Sprintf("All %d pods are running.", p.Replicas()))
+}
+
+// surplus is how many pods exist beyond those that the spec asks for. A pod with another
+// name is none of the StatefulSet's, whatever its labels.
+func (p pass) surplus() int {
+	surplus := 0
+	for _, pod := range p.Pods {
+		if ordinal, ok := p.Names.Ordinal(pod.Name); ok && ordinal >= p.Replicas() {
+			surplus++
+		}
+	}
+	return surplus
 }
 
 // failure is why a container does not run, if that does not pass by itself.

@@ -119,9 +119,15 @@ func TestConditions(t *testing.T) {
 		reason   string // of Reconciling or Stalled
 		says     []string
 	}{
-		"all is well":           {edit: func(*scene) {}, ready: "True MeshVerified", says: []string{"All 3 nodes"}},
-		"one node":              {replicas: 1, edit: func(*scene) {}, ready: "True MeshVerified"},
-		"scaled to zero":        {replicas: -1, edit: func(*scene) {}, ready: "True ScaledToZero"},
+		"all is well":    {edit: func(*scene) {}, ready: "True MeshVerified", says: []string{"All 3 nodes"}},
+		"one node":       {replicas: 1, edit: func(*scene) {}, ready: "True MeshVerified"},
+		"scaled to zero": {replicas: -1, edit: func(*scene) {}, ready: "True ScaledToZero"},
+		"to be scaled to zero": {edit: func(s *scene) { s.Cluster.Spec.Replicas = ptr.To[int32](0) },
+			ready: "False ScalingDown", reason: "Reconciling ScalingDown", says: []string{"no nodes, and 3 pods still exist"}},
+		"a foreign pod with our labels": {
+			edit: func(s *scene) {
+				s.Pods = append(s.Pods, corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "stray"}, Status: corev1.PodStatus{Phase: corev1.PodRunning}})
+			}, ready: "True MeshVerified"},
 		"the probe never spoke": {edit: func(s *scene) { s.Cluster.Status.Mesh = nil }, ready: "False ProbeNotReporting", reason: "Reconciling ProbeNotReporting", says: []string{"kubectl logs deployment/chat-probe"}},
 		"the probe fell silent": {edit: func(s *scene) { s.Now = s.Now.Add(3 * time.Minute) }, ready: "False ProbeNotReporting", says: []string{"has not reported for more than 3m0s"}},
 		"shortly before that":   {edit: func(s *scene) { s.Now = s.Now.Add(2 * time.Minute) }, ready: "True MeshVerified"},
