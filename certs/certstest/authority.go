@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
@@ -95,6 +96,17 @@ func (a Authority) IssueKey(host string, edits ...func(*x509.Certificate)) (cert
 		panic(err)
 	}
 	return a.Issue(host, edits...), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
+// Pair is Issue, with the private key.
+func (a Authority) Pair(host string, edits ...func(*x509.Certificate)) tls.Certificate {
+	certificate := a.Issue(host, edits...)
+	return tls.Certificate{Certificate: [][]byte{certificate.Raw}, PrivateKey: keyOf("host " + host), Leaf: certificate}
+}
+
+// ValidNow has a certificate be valid now.
+func ValidNow(c *x509.Certificate) {
+	c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
 }
 
 // PEM returns certificates as text.

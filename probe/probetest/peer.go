@@ -5,7 +5,6 @@ package probetest
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net"
 	"net/netip"
@@ -66,20 +65,8 @@ func NewNetwork(t testing.TB, size int) *Network {
 	return n
 }
 
-// ValidNow has a certificate of package certstest be valid now.
-func ValidNow(c *x509.Certificate) {
-	c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-}
-
 // Issue makes a certificate that is valid now.
-func (n *Network) Issue(host string) tls.Certificate {
-	certificate, key := n.CA.IssueKey(host, ValidNow)
-	pair, err := tls.X509KeyPair(certstest.PEM(certificate), key)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	return pair
-}
+func (n *Network) Issue(host string) tls.Certificate { return n.CA.Pair(host, certstest.ValidNow) }
 
 // Verifier has the credentials of a member, and a second for each stage.
 func (n *Network) Verifier() *verify.Verifier {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/certstest"
 	"github.com/erlang-operator/erlang-operator/erldist"
 )
 
@@ -77,7 +78,7 @@ func write(out io.Writer, tag byte, fields ...any) {
 // TestTimeToVerdict: whatever hangs, a verdict takes no longer than the stage that
 // hangs may take, and 100 ms. A second look is part of its stage.
 func TestTimeToVerdict(t *testing.T) {
-	ours := newAuthority(t)
+	ours := certstest.NewAuthority("ours")
 	ignorant := func(conn net.Conn) { // an epmd that says nothing else, ever
 		names, _ := bufio.NewReader(conn).Peek(3)
 		if len(names) == 3 && names[2] == 'z' {
@@ -121,7 +122,7 @@ func TestTimeToVerdict(t *testing.T) {
 				return ctx.Err()
 			}
 			verifier := &Verifier{
-				Credentials: Credentials{Cookie: erldist.NewCookie(cookie), Certificate: ours.issue(), Trust: certs.Trust{}.With(ours.certificate)},
+				Credentials: Credentials{Cookie: erldist.NewCookie(cookie), Certificate: issue(ours), Trust: certs.Trust{}.With(ours.Certificate)},
 				Limits: Limits{
 					Resolve: limits[v1alpha1.StageResolve], Connect: limits[v1alpha1.StageConnect], Lookup: limits[v1alpha1.StageLookup],
 					ConnectDistribution: limits[v1alpha1.StageConnectDistribution], TLS: limits[v1alpha1.StageTLS],

@@ -11,16 +11,17 @@ import (
 	"time"
 
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/certstest"
 )
 
 // TestRefusal: only a TLS alert, or a close that cannot be that of net_setuptime, is a
 // refusal. Everything else proves nothing.
 func TestRefusal(t *testing.T) {
-	ours := newAuthority(t)
+	ours := certstest.NewAuthority("ours")
 	pool := x509.NewCertPool()
-	pool.AddCert(ours.certificate)
-	lax := &tls.Config{Certificates: []tls.Certificate{ours.issue()}}
-	strict := &tls.Config{Certificates: []tls.Certificate{ours.issue()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
+	pool.AddCert(ours.Certificate)
+	lax := &tls.Config{Certificates: []tls.Certificate{issue(ours)}}
+	strict := &tls.Config{Certificates: []tls.Certificate{issue(ours)}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
 	for name, tc := range map[string]struct {
 		node     func(net.Conn)
 		accepted bool
@@ -35,7 +36,7 @@ func TestRefusal(t *testing.T) {
 		})},
 		"silence":                     {node: silent},
 		"another protocol":            {node: over(lax, says("HTTP/1.1 400 Bad Request\r\n\r\n"))},
-		"a certificate of another CA": {node: over(&tls.Config{Certificates: []tls.Certificate{newAuthority(t).issue()}}, silent)},
+		"a certificate of another CA": {node: over(&tls.Config{Certificates: []tls.Certificate{issue(certstest.NewAuthority("foreign"))}}, silent)},
 		"a status": {
 			node: over(lax, func(conn net.Conn) {
 				_, _ = bufio.NewReader(conn).ReadByte()
@@ -47,7 +48,7 @@ func TestRefusal(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			verifier := &Verifier{Credentials: Credentials{Trust: certs.Trust{}.With(ours.certificate)}, Limits: DefaultLimits()}
+			verifier := &Verifier{Credentials: Credentials{Trust: certs.Trust{}.With(ours.Certificate)}, Limits: DefaultLimits()}
 			foreign, err := foreignCertificate("probe", time.Now())
 			if err != nil {
 				t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/certstest"
 	"github.com/erlang-operator/erlang-operator/erldist"
 )
 
@@ -40,7 +41,7 @@ func TestVerdictsHoldNoSecret(t *testing.T) {
 		"another node":                         {member{cookie: cookie, name: "pay@localhost"}, v1alpha1.ReasonNodeNameMismatch},
 	} {
 		t.Run(name, func(t *testing.T) {
-			certificate := newAuthority(t).issue()
+			certificate := issue(certstest.NewAuthority("ours"))
 			key, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
 			if err != nil {
 				t.Fatal(err)

@@ -2,14 +2,9 @@ package verify
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"io"
-	"math/big"
 	"net"
 	"net/netip"
 	"strings"
@@ -18,65 +13,15 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/certs/certstest"
 	"github.com/erlang-operator/erlang-operator/erldist"
 )
 
 const cookie = "N0tTheRealCookie"
 
-// authority signs certificates.
-type authority struct {
-	t           *testing.T
-	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
-}
-
-func newAuthority(t *testing.T) authority {
-	a := authority{t: t, key: newKey(t), certificate: &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority of " + t.Name()},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}}
-	var err error
-	if a.certificate, err = x509.ParseCertificate(a.sign(a.certificate, a.key)); err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func (a authority) sign(template *x509.Certificate, key *ecdsa.PrivateKey) []byte {
-	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return der
-}
-
 // issue signs a certificate that is good for localhost but for the changes.
-func (a authority) issue(changes ...func(*x509.Certificate)) tls.Certificate {
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	for _, change := range changes {
-		change(template)
-	}
-	key := newKey(a.t)
-	der := a.sign(template, key)
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+func issue(ca certstest.Authority, changes ...func(*x509.Certificate)) tls.Certificate {
+	return ca.Pair("localhost", append([]func(*x509.Certificate){certstest.ValidNow}, changes...)...)
 }
 
 // server answers connections, until the test ends.
@@ -120,12 +65,12 @@ func over(config *tls.Config, answer func(net.Conn)) func(net.Conn) {
 // TestVerify is about all that can stand at a node's address without being one, and
 // about how long a verdict takes. What is a node is tested in test/erlang.
 func TestVerify(t *testing.T) {
-	ours, foreign := newAuthority(t), newAuthority(t)
+	ours, foreign := certstest.NewAuthority("ours"), certstest.NewAuthority("foreign")
 	with := func(certificate tls.Certificate) *tls.Config {
 		return &tls.Config{Certificates: []tls.Certificate{certificate}}
 	}
 	foreignCAs := x509.NewCertPool()
-	foreignCAs.AddCert(foreign.certificate)
+	foreignCAs.AddCert(foreign.Certificate)
 
 	for name, tc := range map[string]struct {
 		epmd, node func(net.Conn) // nothing listens where there is none
@@ -180,45 +125,45 @@ func TestVerify(t *testing.T) {
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable,
 		},
 		"the certificate of another CA": {
-			node:  over(with(foreign.issue()), silent),
+			node:  over(with(issue(foreign)), silent),
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUntrusted,
 		},
 		"an expired certificate": {
-			node:  over(with(ours.issue(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })), silent),
+			node:  over(with(issue(ours, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })), silent),
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateExpired,
 		},
 		"the certificate of another host": {
-			node:  over(with(ours.issue(func(c *x509.Certificate) { c.DNSNames = []string{"elsewhere"} })), silent),
+			node:  over(with(issue(ours, func(c *x509.Certificate) { c.DNSNames = []string{"elsewhere"} })), silent),
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateNameMismatch,
 		},
 		"a certificate for servers only": {
-			node:  over(with(ours.issue(func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[:1] })), silent),
+			node:  over(with(issue(ours, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[:1] })), silent),
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable,
 		},
 		"a key of its own": {
-			node:  over(with(tls.Certificate{Certificate: ours.issue().Certificate, PrivateKey: newKey(t)}), silent),
+			node:  over(with(tls.Certificate{Certificate: issue(ours).Certificate, PrivateKey: ours.Pair("elsewhere").PrivateKey}), silent),
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable,
 		},
 		"TLS 1.2": {
-			node:  over(&tls.Config{Certificates: []tls.Certificate{ours.issue()}, MaxVersion: tls.VersionTLS12}, silent),
+			node:  over(&tls.Config{Certificates: []tls.Certificate{issue(ours)}, MaxVersion: tls.VersionTLS12}, silent),
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonTLSVersionMismatch,
 		},
 		"trust in another CA": {
 			node: over(&tls.Config{
-				Certificates: []tls.Certificate{ours.issue()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: foreignCAs,
+				Certificates: []tls.Certificate{issue(ours)}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: foreignCAs,
 			}, silent),
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonClientCertificateRejected,
 		},
 		"silence over TLS": {
-			node:  over(with(ours.issue()), silent),
+			node:  over(with(issue(ours)), silent),
 			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeTimedOut,
 		},
 		"another protocol over TLS": {
-			node:  over(with(ours.issue()), says("HTTP/1.1 400 Bad Request\r\n\r\n")),
+			node:  over(with(issue(ours)), says("HTTP/1.1 400 Bad Request\r\n\r\n")),
 			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonNotErlang,
 		},
 		"a hang-up over TLS": {
-			node: over(with(ours.issue()), func(conn net.Conn) {
+			node: over(with(issue(ours)), func(conn net.Conn) {
 				_, _ = conn.Read(make([]byte, 1<<16))
 			}),
 			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeRejected,
@@ -229,7 +174,7 @@ func TestVerify(t *testing.T) {
 			const limit = 500 * time.Millisecond
 			verifier := &Verifier{
 				Credentials: Credentials{
-					Cookie: erldist.NewCookie(cookie), Certificate: ours.issue(), Trust: certs.Trust{}.With(ours.certificate),
+					Cookie: erldist.NewCookie(cookie), Certificate: issue(ours), Trust: certs.Trust{}.With(ours.Certificate),
 				},
 				Limits: Limits{
 					Resolve: limit, Connect: limit, Lookup: limit, ConnectDistribution: limit,
@@ -323,9 +268,9 @@ func TestVerifyDualStack(t *testing.T) {
 // TestVerifyOlderTLS: with TLS 1.2, which has to be asked for, a node judges our certificate
 // before the handshake is over.
 func TestVerifyOlderTLS(t *testing.T) {
-	ours, foreign := newAuthority(t), x509.NewCertPool()
-	foreign.AddCert(newAuthority(t).certificate)
-	older := &tls.Config{Certificates: []tls.Certificate{ours.issue()}, MaxVersion: tls.VersionTLS12}
+	ours, foreign := certstest.NewAuthority("ours"), x509.NewCertPool()
+	foreign.AddCert(certstest.NewAuthority("foreign").Certificate)
+	older := &tls.Config{Certificates: []tls.Certificate{issue(ours)}, MaxVersion: tls.VersionTLS12}
 	strict := older.Clone()
 	strict.ClientAuth, strict.ClientCAs = tls.RequireAndVerifyClientCert, foreign
 	for _, tc := range []struct {
@@ -333,7 +278,7 @@ func TestVerifyOlderTLS(t *testing.T) {
 		reason string
 	}{{older, v1alpha1.ReasonHandshakeTimedOut}, {strict, v1alpha1.ReasonClientCertificateRejected}} {
 		verifier := &Verifier{
-			Credentials: Credentials{Cookie: erldist.NewCookie(cookie), Certificate: ours.issue(), Trust: certs.Trust{}.With(ours.certificate)},
+			Credentials: Credentials{Cookie: erldist.NewCookie(cookie), Certificate: issue(ours), Trust: certs.Trust{}.With(ours.Certificate)},
 			Limits:      DefaultLimits(), MinTLS: tls.VersionTLS12, Resolve: net.DefaultResolver.LookupHost,
 		}
 		verifier.Limits.Handshake = 100 * time.Millisecond

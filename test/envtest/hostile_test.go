@@ -99,7 +99,7 @@ func withSerial(t *testing.T, der []byte, length int) []byte {
 }
 
 func storeCredentials(t *testing.T, names naming.Names, network *probetest.Network) {
-	certificate, key := network.CA.IssueKey(names.ProbeHost(), probetest.ValidNow)
+	certificate, key := network.CA.IssueKey(names.ProbeHost(), certstest.ValidNow)
 	in := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: names.Namespace, Name: name} }
 	create(t, &corev1.Secret{ObjectMeta: in(names.CookieSecret()), Data: map[string][]byte{naming.CookieKey: []byte(probetest.Cookie)}})
 	create(t, &corev1.Secret{ObjectMeta: in(names.Certificate(names.Probe())), Data: map[string][]byte{
