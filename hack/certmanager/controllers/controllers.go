@@ -49,21 +49,7 @@ var copiedAnnotations = []string{"*", "-kubectl.kubernetes.io/", "-fluxcd.io/", 
 // CRDs must be established.
 func Run(until context.Context, options Options) error {
 	running, ctx := errgroup.WithContext(until)
-
-	factory, err := controller.NewContextFactory(ctx, controller.ContextOptions{
-		Kubeconfig:         options.Kubeconfig,
-		KubernetesAPIQPS:   20,
-		KubernetesAPIBurst: 50,
-		IssuerOptions: controller.IssuerOptions{
-			ClusterResourceNamespace: options.ClusterResourceNamespace,
-		},
-		CertificateOptions: controller.CertificateOptions{
-			EnableOwnerRef:                           options.EnableCertificateOwnerRef,
-			CopiedAnnotationPrefixes:                 copiedAnnotations,
-			CertificateRequestMinimumBackoffDuration: minBackoff,
-			CertificateRequestMaximumBackoffDuration: maxBackoff,
-		},
-	})
+	factory, err := contextFactory(ctx, options)
 	if err != nil {
 		return fmt.Errorf("connect cert-manager's controllers to the cluster: %w", err)
 	}
@@ -71,7 +57,6 @@ func Run(until context.Context, options Options) error {
 	if err != nil {
 		return fmt.Errorf("set up cert-manager's controllers: %w", err)
 	}
-
 	for name, construct := range controller.Known() {
 		c, err := construct(factory)
 		if err != nil {
@@ -86,4 +71,21 @@ func Run(until context.Context, options Options) error {
 		return err
 	}
 	return nil // controllers that had not started yet report that they could not
+}
+
+func contextFactory(ctx context.Context, options Options) (*controller.ContextFactory, error) {
+	return controller.NewContextFactory(ctx, controller.ContextOptions{
+		Kubeconfig:         options.Kubeconfig,
+		KubernetesAPIQPS:   20,
+		KubernetesAPIBurst: 50,
+		IssuerOptions: controller.IssuerOptions{
+			ClusterResourceNamespace: options.ClusterResourceNamespace,
+		},
+		CertificateOptions: controller.CertificateOptions{
+			EnableOwnerRef:                           options.EnableCertificateOwnerRef,
+			CopiedAnnotationPrefixes:                 copiedAnnotations,
+			CertificateRequestMinimumBackoffDuration: minBackoff,
+			CertificateRequestMaximumBackoffDuration: maxBackoff,
+		},
+	})
 }
