@@ -81,6 +81,12 @@ func (r ca) shrunk() bool {
 	return !r.wantedCA.Empty() && r.Trust().Contains(r.wantedCA) && r.wantedCA.Contains(r.Trust().Union(r.trust))
 }
 
+// isNew reports whether no node was ever observed: a CA that is issued twice meanwhile is
+// no rotation.
+func (r ca) isNew() bool {
+	return r.Trust().Empty() || r.Cluster.Status.Mesh == nil && len(r.formers()) == 0
+}
+
 // widened is all that is trusted, the wanted CA, and the known CAs that a stored
 // certificate rests on.
 func (r ca) widened() certs.Trust {
@@ -166,14 +172,14 @@ func (r ca) certificatesNotServed() string {
 	switch {
 	case !r.switched():
 		return "the certificates to be reissued by the new CA, which every node accepts"
-	case r.shrunk() || r.Trust().Empty():
+	case r.shrunk() || r.isNew():
 		return ""
 	}
 	return r.awaited
 }
 
 func (r ca) trustNotShrunk() string {
-	if !r.served || r.shrunk() || r.Trust().Empty() {
+	if !r.served || r.shrunk() || r.isNew() {
 		return ""
 	}
 	return "the trust bundle to lose every CA but the one that signs all certificates"

@@ -294,3 +294,21 @@ func TestSuccessorDue(t *testing.T) {
 		}
 	}
 }
+
+// cert-manager may issue the CA of a new cluster twice. While no node was observed, that is
+// no rotation.
+func TestNewClusterDoesNotRotate(t *testing.T) {
+	cluster := statetest.MustCluster(`
+metadata: {name: chat, namespace: shop}
+spec: {template: {spec: {containers: [{name: chat, image: "example.com/chat:1"}]}}}
+`)
+	situation := statetest.Situation{CA: "green", Trust: []string{"blue"},
+		Issued: []statetest.Issued{{To: "chat-probe", By: "green"}, {To: "chat-0", By: "blue", AskedOf: "chat-ca"}},
+		Pods:   []statetest.Pod{{Name: "chat-0"}}, StatefulSet: &statetest.StatefulSet{Replicas: 1}}
+	for _, by := range []string{"blue", "green"} {
+		situation.Issued[1].By = by
+		if step := rotation.NextCA(situation.Seen(cluster.DeepCopy())); !step.Settled() {
+			t.Errorf("with a certificate by %s: %s", by, step)
+		}
+	}
+}

@@ -7,6 +7,10 @@ import (
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
 // Issuance is the progress of cert-manager in issuing a Certificate.
@@ -42,7 +46,32 @@ func (s State) Issuance(name string) (Issuance, bool) {
 	if s.Secrets[name] != nil {
 		return Issuance{}, false
 	}
-	return Issuance{Since: certificate.CreationTimestamp.Time, Detail: "cert-manager has not started issuing it: check that it is running"}, true
+	return Issuance{Since: s.missingSince(certificate), Detail: "cert-manager has not started issuing it: check that it is running"}, true
+}
+
+// missingSince is since when a Certificate without a Secret has been without it: since it
+// was created, or is not ready. If cert-manager has not noticed that the Secret is gone, it
+// is since the cluster's credentials are not ready.
+func (s State) missingSince(certificate *certmanager.Certificate) time.Time {
+	since := certificate.CreationTimestamp.Time
+	for _, condition := range certificate.Status.Conditions {
+		switch {
+		case condition.Type != certmanager.CertificateConditionReady:
+		case condition.Status == certmanagermeta.ConditionTrue:
+			return s.credentialsMissingSince()
+		case condition.LastTransitionTime != nil && condition.LastTransitionTime.After(since):
+			since = condition.LastTransitionTime.Time
+		}
+	}
+	return since
+}
+
+func (s State) credentialsMissingSince() time.Time {
+	ready := meta.FindStatusCondition(s.Cluster.Status.Conditions, v1alpha1.ConditionCredentialsReady)
+	if ready == nil || ready.Status == metav1.ConditionTrue {
+		return s.Now.Truncate(time.Second)
+	}
+	return ready.LastTransitionTime.Time
 }
 
 // issuanceProgress is what the issuance of a Certificate waits for.

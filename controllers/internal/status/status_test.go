@@ -196,6 +196,12 @@ func TestConditions(t *testing.T) {
 		"a certificate was not asked for yet": {
 			edit:  func(s *scene) { delete(s.Secrets, "chat-1-tls"); delete(s.Certificates, "chat-1-tls") },
 			ready: "False CertificatesPending", reason: "Reconciling CertificatesPending", says: []string{"chat-1-tls"}},
+		"the Secret of an old certificate was just deleted": {
+			edit: func(s *scene) {
+				delete(s.Secrets, "chat-1-tls")
+				s.Certificates["chat-1-tls"].CreationTimestamp = metav1.NewTime(s.Now.Add(-time.Hour))
+			},
+			ready: "False CertificatesPending", reason: "Reconciling CertificatesPending", says: []string{"chat-1-tls", "since " + statetest.Now.Format(time.RFC3339)}},
 		"a certificate is being issued": {
 			edit: func(s *scene) {
 				issuing(s, "chat-1-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "Issuing", time.Minute)
@@ -748,7 +754,7 @@ func TestAgain(t *testing.T) {
 	}{
 		// The heartbeat of a minute ago may be followed by two minutes of silence.
 		"when the probe has been silent too long": {func(*scene) {}, 2*time.Minute + time.Second},
-		"never for what has no end":               {func(s *scene) { s.Cluster.Status.Mesh, s.Secrets, s.Distribution = nil, nil, nil }, 0},
+		"never for what has no end":               {func(s *scene) { s.Cluster.Status.Mesh, s.Secrets, s.Certificates, s.Distribution = nil, nil, nil, nil }, 0},
 		"when a kind may be there": {func(s *scene) {
 			s.plan.Problems = []plan.Problem{{Reason: v1alpha1.ReasonIssuerKindUnknown, Message: "none"}}
 		}, time.Minute},
