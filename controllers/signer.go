@@ -18,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
@@ -249,13 +250,24 @@ func (s *Signer) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("signer").
 		For(&certificatesv1.PodCertificateRequest{}).
-		Watches(v1alpha1.NewUnstructured(), handler.Funcs{DeleteFunc: s.forget}).
+		Watches(v1alpha1.NewUnstructured(), handler.Funcs{UpdateFunc: s.forgetUnused, DeleteFunc: s.forget}).
 		Complete(reconcile.AsReconciler(s.Client, s))
 }
 
 // forget drops the key of a deleted cluster.
 func (s *Signer) forget(_ context.Context, gone event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 	s.authorities.Delete(client.ObjectKeyFromObject(gone.Object))
+}
+
+// forgetUnused drops the key of a cluster that does not have its certificates signed any
+// more. If a kubelet of a pod that is yet to be replaced requests one, the key is read
+// again, until the next change of the cluster.
+func (s *Signer) forgetUnused(_ context.Context, updated event.UpdateEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	cluster := updated.ObjectNew.(*unstructured.Unstructured)
+	delivery, _, _ := unstructured.NestedString(cluster.Object, "spec", "tls", "delivery")
+	if delivery != string(v1alpha1.DeliveryPodCertificate) {
+		s.authorities.Delete(client.ObjectKeyFromObject(cluster))
+	}
 }
 
 // ServesPodCertificates reports whether a Kubernetes has PodCertificateRequests.

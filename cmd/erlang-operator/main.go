@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap/zapcore"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -27,6 +28,10 @@ func main() {
 		},
 	}
 	root.AddCommand(managerCommand(), probeCommand(), command.Verify(verify.Verifier{Limits: verify.DefaultLimits()}))
+	// A container that is at its limit is killed without a trace: the collector must work
+	// harder before. GOMEMLIMIT, where it is set, has precedence; outside of a container
+	// there is no limit, which is no error.
+	_, _ = memlimit.Set(memlimit.WithRatio(0.9))
 	err := root.ExecuteContext(ctrl.SetupSignalHandler())
 	if err != nil && !errors.Is(err, command.ErrNotVerified) { // printed already, node by node
 		fmt.Fprintln(os.Stderr, "erlang-operator:", err)

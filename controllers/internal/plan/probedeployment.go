@@ -56,8 +56,6 @@ func probeContainer(s state.State, operator Operator) *applycore.ContainerApplyC
 			fmt.Sprintf("--namespace=%s", s.Names.Namespace),
 			fmt.Sprintf("--cluster=%s", s.Names.Cluster),
 			fmt.Sprintf("--cluster-domain=%s", operator.Domain)).
-		WithEnv(applycore.EnvVar().WithName("GOMEMLIMIT").WithValueFrom(applycore.EnvVarSource().
-			WithResourceFieldRef(applycore.ResourceFieldSelector().WithResource("limits.memory").WithDivisor(resource.MustParse("0"))))).
 		WithPorts(
 			applycore.ContainerPort().WithName("metrics").WithContainerPort(8080).WithProtocol(corev1.ProtocolTCP),
 			applycore.ContainerPort().WithName("health").WithContainerPort(8081).WithProtocol(corev1.ProtocolTCP)).
