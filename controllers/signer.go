@@ -2,9 +2,7 @@ package controllers
 
 import (
 	"context"
-	"crypto"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -13,20 +11,18 @@ import (
 	"sync"
 	"time"
 
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -128,7 +124,26 @@ func (s *Signer) lookUp(ctx context.Context, request *certificatesv1.PodCertific
 		return found, client.IgnoreNotFound(err)
 	}
 	found.Cluster = cluster
+	if found.Domain, err = s.domainOf(ctx, cluster); err != nil {
+		return found, err
+	}
 	return found, s.lookUpCA(ctx, &found)
+}
+
+// domainOf is the DNS domain that the cluster was created with, which the Certificate of
+// its probe names; else the manager's.
+func (s *Signer) domainOf(ctx context.Context, cluster *v1alpha1.ErlangCluster) (string, error) {
+	names, certificate := naming.Of(cluster, s.Domain), &certmanager.Certificate{}
+	at := types.NamespacedName{Namespace: names.Namespace, Name: names.Certificate(names.Probe())}
+	if err := s.Client.Get(ctx, at, certificate); client.IgnoreNotFound(err) != nil {
+		return "", err
+	}
+	for _, host := range certificate.Spec.DNSNames {
+		if domain, ok := names.ClusterDomainOf(host); ok && metav1.IsControlledBy(certificate, cluster) {
+			return domain, nil
+		}
+	}
+	return s.Domain, nil
 }
 
 // lookUpCA reads the intermediate CA and the trust bundle, without any key.
@@ -165,12 +180,6 @@ func (s *Signer) find(ctx context.Context, at types.NamespacedName, uid types.UI
 	}
 	err = s.Live.Get(ctx, at, object)
 	return err == nil, client.IgnoreNotFound(err)
-}
-
-// authority is an intermediate CA with its key.
-type authority struct {
-	ca  certs.Certificate
-	key crypto.Signer
 }
 
 // issue signs a certificate, and returns it as the status of the request.
@@ -212,39 +221,6 @@ func (s *Signer) issue(ctx context.Context, found podcert.Subject, grant *podcer
 	}, nil
 }
 
-// authority is the cluster's intermediate CA with its key: from memory if that has the
-// CA as it is in the cache, else read live.
-func (s *Signer) authority(ctx context.Context, found podcert.Subject) (authority, error) {
-	cluster := client.ObjectKeyFromObject(found.Cluster)
-	at := types.NamespacedName{Namespace: cluster.Namespace, Name: naming.Of(found.Cluster, s.Domain).Intermediate()}
-	if known, ok := s.authorities.Load(cluster); ok && known.(authority).ca.X509.Equal(found.Intermediate.X509) {
-		return known.(authority), nil
-	}
-	secret := &corev1.Secret{}
-	if err := s.Live.Get(ctx, at, secret); err != nil {
-		return authority{}, fmt.Errorf("read the key of the intermediate CA: %w", err)
-	}
-	// Not the text of the error: it may quote the key.
-	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
-	if err != nil {
-		return authority{}, fmt.Errorf("the Secret %s has no private key that matches its certificate", at)
-	}
-	key, ok := pair.PrivateKey.(crypto.Signer)
-	if !ok {
-		return authority{}, fmt.Errorf("the key in Secret %s cannot sign", at)
-	}
-	ca, err := certs.ParseCertificate(secret.Data[corev1.TLSCertKey], secret.Data["ca.crt"])
-	if err != nil {
-		return authority{}, fmt.Errorf("read Secret %s: %w", at, err)
-	}
-	if !ca.X509.Equal(found.Intermediate.X509) {
-		return authority{}, errors.New("the intermediate CA has just been renewed")
-	}
-	read := authority{ca: ca, key: key}
-	s.authorities.Store(cluster, read)
-	return read, nil
-}
-
 // SetupWithManager registers the watches.
 func (s *Signer) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
@@ -252,22 +228,6 @@ func (s *Signer) SetupWithManager(mgr ctrl.Manager) error {
 		For(&certificatesv1.PodCertificateRequest{}).
 		Watches(v1alpha1.NewUnstructured(), handler.Funcs{UpdateFunc: s.forgetUnused, DeleteFunc: s.forget}).
 		Complete(reconcile.AsReconciler(s.Client, s))
-}
-
-// forget drops the key of a deleted cluster.
-func (s *Signer) forget(_ context.Context, gone event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-	s.authorities.Delete(client.ObjectKeyFromObject(gone.Object))
-}
-
-// forgetUnused drops the key of a cluster that does not have its certificates signed any
-// more. If a kubelet of a pod that is yet to be replaced requests one, the key is read
-// again, until the next change of the cluster.
-func (s *Signer) forgetUnused(_ context.Context, updated event.UpdateEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-	cluster := updated.ObjectNew.(*unstructured.Unstructured)
-	delivery, _, _ := unstructured.NestedString(cluster.Object, "spec", "tls", "delivery")
-	if delivery != string(v1alpha1.DeliveryPodCertificate) {
-		s.authorities.Delete(client.ObjectKeyFromObject(cluster))
-	}
 }
 
 // ServesPodCertificates reports whether a Kubernetes has PodCertificateRequests.

@@ -21,6 +21,9 @@ const (
 	// ConditionStalled is present only while somebody has to fix the spec, or what it
 	// refers to.
 	ConditionStalled = "Stalled"
+	// ConditionClusterDomainMismatch is a warning, present only while the manager's
+	// --cluster-domain is not the domain that the nodes were named under.
+	ConditionClusterDomainMismatch = "ClusterDomainMismatch"
 	// ConditionSharedIssuer is a warning, present only while tls.issuerRef is set:
 	// whoever else has a certificate of that issuer, and the cookie, can join.
 	ConditionSharedIssuer = "SharedIssuer"
@@ -176,6 +179,9 @@ const (
 	ReasonScalingDown = "ScalingDown"
 	// ReasonTerminating: the ErlangCluster is being deleted, and finalizers keep it.
 	ReasonTerminating = "Terminating"
+	// ReasonClusterDomainMismatch: the manager's --cluster-domain has changed since the
+	// cluster was created.
+	ReasonClusterDomainMismatch = "ClusterDomainMismatch"
 	// ReasonIssuerRefSet: tls.issuerRef is set.
 	ReasonIssuerRefSet = "IssuerRefSet"
 	// ReasonAwaitingProof: the refusal checks have not run on every node yet.

@@ -70,6 +70,18 @@ func (n Names) Host(pod string) string { return pod + "." + n.Domain() }
 // Domain returns the DNS domain of the pods: the DNS name of their Service.
 func (n Names) Domain() string { return n.Service() + "." + n.Namespace + ".svc." + n.domain }
 
+// ClusterDomain returns the DNS domain of the Kubernetes cluster.
+func (n Names) ClusterDomain() string { return n.domain }
+
+// ClusterDomainOf returns the DNS domain of the Kubernetes cluster from the DNS name of a
+// pod or of the probe; false if it is neither.
+func (n Names) ClusterDomainOf(host string) (domain string, ok bool) {
+	_, domain, ok = strings.Cut(host, "."+n.Namespace+".svc.")
+	of := Names{Cluster: n.Cluster, Namespace: n.Namespace, domain: domain}
+	pod, _, _ := strings.Cut(host, ".")
+	return domain, ok && domain != "" && (host == of.ProbeHost() || host == of.Host(pod))
+}
+
 // Node returns the full name of the Erlang node in a pod.
 func (n Names) Node(pod string) string { return n.basename + "@" + n.Host(pod) }
 

@@ -161,6 +161,27 @@ func TestNumberOfCA(t *testing.T) {
 	}
 }
 
+// The DNS domain is parsed from the hosts of pods and probe, whatever it is, and from no
+// other name.
+func TestClusterDomainOf(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cluster := &v1alpha1.ErlangCluster{ObjectMeta: metav1.ObjectMeta{Name: "chat", Namespace: "shop"}}
+		want := rapid.StringMatching(`[a-z]([a-z0-9-]{0,8}[a-z0-9])?(\.(svc|[a-z]{1,9})){0,3}`).Draw(t, "domain")
+		names := naming.Of(cluster, want)
+		for _, host := range []string{names.Host("chat-3"), names.ProbeHost()} {
+			if got, ok := namesOf("chat", "shop", "").ClusterDomainOf(host); !ok || got != want {
+				t.Fatalf("the domain of %s is %q (%t), want %q", host, got, ok, want)
+			}
+		}
+	})
+	for _, host := range []string{"", "chat", "chat-0.chat-nodes.other.svc.cluster.local", "chat-0.pay-nodes.shop.svc.cluster.local",
+		"pay-probe.shop.svc.cluster.local", "chat-0.chat-nodes.shop.svc.", "x.y.chat-nodes.shop.svc.cluster.local"} {
+		if domain, ok := namesOf("chat", "shop", "").ClusterDomainOf(host); ok {
+			t.Errorf("%q is taken for a host under %s", host, domain)
+		}
+	}
+}
+
 func drawNames(t *rapid.T) naming.Names {
 	return namesOf(
 		rapid.StringMatching(`[a-z]([-a-z0-9]{0,38}[a-z0-9])?`).Draw(t, "cluster"),

@@ -97,7 +97,7 @@ func (o *Observer) Observe(ctx context.Context, cluster *v1alpha1.ErlangCluster)
 	}
 	observed.HeartbeatObserved = o.heartbeat(cluster, observed.Now)
 	for _, read := range []func(context.Context, *state.State) error{
-		o.owned, o.requests, o.pods, o.userCookie, o.issuer, o.admissionPolicy,
+		o.owned, o.domain, o.requests, o.pods, o.userCookie, o.issuer, o.admissionPolicy,
 	} {
 		if err := read(ctx, &observed); err != nil {
 			return state.State{}, err
@@ -119,6 +119,27 @@ func (o *Observer) owned(ctx context.Context, observed *state.State) error {
 			return o.keep(observed, item.DeepCopyObject().(state.Object))
 		}); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// domain keeps the names that the nodes of the cluster were given, whatever the manager's
+// flag is now: node names are identities, which applications store. The names of the
+// cluster's own Certificates tell, where all of them agree.
+func (o *Observer) domain(_ context.Context, observed *state.State) error {
+	recorded := map[string]bool{}
+	for _, certificate := range observed.Certificates {
+		for _, host := range certificate.Spec.DNSNames {
+			if domain, ok := observed.Names.ClusterDomainOf(host); ok {
+				recorded[domain] = true
+			}
+		}
+	}
+	observed.ConfiguredDomain = o.Domain
+	for domain := range recorded {
+		if len(recorded) == 1 {
+			observed.Names = naming.Of(observed.Cluster, domain)
 		}
 	}
 	return nil

@@ -250,3 +250,33 @@ func TestHeartbeatIsTimedByTheManagersClock(t *testing.T) {
 	observer.Forget(client.ObjectKeyFromObject(c))
 	expect(11*time.Minute, -ahead, -ahead)
 }
+
+// The nodes keep their names when the manager's flag changes. A Certificate that somebody
+// edited does not rename them, nor does one of somebody else's.
+func TestClusterKeepsItsDomain(t *testing.T) {
+	for name, test := range map[string]struct {
+		hosts []string
+		want  string
+	}{
+		"a new cluster":             {nil, "cluster.local"},
+		"created with another flag": {[]string{"chat-probe.shop.svc.k8s.example", "chat-0.chat-nodes.shop.svc.k8s.example"}, "k8s.example"},
+		"a Certificate was edited":  {[]string{"chat-probe.shop.svc.evil.example", "chat-0.chat-nodes.shop.svc.cluster.local"}, "cluster.local"},
+		"a name of another form":    {[]string{"evil.example"}, "cluster.local"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			objects := []client.Object{legacyCookie(), issuer(), &certmanager.Certificate{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "foreign", Labels: plan.Labels("chat")},
+				Spec:       certmanager.CertificateSpec{DNSNames: []string{"chat-1.chat-nodes.shop.svc.foreign.example"}}}}
+			for i, host := range test.hosts {
+				objects = append(objects, &certmanager.Certificate{
+					ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: fmt.Sprintf("chat-%d-tls", i), Labels: plan.Labels("chat"),
+						OwnerReferences: []metav1.OwnerReference{plan.OwnerReference(cluster())}},
+					Spec: certmanager.CertificateSpec{DNSNames: []string{host}}})
+			}
+			observed, err := newServer(t, objects...).observer().Observe(t.Context(), cluster())
+			if err != nil || observed.Names.ClusterDomain() != test.want || observed.ConfiguredDomain != naming.DefaultDomain {
+				t.Errorf("domain %q, configured %q (%v); want %q", observed.Names.ClusterDomain(), observed.ConfiguredDomain, err, test.want)
+			}
+		})
+	}
+}

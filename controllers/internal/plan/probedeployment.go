@@ -55,7 +55,7 @@ func probeContainer(s state.State, operator Operator) *applycore.ContainerApplyC
 		WithArgs("probe",
 			fmt.Sprintf("--namespace=%s", s.Names.Namespace),
 			fmt.Sprintf("--cluster=%s", s.Names.Cluster),
-			fmt.Sprintf("--cluster-domain=%s", operator.Domain)).
+			fmt.Sprintf("--cluster-domain=%s", s.Names.ClusterDomain())).
 		WithPorts(
 			applycore.ContainerPort().WithName("metrics").WithContainerPort(8080).WithProtocol(corev1.ProtocolTCP),
 			applycore.ContainerPort().WithName("health").WithContainerPort(8081).WithProtocol(corev1.ProtocolTCP)).

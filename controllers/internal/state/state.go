@@ -28,7 +28,10 @@ type Object interface {
 type State struct {
 	Cluster *v1alpha1.ErlangCluster
 	Names   naming.Names
-	Now     time.Time
+	// ConfiguredDomain is the DNS domain of the Kubernetes cluster as the manager was
+	// started with; Names have the one that the cluster was created with.
+	ConfiguredDomain string
+	Now              time.Time
 
 	// Owned are all the objects that the cluster controls.
 	Owned []Object

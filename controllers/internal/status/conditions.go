@@ -60,6 +60,8 @@ func (p pass) assess() []assessedCondition {
 	add(v1alpha1.ConditionReconciling, progress, isReconciling && !isStalled)
 	shared, isShared := p.sharedIssuer()
 	add(v1alpha1.ConditionSharedIssuer, shared, isShared)
+	domain, isMismatched := p.clusterDomain()
+	add(v1alpha1.ConditionClusterDomainMismatch, domain, isMismatched)
 	expiring, isExpiring := p.expiring()
 	add(v1alpha1.ConditionCertificateExpiring, expiring, isExpiring)
 	short, isShort := p.shortLived()
@@ -160,4 +162,12 @@ func (p pass) sharedIssuer() (assessment, bool) {
 	return isTrue(v1alpha1.ReasonIssuerRefSet, fmt.Sprintf(
 		"OTP checks the certificate chain of a connecting node, not its name: anyone who has a certificate of %s %q, or of another CA below the same root, and the cookie, can join the cluster. Use this issuer for this cluster alone, or remove tls.issuerRef to have a private CA",
 		ref.Kind, ref.Name)), true
+}
+
+// clusterDomain warns that the nodes keep names under another domain than the manager's.
+func (p pass) clusterDomain() (assessment, bool) {
+	named, configured := p.Names.ClusterDomain(), p.ConfiguredDomain
+	return isTrue(v1alpha1.ReasonClusterDomainMismatch, fmt.Sprintf(
+		"The nodes are named under the DNS domain %s, and keep these names, although the manager runs with --cluster-domain=%s. Start the manager with --cluster-domain=%s, or, if the domain has really changed, create the cluster again.",
+		named, configured, named)), named != configured
 }

@@ -390,6 +390,20 @@ func awaited(s *scene, name string, status certmanagermeta.ConditionStatus, reas
 		LastTransitionTime: ptr.To(metav1.NewTime(s.Now.Add(-ago)))}}}}
 }
 
+// Nodes that keep names under another domain than the manager's are Ready, with a warning.
+func TestClusterDomainMismatchWarns(t *testing.T) {
+	s := whole(3)
+	s.ConfiguredDomain = "k8s.example"
+	report := s.describe(t)
+	mismatch := meta.FindStatusCondition(report.Status.Conditions, v1alpha1.ConditionClusterDomainMismatch)
+	if mismatch == nil || !strings.Contains(mismatch.Message, "--cluster-domain=cluster.local") {
+		t.Errorf("%+v", mismatch)
+	}
+	if !meta.IsStatusConditionTrue(report.Status.Conditions, v1alpha1.ConditionReady) {
+		t.Error("not Ready")
+	}
+}
+
 func TestSharedIssuerWarns(t *testing.T) {
 	s := whole(3)
 	s.Cluster.Spec.TLS.IssuerRef = &v1alpha1.IssuerReference{Name: "corp", Kind: "ClusterIssuer", Group: "cert-manager.io"}

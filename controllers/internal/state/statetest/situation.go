@@ -171,6 +171,7 @@ func (s Situation) Seen(cluster *v1alpha1.ErlangCluster) state.State {
 	observed := state.State{
 		Cluster:                cluster,
 		Names:                  naming.Of(cluster, naming.DefaultDomain),
+		ConfiguredDomain:       naming.DefaultDomain,
 		Now:                    Now,
 		Certificates:           map[string]*certmanager.Certificate{},
 		Requests:               map[string]*certmanager.CertificateRequest{},
