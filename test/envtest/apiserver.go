@@ -13,10 +13,7 @@ import (
 // and returns a client and a kubeconfig of an administrator.
 func startAPIServer(t *testing.T, flags ...string) (client.Client, string) {
 	t.Helper()
-	certManagerCRDs, err := moduleFile("github.com/cert-manager/cert-manager", "deploy/crds")
-	if err != nil {
-		t.Fatal(err)
-	}
+	certManagerCRDs := must(moduleFile("github.com/cert-manager/cert-manager", "deploy/crds"))(t)
 	server := &envtest.Environment{CRDInstallOptions: envtest.CRDInstallOptions{
 		Paths:  []string{filepath.Join(repository(), "config/crd/bases"), certManagerCRDs},
 		Scheme: scheme, ErrorIfPathMissing: true,
@@ -34,21 +31,10 @@ func startAPIServer(t *testing.T, flags ...string) (client.Client, string) {
 		t.Fatal(err)
 	}
 	config.QPS, config.Burst = 1000, 1000
-	c, err := client.New(config, client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	user, err := server.AddUser(envtest.User{Name: "manager", Groups: []string{"system:masters"}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := user.KubeConfig()
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := must(client.New(config, client.Options{Scheme: scheme}))(t)
+	user := must(server.AddUser(envtest.User{Name: "manager", Groups: []string{"system:masters"}}, nil))(t)
+	text := must(user.KubeConfig())(t)
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(kubeconfig, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.WriteFile(kubeconfig, text, 0o600))
 	return c, kubeconfig
 }

@@ -29,14 +29,9 @@ func TestHealthCheckOfArgoCD(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := fmt.Sprintf("{apiVersion: erlang-operator.dev/v1alpha1, kind: ErlangCluster, metadata: %s, status: %s}", test.metadata, test.status)
-			object, err := yaml.YAMLToJSON([]byte(text))
-			if err != nil {
-				t.Fatal(err)
-			}
+			object := must(yaml.YAMLToJSON([]byte(text)))(t)
 			cluster := &unstructured.Unstructured{}
-			if err := cluster.UnmarshalJSON(object); err != nil {
-				t.Fatal(err)
-			}
+			check(t, cluster.UnmarshalJSON(object))
 			result, err := kstatus.Compute(cluster)
 			if err != nil || result.Status != test.want {
 				t.Errorf("kstatus reads %v, %v, want %s", result, err, test.want)

@@ -76,9 +76,7 @@ func object(t *testing.T, namespace, text string) *unstructured.Unstructured {
 // of the next test would reconcile it too.
 func create(t *testing.T, object client.Object) {
 	t.Helper()
-	if err := admin.Create(t.Context(), object); err != nil {
-		t.Fatal(err)
-	}
+	check(t, admin.Create(t.Context(), object))
 	t.Cleanup(func() {
 		if err := client.IgnoreNotFound(admin.Delete(context.Background(), object)); err != nil {
 			t.Error(err)
@@ -101,13 +99,19 @@ func get[T client.Object](t *testing.T, object T) T {
 	return must(read(t.Context(), object))(t)
 }
 
+// check ends a test that cannot go on after an error.
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // must gives a value to a test that cannot go on without it.
 func must[V any](value V, err error) func(*testing.T) V {
 	return func(t *testing.T) V {
 		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, err)
 		return value
 	}
 }
@@ -183,22 +187,11 @@ func named(namespace, name string) metav1.ObjectMeta {
 // merged is a manifest with a JSON merge patch, written as YAML.
 func merged(t *testing.T, base *unstructured.Unstructured, patch string) *unstructured.Unstructured {
 	t.Helper()
-	original, err := json.Marshal(base.Object)
-	if err != nil {
-		t.Fatal(err)
-	}
-	change, err := yaml.YAMLToJSON([]byte(patch))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := jsonpatch.MergePatch(original, change)
-	if err != nil {
-		t.Fatal(err)
-	}
+	original := must(json.Marshal(base.Object))(t)
+	change := must(yaml.YAMLToJSON([]byte(patch)))(t)
+	text := must(jsonpatch.MergePatch(original, change))(t)
 	result := &unstructured.Unstructured{}
-	if err := json.Unmarshal(text, &result.Object); err != nil {
-		t.Fatal(err)
-	}
+	check(t, json.Unmarshal(text, &result.Object))
 	return result
 }
 
@@ -207,9 +200,7 @@ func patchSpec(t *testing.T, namespace string, edit func(*v1alpha1.ErlangCluster
 	cluster := get(t, clusterIn(namespace))
 	patch := client.MergeFrom(cluster.DeepCopy())
 	edit(&cluster.Spec)
-	if err := admin.Patch(t.Context(), cluster, patch); err != nil {
-		t.Fatal(err)
-	}
+	check(t, admin.Patch(t.Context(), cluster, patch))
 }
 
 // touch has the manager reconcile a cluster again.
@@ -217,17 +208,13 @@ func touch(t *testing.T, cluster *v1alpha1.ErlangCluster) {
 	t.Helper()
 	patch := client.MergeFrom(get(t, cluster).DeepCopy())
 	metav1.SetMetaDataAnnotation(&cluster.ObjectMeta, "touched", time.Now().String())
-	if err := admin.Patch(t.Context(), cluster, patch); err != nil {
-		t.Fatal(err)
-	}
+	check(t, admin.Patch(t.Context(), cluster, patch))
 }
 
 // patchTLS changes spec.tls.
 func patchTLS(t *testing.T, namespace, patch string) {
 	t.Helper()
-	if err := admin.Patch(t.Context(), clusterIn(namespace), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"tls":`+patch+`}}`))); err != nil {
-		t.Fatal(err)
-	}
+	check(t, admin.Patch(t.Context(), clusterIn(namespace), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"tls":`+patch+`}}`))))
 }
 
 // makeIssuer creates an Issuer of the user's own, with its CA.
@@ -269,9 +256,7 @@ func apply(t *testing.T, changed client.Object) {
 	t.Helper()
 	current := get(t, clusterIn(changed.GetNamespace()))
 	changed.SetResourceVersion(current.ResourceVersion)
-	if err := admin.Update(t.Context(), changed); err != nil {
-		t.Fatal(err)
-	}
+	check(t, admin.Update(t.Context(), changed))
 }
 
 func awaitNotStalled(t *testing.T, namespace string) {
@@ -329,13 +314,8 @@ func versions(t *testing.T, namespace string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	for _, list := range ownedLists() {
-		if err := admin.List(t.Context(), list, client.InNamespace(namespace), client.HasLabels{"erlang-operator.dev/cluster"}); err != nil {
-			t.Fatal(err)
-		}
-		items, err := meta.ExtractList(list)
-		if err != nil {
-			t.Fatal(err)
-		}
+		check(t, admin.List(t.Context(), list, client.InNamespace(namespace), client.HasLabels{"erlang-operator.dev/cluster"}))
+		items := must(meta.ExtractList(list))(t)
 		for _, item := range items {
 			object := item.(client.Object)
 			all[fmt.Sprintf("%T %s", object, object.GetName())] = object.GetResourceVersion()
@@ -387,9 +367,7 @@ func scale(t *testing.T, namespace string, replicas int32) {
 	cluster := get(t, clusterIn(namespace))
 	patch := client.MergeFrom(cluster.DeepCopy())
 	cluster.Spec.Replicas = &replicas
-	if err := admin.Patch(t.Context(), cluster, patch); err != nil {
-		t.Fatal(err)
-	}
+	check(t, admin.Patch(t.Context(), cluster, patch))
 }
 
 func awaitGone(t *testing.T, objects ...client.Object) {

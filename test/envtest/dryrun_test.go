@@ -15,9 +15,7 @@ import (
 
 // The API server accepts every object of the golden plans.
 func TestGoldenPlansAreValid(t *testing.T) {
-	if err := admin.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}); err != nil {
-		t.Fatal(err)
-	}
+	check(t, admin.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}))
 	files, err := filepath.Glob(filepath.Join(repository(), "controllers/internal/plan/testdata/*.golden.yaml"))
 	if err != nil || len(files) < 6 {
 		t.Fatalf("%d golden files: %v", len(files), err)
@@ -25,10 +23,7 @@ func TestGoldenPlansAreValid(t *testing.T) {
 	tried := map[string]bool{}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			text := must(os.ReadFile(file))(t)
 			// The first document is what is not an object.
 			for _, document := range strings.Split(string(text), "\n---\n")[1:] {
 				if tried[document] {
@@ -44,9 +39,7 @@ func TestGoldenPlansAreValid(t *testing.T) {
 func tryOut(t *testing.T, document string) {
 	t.Helper()
 	object := &unstructured.Unstructured{}
-	if err := yaml.Unmarshal([]byte(document), &object.Object); err != nil {
-		t.Fatal(err)
-	}
+	check(t, yaml.Unmarshal([]byte(document), &object.Object))
 	if object.GetUID() != "" {
 		return // bound to an object that is not here: what cert-manager has made
 	}

@@ -67,9 +67,7 @@ kind: StatefulSet
 metadata: {name: chat, labels: {example.com/team: talk}}
 spec: {minReadySeconds: 5, template: {spec: {priorityClassName: high}}}
 `)
-		if err := admin.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(applied), client.FieldOwner("somebody")); err != nil {
-			t.Fatal(err)
-		}
+		check(t, admin.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(applied), client.FieldOwner("somebody")))
 		awaitContent(t, set, before)
 		if labels := get(t, set).Labels; labels["example.com/team"] != "talk" {
 			t.Errorf("a label of theirs is gone too: %v", labels)
@@ -77,14 +75,10 @@ spec: {minReadySeconds: 5, template: {spec: {priorityClassName: high}}}
 	})
 	t.Run("but a restart is not undone", func(t *testing.T) {
 		text := `{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"now"}}}}}`
-		if err := admin.Patch(t.Context(), set, client.RawPatch(types.StrategicMergePatchType, []byte(text)), client.FieldOwner("kubectl-rollout")); err != nil {
-			t.Fatal(err)
-		}
+		check(t, admin.Patch(t.Context(), set, client.RawPatch(types.StrategicMergePatchType, []byte(text)), client.FieldOwner("kubectl-rollout")))
 		// What is restored after it shows that the manager has seen it.
 		before := contentOf(t, get(t, set))
-		if err := admin.Patch(t.Context(), set, client.RawPatch(types.StrategicMergePatchType, []byte(`{"spec":{"minReadySeconds":5}}`)), client.FieldOwner("kubectl-edit")); err != nil {
-			t.Fatal(err)
-		}
+		check(t, admin.Patch(t.Context(), set, client.RawPatch(types.StrategicMergePatchType, []byte(`{"spec":{"minReadySeconds":5}}`)), client.FieldOwner("kubectl-edit")))
 		awaitContent(t, set, before)
 	})
 }
@@ -92,10 +86,7 @@ spec: {minReadySeconds: 5, template: {spec: {priorityClassName: high}}}
 // contentOf is an object but for its metadata and its status.
 func contentOf(t *testing.T, object client.Object) map[string]any {
 	t.Helper()
-	content, err := content(object)
-	if err != nil {
-		t.Fatal(err)
-	}
+	content := must(content(object))(t)
 	return content
 }
 

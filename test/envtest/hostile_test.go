@@ -14,7 +14,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs/certstest"
@@ -52,8 +51,8 @@ func TestHostileNodes(t *testing.T) {
 			p.Certificate.Certificate = [][]byte{withSerial(t, p.Certificate.Certificate[0], 1+rand.IntN(400))}
 		})
 		eventually(t, fmt.Sprintf("a report of a node of release %.40q", release), func(ctx context.Context) error {
-			cluster := clusterIn(namespace)
-			if err := admin.Get(ctx, client.ObjectKeyFromObject(cluster), cluster); err != nil {
+			cluster, err := read(ctx, clusterIn(namespace))
+			if err != nil {
 				return err
 			}
 			mesh := cluster.Status.Mesh
@@ -86,21 +85,14 @@ func withSerial(t *testing.T, der []byte, length int) []byte {
 	if _, err := asn1.Unmarshal(der, &certificate); err != nil {
 		t.Fatal(err)
 	}
-	serial, err := asn1.Marshal(new(big.Int).Lsh(big.NewInt(1), uint(8*length-2)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	serial := must(asn1.Marshal(new(big.Int).Lsh(big.NewInt(1), uint(8*length-2))))(t)
 	certificate.TBS[1] = asn1.RawValue{FullBytes: serial} // after the version
-	changed, err := asn1.Marshal(certificate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return changed
+	return must(asn1.Marshal(certificate))(t)
 }
 
 func storeCredentials(t *testing.T, names naming.Names, network *probetest.Network) {
 	certificate, key := network.CA.IssueKey(names.ProbeHost(), certstest.ValidNow)
-	in := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: names.Namespace, Name: name} }
+	in := func(name string) metav1.ObjectMeta { return named(names.Namespace, name) }
 	create(t, &corev1.Secret{ObjectMeta: in(names.CookieSecret()), Data: map[string][]byte{naming.CookieKey: []byte(probetest.Cookie)}})
 	create(t, &corev1.Secret{ObjectMeta: in(names.Certificate(names.Probe())), Data: map[string][]byte{
 		naming.CombinedKey: slices.Concat(key, certstest.PEM(certificate)),

@@ -11,9 +11,7 @@ import (
 	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
@@ -100,13 +98,11 @@ func TestIssuerOfAnUnknownKind(t *testing.T) {
 	awaitCondition(t, namespace, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonIssuerKindUnknown,
 		`tls.issuerRef: this Kubernetes has no kind "Registrar" in the group "pki.example.com"`)
 
-	crd := &apiextensionsv1.CustomResourceDefinition{}
-	if err := admin.Create(t.Context(), registrars()); err != nil {
-		t.Fatal(err)
-	}
+	check(t, admin.Create(t.Context(), registrars()))
 	t.Cleanup(func() { _ = admin.Delete(context.Background(), registrars()) })
 	eventually(t, "the kind", func(ctx context.Context) error {
-		if err := admin.Get(ctx, client.ObjectKeyFromObject(registrars()), crd); err != nil {
+		crd, err := read(ctx, registrars())
+		if err != nil {
 			return err
 		}
 		for _, condition := range crd.Status.Conditions {
@@ -117,16 +113,7 @@ func TestIssuerOfAnUnknownKind(t *testing.T) {
 		return fmt.Errorf("it has %+v", crd.Status.Conditions)
 	})
 	touch(t, clusterIn(namespace))
-	eventually(t, "the condition Stalled is removed", func(ctx context.Context) error {
-		cluster := clusterIn(namespace)
-		if err := admin.Get(ctx, client.ObjectKeyFromObject(cluster), cluster); err != nil {
-			return err
-		}
-		if meta.IsStatusConditionTrue(cluster.Status.Conditions, v1alpha1.ConditionStalled) {
-			return fmt.Errorf("there are %s", summary(cluster))
-		}
-		return nil
-	})
+	awaitNotStalled(t, namespace)
 }
 
 func registrars() *apiextensionsv1.CustomResourceDefinition {

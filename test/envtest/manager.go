@@ -33,10 +33,7 @@ func startManager(t *testing.T) *manager {
 
 func managerKubeconfig(t *testing.T) string {
 	t.Helper()
-	kubeconfig, err := kubeconfigOf(managerAccount, "system:serviceaccounts", "system:serviceaccounts:erlang-operator-system")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kubeconfig := must(kubeconfigOf(managerAccount, "system:serviceaccounts", "system:serviceaccounts:erlang-operator-system"))(t)
 	return kubeconfig
 }
 
@@ -49,10 +46,7 @@ func startManagerWith(t *testing.T, kubeconfig string, flags ...string) *manager
 func launchManager(t *testing.T, kubeconfig string, environment []string, flags ...string) *manager {
 	t.Helper()
 	m := &manager{log: filepath.Join(scratch, fmt.Sprintf("manager-%d.log", managers.Add(1))), ended: make(chan error, 1)}
-	file, err := os.Create(m.log)
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := must(os.Create(m.log))(t)
 	defer file.Close()
 	m.command = exec.Command(operatorProgram, append([]string{"manager",
 		"--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0"}, flags...)...)

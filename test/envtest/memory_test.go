@@ -27,9 +27,7 @@ func TestForeignObjectsAreNotHeldInMemory(t *testing.T) {
 			&corev1.ConfigMap{ObjectMeta: *metadata.DeepCopy(), Data: map[string]string{"trust.pem": large}},
 			&corev1.Secret{ObjectMeta: *metadata.DeepCopy(), Data: map[string][]byte{"tls.crt": []byte(large)}},
 		} {
-			if err := c.Create(t.Context(), object); err != nil {
-				t.Fatal(err)
-			}
+			check(t, c.Create(t.Context(), object))
 		}
 	}
 	makeCluster(t, c, "good-0", `{}`)
@@ -62,16 +60,10 @@ func TestForeignObjectsAreNotHeldInMemory(t *testing.T) {
 // resident is the most memory that the manager's process has held.
 func (m *manager) resident(t *testing.T) int {
 	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.command.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := must(os.ReadFile(fmt.Sprintf("/proc/%d/status", m.command.Process.Pid)))(t)
 	for line := range strings.Lines(string(text)) {
 		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kilobytes, err := strconv.Atoi(strings.Fields(value)[0])
-			if err != nil {
-				t.Fatal(err)
-			}
+			kilobytes := must(strconv.Atoi(strings.Fields(value)[0]))(t)
 			t.Logf("the manager has held %d MiB at most", kilobytes>>10)
 			return kilobytes << 10
 		}

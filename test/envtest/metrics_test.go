@@ -18,9 +18,7 @@ import (
 // Only the role erlang-operator-metrics-reader may read the metrics, which have series of
 // each cluster until it is deleted.
 func TestMetrics(t *testing.T) {
-	if err := applyFile(t.Context(), "config/rbac/metrics.yaml"); err != nil {
-		t.Fatal(err)
-	}
+	check(t, applyFile(t.Context(), "config/rbac/metrics.yaml"))
 	namespace := newNamespace(t)
 	address := freeAddress(t)
 	startManagerWith(t, managerKubeconfig(t), "--metrics-bind-address="+address)
@@ -56,9 +54,7 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 
-	if err := admin.Delete(t.Context(), clusterIn(namespace)); err != nil {
-		t.Fatal(err)
-	}
+	check(t, admin.Delete(t.Context(), clusterIn(namespace)))
 	eventually(t, "the end of the series", func(ctx context.Context) error {
 		_, text, err := scrape(ctx, address, reader)
 		if err == nil && strings.Contains(text, expected) {
@@ -71,10 +67,7 @@ func TestMetrics(t *testing.T) {
 // freeAddress is an address with a free port.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	defer listener.Close()
 	return listener.Addr().String()
 }
@@ -85,9 +78,7 @@ func tokenOf(t *testing.T, namespace, name string) string {
 	account := &corev1.ServiceAccount{ObjectMeta: named(namespace, name)}
 	create(t, account)
 	token := &authenticationv1.TokenRequest{}
-	if err := admin.SubResource("token").Create(t.Context(), account, token); err != nil {
-		t.Fatal(err)
-	}
+	check(t, admin.SubResource("token").Create(t.Context(), account, token))
 	return token.Status.Token
 }
 

@@ -18,12 +18,8 @@ import (
 // clusters with tls.delivery PodCertificate are Stalled.
 func TestKubernetesWithoutPodCertificates(t *testing.T) {
 	c, kubeconfig := startAPIServer(t, "feature-gates", "PodCertificateRequest=false")
-	if err := c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "older"}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Create(t.Context(), merged(t, object(t, "older", minimal), podCertificate)); err != nil {
-		t.Fatal(err)
-	}
+	check(t, c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "older"}}))
+	check(t, c.Create(t.Context(), merged(t, object(t, "older", minimal), podCertificate)))
 	startManagerWith(t, kubeconfig)
 	eventually(t, "the cluster is Stalled", func(ctx context.Context) error {
 		cluster := clusterIn("older")

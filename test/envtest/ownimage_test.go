@@ -8,7 +8,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // The probes run the image of the manager's own pod, which an overlay or
@@ -29,16 +28,13 @@ func TestProbesRunTheManagersImage(t *testing.T) {
 		}
 	}
 
-	kubeconfig, err := kubeconfigOf(managerAccount, "system:serviceaccounts", "system:serviceaccounts:erlang-operator-system")
-	if err != nil {
-		t.Fatal(err)
-	}
+	kubeconfig := must(kubeconfigOf(managerAccount, "system:serviceaccounts", "system:serviceaccounts:erlang-operator-system"))(t)
 	launchManager(t, kubeconfig, environment)
 	namespace := newNamespace(t)
 	create(t, object(t, namespace, minimal))
 	eventually(t, "the probe runs the manager's image", func(ctx context.Context) error {
-		probe := &appsv1.Deployment{ObjectMeta: named(namespace, "chat-probe")}
-		if err := admin.Get(ctx, client.ObjectKeyFromObject(probe), probe); err != nil {
+		probe, err := read(ctx, &appsv1.Deployment{ObjectMeta: named(namespace, "chat-probe")})
+		if err != nil {
 			return err
 		}
 		if got := probe.Spec.Template.Spec.Containers[0].Image; got != image {
@@ -50,16 +46,11 @@ func TestProbesRunTheManagersImage(t *testing.T) {
 
 func managerDeployment(t *testing.T) *appsv1.Deployment {
 	t.Helper()
-	objects, err := objectsOf("config/manager/manager.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	objects := must(objectsOf("config/manager/manager.yaml"))(t)
 	for _, object := range objects {
 		if object.GetKind() == "Deployment" {
 			deployment := &appsv1.Deployment{}
-			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, deployment); err != nil {
-				t.Fatal(err)
-			}
+			check(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, deployment))
 			return deployment
 		}
 	}

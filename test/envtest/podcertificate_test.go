@@ -75,17 +75,13 @@ func TestPodCertificate(t *testing.T) {
 	t.Run("waits for the CA, and uses the next", func(t *testing.T) {
 		secret := &corev1.Secret{ObjectMeta: named(namespace, "chat-intermediate")}
 		before := get(t, secret).DeepCopy()
-		if err := admin.Delete(t.Context(), secret); err != nil {
-			t.Fatal(err)
-		}
+		check(t, admin.Delete(t.Context(), secret))
 		eventually(t, "another intermediate CA", func(ctx context.Context) error {
-			if err := admin.Get(ctx, client.ObjectKeyFromObject(secret), secret); err != nil {
-				return err
+			_, err := read(ctx, secret)
+			if err == nil && (secret.UID == before.UID || len(secret.Data["tls.crt"]) == 0) {
+				err = errors.New("it is not there yet")
 			}
-			if secret.UID == before.UID || len(secret.Data["tls.crt"]) == 0 {
-				return errors.New("it is not there yet")
-			}
-			return nil
+			return err
 		})
 		current := certificatesIn(t, string(secret.Data["tls.crt"]))[0]
 		for signer, tries := (*x509.Certificate)(nil), 0; !current.Equal(signer); tries++ {
@@ -117,9 +113,7 @@ func checkOthersAreDenied(t *testing.T, set *appsv1.StatefulSet, member *corev1.
 	outsider := func(name string, edit func(*corev1.Pod)) *corev1.Pod {
 		pod := &corev1.Pod{ObjectMeta: named(set.Namespace, name), Spec: *member.Spec.DeepCopy()}
 		edit(pod)
-		if err := admin.Create(t.Context(), pod); err != nil {
-			t.Fatal(err)
-		}
+		check(t, admin.Create(t.Context(), pod))
 		return pod
 	}
 	for name, test := range map[string]struct {
@@ -196,9 +190,7 @@ func startRequestingPod(t *testing.T, set *appsv1.StatefulSet, ordinal int) *cor
 	pod := podOf(set, ordinal)
 	// What admission would set, and the scheduler.
 	pod.Spec.ServiceAccountName, pod.Spec.NodeName = "default", "machine"
-	if err := admin.Create(t.Context(), pod); err != nil {
-		t.Fatal(err)
-	}
+	check(t, admin.Create(t.Context(), pod))
 	sources := 0
 	for _, volume := range pod.Spec.Volumes {
 		if volume.Secret != nil {
@@ -217,9 +209,7 @@ func startRequestingPod(t *testing.T, set *appsv1.StatefulSet, ordinal int) *cor
 		t.Errorf("pod %s requests %d certificates: %+v", pod.Name, sources, pod.Spec.Volumes)
 	}
 	pod.Status.Phase = corev1.PodRunning
-	if err := admin.Status().Update(t.Context(), pod); err != nil {
-		t.Fatal(err)
-	}
+	check(t, admin.Status().Update(t.Context(), pod))
 	return pod
 }
 
@@ -234,14 +224,8 @@ type certificateRequest struct {
 // edits.
 func requestCertificate(t *testing.T, pod *corev1.Pod, edits ...func(*certificatesv1.PodCertificateRequest)) *certificateRequest {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stub, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	stub := must(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key))(t)
 	request := &certificatesv1.PodCertificateRequest{
 		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, GenerateName: "req-"},
 		Spec: certificatesv1.PodCertificateRequestSpec{
@@ -260,13 +244,11 @@ func requestCertificate(t *testing.T, pod *corev1.Pod, edits ...func(*certificat
 func (a *certificateRequest) answered(t *testing.T) metav1.Condition {
 	t.Helper()
 	eventually(t, "an answer for pod "+a.pod.Name, func(ctx context.Context) error {
-		if err := admin.Get(ctx, client.ObjectKeyFromObject(a.request), a.request); err != nil {
-			return err
+		_, err := read(ctx, a.request)
+		if err == nil && len(a.request.Status.Conditions) == 0 {
+			err = errors.New("there is none")
 		}
-		if len(a.request.Status.Conditions) == 0 {
-			return errors.New("there is none")
-		}
-		return nil
+		return err
 	})
 	return a.request.Status.Conditions[0]
 }
@@ -321,10 +303,7 @@ func certificatesIn(t *testing.T, text string) []*x509.Certificate {
 		if block, rest = pem.Decode(rest); block == nil {
 			return all
 		}
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			t.Fatal(err)
-		}
+		certificate := must(x509.ParseCertificate(block.Bytes))(t)
 		all = append(all, certificate)
 	}
 }
@@ -333,9 +312,7 @@ func certificatesIn(t *testing.T, text string) []*x509.Certificate {
 func expectNoMemberKeys(t *testing.T, namespace string) {
 	t.Helper()
 	var secrets corev1.SecretList
-	if err := admin.List(t.Context(), &secrets, client.InNamespace(namespace)); err != nil {
-		t.Fatal(err)
-	}
+	check(t, admin.List(t.Context(), &secrets, client.InNamespace(namespace)))
 	var keys []string
 	for _, secret := range secrets.Items {
 		for _, value := range secret.Data {
@@ -367,9 +344,7 @@ func TestChangeDelivery(t *testing.T) {
 				t.Errorf("the Secret of pod %s, which is still there, is there: %t, %v", pods[below].Name, there, err)
 			}
 		}
-		if err := admin.Delete(t.Context(), pods[at], client.GracePeriodSeconds(0)); err != nil {
-			t.Fatal(err)
-		}
+		check(t, admin.Delete(t.Context(), pods[at], client.GracePeriodSeconds(0)))
 		pods[at] = startRequestingPod(t, set, at)
 		requestCertificate(t, pods[at]).expectIssued(t)
 		awaitGone(t, certificate(namespace, pods[at].Name+"-tls"), &corev1.Secret{ObjectMeta: named(namespace, pods[at].Name+"-tls")})
@@ -385,9 +360,7 @@ func TestChangeDelivery(t *testing.T) {
 	set = awaitDelivery(t, set, false)
 	for at := 2; at >= 0; at-- {
 		requestCertificate(t, pods[at]).expectIssued(t) // a renewal in the meantime
-		if err := admin.Delete(t.Context(), pods[at], client.GracePeriodSeconds(0)); err != nil {
-			t.Fatal(err)
-		}
+		check(t, admin.Delete(t.Context(), pods[at], client.GracePeriodSeconds(0)))
 		startPods(t, set, at, at+1)
 	}
 	awaitGone(t, certificate(namespace, "chat-intermediate"), &corev1.Secret{ObjectMeta: named(namespace, "chat-intermediate")})
@@ -413,14 +386,7 @@ func awaitDelivery(t *testing.T, set *appsv1.StatefulSet, asking bool) *appsv1.S
 // An issuer of the user's own signs the intermediate CA too.
 func TestIntermediateOfAnIssuer(t *testing.T) {
 	namespace := newNamespace(t)
-	create(t, object(t, namespace, `{apiVersion: cert-manager.io/v1, kind: Issuer, metadata: {name: root}, spec: {selfSigned: {}}}`))
-	create(t, object(t, namespace, `
-apiVersion: cert-manager.io/v1
-kind: Certificate
-metadata: {name: corp}
-spec: {isCA: true, commonName: corp, secretName: corp, usages: [cert sign], issuerRef: {name: root}}
-`))
-	create(t, object(t, namespace, `{apiVersion: cert-manager.io/v1, kind: Issuer, metadata: {name: corp}, spec: {ca: {secretName: corp}}}`))
+	makeIssuer(t, namespace, "corp")
 	create(t, merged(t, object(t, namespace, minimal), `spec: {tls: {delivery: PodCertificate, issuerRef: {name: corp}}}`))
 	startManager(t)
 	set := awaitStatefulSet(t, namespace, 3)
@@ -439,10 +405,7 @@ func TestIssuerThatGivesNoCA(t *testing.T) {
 			issue(request, corp.IssueTo(hostOf(asked), asked.PublicKey, validFor(24*time.Hour)), corp.Certificate)
 		})
 	}
-	condition := awaitCondition(t, namespace, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonIssuerGivesNoCA)
-	if !strings.Contains(condition.Message, "tls.delivery") || !strings.Contains(condition.Message, "chat-intermediate") {
-		t.Errorf("the message names no field, or no Secret: %s", condition.Message)
-	}
+	awaitCondition(t, namespace, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonIssuerGivesNoCA, "tls.delivery", "chat-intermediate")
 	if there, err := exists(t.Context(), &appsv1.StatefulSet{ObjectMeta: named(namespace, "chat")}); err != nil || !there {
 		return
 	}
@@ -456,7 +419,5 @@ func TestIssuerThatGivesNoCA(t *testing.T) {
 // which does not run here.
 func collectGarbage(t *testing.T, namespace string) {
 	t.Helper()
-	if err := admin.DeleteAllOf(t.Context(), &certmanagerv1.CertificateRequest{}, client.InNamespace(namespace)); err != nil {
-		t.Fatal(err)
-	}
+	check(t, admin.DeleteAllOf(t.Context(), &certmanagerv1.CertificateRequest{}, client.InNamespace(namespace)))
 }

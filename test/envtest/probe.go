@@ -36,14 +36,8 @@ func startProbe(t *testing.T, namespace string) *probe {
 	}
 
 	account := fmt.Sprintf("system:serviceaccount:%s:%s", namespace, deployment.Spec.Template.Spec.ServiceAccountName)
-	config, err := configOf(account, "system:serviceaccounts", "system:serviceaccounts:"+namespace)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := client.New(config, client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := must(configOf(account, "system:serviceaccounts", "system:serviceaccounts:"+namespace))(t)
+	c := must(client.New(config, client.Options{Scheme: scheme}))(t)
 	p := &probe{namespace: namespace, client: c}
 	p.expectPermissions(t)
 	return p
@@ -77,9 +71,7 @@ func (p *probe) expectPermissions(t *testing.T) {
 // report writes the probe's part of the status.
 func (p *probe) report(t *testing.T, mesh *v1alpha1.MeshStatus) {
 	t.Helper()
-	if err := p.apply(t.Context(), mesh); err != nil {
-		t.Fatal(err)
-	}
+	check(t, p.apply(t.Context(), mesh))
 }
 
 func (p *probe) apply(ctx context.Context, mesh *v1alpha1.MeshStatus) error {

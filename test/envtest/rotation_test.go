@@ -71,14 +71,8 @@ type rotationWatch chan string
 
 func watchRotation(t *testing.T, namespace string) rotationWatch {
 	t.Helper()
-	watcher, err := client.NewWithWatch(environment.Config, client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	changes, err := watcher.Watch(t.Context(), &v1alpha1.ErlangClusterList{}, client.InNamespace(namespace))
-	if err != nil {
-		t.Fatal(err)
-	}
+	watcher := must(client.NewWithWatch(environment.Config, client.Options{Scheme: scheme}))(t)
+	changes := must(watcher.Watch(t.Context(), &v1alpha1.ErlangClusterList{}, client.InNamespace(namespace)))(t)
 	t.Cleanup(changes.Stop)
 	reports, last := make(rotationWatch, 100), ""
 	go func() {

@@ -104,10 +104,7 @@ func TestPrinterColumnsAndSubresources(t *testing.T) {
 		t.Errorf("short names %v, want %v", crd.Spec.Names.ShortNames, want)
 	}
 	// A client-side `kubectl apply` keeps the whole object in an annotation.
-	text, err := objectsOf("config/crd/bases/erlang-operator.dev_erlangclusters.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := must(objectsOf("config/crd/bases/erlang-operator.dev_erlangclusters.yaml"))(t)
 	if encoded, err := text[0].MarshalJSON(); err != nil || len(encoded) > 256*1024 {
 		t.Errorf("the CRD has %d bytes (%v), too many for the annotation of `kubectl apply`", len(encoded), err)
 	}

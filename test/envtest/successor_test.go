@@ -38,23 +38,11 @@ func age(t *testing.T, namespace, ca string, by time.Duration) {
 	t.Helper()
 	secret := get(t, &corev1.Secret{ObjectMeta: named(namespace, ca)})
 	block, _ := pem.Decode(secret.Data[corev1.TLSPrivateKeyKey])
-	key, err := x509.ParseECPrivateKey(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stored, err := storedCertificate(t.Context(), namespace, ca)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate := stored.X509
+	key := must(x509.ParseECPrivateKey(block.Bytes))(t)
+	certificate := must(storedCertificate(t.Context(), namespace, ca))(t).X509
 	certificate.NotBefore, certificate.NotAfter = certificate.NotBefore.Add(-by), certificate.NotAfter.Add(-by)
-	der, err := x509.CreateCertificate(rand.Reader, certificate, certificate, key.Public(), crypto.Signer(key))
-	if err != nil {
-		t.Fatal(err)
-	}
+	der := must(x509.CreateCertificate(rand.Reader, certificate, certificate, key.Public(), crypto.Signer(key)))(t)
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	secret.Data[corev1.TLSCertKey], secret.Data[naming.AuthorityKey] = text, text
-	if err := admin.Update(t.Context(), secret); err != nil {
-		t.Fatal(err)
-	}
+	check(t, admin.Update(t.Context(), secret))
 }

@@ -23,14 +23,9 @@ import (
 // alias that the API server has set beside it, nor a default that followed from it. The
 // StatefulSet is then as one that was made without the field.
 func TestRemovedFieldsLeaveNothingBehind(t *testing.T) {
-	text, err := os.ReadFile("testdata/template.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := must(os.ReadFile("testdata/template.yaml"))(t)
 	var template map[string]any
-	if err := yaml.Unmarshal(text, &template); err != nil {
-		t.Fatal(err)
-	}
+	check(t, yaml.Unmarshal(text, &template))
 	namespace := newNamespace(t)
 	w := walker{namespace: namespace, set: &appsv1.StatefulSet{ObjectMeta: named(namespace, "chat")}}
 	if err := w.try(t, template); err != nil {
@@ -38,9 +33,7 @@ func TestRemovedFieldsLeaveNothingBehind(t *testing.T) {
 	}
 	startManager(t)
 	cluster := object(t, namespace, minimal)
-	if err := unstructured.SetNestedField(cluster.Object, runtime.DeepCopyJSON(template), "spec", "template"); err != nil {
-		t.Fatal(err)
-	}
+	check(t, unstructured.SetNestedField(cluster.Object, runtime.DeepCopyJSON(template), "spec", "template"))
 	create(t, cluster)
 	w.await(t, "")
 
@@ -113,20 +106,12 @@ func (w *walker) change(t *testing.T, template map[string]any) {
 	t.Helper()
 	w.changes++
 	template = runtime.DeepCopyJSON(template)
-	if err := unstructured.SetNestedField(template, strconv.Itoa(w.changes), "metadata", "annotations", "example.com/change"); err != nil {
-		t.Fatal(err)
-	}
+	check(t, unstructured.SetNestedField(template, strconv.Itoa(w.changes), "metadata", "annotations", "example.com/change"))
 	cluster := object(t, w.namespace, minimal)
-	if err := admin.Get(t.Context(), client.ObjectKeyFromObject(cluster), cluster); err != nil {
-		t.Fatal(err)
-	}
+	check(t, admin.Get(t.Context(), client.ObjectKeyFromObject(cluster), cluster))
 	patch := cluster.DeepCopy()
-	if err := unstructured.SetNestedField(patch.Object, template, "spec", "template"); err != nil {
-		t.Fatal(err)
-	}
-	if err := admin.Patch(t.Context(), patch, client.MergeFrom(cluster)); err != nil {
-		t.Fatal(err)
-	}
+	check(t, unstructured.SetNestedField(patch.Object, template, "spec", "template"))
+	check(t, admin.Patch(t.Context(), patch, client.MergeFrom(cluster)))
 	w.await(t, "")
 }
 
@@ -137,9 +122,7 @@ func (w *walker) compare(t *testing.T, what string, from, to map[string]any) {
 	w.change(t, from)
 	w.change(t, to)
 	changed := w.set.DeepCopy()
-	if err := admin.Delete(t.Context(), w.set, client.PropagationPolicy("Background")); err != nil {
-		t.Fatal(err)
-	}
+	check(t, admin.Delete(t.Context(), w.set, client.PropagationPolicy("Background")))
 	w.await(t, string(changed.UID))
 	if diff := cmp.Diff(w.set.Spec, changed.Spec); diff != "" {
 		t.Errorf("%s (-made so +changed to be so):\n%s", what, diff)
@@ -155,8 +138,8 @@ func (w *walker) await(t *testing.T, other string) {
 			return err
 		}
 		if change := w.set.Spec.Template.Annotations["example.com/change"]; w.changes > 0 && change != strconv.Itoa(w.changes) {
-			cluster := clusterIn(w.namespace)
-			if err := admin.Get(ctx, client.ObjectKeyFromObject(cluster), cluster); err != nil {
+			cluster, err := read(ctx, clusterIn(w.namespace))
+			if err != nil {
 				return err
 			}
 			return fmt.Errorf("it has change %s: %s", change, summary(cluster))

@@ -67,29 +67,21 @@ func TestUndecodableClusterStopsNoOther(t *testing.T) {
 
 func makeCluster(t *testing.T, c client.Client, namespace, patch string) {
 	t.Helper()
-	if err := c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Create(t.Context(), merged(t, object(t, namespace, minimal), patch)); err != nil {
-		t.Fatal(err)
-	}
+	check(t, c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}))
+	check(t, c.Create(t.Context(), merged(t, object(t, namespace, minimal), patch)))
 }
 
 // looseSchema makes the API server accept what an older schema did.
 func looseSchema(t *testing.T, c client.Client) {
 	t.Helper()
 	crd := &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: "erlangclusters.erlang-operator.dev"}}
-	if err := c.Get(t.Context(), client.ObjectKeyFromObject(crd), crd); err != nil {
-		t.Fatal(err)
-	}
+	check(t, c.Get(t.Context(), client.ObjectKeyFromObject(crd), crd))
 	spec := crd.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"]
 	spec.XValidations = nil
 	spec.Properties["template"] = apiextensionsv1.JSONSchemaProps{
 		Type: "object", Description: "template is anything.", XPreserveUnknownFields: ptr.To(true)}
 	crd.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"] = spec
-	if err := c.Update(t.Context(), crd); err != nil {
-		t.Fatal(err)
-	}
+	check(t, c.Update(t.Context(), crd))
 	var trials []*unstructured.Unstructured
 	for patch := range undecodable {
 		trials = append(trials, merged(t, object(t, "default", minimal), patch))

@@ -127,9 +127,7 @@ func TestValidSpecsAreAccepted(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	namespace := newNamespace(t)
 	cluster := merged(t, object(t, namespace, minimal), `spec: {replicas: null}`)
-	if err := admin.Create(t.Context(), cluster, client.DryRunAll); err != nil {
-		t.Fatal(err)
-	}
+	check(t, admin.Create(t.Context(), cluster, client.DryRunAll))
 	for path, want := range map[string]any{
 		"spec.replicas":                 int64(1),
 		"spec.distribution.discovery":   "EPMD",
