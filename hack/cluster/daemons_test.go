@@ -26,14 +26,10 @@ func here(t *testing.T) *cluster {
 func TestADaemonIsFoundByItsMark(t *testing.T) {
 	c := here(t)
 	d := daemon{name: "sleeper", args: []string{"sleep", "1000"}}
-	if err := c.ensure(t.Context(), d); err != nil {
-		t.Fatal(err)
-	}
+	check(t, c.ensure(t.Context(), d))
 	first := awaitRunning(t, c, d)
 
-	if err := c.ensure(t.Context(), d); err != nil {
-		t.Fatal(err)
-	}
+	check(t, c.ensure(t.Context(), d))
 	if again := c.find(d.name, "sleep"); again == nil || again.pid != first.pid {
 		t.Errorf("a running daemon was not left alone: %v, then %v", first, again)
 	}
@@ -50,30 +46,22 @@ func TestADaemonIsRestartedWhenItsStartHasChanged(t *testing.T) {
 		{"other arguments", func(_ *testing.T, d *daemon) { d.args[2] = "sleep 2000 & wait" }},
 		{"other configuration", func(t *testing.T, d *daemon) {
 			file, _ := strings.CutPrefix(d.args[len(d.args)-1], "--config=")
-			if err := os.WriteFile(file, []byte("new"), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			check(t, os.WriteFile(file, []byte("new"), 0o644))
 		}},
 		{"other version", func(t *testing.T, d *daemon) {
 			program := filepath.Join(t.TempDir(), "sh")
 			copyShell(t, program)
-			if err := link(program, d.args[0]); err != nil {
-				t.Fatal(err)
-			}
+			check(t, link(program, d.args[0]))
 		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			c := here(t)
 			d := waiter(t)
-			if err := c.ensure(t.Context(), d); err != nil {
-				t.Fatal(err)
-			}
+			check(t, c.ensure(t.Context(), d))
 			first := awaitRunning(t, c, d)
 			test.change(t, &d)
-			if err := c.ensure(t.Context(), d); err != nil {
-				t.Fatal(err)
-			}
+			check(t, c.ensure(t.Context(), d))
 			second := awaitRunning(t, c, d)
 			if first.isAlive() || second.pid == first.pid {
 				t.Errorf("%v still runs as it was", first)
@@ -85,9 +73,7 @@ func TestADaemonIsRestartedWhenItsStartHasChanged(t *testing.T) {
 func TestChildrenOfADaemonEndWithTheCluster(t *testing.T) {
 	c := here(t)
 	d := daemon{name: "parent", args: []string{"sh", "-c", "setsid sleep 1000 & exec sleep 2000"}}
-	if err := c.start(d); err != nil {
-		t.Fatal(err)
-	}
+	check(t, c.start(d))
 	err := await(t.Context(), "both sleepers", 10*time.Second, "", func(context.Context) error {
 		if len(c.marked()) < 2 {
 			return errors.New("not yet")
@@ -97,9 +83,7 @@ func TestChildrenOfADaemonEndWithTheCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := kill(t.Context(), c.marked); err != nil {
-		t.Fatal(err)
-	}
+	check(t, kill(t.Context(), c.marked))
 	if left := c.marked(); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
@@ -108,9 +92,7 @@ func TestChildrenOfADaemonEndWithTheCluster(t *testing.T) {
 func TestWaitingForADaemonThatDiesShowsItsLog(t *testing.T) {
 	c := here(t)
 	d := daemon{name: "worker-1/broken", args: []string{"sh", "-c", "echo no such disk >&2; exit 3"}}
-	if err := c.start(d); err != nil {
-		t.Fatal(err)
-	}
+	check(t, c.start(d))
 	started := time.Now()
 	err := c.awaitDaemon(t.Context(), d, time.Minute, func(context.Context) error { return errors.New("no answer") })
 	if err == nil {
@@ -128,9 +110,7 @@ func TestWaitingForADaemonThatDiesShowsItsLog(t *testing.T) {
 
 func TestWaitingEndsAtItsDeadline(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
-	if err := os.WriteFile(log, []byte(strings.Repeat("old\n", 100)+"the reason\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.WriteFile(log, []byte(strings.Repeat("old\n", 100)+"the reason\n"), 0o644))
 	err := await(t.Context(), "the impossible", time.Second, log, func(context.Context) error { return errors.New("still not") })
 	if err == nil {
 		t.Fatal("no error")
@@ -149,26 +129,17 @@ func TestWaitingEndsAtItsDeadline(t *testing.T) {
 func waiter(t *testing.T) daemon {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "v1"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.Mkdir(filepath.Join(dir, "v1"), 0o755))
 	version, program, config := filepath.Join(dir, "v1", "sh"), filepath.Join(dir, "sh"), filepath.Join(dir, "config")
 	copyShell(t, version)
-	if err := errors.Join(link(version, program), os.WriteFile(config, []byte("old"), 0o644)); err != nil {
-		t.Fatal(err)
-	}
+	check(t, errors.Join(link(version, program), os.WriteFile(config, []byte("old"), 0o644)))
 	return daemon{name: "waiter", args: []string{program, "-c", "sleep 1000 & wait", "--config=" + config}}
 }
 
 func copyShell(t *testing.T, to string) {
 	t.Helper()
-	content, err := os.ReadFile("/bin/sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(to, content, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	content := must(os.ReadFile("/bin/sh"))(t)
+	check(t, os.WriteFile(to, content, 0o755))
 }
 
 func awaitRunning(t *testing.T, c *cluster, d daemon) process {

@@ -52,25 +52,18 @@ func TestAnArchiveNamesItsImage(t *testing.T) {
 func writeArchive(t *testing.T, index string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "image.tar")
-	f, err := os.Create(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := must(os.Create(file))(t)
 	archive := tar.NewWriter(f)
 	members := map[string]string{"oci-layout": `{"imageLayoutVersion":"1.0.0"}`}
 	if index != "" {
 		members["index.json"] = index
 	}
 	for name, content := range members {
-		if err := archive.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}); err != nil {
-			t.Fatal(err)
-		}
+		check(t, archive.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}))
 		if _, err := archive.Write([]byte(content)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(archive.Close(), f.Close()); err != nil {
-		t.Fatal(err)
-	}
+	check(t, errors.Join(archive.Close(), f.Close()))
 	return file
 }

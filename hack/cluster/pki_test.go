@@ -11,9 +11,7 @@ import (
 func TestPKI(t *testing.T) {
 	c := &cluster{checkout: t.TempDir()}
 	c.nodes = []node{newNode(c, 1)}
-	if err := c.ensurePKI(); err != nil {
-		t.Fatal(err)
-	}
+	check(t, c.ensurePKI())
 
 	tests := []struct {
 		identity identity
@@ -29,10 +27,7 @@ func TestPKI(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.identity.name+" "+test.host, func(t *testing.T) {
-			pair, err := tls.LoadX509KeyPair(c.certFile(test.identity.name), c.keyFile(test.identity.name))
-			if err != nil {
-				t.Fatal(err)
-			}
+			pair := must(tls.LoadX509KeyPair(c.certFile(test.identity.name), c.keyFile(test.identity.name)))(t)
 			for _, ca := range []string{kubernetesCA, etcdCA} {
 				_, err := pair.Leaf.Verify(x509.VerifyOptions{
 					Roots:     pool(t, c.certFile(ca)),
@@ -56,14 +51,10 @@ func TestPKI(t *testing.T) {
 func TestPKIStaysAsItIs(t *testing.T) {
 	c := &cluster{checkout: t.TempDir()}
 	c.nodes = []node{newNode(c, 1)}
-	if err := c.ensurePKI(); err != nil {
-		t.Fatal(err)
-	}
+	check(t, c.ensurePKI())
 	before := contents(t, c.path("pki"))
 	c.nodes = append(c.nodes, newNode(c, 2))
-	if err := c.ensurePKI(); err != nil {
-		t.Fatal(err)
-	}
+	check(t, c.ensurePKI())
 	after := contents(t, c.path("pki"))
 	for file, content := range before {
 		if after[file] != content {
@@ -77,18 +68,13 @@ func TestPKIStaysAsItIs(t *testing.T) {
 
 func TestKeysAreForTheirOwnerOnly(t *testing.T) {
 	c := &cluster{checkout: t.TempDir()}
-	if err := c.ensurePKI(); err != nil {
-		t.Fatal(err)
-	}
+	check(t, c.ensurePKI())
 	keys, err := filepath.Glob(c.path("pki", "*.key"))
 	if err != nil || len(keys) == 0 {
 		t.Fatalf("no keys: %v", err)
 	}
 	for _, file := range append(keys, c.kubeconfig()) {
-		info, err := os.Stat(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		info := must(os.Stat(file))(t)
 		if info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %s", file, info.Mode())
 		}
@@ -97,10 +83,7 @@ func TestKeysAreForTheirOwnerOnly(t *testing.T) {
 
 func pool(t *testing.T, file string) *x509.CertPool {
 	t.Helper()
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pem := must(os.ReadFile(file))(t)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
 	return roots
@@ -109,15 +92,9 @@ func pool(t *testing.T, file string) *x509.CertPool {
 func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	entries := must(os.ReadDir(dir))(t)
 	for _, entry := range entries {
-		content, err := os.ReadFile(filepath.Join(dir, entry.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		content := must(os.ReadFile(filepath.Join(dir, entry.Name())))(t)
 		files[entry.Name()] = string(content)
 	}
 	return files

@@ -19,16 +19,7 @@ import (
 //
 //	CLUSTER_TESTS=1 go test ./cluster -run TestDownLeavesNothing -v -timeout 30m
 func TestDownLeavesNothing(t *testing.T) {
-	if os.Getenv("CLUSTER_TESTS") == "" {
-		t.Skip("takes the machine's cluster down; set CLUSTER_TESTS=1 to allow that")
-	}
-	c, err := locate()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.down(t.Context()); err != nil {
-		t.Fatalf("begin with no cluster: %v", err)
-	}
+	c := takenDown(t)
 	before := observeMachine(t)
 
 	steps := c.steps()
@@ -37,9 +28,7 @@ func TestDownLeavesNothing(t *testing.T) {
 			if err := inOrder(t.Context(), c.steps()[:i+1]); err != nil {
 				t.Error(err)
 			}
-			if err := c.down(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			check(t, c.down(t.Context()))
 			compareMachine(t, before)
 		})
 	}
@@ -52,16 +41,7 @@ func TestDownLeavesNothing(t *testing.T) {
 
 // TestDownAfterUpWasKilled kills up at arbitrary times, also within a step.
 func TestDownAfterUpWasKilled(t *testing.T) {
-	if os.Getenv("CLUSTER_TESTS") == "" {
-		t.Skip("takes the machine's cluster down; set CLUSTER_TESTS=1 to allow that")
-	}
-	c, err := locate()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.down(t.Context()); err != nil {
-		t.Fatalf("begin with no cluster: %v", err)
-	}
+	c := takenDown(t)
 	program := filepath.Join(t.TempDir(), "cluster")
 	if _, err := output(t.Context(), "go", "build", "-o", program, "."); err != nil {
 		t.Fatal(err)
@@ -70,19 +50,43 @@ func TestDownAfterUpWasKilled(t *testing.T) {
 	for after := 500 * time.Millisecond; after < 12*time.Second; after += 700 * time.Millisecond {
 		t.Run(after.String(), func(t *testing.T) {
 			up := exec.Command(program, "up")
-			if err := up.Start(); err != nil {
-				t.Fatal(err)
-			}
+			check(t, up.Start())
 			time.Sleep(after) // the time of the kill is what is tested
 			if err := up.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 				t.Fatal(err)
 			}
 			_ = up.Wait() // it was killed
-			if err := c.down(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			check(t, c.down(t.Context()))
 			compareMachine(t, before)
 		})
+	}
+}
+
+// takenDown is the machine's cluster, which is taken down to begin with.
+func takenDown(t *testing.T) *cluster {
+	t.Helper()
+	if os.Getenv("CLUSTER_TESTS") == "" {
+		t.Skip("takes the machine's cluster down; set CLUSTER_TESTS=1 to allow that")
+	}
+	c := must(locate())(t)
+	check(t, c.down(t.Context()))
+	return c
+}
+
+// check ends a test that cannot go on after an error.
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// must gives a value to a test that cannot go on without it.
+func must[V any](value V, err error) func(*testing.T) V {
+	return func(t *testing.T) V {
+		t.Helper()
+		check(t, err)
+		return value
 	}
 }
 
@@ -92,10 +96,7 @@ type machine map[string][]string
 func observeMachine(t *testing.T) machine {
 	t.Helper()
 	lines := func(args ...string) []string {
-		text, err := output(t.Context(), args...)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := must(output(t.Context(), args...))(t)
 		return strings.Split(strings.TrimSpace(text), "\n")
 	}
 	m := machine{
@@ -106,10 +107,7 @@ func observeMachine(t *testing.T) machine {
 		"cgroups":   lines("find", cgroupRoot, "-type", "d"),
 	}
 	for _, dir := range []string{"/run", "/etc", "/opt", "/var/lib", "/var/lib/cni", "/var/log"} {
-		files, err := filepath.Glob(dir + "/*")
-		if err != nil {
-			t.Fatal(err)
-		}
+		files := must(filepath.Glob(dir + "/*"))(t)
 		m["files"] = append(m["files"], files...)
 	}
 	for _, p := range processes() {
@@ -124,16 +122,10 @@ func observeMachine(t *testing.T) machine {
 			}
 		}
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		t.Fatal(err)
-	}
+	mounts := must(os.ReadFile("/proc/self/mountinfo"))(t)
 	m["mounts"] = strings.Split(string(mounts), "\n")
 	for _, name := range append(tuned, "net/ipv4/ip_forward") {
-		value, err := os.ReadFile(sysctlFile(name))
-		if err != nil {
-			t.Fatal(err)
-		}
+		value := must(os.ReadFile(sysctlFile(name)))(t)
 		m["sysctls"] = append(m["sysctls"], name+"="+strings.TrimSpace(string(value)))
 	}
 	return m

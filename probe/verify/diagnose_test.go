@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -28,188 +29,53 @@ func TestDiagnose(t *testing.T) {
 		at     erldist.Stage
 		err    error
 		seen   func(*observation)
-		stage  v1alpha1.Stage
+		stage  v1alpha1.Stage // of the verdict, if another one
 		reason string
 		says   string
 	}{
-		"a node without a host": {
-			at: erldist.StageResolve, err: &net.AddrError{Err: "no host", Addr: "chat"},
-			stage: v1alpha1.StageResolve, reason: v1alpha1.ReasonNameResolutionFailed, says: "name@host",
-		},
-		"no record": {
-			at: erldist.StageResolve, err: &net.DNSError{IsNotFound: true},
-			stage: v1alpha1.StageResolve, reason: v1alpha1.ReasonNameResolutionFailed, says: "headless Service",
-		},
-		"DNS hangs": {
-			at: erldist.StageResolve, err: timeout,
-			stage: v1alpha1.StageResolve, reason: v1alpha1.ReasonNameResolutionFailed, says: "DNS servers",
-		},
-		"epmd refuses": {
-			at: erldist.StageConnect, err: syscall.ECONNREFUSED,
-			stage: v1alpha1.StageConnect, reason: v1alpha1.ReasonConnectionRefused, says: "epmd",
-		},
-		"epmd is behind a black hole": {
-			at: erldist.StageConnect, err: timeout,
-			stage: v1alpha1.StageConnect, reason: v1alpha1.ReasonConnectionTimedOut, says: "epmd",
-		},
-		"no route to epmd": {
-			at: erldist.StageConnect, err: syscall.EHOSTUNREACH,
-			stage: v1alpha1.StageConnect, reason: v1alpha1.ReasonConnectionTimedOut, says: "no route",
-		},
-		"epmd does not know it": {
-			at: erldist.StageLookup, err: erldist.ErrNotRegistered,
-			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonNodeNotRegistered, says: `does not know "chat";`,
-		},
-		"epmd knows others": {
-			at: erldist.StageLookup, err: erldist.ErrNotRegistered,
-			seen:  func(o *observation) { o.registered = []string{"pay", "web"} },
-			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonNodeNotRegistered, says: `only "pay", "web"`,
-		},
-		"epmd knows none": {
-			at: erldist.StageLookup, err: erldist.ErrNotRegistered,
-			seen:  func(o *observation) { o.registered = []string{} },
-			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonNodeNotRegistered, says: "nor any other name",
-		},
-		"epmd answers nonsense": {
-			at: erldist.StageLookup, err: &erldist.MalformedError{Message: "PORT2_RESP"},
-			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonEPMDUnreachable,
-		},
-		"epmd answers about another": {
-			at: erldist.StageLookup, err: &erldist.NameMismatchError{Got: "pay"},
-			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonNodeNameMismatch, says: `"pay"`,
-		},
-		"port out of range": {
-			at: erldist.StageConnectDistribution, err: &portOutOfRangeError{port: 40000},
-			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonPortOutOfRange, says: "40000",
-		},
-		"distribution port refuses": {
-			at: erldist.StageConnectDistribution, err: syscall.ECONNREFUSED,
-			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "registered with epmd",
-		},
-		"fixed port refuses": {
-			at: erldist.StageConnectDistribution, err: syscall.ECONNREFUSED,
-			seen:  func(o *observation) { o.target.FixedPort = 9100 },
-			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "listens there",
-		},
-		"TLS hangs": {
-			at: erldist.StageTLS, err: timeout,
-			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonHandshakeTimedOut,
-		},
-		"TLS hangs, plaintext does not": {
-			at: erldist.StageTLS, err: timeout,
-			seen:  func(o *observation) { o.plaintext = true },
-			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonPlaintextDistribution, says: "-proto_dist inet_tls",
-		},
-		"TLS ends at once": {
-			at: erldist.StageTLS, err: io.EOF,
-			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonHandshakeRejected,
-		},
-		"TLS is reset": {
-			at: erldist.StageTLS, err: &net.OpError{Op: "read", Err: syscall.ECONNRESET},
-			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonHandshakeRejected,
-		},
-		"TLS is reset, as are idle connections": {
-			at: erldist.StageTLS, err: &net.OpError{Op: "read", Err: syscall.ECONNRESET},
-			seen:  func(o *observation) { o.closesIdle = true },
-			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable, says: "cannot read",
-		},
-		"not TLS": {
-			at: erldist.StageTLS, err: tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"},
-			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonNotErlang,
-		},
-		"older TLS": {
-			at: erldist.StageTLS, err: &erldist.AlertError{Number: alertProtocolVersion},
-			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonTLSVersionMismatch, says: "tlsv1.3",
-		},
-		"no certificate for the name": {
-			at: erldist.StageTLS, err: &erldist.AlertError{Number: alertUnrecognizedName},
-			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateNameMismatch,
-		},
-		"internal error of TLS": {
-			at: erldist.StageTLS, err: &erldist.AlertError{Number: 80},
-			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable, says: "alert 80",
-		},
-		"key of another certificate": {
-			at: erldist.StageTLS, err: errors.New("tls: invalid signature"),
-			seen:  func(o *observation) { o.chain = []*x509.Certificate{{}} },
-			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUnusable, says: "does not fit",
-		},
-		"our CA is not known": {
-			at: erldist.StageTLS, err: &erldist.AlertError{Number: alertUnknownCA}, seen: secured,
-			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonClientCertificateRejected, says: "does not trust its CA",
-		},
-		"our certificate is not liked": {
-			at: erldist.StageTLS, err: &erldist.AlertError{Number: 42}, seen: secured,
-			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonClientCertificateRejected, says: "alert 42",
-		},
-		"another cookie": {
-			at: erldist.StageHandshake, err: erldist.ErrCookieRejected, seen: func(o *observation) { o.answersAgain = true },
-			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonCookieMismatch, says: "restart it",
-		},
-		"a node that is stopping": {
-			at: erldist.StageHandshake, err: erldist.ErrCookieRejected,
-			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeRejected, says: "stopping",
-		},
-		"a node that closes after net_setuptime": {
-			at: erldist.StageHandshake, err: erldist.ErrCookieRejected, seen: func(o *observation) { o.timedOutThere = true },
-			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeTimedOut, says: "net_setuptime",
-		},
-		"a node that does not know the cookie": {
-			at: erldist.StageHandshake, err: erldist.ErrPeerCookie,
-			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonCookieMismatch, says: "do not trust it",
-		},
-		"another node": {
-			at: erldist.StageHandshake, err: &erldist.NameMismatchError{Want: node, Got: "pay@pay-0"},
-			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonNodeNameMismatch, says: `"pay@pay-0"`,
-		},
-		"too old": {
-			at: erldist.StageHandshake, err: &erldist.FlagsError{Missing: erldist.FlagHandshake23},
-			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonUnsupportedFlags, says: "HANDSHAKE_23",
-		},
-		"our name is taken": {
-			at: erldist.StageHandshake, err: &erldist.StatusError{Status: "alive"},
-			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonNodeNameInUse,
-		},
-		"not allowed": {
-			at: erldist.StageHandshake, err: &erldist.StatusError{Status: "not_allowed"},
-			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeRejected, says: "net_kernel:allow/1",
-		},
-		"refused with nok": {
-			at: erldist.StageHandshake, err: &erldist.StatusError{Status: "nok"},
-			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeRejected, says: `"nok"`,
-		},
-		"not Erlang": {
-			at: erldist.StageHandshake, err: &erldist.MalformedError{Message: "status"},
-			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonNotErlang,
-		},
-		"TLS where we spoke plaintext": {
-			at: erldist.StageHandshake, err: erldist.ErrSpeaksTLS,
-			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeRejected, says: "over TLS",
-		},
-		"the handshake hangs": {
-			at: erldist.StageHandshake, err: timeout,
-			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeTimedOut,
-		},
-		"the handshake ends": {
-			at: erldist.StageHandshake, err: fmt.Errorf("wait for the status: %w", io.EOF),
-			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonHandshakeRejected, says: "before the exchange of cookies",
-		},
-		"a call fails": {
-			at: erldist.StageCall, err: &erldist.CallError{Module: "lists", Function: "zipwith3", Class: "badrpc"},
-			stage: v1alpha1.StageCall, reason: v1alpha1.ReasonCallFailed, says: "lists:zipwith3",
-		},
-		"a call hangs": {
-			at: erldist.StageCall, err: timeout,
-			stage: v1alpha1.StageCall, reason: v1alpha1.ReasonCallFailed, says: "does not answer",
-		},
-		"the connection ends in a call": {
-			at: erldist.StageCall, err: io.EOF,
-			stage: v1alpha1.StageCall, reason: v1alpha1.ReasonCallFailed, says: "stopping",
-		},
-		"a hostile answer is kept short": {
-			at: erldist.StageHandshake, err: &erldist.NameMismatchError{Got: strings.Repeat("\xff", 4000)},
-			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonNodeNameMismatch, says: "…",
-		},
+		"a node without a host":                  {at: erldist.StageResolve, err: &net.AddrError{Err: "no host", Addr: "chat"}, reason: v1alpha1.ReasonNameResolutionFailed, says: "name@host"},
+		"no record":                              {at: erldist.StageResolve, err: &net.DNSError{IsNotFound: true}, reason: v1alpha1.ReasonNameResolutionFailed, says: "headless Service"},
+		"DNS hangs":                              {at: erldist.StageResolve, err: timeout, reason: v1alpha1.ReasonNameResolutionFailed, says: "DNS servers"},
+		"epmd refuses":                           {at: erldist.StageConnect, err: syscall.ECONNREFUSED, reason: v1alpha1.ReasonConnectionRefused, says: "epmd"},
+		"epmd is behind a black hole":            {at: erldist.StageConnect, err: timeout, reason: v1alpha1.ReasonConnectionTimedOut, says: "epmd"},
+		"no route to epmd":                       {at: erldist.StageConnect, err: syscall.EHOSTUNREACH, reason: v1alpha1.ReasonConnectionTimedOut, says: "no route"},
+		"epmd does not know it":                  {at: erldist.StageLookup, err: erldist.ErrNotRegistered, reason: v1alpha1.ReasonNodeNotRegistered, says: `does not know "chat";`},
+		"epmd knows others":                      {at: erldist.StageLookup, err: erldist.ErrNotRegistered, seen: func(o *observation) { o.registered = []string{"pay", "web"} }, reason: v1alpha1.ReasonNodeNotRegistered, says: `only "pay", "web"`},
+		"epmd knows none":                        {at: erldist.StageLookup, err: erldist.ErrNotRegistered, seen: func(o *observation) { o.registered = []string{} }, reason: v1alpha1.ReasonNodeNotRegistered, says: "nor any other name"},
+		"epmd answers nonsense":                  {at: erldist.StageLookup, err: &erldist.MalformedError{Message: "PORT2_RESP"}, reason: v1alpha1.ReasonEPMDUnreachable},
+		"epmd answers about another":             {at: erldist.StageLookup, err: &erldist.NameMismatchError{Got: "pay"}, reason: v1alpha1.ReasonNodeNameMismatch, says: `"pay"`},
+		"port out of range":                      {at: erldist.StageConnectDistribution, err: &portOutOfRangeError{port: 40000}, stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonPortOutOfRange, says: "40000"},
+		"distribution port refuses":              {at: erldist.StageConnectDistribution, err: syscall.ECONNREFUSED, reason: v1alpha1.ReasonConnectionRefused, says: "registered with epmd"},
+		"fixed port refuses":                     {at: erldist.StageConnectDistribution, err: syscall.ECONNREFUSED, seen: func(o *observation) { o.target.FixedPort = 9100 }, reason: v1alpha1.ReasonConnectionRefused, says: "listens there"},
+		"TLS hangs":                              {at: erldist.StageTLS, err: timeout, reason: v1alpha1.ReasonHandshakeTimedOut},
+		"TLS hangs, plaintext does not":          {at: erldist.StageTLS, err: timeout, seen: func(o *observation) { o.plaintext = true }, reason: v1alpha1.ReasonPlaintextDistribution, says: "-proto_dist inet_tls"},
+		"TLS ends at once":                       {at: erldist.StageTLS, err: io.EOF, reason: v1alpha1.ReasonHandshakeRejected},
+		"TLS is reset":                           {at: erldist.StageTLS, err: &net.OpError{Op: "read", Err: syscall.ECONNRESET}, reason: v1alpha1.ReasonHandshakeRejected},
+		"TLS is reset, as are idle connections":  {at: erldist.StageTLS, err: &net.OpError{Op: "read", Err: syscall.ECONNRESET}, seen: func(o *observation) { o.closesIdle = true }, reason: v1alpha1.ReasonCertificateUnusable, says: "cannot read"},
+		"not TLS":                                {at: erldist.StageTLS, err: tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, reason: v1alpha1.ReasonNotErlang},
+		"older TLS":                              {at: erldist.StageTLS, err: &erldist.AlertError{Number: alertProtocolVersion}, reason: v1alpha1.ReasonTLSVersionMismatch, says: "tlsv1.3"},
+		"no certificate for the name":            {at: erldist.StageTLS, err: &erldist.AlertError{Number: alertUnrecognizedName}, reason: v1alpha1.ReasonCertificateNameMismatch},
+		"internal error of TLS":                  {at: erldist.StageTLS, err: &erldist.AlertError{Number: 80}, reason: v1alpha1.ReasonCertificateUnusable, says: "alert 80"},
+		"key of another certificate":             {at: erldist.StageTLS, err: errors.New("tls: invalid signature"), seen: func(o *observation) { o.chain = []*x509.Certificate{{}} }, reason: v1alpha1.ReasonCertificateUnusable, says: "does not fit"},
+		"our CA is not known":                    {at: erldist.StageTLS, err: &erldist.AlertError{Number: alertUnknownCA}, seen: secured, reason: v1alpha1.ReasonClientCertificateRejected, says: "does not trust its CA"},
+		"our certificate is not liked":           {at: erldist.StageTLS, err: &erldist.AlertError{Number: 42}, seen: secured, reason: v1alpha1.ReasonClientCertificateRejected, says: "alert 42"},
+		"another cookie":                         {at: erldist.StageHandshake, err: erldist.ErrCookieRejected, seen: func(o *observation) { o.answersAgain = true }, reason: v1alpha1.ReasonCookieMismatch, says: "restart it"},
+		"a node that is stopping":                {at: erldist.StageHandshake, err: erldist.ErrCookieRejected, reason: v1alpha1.ReasonHandshakeRejected, says: "stopping"},
+		"a node that closes after net_setuptime": {at: erldist.StageHandshake, err: erldist.ErrCookieRejected, seen: func(o *observation) { o.timedOutThere = true }, reason: v1alpha1.ReasonHandshakeTimedOut, says: "net_setuptime"},
+		"a node that does not know the cookie":   {at: erldist.StageHandshake, err: erldist.ErrPeerCookie, reason: v1alpha1.ReasonCookieMismatch, says: "do not trust it"},
+		"another node":                           {at: erldist.StageHandshake, err: &erldist.NameMismatchError{Want: node, Got: "pay@pay-0"}, reason: v1alpha1.ReasonNodeNameMismatch, says: `"pay@pay-0"`},
+		"too old":                                {at: erldist.StageHandshake, err: &erldist.FlagsError{Missing: erldist.FlagHandshake23}, reason: v1alpha1.ReasonUnsupportedFlags, says: "HANDSHAKE_23"},
+		"our name is taken":                      {at: erldist.StageHandshake, err: &erldist.StatusError{Status: "alive"}, reason: v1alpha1.ReasonNodeNameInUse},
+		"not allowed":                            {at: erldist.StageHandshake, err: &erldist.StatusError{Status: "not_allowed"}, reason: v1alpha1.ReasonHandshakeRejected, says: "net_kernel:allow/1"},
+		"refused with nok":                       {at: erldist.StageHandshake, err: &erldist.StatusError{Status: "nok"}, reason: v1alpha1.ReasonHandshakeRejected, says: `"nok"`},
+		"not Erlang":                             {at: erldist.StageHandshake, err: &erldist.MalformedError{Message: "status"}, reason: v1alpha1.ReasonNotErlang},
+		"TLS where we spoke plaintext":           {at: erldist.StageHandshake, err: erldist.ErrSpeaksTLS, reason: v1alpha1.ReasonHandshakeRejected, says: "over TLS"},
+		"the handshake hangs":                    {at: erldist.StageHandshake, err: timeout, reason: v1alpha1.ReasonHandshakeTimedOut},
+		"the handshake ends":                     {at: erldist.StageHandshake, err: fmt.Errorf("wait for the status: %w", io.EOF), reason: v1alpha1.ReasonHandshakeRejected, says: "before the exchange of cookies"},
+		"a call fails":                           {at: erldist.StageCall, err: &erldist.CallError{Module: "lists", Function: "zipwith3", Class: "badrpc"}, reason: v1alpha1.ReasonCallFailed, says: "lists:zipwith3"},
+		"a call hangs":                           {at: erldist.StageCall, err: timeout, reason: v1alpha1.ReasonCallFailed, says: "does not answer"},
+		"the connection ends in a call":          {at: erldist.StageCall, err: io.EOF, reason: v1alpha1.ReasonCallFailed, says: "stopping"},
+		"a hostile answer is kept short":         {at: erldist.StageHandshake, err: &erldist.NameMismatchError{Got: strings.Repeat("\xff", 4000)}, reason: v1alpha1.ReasonNodeNameMismatch, says: "…"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seen := observation{target: Target{Node: node, Ports: PortRange{9100, 9109}}}
@@ -217,8 +83,8 @@ func TestDiagnose(t *testing.T) {
 				tc.seen(&seen)
 			}
 			got := diagnose(&erldist.StageError{Stage: tc.at, Node: node, Address: "10.0.0.7:9100", Err: tc.err}, seen)
-			if got.Stage != tc.stage || got.Reason != tc.reason {
-				t.Errorf("diagnosis is %s at %s, want %s at %s", got.Reason, got.Stage, tc.reason, tc.stage)
+			if want := cmp.Or(tc.stage, v1alpha1.Stage(tc.at.String())); got.Stage != want || got.Reason != tc.reason {
+				t.Errorf("diagnosis is %s at %s, want %s at %s", got.Reason, got.Stage, tc.reason, want)
 			}
 			checkSentence(t, got.Message, tc.says)
 		})
