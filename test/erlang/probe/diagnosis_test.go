@@ -107,8 +107,18 @@ func (s *scene) idle() {
 // epmd has the verifier ask epmd for the port.
 func (s *scene) epmd() { s.target.FixedPort = 0 }
 
+// startEPMD runs epmd on the node's host, and has the verifier ask it for the port.
+func (s *scene) startEPMD() *beam.EPMD {
+	s.epmd()
+	return s.host.EPMD(s.otp)
+}
+
 func withEPMD(o *beam.Options)  { o.FixedPort = 0 }
 func plaintext(o *beam.Options) { o.TLS = nil }
+
+func args(args ...string) func(*beam.Options) {
+	return func(o *beam.Options) { o.Args = args }
+}
 
 // options replaces a text in the TLS options file.
 func options(old, new string) func(*beam.Options) {
@@ -134,8 +144,7 @@ func TestDiagnosis(t *testing.T) {
 		},
 		"valid node, epmd": {
 			given: func(s *scene) {
-				s.host.EPMD(s.otp)
-				s.epmd()
+				s.startEPMD()
 				s.target.Ports = verify.PortRange{Min: 9100, Max: 9109}
 				s.node(withEPMD)
 			},
@@ -153,8 +162,7 @@ func TestDiagnosis(t *testing.T) {
 		},
 		"epmd is down": {
 			given: func(s *scene) {
-				epmd := s.host.EPMD(s.otp)
-				s.epmd()
+				epmd := s.startEPMD()
 				s.node(withEPMD)
 				epmd.Kill()
 			},
@@ -175,41 +183,29 @@ func TestDiagnosis(t *testing.T) {
 			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionTimedOut, says: "10.77.0.222",
 		},
 		"TLS options file missing, so the node ends": {
-			given: func(s *scene) {
-				s.ended(func(o *beam.Options) { o.Files = map[string][]byte{"dist.conf": nil} })
-			},
+			given: func(s *scene) { s.ended(func(o *beam.Options) { o.Files = map[string][]byte{"dist.conf": nil} }) },
 			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "check its log",
 		},
 		"TLS options file is invalid, so the node ends": {
-			given: func(s *scene) {
-				s.ended(func(o *beam.Options) { o.TLS.OptionsFile = "[{server," })
-			},
+			given: func(s *scene) { s.ended(func(o *beam.Options) { o.TLS.OptionsFile = "[{server," }) },
 			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "check its log",
 		},
 		"-ssl_dist_optfile twice, so the node ends": {
-			given: func(s *scene) {
-				s.ended(func(o *beam.Options) { o.Args = []string{"-ssl_dist_optfile", "/mnt/dist.conf"} })
-			},
+			given: func(s *scene) { s.ended(args("-ssl_dist_optfile", "/mnt/dist.conf")) },
 			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "check its log",
 		},
 		"-erl_epmd_port twice, so the node listens elsewhere": {
-			given: func(s *scene) {
-				s.node(func(o *beam.Options) { o.Args = []string{"-erl_epmd_port", "9100"} })
-			},
+			given: func(s *scene) { s.node(args("-erl_epmd_port", "9100")) },
 			otps:  []string{"25"},
 			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "check its log",
 		},
 		"-erl_epmd_port twice, so the node ends": {
-			given: func(s *scene) {
-				s.ended(func(o *beam.Options) { o.Args = []string{"-erl_epmd_port", "9100"} })
-			},
+			given: func(s *scene) { s.ended(args("-erl_epmd_port", "9100")) },
 			otps:  []string{"27", "29"},
 			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "check its log",
 		},
 		"no such carrier, so the node ends": { // as in a release that lacks ssl
-			given: func(s *scene) {
-				s.ended(plaintext, func(o *beam.Options) { o.Args = []string{"-proto_dist", "inet_nosuch"} })
-			},
+			given: func(s *scene) { s.ended(plaintext, args("-proto_dist", "inet_nosuch")) },
 			stage: v1alpha1.StageConnectDistribution, reason: v1alpha1.ReasonConnectionRefused, says: "check its log",
 		},
 		"port taken, so the node ends": {
@@ -221,8 +217,7 @@ func TestDiagnosis(t *testing.T) {
 		},
 		"name taken, so a second node ends": {
 			given: func(s *scene) {
-				s.host.EPMD(s.otp)
-				s.epmd()
+				s.startEPMD()
 				s.node(withEPMD)
 				s.ended(withEPMD)
 			},
@@ -230,8 +225,7 @@ func TestDiagnosis(t *testing.T) {
 		},
 		"epmd does not know the node": {
 			given: func(s *scene) {
-				s.host.EPMD(s.otp)
-				s.epmd()
+				s.startEPMD()
 				s.node(withEPMD, func(o *beam.Options) { o.Name = "other" })
 			},
 			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonNodeNotRegistered, says: `does not know "chat", only "other"`,
@@ -257,8 +251,7 @@ func TestDiagnosis(t *testing.T) {
 		},
 		"port out of range": {
 			given: func(s *scene) {
-				s.host.EPMD(s.otp)
-				s.epmd()
+				s.startEPMD()
 				s.target.Ports = verify.PortRange{Min: 9200, Max: 9209}
 				s.node(withEPMD)
 			},
@@ -269,16 +262,12 @@ func TestDiagnosis(t *testing.T) {
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonPlaintextDistribution,
 		},
 		"-proto_dist twice, which is plaintext": {
-			given: func(s *scene) {
-				s.node(func(o *beam.Options) { o.Args = []string{"-proto_dist", "inet_tls"} })
-			},
+			given: func(s *scene) { s.node(args("-proto_dist", "inet_tls")) },
 			otps:  []string{"25"},
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonPlaintextDistribution, says: "exactly once",
 		},
 		"-proto_dist twice, the first counts": {
-			given: func(s *scene) {
-				s.node(func(o *beam.Options) { o.Args = []string{"-proto_dist", "inet_tls"} })
-			},
+			given: func(s *scene) { s.node(args("-proto_dist", "inet_tls")) },
 			otps:  []string{"27", "29"},
 			stage: v1alpha1.StageCall, reason: v1alpha1.ReasonVerified,
 		},
@@ -291,9 +280,7 @@ func TestDiagnosis(t *testing.T) {
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonTLSVersionMismatch,
 		},
 		"certificate of a foreign CA": {
-			given: func(s *scene) {
-				s.node(func(o *beam.Options) { o.TLS.Identity = s.foreign.Issue(s.host.Name) })
-			},
+			given: func(s *scene) { s.node(func(o *beam.Options) { o.TLS.Identity = s.foreign.Issue(s.host.Name) }) },
 			stage: v1alpha1.StageTLS, reason: v1alpha1.ReasonCertificateUntrusted,
 		},
 		"expired certificate": {
@@ -399,8 +386,7 @@ func TestDiagnosis(t *testing.T) {
 		},
 		"short name, epmd": {
 			given: func(s *scene) {
-				s.host.EPMD(s.otp)
-				s.epmd()
+				s.startEPMD()
 				s.node(withEPMD, func(o *beam.Options) { o.ShortName = true })
 			},
 			stage: v1alpha1.StageHandshake, reason: v1alpha1.ReasonNodeNameMismatch, says: `"chat@chat-0"`,
@@ -448,7 +434,7 @@ func TestDiagnosis(t *testing.T) {
 		},
 		"idle connection to a node on one processor": {
 			given: func(s *scene) {
-				s.node(func(o *beam.Options) { o.Args = []string{"+S", "1"} })
+				s.node(args("+S", "1"))
 				s.idle()
 			},
 			otps:  []string{"27", "29"}, // 25 takes 128 at a time
@@ -492,8 +478,7 @@ func TestDiagnosis(t *testing.T) {
 		},
 		"400 ms each way, epmd": {
 			given: func(s *scene) {
-				s.host.EPMD(s.otp)
-				s.epmd()
+				s.startEPMD()
 				s.node(withEPMD)
 				s.host.Degrade(beam.Wire{Delay: 400 * time.Millisecond})
 			},
@@ -507,7 +492,7 @@ func TestDiagnosis(t *testing.T) {
 			stage: v1alpha1.StageCall, reason: v1alpha1.ReasonVerified, orSlow: true,
 		},
 		"hidden": {
-			given: func(s *scene) { s.node(func(o *beam.Options) { o.Args = []string{"-hidden"} }) },
+			given: func(s *scene) { s.node(args("-hidden")) },
 			stage: v1alpha1.StageCall, reason: v1alpha1.ReasonHiddenNode, says: "-hidden",
 		},
 		"rex hangs": {
