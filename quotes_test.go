@@ -4,9 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -84,26 +82,17 @@ type phrases struct {
 
 func phrasesOf(t *testing.T, directories ...string) phrases {
 	found := phrases{map[[2]string]bool{}, map[string]bool{}, map[string]bool{}}
-	for _, directory := range directories {
-		err := filepath.WalkDir(directory, func(path string, _ fs.DirEntry, err error) error {
-			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-				return err
-			}
-			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
-			if err != nil {
-				return err
-			}
-			ast.Inspect(file, func(node ast.Node) bool {
-				if literal, ok := node.(*ast.BasicLit); ok && literal.Kind == token.STRING {
-					found.add(literal.Value)
-				}
-				return true
-			})
-			return nil
-		})
+	for _, file := range sources(t, directories...) {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
+		ast.Inspect(parsed, func(node ast.Node) bool {
+			if literal, ok := node.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+				found.add(literal.Value)
+			}
+			return true
+		})
 	}
 	return found
 }

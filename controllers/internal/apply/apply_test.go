@@ -84,6 +84,14 @@ func newWorld(there ...client.Object) *world {
 	return w
 }
 
+// check ends a test that cannot go on after an error.
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // take is what was asked since the last time.
 func (w *world) take() []string {
 	asked := w.asked
@@ -98,9 +106,7 @@ func (w *world) observed(t *testing.T, owned ...client.Object) state.State {
 	t.Helper()
 	observed := statetest.Situation{}.Seen(cluster())
 	for _, object := range owned {
-		if err := w.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
-			t.Fatal(err)
-		}
+		check(t, w.Get(t.Context(), client.ObjectKeyFromObject(object), object))
 		object.GetObjectKind().SetGroupVersionKind(gvkOf(object))
 		observed.Owned = append(observed.Owned, object.(state.Object))
 	}
@@ -143,9 +149,7 @@ func theConfigMap() *corev1.ConfigMap {
 func TestCreateNeverOverwrites(t *testing.T) {
 	p := plan.Plan{Create: []*corev1.Secret{cookie()}}
 	w := newWorld()
-	if err := w.applier().Apply(t.Context(), p, w.observed(t)); err != nil {
-		t.Fatal(err)
-	}
+	check(t, w.applier().Apply(t.Context(), p, w.observed(t)))
 	// A cache that is behind says that there is none, and another one is drawn.
 	p.Create[0].Data["cookie"] = []byte("two")
 	if err := w.applier().Apply(t.Context(), p, w.observed(t)); err != nil {
@@ -186,9 +190,7 @@ func TestForeignObjectsStay(t *testing.T) {
 				}
 				for _, want := range []client.Object{secret, config} {
 					got := want.DeepCopyObject().(client.Object)
-					if err := w.Get(t.Context(), client.ObjectKeyFromObject(want), got); err != nil {
-						t.Fatal(err)
-					}
+					check(t, w.Get(t.Context(), client.ObjectKeyFromObject(want), got))
 					got.SetResourceVersion("")
 					got.GetObjectKind().SetGroupVersionKind(want.GetObjectKind().GroupVersionKind())
 					if diff := cmp.Diff(want, got); diff != "" {
@@ -219,9 +221,7 @@ func TestObjectWithoutControllerIsAdopted(t *testing.T) {
 			if apply.IsNameConflict(err) == test.adopted {
 				t.Errorf("error %v, want a NameConflict: %t", err, !test.adopted)
 			}
-			if err := w.Get(t.Context(), client.ObjectKeyFromObject(config), config); err != nil {
-				t.Fatal(err)
-			}
+			check(t, w.Get(t.Context(), client.ObjectKeyFromObject(config), config))
 			if metav1.IsControlledBy(config, cluster()) != test.adopted || config.Data["key"] != "former" {
 				t.Errorf("want it adopted: %t, and not changed else: %+v", test.adopted, config)
 			}
@@ -292,9 +292,7 @@ func TestWhatWasAppliedIsRemembered(t *testing.T) {
 	do := func(value string, owned ...client.Object) []string {
 		t.Helper()
 		observed := w.observed(t, owned...)
-		if err := a.Apply(t.Context(), plan.Plan{Apply: []plan.Configuration{configMap(value)}}, observed); err != nil {
-			t.Fatal(err)
-		}
+		check(t, a.Apply(t.Context(), plan.Plan{Apply: []plan.Configuration{configMap(value)}}, observed))
 		return slices.DeleteFunc(w.take(), func(request string) bool { return request[:3] == "get" })
 	}
 	const applied = "apply *v1.ConfigMapApplyConfiguration chat-distribution"
@@ -312,24 +310,17 @@ func TestWhatWasAppliedIsRemembered(t *testing.T) {
 	expect("and again", do("one", theConfigMap()))
 
 	tampered := theConfigMap()
-	if err := w.Get(t.Context(), client.ObjectKeyFromObject(tampered), tampered); err != nil {
-		t.Fatal(err)
-	}
+	check(t, w.Get(t.Context(), client.ObjectKeyFromObject(tampered), tampered))
 	tampered.Data["key"] = "somebody's"
-	if err := w.Update(t.Context(), tampered); err != nil {
-		t.Fatal(err)
-	}
+	check(t, w.Update(t.Context(), tampered))
 	expect("after somebody changed it", do("one", theConfigMap()), applied)
 	expect("restored", do("one", theConfigMap()))
-	if err := w.Delete(t.Context(), theConfigMap()); err != nil {
-		t.Fatal(err)
-	}
+	check(t, w.Delete(t.Context(), theConfigMap()))
 	expect("after somebody deleted it", do("one"), applied)
 	expect("once more", do("one", theConfigMap()))
 	a.Forget(client.ObjectKeyFromObject(cluster()))
 	expect("after the cluster was forgotten", do("one", theConfigMap()), applied)
-	fresh := &apply.Applier{Client: w, Live: w}
-	a = fresh
+	a = w.applier()
 	expect("a manager that has just started", do("one", theConfigMap()), applied)
 }
 
@@ -337,9 +328,7 @@ func TestFailedApplyIsNotRemembered(t *testing.T) {
 	w := newWorld()
 	a := w.applier()
 	p := func() plan.Plan { return plan.Plan{Apply: []plan.Configuration{configMap("one")}} }
-	if err := a.Apply(t.Context(), p(), w.observed(t)); err != nil {
-		t.Fatal(err)
-	}
+	check(t, a.Apply(t.Context(), p(), w.observed(t)))
 	observed := w.observed(t, theConfigMap())
 	observed.Owned[0].SetResourceVersion("of another day")
 	w.refuse = func(string) error { return errors.New("away") }
@@ -348,9 +337,7 @@ func TestFailedApplyIsNotRemembered(t *testing.T) {
 	}
 	w.refuse = nil
 	w.take()
-	if err := a.Apply(t.Context(), p(), observed); err != nil {
-		t.Fatal(err)
-	}
+	check(t, a.Apply(t.Context(), p(), observed))
 	if asked := w.take(); len(asked) != 1 {
 		t.Errorf("asked %v, want one apply", asked)
 	}
@@ -373,13 +360,9 @@ func TestDeleteIsBoundToWhatWasSeen(t *testing.T) {
 	a := &apply.Applier{Client: recorder, Live: w}
 
 	changed := theConfigMap()
-	if err := w.Get(t.Context(), client.ObjectKeyFromObject(changed), changed); err != nil {
-		t.Fatal(err)
-	}
+	check(t, w.Get(t.Context(), client.ObjectKeyFromObject(changed), changed))
 	changed.Data = map[string]string{"in": "use again"}
-	if err := w.Update(t.Context(), changed); err != nil {
-		t.Fatal(err)
-	}
+	check(t, w.Update(t.Context(), changed))
 	if err := a.Apply(t.Context(), stale, observed); !apierrors.IsConflict(err) {
 		t.Errorf("error %v, want a conflict: the object has changed since it was seen", err)
 	}
@@ -392,9 +375,7 @@ func TestDeleteIsBoundToWhatWasSeen(t *testing.T) {
 	}
 
 	observed = w.observed(t, theConfigMap())
-	if err := a.Apply(t.Context(), plan.Plan{Delete: observed.Owned}, observed); err != nil {
-		t.Fatal(err)
-	}
+	check(t, a.Apply(t.Context(), plan.Plan{Delete: observed.Owned}, observed))
 	if err := a.Apply(t.Context(), plan.Plan{Delete: observed.Owned}, observed); err != nil {
 		t.Errorf("what is gone already is as good as deleted: %v", err)
 	}
@@ -459,12 +440,8 @@ func TestStatefulSetThatIsNotCachedYetIsLeftAlone(t *testing.T) {
 				OwnerReferences: []metav1.OwnerReference{plan.OwnerReference(cluster())}}, Spec: appsv1.StatefulSetSpec{Replicas: ptr.To[int32](3)}}
 			w := newWorld(set)
 			configuration := applyapps.StatefulSet("chat", "shop").WithSpec(applyapps.StatefulSetSpec().WithReplicas(0))
-			if err := w.applier().Apply(t.Context(), plan.Plan{Apply: []plan.Configuration{configuration}}, w.observed(t)); err != nil {
-				t.Fatal(err)
-			}
-			if err := w.Get(t.Context(), client.ObjectKeyFromObject(set), set); err != nil {
-				t.Fatal(err)
-			}
+			check(t, w.applier().Apply(t.Context(), plan.Plan{Apply: []plan.Configuration{configuration}}, w.observed(t)))
+			check(t, w.Get(t.Context(), client.ObjectKeyFromObject(set), set))
 			if *set.Spec.Replicas != test.want {
 				t.Errorf("it has %d replicas, want %d", *set.Spec.Replicas, test.want)
 			}
