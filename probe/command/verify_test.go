@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,29 +12,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/erlang-operator/erlang-operator/probe/probetest"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
 
 // silentPort accepts connections, and says nothing.
 func silentPort(t *testing.T) string {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer func() { _ = conn.Close() }()
-				_, _ = io.Copy(io.Discard, conn)
-			}()
-		}
-	}()
-	return strconv.Itoa(int(netip.MustParseAddrPort(listener.Addr().String()).Port()))
+	peer := probetest.NewNetwork(t, 1).Peers[0]
+	peer.Serve = func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+	return strconv.Itoa(int(peer.Listen()))
 }
 
 // run runs the command in plaintext.
