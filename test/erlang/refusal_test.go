@@ -228,10 +228,8 @@ func TestTroubledNodes(t *testing.T) {
 		},
 		check: wantInvalid(x509.IncompatibleUsage),
 	}, {
-		name: "certificate of another host",
-		change: func(c *cluster, _ *beam.Host, o *beam.Options) {
-			o.TLS.Identity = c.ca.Issue("chat-7." + beam.Domain)
-		},
+		name:   "certificate of another host",
+		change: func(c *cluster, _ *beam.Host, o *beam.Options) { o.TLS.Identity = c.ca.Issue("chat-7." + beam.Domain) },
 		check: func(t *testing.T, err error) {
 			wantStage(t, err, erldist.StageTLS)
 			if wrong := new(x509.HostnameError); !errors.As(err, wrong) {
@@ -239,10 +237,8 @@ func TestTroubledNodes(t *testing.T) {
 			}
 		},
 	}, {
-		name: "wildcard certificate, which is valid",
-		change: func(c *cluster, _ *beam.Host, o *beam.Options) {
-			o.TLS.Identity = c.ca.Issue("*." + beam.Domain)
-		},
+		name:   "wildcard certificate, which is valid",
+		change: func(c *cluster, _ *beam.Host, o *beam.Options) { o.TLS.Identity = c.ca.Issue("*." + beam.Domain) },
 		check: func(t *testing.T, err error) {
 			if err != nil {
 				t.Error(err)
@@ -257,10 +253,8 @@ func TestTroubledNodes(t *testing.T) {
 		change: func(_ *cluster, _ *beam.Host, o *beam.Options) { o.TLS.CAs = nil },
 		check:  wantHangup,
 	}, {
-		name: "key of another certificate",
-		change: func(c *cluster, h *beam.Host, o *beam.Options) {
-			o.TLS.Identity.KeyPEM = c.ca.Issue(h.Name).KeyPEM
-		},
+		name:   "key of another certificate",
+		change: func(c *cluster, h *beam.Host, o *beam.Options) { o.TLS.Identity.KeyPEM = c.ca.Issue(h.Name).KeyPEM },
 		check: func(t *testing.T, err error) {
 			wantStage(t, err, erldist.StageTLS)
 			if !strings.Contains(err.Error(), "invalid signature by the server certificate") {

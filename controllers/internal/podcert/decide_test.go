@@ -169,12 +169,8 @@ func TestLifetimes(t *testing.T) {
 func TestNothingToDecide(t *testing.T) {
 	for name, change := range map[string]func(*situation){
 		"of another signer": func(s *situation) { s.request.Spec.SignerName = "example.com/member" },
-		"issued already": func(s *situation) {
-			s.request.Status.Conditions = []metav1.Condition{{Type: "Issued", Status: "True"}}
-		},
-		"denied already": func(s *situation) {
-			s.request.Status.Conditions = []metav1.Condition{{Type: "Denied", Status: "True"}}
-		},
+		"issued already":    func(s *situation) { s.request.Status.Conditions = []metav1.Condition{{Type: "Issued", Status: "True"}} },
+		"denied already":    func(s *situation) { s.request.Status.Conditions = []metav1.Condition{{Type: "Denied", Status: "True"}} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := good()
@@ -212,12 +208,10 @@ func TestDenied(t *testing.T) {
 			_, key, err := ed25519.GenerateKey(rand.Reader)
 			s.request.Spec.StubPKCS10Request = csr(must(key, err), &x509.CertificateRequest{})
 		}, "UnsupportedKeyType"},
-		"another pod of that name": {func(s *situation) { s.seen.Pod.UID = "uid-of-the-next" }, podcert.ReasonIdentityMismatch},
-		"another ServiceAccount":   {func(s *situation) { s.request.Spec.ServiceAccountName = "admin" }, podcert.ReasonIdentityMismatch},
-		"another machine":          {func(s *situation) { s.request.Spec.NodeName = "elsewhere" }, podcert.ReasonIdentityMismatch},
-		"a pod of nobody's": {func(s *situation) {
-			s.seen.Pod.OwnerReferences, s.seen.Pod.Labels = nil, nil
-		}, podcert.ReasonNotAMember},
+		"another pod of that name":              {func(s *situation) { s.seen.Pod.UID = "uid-of-the-next" }, podcert.ReasonIdentityMismatch},
+		"another ServiceAccount":                {func(s *situation) { s.request.Spec.ServiceAccountName = "admin" }, podcert.ReasonIdentityMismatch},
+		"another machine":                       {func(s *situation) { s.request.Spec.NodeName = "elsewhere" }, podcert.ReasonIdentityMismatch},
+		"a pod of nobody's":                     {func(s *situation) { s.seen.Pod.OwnerReferences, s.seen.Pod.Labels = nil, nil }, podcert.ReasonNotAMember},
 		"a pod of a ReplicaSet, with our label": {func(s *situation) { s.seen.Pod.OwnerReferences = controlledBy("ReplicaSet", "apps/v1") }, podcert.ReasonNotAMember},
 		"a pod of another group's StatefulSet":  {func(s *situation) { s.seen.Pod.OwnerReferences = controlledBy("StatefulSet", "example.com/v1") }, podcert.ReasonNotAMember},
 		"a StatefulSet of nobody's":             {func(s *situation) { s.seen.StatefulSet.OwnerReferences = nil }, podcert.ReasonNotAMember},
@@ -226,9 +220,7 @@ func TestDenied(t *testing.T) {
 			s.seen.StatefulSet.OwnerReferences = controlledBy("ErlangCluster", "example.com/v1")
 		}, podcert.ReasonNotAMember},
 		"a second StatefulSet of the cluster's": {func(s *situation) { s.seen.StatefulSet.Name = "chat-extra" }, podcert.ReasonNotAMember},
-		"a pod that is not named as a member": {func(s *situation) {
-			s.seen.Pod.Name, s.request.Spec.PodName = "chat-01", "chat-01"
-		}, podcert.ReasonNotAMember},
+		"a pod that is not named as a member":   {func(s *situation) { s.seen.Pod.Name, s.request.Spec.PodName = "chat-01", "chat-01" }, podcert.ReasonNotAMember},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := good()
@@ -260,22 +252,16 @@ func TestWaits(t *testing.T) {
 			s.seen.StatefulSet.OwnerReferences = nil
 			s.seen.StatefulSet.Labels = map[string]string{"erlang-operator.dev/cluster": "chat"}
 		}, "has no ErlangCluster"},
-		"no ErlangCluster":       {func(s *situation) { s.seen.Cluster = nil }, "ErlangCluster chat"},
-		"another ErlangCluster":  {func(s *situation) { s.seen.Cluster.UID = "uid-of-the-next" }, "ErlangCluster chat"},
-		"delivery is Secret":     {func(s *situation) { s.seen.Cluster.Spec.TLS.Delivery = v1alpha1.DeliverySecret }, "tls.delivery"},
-		"no delivery":            {func(s *situation) { s.seen.Cluster.Spec.TLS.Delivery = "" }, "tls.delivery"},
-		"no intermediate CA":     {func(s *situation) { s.seen.Intermediate = nil }, "chat-intermediate does not exist"},
-		"no trust bundle":        {func(s *situation) { s.seen.Trust = certs.Trust{} }, "trust bundle"},
-		"a foreign intermediate": {func(s *situation) { s.seen.Trust = certs.Trust{}.With(certstest.NewAuthority("green").Certificate) }, "trust bundle"},
-		"an intermediate that is no CA": {func(s *situation) {
-			s.seen.Intermediate.X509 = root.Issue("chat-intermediate")
-		}, "not a CA certificate"},
-		"an intermediate that has expired": {func(s *situation) {
-			s.seen.Now = intermediate.Certificate.NotAfter.Add(time.Second)
-		}, "expired"},
-		"an intermediate that is about to expire": {func(s *situation) {
-			s.seen.Now = intermediate.Certificate.NotAfter.Add(-50 * time.Minute)
-		}, "expires too soon"},
+		"no ErlangCluster":                        {func(s *situation) { s.seen.Cluster = nil }, "ErlangCluster chat"},
+		"another ErlangCluster":                   {func(s *situation) { s.seen.Cluster.UID = "uid-of-the-next" }, "ErlangCluster chat"},
+		"delivery is Secret":                      {func(s *situation) { s.seen.Cluster.Spec.TLS.Delivery = v1alpha1.DeliverySecret }, "tls.delivery"},
+		"no delivery":                             {func(s *situation) { s.seen.Cluster.Spec.TLS.Delivery = "" }, "tls.delivery"},
+		"no intermediate CA":                      {func(s *situation) { s.seen.Intermediate = nil }, "chat-intermediate does not exist"},
+		"no trust bundle":                         {func(s *situation) { s.seen.Trust = certs.Trust{} }, "trust bundle"},
+		"a foreign intermediate":                  {func(s *situation) { s.seen.Trust = certs.Trust{}.With(certstest.NewAuthority("green").Certificate) }, "trust bundle"},
+		"an intermediate that is no CA":           {func(s *situation) { s.seen.Intermediate.X509 = root.Issue("chat-intermediate") }, "not a CA certificate"},
+		"an intermediate that has expired":        {func(s *situation) { s.seen.Now = intermediate.Certificate.NotAfter.Add(time.Second) }, "expired"},
+		"an intermediate that is about to expire": {func(s *situation) { s.seen.Now = intermediate.Certificate.NotAfter.Add(-50 * time.Minute) }, "expires too soon"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := good()
