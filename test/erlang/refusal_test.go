@@ -64,13 +64,8 @@ func TestRefusals(t *testing.T) {
 	trials := []trial{{
 		name:   "wrong cookie",
 		change: func(_ *cluster, d *erldist.Dialer) { d.Cookie = erldist.NewCookie("another") },
-		check: func(t *testing.T, err error) {
-			wantStage(t, err, erldist.StageHandshake)
-			if !errors.Is(err, erldist.ErrCookieRejected) {
-				t.Errorf("got %v", err)
-			}
-		},
-		log: "Invalid challenge reply",
+		check:  wantError(erldist.StageHandshake, erldist.ErrCookieRejected),
+		log:    "Invalid challenge reply",
 	}, {
 		name: "another node's name",
 		node: func(n *beam.Node) string { return "pay@" + n.Host.Name },
@@ -136,21 +131,11 @@ func TestRefusals(t *testing.T) {
 	}, {
 		name:   "nothing listens on the port",
 		change: func(_ *cluster, d *erldist.Dialer) { d.Port = 9109 },
-		check: func(t *testing.T, err error) {
-			wantStage(t, err, erldist.StageConnectDistribution)
-			if !errors.Is(err, syscall.ECONNREFUSED) {
-				t.Errorf("got %v", err)
-			}
-		},
+		check:  wantError(erldist.StageConnectDistribution, syscall.ECONNREFUSED),
 	}, {
 		name:   "no EPMD",
 		change: func(_ *cluster, d *erldist.Dialer) { d.Port = 0 },
-		check: func(t *testing.T, err error) {
-			wantStage(t, err, erldist.StageConnect)
-			if !errors.Is(err, syscall.ECONNREFUSED) {
-				t.Errorf("got %v", err)
-			}
-		},
+		check:  wantError(erldist.StageConnect, syscall.ECONNREFUSED),
 	}, {
 		name: "no such host",
 		node: func(*beam.Node) string { return "chat@nowhere." + beam.Domain },
@@ -239,11 +224,7 @@ func TestTroubledNodes(t *testing.T) {
 	}, {
 		name:   "wildcard certificate, which is valid",
 		change: func(c *cluster, _ *beam.Host, o *beam.Options) { o.TLS.Identity = c.ca.Issue("*." + beam.Domain) },
-		check: func(t *testing.T, err error) {
-			if err != nil {
-				t.Error(err)
-			}
-		},
+		check:  wantNoError,
 	}, {
 		name:   "no certificate file",
 		change: func(_ *cluster, _ *beam.Host, o *beam.Options) { o.TLS.Identity.CertPEM = nil },
@@ -282,22 +263,13 @@ func TestTroubledNodes(t *testing.T) {
 		change: func(_ *cluster, _ *beam.Host, o *beam.Options) {
 			o.Args = []string{"-eval", "net_kernel:allow(['pay@pay-0." + beam.Domain + "'])."}
 		},
-		check: func(t *testing.T, err error) {
-			wantStage(t, err, erldist.StageHandshake)
-			if !errors.Is(err, io.EOF) {
-				t.Errorf("got %v", err)
-			}
-		},
+		check: wantError(erldist.StageHandshake, io.EOF),
 	}, {
 		name: "allows our host, which is enough for a dynamic name",
 		change: func(_ *cluster, _ *beam.Host, o *beam.Options) {
 			o.Args = []string{"-eval", "net_kernel:allow(['pay@probe." + beam.Domain + "'])."}
 		},
-		check: func(t *testing.T, err error) {
-			if err != nil {
-				t.Error(err)
-			}
-		},
+		check: wantNoError,
 	}}
 	onEachRelease(t, func(t *testing.T, otp string) {
 		for _, trial := range trials {
@@ -315,6 +287,23 @@ func TestTroubledNodes(t *testing.T) {
 			})
 		}
 	})
+}
+
+func wantNoError(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func wantError(stage erldist.Stage, want error) func(t *testing.T, err error) {
+	return func(t *testing.T, err error) {
+		t.Helper()
+		wantStage(t, err, stage)
+		if !errors.Is(err, want) {
+			t.Errorf("got %v", err)
+		}
+	}
 }
 
 func wantInvalid(reason x509.InvalidReason) func(t *testing.T, err error) {
