@@ -5,6 +5,7 @@ package probe
 import (
 	"context"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,43 @@ func TestRefusalsUnreachable(t *testing.T) {
 	if accepted, err := s.verifier.TryRefusals(deadline(t), session); err == nil {
 		t.Errorf("a node in a black hole refuses all but %v", accepted)
 	}
+}
+
+// A node that accepts anybody, and closes a connection because a message came later than
+// net_setuptime, has not refused it.
+func TestRefusalsOfDelayedMessage(t *testing.T) {
+	s := newScene(t, "25")
+	s.node(options(`{verify,verify_peer},{fail_if_no_peer_cert,true}`, `{verify,verify_none}`))
+	verdict, session := s.verifier.Verify(deadline(t), s.target)
+	if session == nil {
+		t.Fatal(verdict.Message)
+	}
+	defer session.Close()
+	connections := 0
+	s.verifier.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := s.DialContext(ctx, network, address)
+		if connections++; connections > 2 { // after those without a certificate, and with a foreign one
+			return conn, err
+		}
+		return &delayed{Conn: conn}, err
+	}
+	if accepted, err := s.verifier.TryRefusals(deadline(t), session); err == nil {
+		t.Errorf("a node that accepts anybody is said to accept %v alone", accepted)
+	}
+}
+
+// delayed is a connection whose third message comes late: of TLS, that is the first of
+// distribution.
+type delayed struct {
+	net.Conn
+	messages int
+}
+
+func (d *delayed) Write(message []byte) (int, error) {
+	if d.messages++; d.messages == 3 {
+		time.Sleep(7500 * time.Millisecond)
+	}
+	return d.Conn.Write(message)
 }
 
 // Verification leaves no atom and no process in a node, and nothing in its log.
