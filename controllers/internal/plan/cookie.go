@@ -25,7 +25,8 @@ func cookie(p *Plan, s state.State, fresh string) {
 		p.Problems = append(p.Problems, *problem)
 	}
 	switch {
-	case s.CookieEdited():
+	case s.CookieEdited(), problem != nil && s.FormerCookie() != nil:
+		// What is under way needs nothing of the user's Secret.
 		rotateCookie(p, s, rotation.NextCookie(s, nil, nil))
 	case problem != nil:
 	case s.Cookie() == nil && imported == nil && len(s.OwnPods()) > 0:
