@@ -33,6 +33,9 @@ const (
 	// ConditionCertificateShortLived is a warning, present only while the issuer signs
 	// certificates that live for much less than was requested.
 	ConditionCertificateShortLived = "CertificateShortLived"
+	// ConditionIssuerUnavailable is a warning, present only while the issuer of
+	// tls.issuerRef cannot issue, and nothing that it should have issued is missing yet.
+	ConditionIssuerUnavailable = "IssuerUnavailable"
 )
 
 // RunbookURL is the URL of a section of the troubleshooting guide, without the reason in

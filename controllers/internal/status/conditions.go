@@ -66,6 +66,8 @@ func (p pass) assess() []assessedCondition {
 	add(v1alpha1.ConditionCertificateExpiring, expiring, isExpiring)
 	short, isShort := p.shortLived()
 	add(v1alpha1.ConditionCertificateShortLived, short, isShort)
+	unavailable, isUnavailable := p.issuerUnavailable()
+	add(v1alpha1.ConditionIssuerUnavailable, unavailable, isUnavailable)
 	return all
 }
 
@@ -105,12 +107,8 @@ func (p pass) conditions(assessed []assessedCondition) []metav1.Condition {
 
 // stalled is what somebody has to fix before the rest can be done.
 func (p pass) stalled() (assessment, bool) {
-	if len(p.plan.Problems) > 0 {
-		messages := make([]string, 0, len(p.plan.Problems))
-		for _, problem := range p.plan.Problems {
-			messages = append(messages, problem.Message+".")
-		}
-		return isFalse(p.plan.Problems[0].Reason, strings.Join(messages, " ")), true
+	if problems, _ := p.problems(); len(problems) > 0 {
+		return isFalse(problems[0].Reason, messageOf(problems)), true
 	}
 	if !p.outcome.Rejected {
 		return assessment{}, false

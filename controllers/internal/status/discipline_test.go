@@ -29,6 +29,7 @@ var dependents = []string{
 var presentOnlyWhenTrue = []string{
 	v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionSharedIssuer, v1alpha1.ConditionClusterDomainMismatch, v1alpha1.ConditionCertificateExpiring,
 	v1alpha1.ConditionCertificateShortLived,
+	v1alpha1.ConditionIssuerUnavailable,
 }
 
 // checkDiscipline checks a status for what kstatus, and those who read conditions, rely on.

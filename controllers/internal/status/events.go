@@ -14,6 +14,7 @@ import (
 var eventConditions = []string{
 	v1alpha1.ConditionReady, v1alpha1.ConditionSharedIssuer, v1alpha1.ConditionClusterDomainMismatch,
 	v1alpha1.ConditionCertificateExpiring, v1alpha1.ConditionCertificateShortLived,
+	v1alpha1.ConditionIssuerUnavailable,
 }
 
 // conditionEvents are the changes since the conditions before.

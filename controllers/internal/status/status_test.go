@@ -337,6 +337,23 @@ func TestConditions(t *testing.T) {
 				s.plan.Holds = []plan.Hold{{Reason: "CertificatesPending", Message: "waiting for it"}}
 			},
 			ready: "False IssuerNotFound", reason: "Stalled IssuerNotFound", says: []string{"one thing. another."}},
+		"an issuer is away, and nothing is missing": {
+			edit: func(s *scene) {
+				s.plan.Problems = []plan.Problem{{Reason: "IssuerNotReady", Message: "sealed"}}
+			},
+			ready: "True MeshVerified"},
+		"an issuer is away, and a certificate is missing": {
+			edit: func(s *scene) {
+				s.plan.Problems = []plan.Problem{{Reason: "IssuerNotReady", Message: "sealed"}}
+				delete(s.Secrets, "chat-1-tls")
+			},
+			ready: "False IssuerNotReady", reason: "Stalled IssuerNotReady"},
+		"an issuer is away during a rotation": {
+			edit: func(s *scene) {
+				s.plan.Problems = []plan.Problem{{Reason: "IssuerNotReady", Message: "sealed"}}
+				s.plan.Holds = []plan.Hold{{Reason: v1alpha1.ReasonRotatingCA, Message: "waiting"}}
+			},
+			ready: "False IssuerNotReady", reason: "Stalled IssuerNotReady"},
 		"the API server refuses": {
 			edit:  func(s *scene) { s.outcome = status.Outcome{Err: errors.New("spec.x: Invalid value"), Rejected: true} },
 			ready: "False Rejected", reason: "Stalled Rejected", says: []string{"spec.x: Invalid value"}},
@@ -827,5 +844,20 @@ func TestTerminating(t *testing.T) {
 	s.Cluster.Status = statusOf(s, report.Status)
 	if again := status.Terminating(s.Cluster, s.Now); again.Changed || len(again.Events) > 0 {
 		t.Errorf("reported again: %+v", again.Events)
+	}
+}
+
+// An issuer that is away is a warning, recorded once, as long as nothing is missing.
+func TestIssuerUnavailable(t *testing.T) {
+	s := whole(3)
+	s.Cluster.Status = statusOf(s, s.describe(t).Status)
+	s.plan.Problems = []plan.Problem{{Reason: v1alpha1.ReasonIssuerNotReady, Message: "tls.issuerRef: sealed"}}
+	report := s.describe(t)
+	warning := meta.FindStatusCondition(report.Status.Conditions, v1alpha1.ConditionIssuerUnavailable)
+	if warning == nil || warning.Reason != v1alpha1.ReasonIssuerNotReady || !strings.Contains(warning.Message, "tls.issuerRef: sealed. Every certificate is valid") {
+		t.Errorf("the warning is %+v", warning)
+	}
+	if len(report.Events) != 1 || report.Events[0].Type != corev1.EventTypeWarning {
+		t.Errorf("events: %+v", report.Events)
 	}
 }
