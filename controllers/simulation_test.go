@@ -269,7 +269,7 @@ func (w *simulation) copied() *simulation {
 // others do what the rest of the simulation would; true when there was something to do.
 func (w *simulation) others() bool {
 	acted := false
-	for _, act := range []func() bool{w.certManager, w.statefulSetController, w.probe} {
+	for _, act := range []func() bool{w.certManager, w.statefulSetController, w.kubelet, w.probe} {
 		acted = act() || acted
 	}
 	return acted
@@ -347,7 +347,7 @@ func (w *simulation) statefulSetController() (acted bool) {
 			pod := &corev1.Pod{
 				ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: name, UID: w.uid(),
 					Labels: set.Spec.Template.Labels, CreationTimestamp: metav1.NewTime(certstest.Start)},
-				Spec:   *set.Spec.Template.Spec.DeepCopy(),
+				Spec: *set.Spec.Template.Spec.DeepCopy(),
 				Status: corev1.PodStatus{Phase: corev1.PodRunning},
 			}
 			for i := range pod.Spec.Volumes {
@@ -362,6 +362,23 @@ func (w *simulation) statefulSetController() (acted bool) {
 			must(w.present.Delete(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: name}}))
 			acted = true
 		}
+	}
+	return acted
+}
+
+// kubelet makes the containers of every pod Ready. The fake client replaces the list of
+// conditions with each apply of one, where the API server merges them.
+func (w *simulation) kubelet() (acted bool) {
+	var pods corev1.PodList
+	must(w.present.List(context.Background(), &pods))
+	for _, pod := range pods.Items {
+		isReady := func(c corev1.PodCondition) bool { return c.Type == corev1.ContainersReady }
+		if slices.ContainsFunc(pod.Status.Conditions, isReady) {
+			continue
+		}
+		pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionTrue})
+		must(w.present.Status().Update(context.Background(), &pod))
+		acted = true
 	}
 	return acted
 }

@@ -8,7 +8,7 @@ const (
 	// ConditionCredentialsReady: the cookie, the trust bundle and every node's
 	// certificate exist and are valid.
 	ConditionCredentialsReady = "CredentialsReady"
-	// ConditionNodesReady: every expected pod runs, with its own identity.
+	// ConditionNodesReady: the containers of every expected pod are Ready for the kubelet.
 	ConditionNodesReady = "NodesReady"
 	// ConditionMeshConnected: the probe verified every expected node and every link.
 	ConditionMeshConnected = "MeshConnected"
@@ -165,12 +165,12 @@ const (
 	ReasonNameConflict = "NameConflict"
 	// ReasonRejected: the API server rejected an object that the spec requires.
 	ReasonRejected = "Rejected"
-	// ReasonPodsPending: pods are missing or not running yet.
+	// ReasonPodsPending: pods are missing, or not running or Ready yet.
 	ReasonPodsPending = "PodsPending"
-	// ReasonPodFailing: a pod cannot start, or keeps crashing.
+	// ReasonPodFailing: a pod cannot start, keeps crashing, or does not become Ready.
 	ReasonPodFailing = "PodFailing"
-	// ReasonPodsRunning: every expected pod runs.
-	ReasonPodsRunning = "PodsRunning"
+	// ReasonPodsReady: the containers of every expected pod are Ready.
+	ReasonPodsReady = "PodsReady"
 	// ReasonAdmissionPolicyMissing: a pod was created without its own certificate,
 	// because the operator's MutatingAdmissionPolicy was not in effect.
 	ReasonAdmissionPolicyMissing = "AdmissionPolicyMissing"

@@ -29,7 +29,7 @@ func TestLifeOfACluster(t *testing.T) {
 
 	set := awaitStatefulSet(t, namespace, 3)
 	pods := startPods(t, set, 0, 3)
-	awaitCondition(t, namespace, v1alpha1.ConditionNodesReady, metav1.ConditionTrue, v1alpha1.ReasonPodsRunning)
+	awaitCondition(t, namespace, v1alpha1.ConditionNodesReady, metav1.ConditionTrue, v1alpha1.ReasonPodsReady)
 	expectStatus(t, namespace, kstatus.InProgressStatus, "the probe has not reported")
 
 	probe := startProbe(t, namespace)

@@ -22,6 +22,7 @@ func startPods(t *testing.T, set *appsv1.StatefulSet, from, to int) []*corev1.Po
 		}
 		expectIdentity(t, pod)
 		pod.Status.Phase = corev1.PodRunning
+		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.ContainersReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}}
 		if err := admin.Status().Update(t.Context(), pod); err != nil {
 			t.Fatal(err)
 		}

@@ -4,13 +4,15 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
-// nodes: every expected pod exists and is running.
+// nodes: every expected pod exists, and its containers are Ready. The readiness gate is
+// not waited for: it opens when the node has joined.
 func (p pass) nodes() assessment {
 	for _, name := range p.Names.Pods(p.Replicas()) {
 		pod := p.Pod(name)
@@ -26,6 +28,9 @@ func (p pass) nodes() assessment {
 		if pod.Status.Phase != corev1.PodRunning {
 			return pending(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is %s%s.", name, pod.Status.Phase, unscheduled(pod)))
 		}
+		if unready, found := p.unready(pod); found {
+			return unready
+		}
 	}
 	switch surplus := p.surplus(); {
 	case p.Replicas() == 0 && surplus > 0:
@@ -33,7 +38,25 @@ func (p pass) nodes() assessment {
 	case p.Replicas() == 0:
 		return isTrue(v1alpha1.ReasonScaledToZero, "The spec asks for no nodes, and no pod exists.")
 	}
-	return isTrue(v1alpha1.ReasonPodsRunning, fmt.Sprintf("All %d pods are running.", p.Replicas()))
+	return isTrue(v1alpha1.ReasonPodsReady, fmt.Sprintf("The containers of all %d pods are Ready.", p.Replicas()))
+}
+
+// unready is that the containers of a running pod are not Ready: pending at first, and a
+// fault after startingTime.
+func (p pass) unready(pod *corev1.Pod) (assessment, bool) {
+	at := slices.IndexFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.ContainersReady })
+	if at < 0 {
+		return pending(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is running, and its containers are not Ready yet.", pod.Name)), true
+	}
+	condition := pod.Status.Conditions[at]
+	switch since := condition.LastTransitionTime; {
+	case condition.Status == corev1.ConditionTrue:
+		return assessment{}, false
+	case p.Now.Sub(since.Time) > startingTime:
+		return isFalse(v1alpha1.ReasonPodFailing, fmt.Sprintf("Pod %s is running, but its containers are not Ready since %s: %s. See `kubectl describe pod %s`.",
+			pod.Name, since.UTC().Format(time.RFC3339), condition.Message, pod.Name)), true
+	}
+	return pending(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is running, and its containers are not Ready yet: %s.", pod.Name, condition.Message)), true
 }
 
 // surplus is how many pods exist beyond those that the spec asks for. A pod with another

@@ -3,6 +3,8 @@ package status
 import (
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
 )
@@ -29,6 +31,13 @@ func (p pass) requeueAfter() time.Duration {
 	for _, problem := range p.plan.Problems {
 		if problem.Reason == v1alpha1.ReasonIssuerKindUnknown {
 			in(kindDiscoveryInterval) // No watch reports a new kind.
+		}
+	}
+	for _, pod := range p.Pods {
+		for _, condition := range pod.Status.Conditions {
+			if condition.Type == corev1.ContainersReady && condition.Status != corev1.ConditionTrue {
+				after(condition.LastTransitionTime.Add(startingTime))
+			}
 		}
 	}
 	for _, stored := range p.storedCertificates {

@@ -104,6 +104,10 @@ func TestConditions(t *testing.T) {
 		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "chat",
 			State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}}}
 	}
+	unready := func(pod *corev1.Pod, since time.Time) {
+		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.ContainersReady, Status: corev1.ConditionFalse,
+			LastTransitionTime: metav1.NewTime(since), Message: "containers with unready status: [chat]"}}
+	}
 	issuing := func(s *scene, name string, status certmanagermeta.ConditionStatus, reason, message string, ago time.Duration) {
 		delete(s.Secrets, name)
 		awaited(s, name, status, reason, message, ago)
@@ -284,6 +288,15 @@ func TestConditions(t *testing.T) {
 		"an image is missing": {
 			edit: func(s *scene) { waiting(&s.Pods[1], "ImagePullBackOff", `Back-off pulling image "x"`) }, ready: "False PodFailing",
 			says: []string{"chat-1", "container chat: ImagePullBackOff", "kubectl describe pod chat-1"}},
+		"a readinessProbe has not passed yet": {
+			edit:  func(s *scene) { unready(&s.Pods[1], s.Now.Add(-time.Minute)) },
+			ready: "False PodsPending", reason: "Reconciling PodsPending", says: []string{"Pod chat-1 is running, and its containers are not Ready yet: containers with unready status: [chat]"}},
+		"a readinessProbe fails": {
+			edit:  func(s *scene) { unready(&s.Pods[1], s.Now.Add(-3*time.Minute)) },
+			ready: "False PodFailing", says: []string{"Pod chat-1 is running, but its containers are not Ready since 2026-01-02T11:57:00Z"}},
+		"a kubelet has not reported": {
+			edit:  func(s *scene) { s.Pods[1].Status.Conditions = nil },
+			ready: "False PodsPending", reason: "Reconciling PodsPending", says: []string{"chat-1"}},
 		"a node keeps crashing": {
 			edit: func(s *scene) { waiting(&s.Pods[1], "CrashLoopBackOff", "") }, ready: "False PodFailing", says: []string{"container chat: CrashLoopBackOff. See"}},
 		"a pod is being made": {
@@ -723,7 +736,7 @@ func TestJoined(t *testing.T) {
 			s.node(1).MissingLinks = []string{"chat-0"}
 		}, []string{"chat-1", "chat-2"}},
 		"not who has joined already": {func(s *scene) {
-			s.Pods[1].Status.Conditions = []corev1.PodCondition{{Type: v1alpha1.ReadinessGate, Status: corev1.ConditionTrue}}
+			s.Pods[1].Status.Conditions = append(s.Pods[1].Status.Conditions, corev1.PodCondition{Type: v1alpha1.ReadinessGate, Status: corev1.ConditionTrue})
 		}, []string{"chat-0", "chat-2"}},
 		"not who is another than that of the verdict": {func(s *scene) { s.Pods[1].UID = "replaced" }, []string{"chat-0", "chat-2"}},
 		"not who may be": {func(s *scene) { s.node(1).PodUID = "" }, []string{"chat-0", "chat-2"}},

@@ -446,6 +446,7 @@ func (p Pod) object(observed *state.State) corev1.Pod {
 	object.Status.Phase = p.Phase
 	if p.Phase == "" {
 		object.Status.Phase = corev1.PodRunning
+		object.Status.Conditions = []corev1.PodCondition{{Type: corev1.ContainersReady, Status: corev1.ConditionTrue}}
 	}
 	if p.Leaving {
 		object.DeletionTimestamp = &metav1.Time{Time: Now}
