@@ -347,7 +347,7 @@ func (w *simulation) statefulSetController() (acted bool) {
 			pod := &corev1.Pod{
 				ObjectMeta: metav1.ObjectMeta{Namespace: set.Namespace, Name: name, UID: w.uid(),
 					Labels: set.Spec.Template.Labels, CreationTimestamp: metav1.NewTime(certstest.Start)},
-				Spec: *set.Spec.Template.Spec.DeepCopy(),
+				Spec:   *set.Spec.Template.Spec.DeepCopy(),
 				Status: corev1.PodStatus{Phase: corev1.PodRunning},
 			}
 			for i := range pod.Spec.Volumes {

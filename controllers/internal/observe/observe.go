@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -217,7 +218,7 @@ func (o *Observer) pods(ctx context.Context, observed *state.State) error {
 
 // admissionPolicy reads whether the policy that gives each pod its own certificate exists.
 func (o *Observer) admissionPolicy(ctx context.Context, observed *state.State) error {
-	key := types.NamespacedName{Name: AdmissionPolicy}
+	key, since := types.NamespacedName{Name: AdmissionPolicy}, time.Time{}
 	for _, object := range []client.Object{
 		&admissionv1.MutatingAdmissionPolicy{}, &admissionv1.MutatingAdmissionPolicyBinding{},
 	} {
@@ -228,7 +229,10 @@ func (o *Observer) admissionPolicy(ctx context.Context, observed *state.State) e
 		if err != nil {
 			return fmt.Errorf("get %T %s: %w", object, key.Name, err)
 		}
+		if created := object.GetCreationTimestamp().Time; created.After(since) {
+			since = created
+		}
 	}
-	observed.AdmissionPolicyInForce = true
+	observed.AdmissionPolicyInForce, observed.AdmissionPolicySince = true, since
 	return nil
 }

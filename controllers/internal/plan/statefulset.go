@@ -155,13 +155,3 @@ func convert(from, to any) error {
 	}
 	return runtime.DefaultUnstructuredConverter.FromUnstructured(content, to)
 }
-
-// deletePodsWithoutIdentity has pods made again that were created without the admission
-// policy.
-func (p *Plan) deletePodsWithoutIdentity(s state.State) {
-	for i := range s.Pods {
-		if beam.LacksIdentity(s.Pods[i].Spec) && s.Pods[i].DeletionTimestamp == nil {
-			p.Delete = append(p.Delete, &s.Pods[i])
-		}
-	}
-}

@@ -62,6 +62,8 @@ type State struct {
 	// AdmissionPolicyInForce: the MutatingAdmissionPolicy that gives each pod its own
 	// certificate, and its binding, exist.
 	AdmissionPolicyInForce bool
+	// AdmissionPolicySince is when the later of the two was created.
+	AdmissionPolicySince time.Time
 	// PodCertificatesServed: this Kubernetes has PodCertificateRequests.
 	PodCertificatesServed bool
 }

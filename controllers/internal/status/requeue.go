@@ -32,6 +32,9 @@ func (p pass) requeueAfter() time.Duration {
 		if problem.Reason == v1alpha1.ReasonIssuerKindUnknown {
 			in(kindDiscoveryInterval) // No watch reports a new kind.
 		}
+		if problem.Reason == v1alpha1.ReasonAdmissionPolicyMissing {
+			in(time.Minute) // A pod without identity is replaced when it has an age.
+		}
 	}
 	for _, pod := range p.Pods {
 		for _, condition := range pod.Status.Conditions {

@@ -178,6 +178,7 @@ func (s Situation) Seen(cluster *v1alpha1.ErlangCluster) state.State {
 		Issued:                 map[string]*certmanager.CertificateRequest{},
 		Secrets:                map[string]*corev1.Secret{},
 		AdmissionPolicyInForce: !s.AdmissionPolicyMissing,
+		AdmissionPolicySince:   certstest.Start.Add(2 * time.Hour), // later than the pods
 		PodCertificatesServed:  !s.PodCertificatesMissing,
 	}
 	s.addCredentials(&observed)
