@@ -55,6 +55,10 @@ func TestRemovedFieldsLeaveNothingBehind(t *testing.T) {
 	latest, tagged := without(template, unset...), without(template, unset...)
 	tagged["spec"].(map[string]any)["containers"].([]any)[0].(map[string]any)["image"] = "example.com/chat:1"
 	w.compare(t, "with another tag of the image", latest, tagged)
+	w.retention = map[string]any{"whenDeleted": "Delete", "whenScaled": "Delete"}
+	w.change(t, template)
+	w.retention = nil
+	w.compare(t, "without a retention policy", template, template)
 }
 
 // A walker takes fields out of the template of a cluster.
@@ -62,6 +66,8 @@ type walker struct {
 	namespace string
 	set       *appsv1.StatefulSet
 	changes   int
+	// retention is the persistentVolumeClaimRetentionPolicy of the cluster, if it has one.
+	retention map[string]any
 }
 
 // try asks whether an ErlangCluster and a StatefulSet may have that template.
@@ -111,6 +117,11 @@ func (w *walker) change(t *testing.T, template map[string]any) {
 	check(t, admin.Get(t.Context(), client.ObjectKeyFromObject(cluster), cluster))
 	patch := cluster.DeepCopy()
 	check(t, unstructured.SetNestedField(patch.Object, template, "spec", "template"))
+	if w.retention == nil {
+		unstructured.RemoveNestedField(patch.Object, "spec", "persistentVolumeClaimRetentionPolicy")
+	} else {
+		check(t, unstructured.SetNestedField(patch.Object, w.retention, "spec", "persistentVolumeClaimRetentionPolicy"))
+	}
 	check(t, admin.Patch(t.Context(), patch, client.MergeFrom(cluster)))
 	w.await(t, "")
 }
