@@ -9,7 +9,7 @@ import (
 )
 
 // completeDefaults sets what the API server would derive from another field. In server-side
-// apply nobody would own that, and it would stay when the user changes or removes the
+// apply such a value has no owner, so it would stay when the user changes or removes the
 // other field.
 func completeDefaults(pod *corev1.PodSpec) {
 	account := cmp.Or(pod.ServiceAccountName, pod.DeprecatedServiceAccount)

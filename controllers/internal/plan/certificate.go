@@ -76,7 +76,7 @@ func intermediateCertificate(s state.State, issuer v1alpha1.IssuerReference) *ap
 		WithDuration(metav1.Duration{Duration: certs.IntermediateLifetime(s.Cluster.Spec.TLS)}).
 		WithNameConstraints(applycertmanager.NameConstraints().WithCritical(true).
 			WithPermitted(applycertmanager.NameConstraintItem().WithDNSDomains(s.Names.Domain()))).
-		// Which CA was above the intermediate can be told from the key that has signed.
+		// The key that signed a certificate shows which CA was above the intermediate.
 		WithPrivateKey(privateKey(certmanager.RotationPolicyAlways)).
 		WithUsages(certmanager.UsageCertSign, certmanager.UsageDigitalSignature))
 }

@@ -13,7 +13,7 @@ import (
 
 // Operator is what the manager knows of itself.
 type Operator struct {
-	// Image that holds the probe: the operator's own.
+	// Image of the probe: the operator's own.
 	Image string
 	// ImagePullPolicy of the probe.
 	ImagePullPolicy corev1.PullPolicy
