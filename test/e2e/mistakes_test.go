@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,25 +11,6 @@ import (
 	"github.com/erlang-operator/erlang-operator/test/e2e/harness"
 	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
 )
-
-// The API server rejects what it can judge by the spec alone, with a message that names
-// the field.
-func TestRejectedByValidation(t *testing.T) {
-	t.Parallel()
-	ns := harness.Namespace(t)
-	good := harness.Manifest(ns, "chat", 3, "27")
-	for want, manifest := range map[string]string{
-		"distribution.ports.min must not be greater":          harness.Manifest(ns, "chat", 3, "27", "distribution: {ports: {min: 9109, max: 9100}}"),
-		"metadata.name must be a DNS label of at most 40":     harness.Manifest(ns, strings.Repeat("a", 41), 3, "27"),
-		"container must name one of template.spec.containers": harness.Manifest(ns, "chat", 3, "27", "container: beam"),
-		"hostNetwork must not be true":                        strings.Replace(good, "containers:", "hostNetwork: true\n      containers:", 1),
-		`unknown field "spec.replica"`:                        harness.Manifest(ns, "chat", 3, "27", "replica: 4"),
-	} {
-		if err := kubectl.Apply(t.Context(), manifest); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v, want %q", err, want)
-		}
-	}
-}
 
 // What depends on other objects makes the cluster Stalled, with a message that names the
 // field and the remedy. When that is applied, the cluster becomes Ready.

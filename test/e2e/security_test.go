@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/erlang-operator/erlang-operator/test/e2e/harness"
 	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
 )
@@ -33,29 +31,4 @@ func TestRestrictedPodSecurity(t *testing.T) {
 `
 	kubectl.MustApply(t, text)
 	c.AwaitReady(t, 2)
-}
-
-// The probe has permissions for the objects that it needs, by name, and for no others.
-func TestProbePermissions(t *testing.T) {
-	t.Parallel()
-	ns := harness.Namespace(t)
-	c := harness.Start(t, ns, "chat", 1, "27")
-	got := map[string]bool{}
-	for _, question := range []string{
-		"get secret/chat-cookie", "get secret/chat-probe-tls", "get configmap/chat-distribution", "get erlangcluster/chat", "patch erlangcluster/chat",
-		"get secret/chat-0-tls", "get secret/chat-ca", "list secrets", "update secret/chat-cookie", "list pods", "create pods", "get erlangcluster/other",
-	} {
-		verb, resource, _ := strings.Cut(question, " ")
-		// can-i fails when the answer is no.
-		answer, _ := kubectl.Run(t.Context(), "auth", "can-i", verb, resource, "-n", ns, "--as=system:serviceaccount:"+ns+":"+c.Name+"-probe")
-		if strings.TrimSpace(answer) == "yes" {
-			got[question] = true
-		}
-	}
-	want := map[string]bool{
-		"get secret/chat-cookie": true, "get secret/chat-probe-tls": true, "get configmap/chat-distribution": true, "get erlangcluster/chat": true,
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("permissions of the probe (-want +got):\n%s", diff)
-	}
 }

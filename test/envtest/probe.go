@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
@@ -64,6 +65,18 @@ func (p *probe) expectPermissions(t *testing.T) {
 		}
 		if !allowed && !apierrors.IsForbidden(err) {
 			t.Errorf("the probe may read %T %s (%v)", object, object.GetName(), err)
+		}
+	}
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"of": "the-probe"}}}`))
+	for what, err := range map[string]error{
+		"list Secrets":             p.client.List(t.Context(), &corev1.SecretList{}, client.InNamespace(p.namespace)),
+		"list pods":                p.client.List(t.Context(), &corev1.PodList{}, client.InNamespace(p.namespace)),
+		"create ConfigMaps":        p.client.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: named(p.namespace, "any")}),
+		"change the cookie":        p.client.Patch(t.Context(), &corev1.Secret{ObjectMeta: named(p.namespace, "chat-cookie")}, patch),
+		"change the ErlangCluster": p.client.Patch(t.Context(), clusterIn(p.namespace), patch),
+	} {
+		if !apierrors.IsForbidden(err) {
+			t.Errorf("the probe may %s (%v)", what, err)
 		}
 	}
 }
