@@ -61,13 +61,8 @@ func newCA(t testing.TB, name string, above *CA, changes []func(*x509.Certificat
 	if above != nil {
 		parent, signer = above.certificate, above.key
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, ca.key.Public(), signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if ca.certificate, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
+	der := must(x509.CreateCertificate(rand.Reader, template, parent, ca.key.Public(), signer))(t)
+	ca.certificate = must(x509.ParseCertificate(der))(t)
 	ca.PEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	return ca
 }
@@ -99,14 +94,8 @@ func (ca *CA) Issue(host string, changes ...func(*x509.Certificate)) Identity {
 		change(template)
 	}
 	key := newKey(ca.t)
-	der, err := x509.CreateCertificate(rand.Reader, template, ca.certificate, key.Public(), ca.key)
-	if err != nil {
-		ca.t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		ca.t.Fatal(err)
-	}
+	der := must(x509.CreateCertificate(rand.Reader, template, ca.certificate, key.Public(), ca.key))(ca.t)
+	keyDER := must(x509.MarshalPKCS8PrivateKey(key))(ca.t)
 	id := Identity{
 		CertPEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		KeyPEM:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
@@ -114,9 +103,7 @@ func (ca *CA) Issue(host string, changes ...func(*x509.Certificate)) Identity {
 	if ca.certificate.CheckSignatureFrom(ca.certificate) != nil {
 		id.CertPEM = append(id.CertPEM, ca.PEM...)
 	}
-	if id.TLS, err = tls.X509KeyPair(id.CertPEM, id.KeyPEM); err != nil {
-		ca.t.Fatal(err)
-	}
+	id.TLS = must(tls.X509KeyPair(id.CertPEM, id.KeyPEM))(ca.t)
 	ca.Issued = append(ca.Issued, id)
 	return id
 }
@@ -139,18 +126,10 @@ func OnlyFor(usage x509.ExtKeyUsage) func(*x509.Certificate) {
 
 func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
+	return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
 }
 
 func serial(t testing.TB) *big.Int {
 	t.Helper()
-	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
+	return must(rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120)))(t)
 }

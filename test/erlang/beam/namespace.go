@@ -161,11 +161,26 @@ func ip(args ...string) (string, error) {
 	return string(out), nil
 }
 
-func mustIP(t testing.TB, args ...string) {
+// check ends a test that cannot go on after an error.
+func check(t testing.TB, err error) {
 	t.Helper()
-	if _, err := ip(args...); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// must gives a value to a test that cannot go on without it.
+func must[V any](value V, err error) func(testing.TB) V {
+	return func(t testing.TB) V {
+		t.Helper()
+		check(t, err)
+		return value
+	}
+}
+
+func mustIP(t testing.TB, args ...string) {
+	t.Helper()
+	must(ip(args...))(t)
 }
 
 // The main goroutine keeps the main thread, so that no goroutine that enters a

@@ -68,9 +68,7 @@ var networks struct {
 // NewNetwork makes a network for the duration of a test.
 func NewNetwork(t testing.TB) *Network {
 	t.Helper()
-	if err := startRun(); err != nil {
-		t.Fatal(err)
-	}
+	check(t, startRun())
 	networks.Lock()
 	networks.made++
 	number := networks.made
@@ -81,9 +79,7 @@ func NewNetwork(t testing.TB) *Network {
 		dir:    filepath.Join(theRun.dir, fmt.Sprint(number)),
 		names:  map[string][]string{},
 	}
-	if err := os.Mkdir(n.dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	check(t, os.Mkdir(n.dir, 0o755))
 	n.addNamespace(n.bridge)
 	mustIP(t, "-n", n.bridge, "link", "add", "bridge", "type", "bridge")
 	mustIP(t, "-n", n.bridge, "address", "add", router+"/24", "dev", "bridge")
@@ -214,9 +210,7 @@ func (n *Network) writeHosts() {
 			text += address + " " + name + " " + label + "\n"
 		}
 	}
-	if err := os.WriteFile(n.hostsFile(), []byte(text), 0o644); err != nil {
-		n.t.Fatal(err)
-	}
+	check(n.t, os.WriteFile(n.hostsFile(), []byte(text), 0o644))
 }
 
 // Resolve knows the names of the network.

@@ -119,13 +119,8 @@ func (h *Host) Launch(options Options) *Node {
 	if options.Name == "" {
 		options.Name = "chat"
 	}
-	dir, err := os.MkdirTemp(h.network.dir, options.Name+"-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := must(os.MkdirTemp(h.network.dir, options.Name+"-"))(t)
+	check(t, os.Chmod(dir, 0o755))
 	n := &Node{Name: options.Name + "@" + h.Name, Host: h, options: options, dir: dir}
 	if options.ShortName {
 		label, _, _ := strings.Cut(h.Name, ".")
@@ -201,18 +196,14 @@ func (n *Node) writeTLS() {
 func (n *Node) WriteFile(name string, content []byte) {
 	n.Host.network.t.Helper()
 	path := filepath.Join(n.dir, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		n.Host.network.t.Fatal(err)
-	}
+	check(n.Host.network.t, os.MkdirAll(filepath.Dir(path), 0o755))
 	if content == nil {
 		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 			n.Host.network.t.Fatal(err)
 		}
 		return
 	}
-	if err := os.WriteFile(path, content, 0o644); err != nil {
-		n.Host.network.t.Fatal(err)
-	}
+	check(n.Host.network.t, os.WriteFile(path, content, 0o644))
 }
 
 // Dialer returns a Dialer on the bridge that has the node's cookie and port, but not
@@ -228,10 +219,7 @@ func (n *Node) Dialer() *erldist.Dialer {
 func (h *Host) EPMD(otp string) *EPMD {
 	t := h.network.t
 	t.Helper()
-	dir, err := os.MkdirTemp(h.network.dir, "epmd-")
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := must(os.MkdirTemp(h.network.dir, "epmd-"))(t)
 	e := &EPMD{process: h.run(otp, dir, "epmd")}
 	if err := h.waitForPort("4369", e.process); err != nil {
 		t.Fatalf("start EPMD: %v\n%s", err, e.Log())
@@ -247,10 +235,7 @@ func rootfs(t testing.TB, otp string) string {
 	t.Helper()
 	cache := os.Getenv("ERLANG_OPERATOR_CACHE")
 	if cache == "" {
-		base, err := os.UserCacheDir() // $XDG_CACHE_HOME, else $HOME/.cache
-		if err != nil {
-			t.Fatal(err)
-		}
+		base := must(os.UserCacheDir())(t) // $XDG_CACHE_HOME, else $HOME/.cache
 		cache = filepath.Join(base, "erlang-operator")
 	}
 	root := filepath.Join(cache, "erlang", otp, "rootfs")
@@ -345,17 +330,12 @@ func (p *process) Kill() {
 // Freeze stops the process where it stands: what it listens on still accepts
 // connections, without an answer.
 func (p *process) Freeze() {
-	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		p.t.Fatal(err)
-	}
+	check(p.t, p.cmd.Process.Signal(syscall.SIGSTOP))
 }
 
 // CPU is how much processor time the process has taken, to some ten milliseconds.
 func (p *process) CPU() time.Duration {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	stat := must(os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid)))(p.t)
 	_, fields, _ := strings.Cut(string(stat), ") ") // see proc_pid_stat(5)
 	var ticks [2]int64
 	if _, err := fmt.Sscan(strings.Join(strings.Fields(fields)[11:13], " "), &ticks[0], &ticks[1]); err != nil {

@@ -40,19 +40,10 @@ func (h *Host) Degrade(w Wire) {
 func (h *Host) rewire() {
 	t := h.network.t
 	t.Helper()
-	hardware, err := ip("netns", "exec", h.namespace, "cat", "/sys/class/net/eth0/address")
-	if err != nil {
-		t.Fatal(err)
-	}
+	hardware := must(ip("netns", "exec", h.namespace, "cat", "/sys/class/net/eth0/address"))(t)
 	mustIP(t, "-n", h.namespace, "link", "delete", "eth0") // and its other end with it
-	outer, err := newTAP(h.network.bridge, h.link)
-	if err != nil {
-		t.Fatal(err)
-	}
-	inner, err := newTAP(h.namespace, "eth0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	outer := must(newTAP(h.network.bridge, h.link))(t)
+	inner := must(newTAP(h.namespace, "eth0"))(t)
 	t.Cleanup(func() {
 		_ = outer.Close()
 		_ = inner.Close()
