@@ -6,6 +6,9 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
@@ -69,11 +72,22 @@ func (p pass) starting(failing []*v1alpha1.NodeStatus) bool {
 	})
 }
 
+// probeAdvice is why the probe's pod cannot be created, or where to look for the cause.
 func (p pass) probeAdvice() string {
-	there := slices.ContainsFunc(p.Owned, func(object state.Object) bool {
+	at := slices.IndexFunc(p.Owned, func(object state.Object) bool {
 		return object.GetObjectKind().GroupVersionKind().Kind == "Deployment" && object.GetName() == p.Names.Probe()
 	})
-	return p.advice(there, "deployment", p.Names.Probe())
+	if at < 0 {
+		return p.advice(false, "deployment", p.Names.Probe())
+	}
+	if deployment, ok := p.Owned[at].(*appsv1.Deployment); ok {
+		for _, condition := range deployment.Status.Conditions {
+			if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
+				return "Its pod cannot be created: " + sentence(condition.Message)
+			}
+		}
+	}
+	return p.advice(true, "deployment", p.Names.Probe())
 }
 
 // advice is where to look for the cause: at an object, or, if that is held back, at what

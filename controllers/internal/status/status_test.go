@@ -133,6 +133,12 @@ func TestConditions(t *testing.T) {
 				s.Pods = append(s.Pods, corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "stray"}, Status: corev1.PodStatus{Phase: corev1.PodRunning}})
 			}, ready: "True MeshVerified"},
 		"the probe never spoke": {edit: func(s *scene) { s.Cluster.Status.Mesh = nil }, ready: "False ProbeNotReporting", reason: "Reconciling ProbeNotReporting", says: []string{"kubectl logs deployment/chat-probe"}},
+		"the probe's pod cannot be created": {edit: func(s *scene) {
+			s.Cluster.Status.Mesh = nil
+			deployment := &appsv1.Deployment{TypeMeta: metav1.TypeMeta{Kind: "Deployment"}, ObjectMeta: metav1.ObjectMeta{Name: "chat-probe"}}
+			deployment.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: "exceeded quota: pods"}}
+			s.Owned = append(s.Owned, deployment)
+		}, ready: "False ProbeNotReporting", reason: "Reconciling ProbeNotReporting", says: []string{"Its pod cannot be created: exceeded quota: pods."}},
 		"the probe fell silent": {edit: func(s *scene) { s.Now = s.Now.Add(3 * time.Minute) }, ready: "False ProbeNotReporting", says: []string{"has not reported for more than 3m0s"}},
 		"shortly before that":   {edit: func(s *scene) { s.Now = s.Now.Add(2 * time.Minute) }, ready: "True MeshVerified"},
 		"the probe looks at an older spec": {
