@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -70,7 +71,7 @@ func cookieSecret(s state.State, data map[string][]byte, rotationID string) *cor
 			Labels:          Labels(s.Names.Cluster),
 			OwnerReferences: []metav1.OwnerReference{OwnerReference(s.Cluster)},
 		},
-		Data: data,
+		Data: maps.Clone(data),
 	}
 	secret.Data[naming.WrittenCookieKey] = data[naming.CookieKey]
 	if rotationID != "" {
