@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/test/await"
 	"github.com/erlang-operator/erlang-operator/test/e2e/harness"
 	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
@@ -62,9 +64,18 @@ var faults = []struct{ object, fault string }{
 	{"statefulset/chat", "delete % --cascade=orphan"},
 	{"statefulset/chat", `{"spec": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": null}}}`},
 	{"statefulset/chat", `{"spec": {"minReadySeconds": 600}}`},
+	{"statefulset/chat", `{"spec": {"replicas": 5}}`},
 	{"secret/chat-cookie", `{"metadata": {"labels": null}}`},
 	{"secret/chat-cookie", `{"metadata": {"ownerReferences": null}}`},
 	{"secret/chat-cookie", `{"stringData": {"cookie": "EditedByHandEditedByHandEdited00"}}`},
+}
+
+// disruptions are faults after which Kubernetes deletes pods before anybody can restore the
+// object.
+var disruptions = []struct{ object, fault string }{
+	{"statefulset/chat", `{"spec": {"template": {"spec": {"nodeSelector": {"elsewhere": "true"}}}}}`},
+	{"statefulset/chat", `{"spec": {"replicas": 2}}`},
+	{"statefulset/chat", "delete %"},
 }
 
 // While a cluster runs, every object that it owns is deleted and edited by hand: within 30 s
@@ -84,6 +95,37 @@ func TestFaultMatrix(t *testing.T) {
 	}
 }
 
+// After a fault that has Kubernetes delete pods, the object is as before within 30 s, and
+// the cluster is Ready again with the same cookie.
+func TestDisruptions(t *testing.T) {
+	t.Parallel()
+	c := startFaultTested(t)
+	for _, row := range disruptions {
+		t.Run(strings.ReplaceAll(row.object+" "+row.fault, "/", " "), func(t *testing.T) {
+			c.awaitRestored(t, row.object, row.fault)
+			c.AwaitReady(t, faultMembers)
+			c.checkCookie(t)
+		})
+	}
+}
+
+// A cookie that is deleted while nodes run cannot be restored from anything that the manager
+// reads. It is reported, the links stay, and the cookie is adopted when it is applied again.
+func TestCookieDeleted(t *testing.T) {
+	t.Parallel()
+	c := startFaultTested(t)
+	var backup unstructured.Unstructured
+	if err := kubectl.Get(t.Context(), &backup, "secret/chat-cookie", "-n", c.Namespace); err != nil {
+		t.Fatal(err)
+	}
+	backup.Object["metadata"] = map[string]any{"name": backup.GetName(), "namespace": c.Namespace, "labels": backup.GetLabels()}
+	kubectl.Must(t, "delete", "secret/chat-cookie", "-n", c.Namespace)
+	c.AwaitCondition(t, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonCookieLost)
+	kubectl.MustApply(t, string(harness.Must(backup.MarshalJSON())(t)))
+	c.AwaitReady(t, faultMembers)
+	c.checkNothingLost(t)
+}
+
 // faultTested is a running cluster, and what no fault may change.
 type faultTested struct {
 	harness.Cluster
@@ -101,8 +143,16 @@ func startFaultTested(t *testing.T) *faultTested {
 
 // restores causes a fault, and requires that its object is restored and nothing is lost.
 func (c *faultTested) restores(t *testing.T, object, fault string) {
-	before := harness.Must(described(t.Context(), c.Namespace, object))(t)
-	begun := time.Now()
+	t.Helper()
+	c.awaitRestored(t, object, fault)
+	c.AwaitReady(t, faultMembers)
+	c.checkNothingLost(t)
+}
+
+// awaitRestored causes a fault, and waits until its object is as before.
+func (c *faultTested) awaitRestored(t *testing.T, object, fault string) {
+	t.Helper()
+	before, begun := harness.Must(described(t.Context(), c.Namespace, object))(t), time.Now()
 	causeFault(t, c.Namespace, object, fault)
 	await.Until(t, 30*time.Second, object+" is as before", func(ctx context.Context) error {
 		now, err := described(ctx, c.Namespace, object)
@@ -112,16 +162,23 @@ func (c *faultTested) restores(t *testing.T, object, fault string) {
 		return err
 	})
 	t.Logf("as before after %s", time.Since(begun).Round(100*time.Millisecond))
-	c.AwaitReady(t, faultMembers)
-	t.Logf("Ready after %s", time.Since(begun).Round(100*time.Millisecond))
+}
+
+func (c *faultTested) checkNothingLost(t *testing.T) {
+	t.Helper()
+	c.checkCookie(t)
 	c.CheckRestarts(t, faultMembers, c.pods)
-	if now := harness.Must(c.Cookie(t.Context()))(t); now != c.cookie {
-		t.Error("the cookie has changed")
-	}
 	for ordinal := range faultMembers {
 		if counted := harness.Must(c.Traffic(t.Context(), ordinal))(t); counted.Lost > 0 || counted.Down > 0 {
 			t.Errorf("%s has lost %d calls and %d links", c.Pod(ordinal), counted.Lost, counted.Down)
 		}
+	}
+}
+
+func (c *faultTested) checkCookie(t *testing.T) {
+	t.Helper()
+	if now := harness.Must(c.Cookie(t.Context()))(t); now != c.cookie {
+		t.Error("the cookie has changed")
 	}
 }
 

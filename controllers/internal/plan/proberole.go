@@ -10,7 +10,8 @@ import (
 )
 
 func probeServiceAccount(s state.State) *applycore.ServiceAccountApplyConfiguration {
-	return owned(applycore.ServiceAccount(s.Names.Probe(), s.Names.Namespace), s)
+	// With its default left out, a change by hand would not be restored.
+	return owned(applycore.ServiceAccount(s.Names.Probe(), s.Names.Namespace), s).WithAutomountServiceAccountToken(true)
 }
 
 // probeRole is what the probe may touch: its cluster's status, its own key, the cookie
