@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -94,6 +95,37 @@ func TestLostCookie(t *testing.T) {
 	if now := cookieOf(t, namespace); now == cookie || now == "" {
 		t.Error("no other cookie was generated")
 	}
+}
+
+// A cookie whose labels or owner reference are removed stays the cluster's.
+func TestCookieWithoutLabelsOrOwner(t *testing.T) {
+	namespace := newNamespace(t)
+	startManager(t)
+	create(t, object(t, namespace, minimal))
+	awaitRecovery(t, namespace)
+	startPods(t, awaitStatefulSet(t, namespace, 3), 0, 3)
+	cookie := cookieOf(t, namespace)
+	before := get(t, &corev1.Secret{ObjectMeta: named(namespace, "chat-cookie")})
+	for _, patch := range []string{`{"metadata": {"labels": null}}`, `{"metadata": {"ownerReferences": null}}`} {
+		if err := admin.Patch(t.Context(), before.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the cookie is as before "+patch, func(ctx context.Context) error {
+			now, err := read(ctx, &corev1.Secret{ObjectMeta: named(namespace, "chat-cookie")})
+			if err == nil && (!maps.Equal(now.Labels, before.Labels) || !metav1.IsControlledBy(now, clusterOf(before))) {
+				err = fmt.Errorf("it is %+v", now.ObjectMeta)
+			}
+			return err
+		})
+	}
+	if cookieOf(t, namespace) != cookie {
+		t.Error("it is another cookie")
+	}
+}
+
+// clusterOf is the owner of an object, as far as its UID.
+func clusterOf(object client.Object) *v1alpha1.ErlangCluster {
+	return &v1alpha1.ErlangCluster{ObjectMeta: metav1.ObjectMeta{UID: metav1.GetControllerOf(object).UID}}
 }
 
 // expectNotShown requires that a secret is in no log, event, status or ConfigMap.

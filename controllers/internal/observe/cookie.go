@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
@@ -79,4 +80,21 @@ func SecretMetadata() *metav1.PartialObjectMetadata {
 	head := &metav1.PartialObjectMetadata{}
 	head.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
 	return head
+}
+
+// cookie reads the Secret of the nodes' cookie from the API server if it is not in the cache
+// as ours: somebody may have removed its labels or its owner reference.
+func (o *Observer) cookie(ctx context.Context, observed *state.State) error {
+	name := types.NamespacedName{Namespace: observed.Names.Namespace, Name: observed.Names.CookieSecret()}
+	if observed.Secrets[name.Name] != nil {
+		return nil
+	}
+	secret := &corev1.Secret{}
+	if err := o.Live.Get(ctx, name, secret); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("get Secret %s: %w", name, err)
+	}
+	if metav1.IsControlledBy(secret, observed.Cluster) || plan.Adoptable(observed.Cluster, secret) {
+		observed.Secrets[name.Name] = secret
+	}
+	return nil
 }

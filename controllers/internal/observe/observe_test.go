@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -158,6 +157,33 @@ func TestOwned(t *testing.T) {
 	}
 }
 
+// The cookie's Secret is observed without its labels, or without its owner reference, though
+// caches do not have it then.
+func TestCookieWithoutLabelsOrOwner(t *testing.T) {
+	owner := []metav1.OwnerReference{plan.OwnerReference(cluster())}
+	for name, test := range map[string]struct {
+		labels   map[string]string
+		owners   []metav1.OwnerReference
+		observed bool
+	}{
+		"no labels":           {nil, owner, true},
+		"no owner":            {plan.Labels("chat"), nil, true},
+		"neither":             {nil, nil, false},
+		"one label, no owner": {map[string]string{plan.LabelCluster: "chat"}, nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cookie := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "chat-cookie", Labels: test.labels, OwnerReferences: test.owners}}
+			observed, err := newServer(t, legacyCookie(), issuer(), cookie).observer().Observe(t.Context(), cluster())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := observed.Secrets["chat-cookie"] != nil; got != test.observed {
+				t.Errorf("observed: %t, want %t", got, test.observed)
+			}
+		})
+	}
+}
+
 // The Secret of a user is read once for each of its versions.
 func TestUserCookieIsReadOncePerVersion(t *testing.T) {
 	s := newServer(t, legacyCookie(), issuer())
@@ -171,7 +197,7 @@ func TestUserCookieIsReadOncePerVersion(t *testing.T) {
 		if !observed.UserCookie.KeyFound || len(observed.UserCookie.Value) == 0 {
 			t.Fatalf("cookie: %+v", observed.UserCookie)
 		}
-		return len(slices.DeleteFunc(s.reads, func(read string) bool { return !strings.HasPrefix(read, "get *v1.Secret ") }))
+		return len(slices.DeleteFunc(s.reads, func(read string) bool { return read != "get *v1.Secret legacy" }))
 	}
 	if first, second := live(), live(); first != 1 || second != 0 {
 		t.Errorf("read %d times, and then %d times", first, second)

@@ -43,8 +43,8 @@ func cookie(p *Plan, s state.State, fresh string) {
 		p.Create = append(p.Create, cookieSecret(s, first, s.Cluster.Spec.Cookie.RotationID))
 	case s.Cookie() == nil:
 		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, first, s.Cluster.Spec.Cookie.RotationID)))
-	case Adoptable(s.Cluster, secret):
-		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, secret.Data, secret.Annotations[naming.RotationAnnotation])))
+	case secret.Labels[LabelCluster] != s.Cluster.Name || !metav1.IsControlledBy(secret, s.Cluster):
+		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, maps.Clone(secret.Data), secret.Annotations[naming.RotationAnnotation])))
 	default:
 		rotateCookie(p, s, rotation.NextCookie(s, imported, []byte(fresh)))
 	}

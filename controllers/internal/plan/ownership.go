@@ -10,7 +10,6 @@ import (
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
@@ -54,14 +53,10 @@ func Adoptable(cluster *v1alpha1.ErlangCluster, object metav1.Object) bool {
 
 // Owns reports whether a Secret is the cluster's: the cluster is its controller, or one of
 // the cluster's Certificates has it issued, or one that is gone had, with the cluster's UID
-// on it. Labels prove nothing, because users set them on Secrets of their own; only a cookie
-// is adopted by them.
+// on it. Labels prove nothing: users set them on Secrets of their own.
 func Owns(cluster *v1alpha1.ErlangCluster, certificates map[string]*certmanager.Certificate, secret metav1.Object) bool {
 	if metav1.IsControlledBy(secret, cluster) {
 		return true
-	}
-	if secret.GetName() == (naming.Names{Cluster: cluster.Name}).CookieSecret() {
-		return Adoptable(cluster, secret)
 	}
 	certificate, unowned := certificates[secret.GetName()], metav1.GetControllerOf(secret) == nil
 	if certificate == nil {

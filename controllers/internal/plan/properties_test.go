@@ -171,7 +171,7 @@ func TestCookieThatIsThereStays(t *testing.T) {
 				t.Fatal("a cookie is replaced, whatever it has become")
 			}
 			pod, unproven := state.Unproven()
-			if unproven && state.StatefulSet != nil {
+			if unproven && state.StatefulSet != nil && string(state.Cookie()) != cookie {
 				t.Fatalf("a cookie is replaced, and %s is not known to run with it", pod)
 			}
 			switch string(state.Cookie()) {

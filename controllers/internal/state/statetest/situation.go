@@ -489,6 +489,7 @@ func own(observed *state.State, object state.Object, kind, name string) {
 	object.SetNamespace(observed.Names.Namespace)
 	object.SetUID(types.UID("uid-of-" + strings.ToLower(kind) + "-" + name))
 	object.SetResourceVersion("7")
+	object.SetLabels(map[string]string{v1alpha1.Group + "/cluster": observed.Names.Cluster})
 	object.SetOwnerReferences([]metav1.OwnerReference{
 		*metav1.NewControllerRef(observed.Cluster, v1alpha1.SchemeGroupVersion.WithKind("ErlangCluster")),
 	})
