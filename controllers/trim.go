@@ -58,7 +58,7 @@ func trimManagedFields(object metav1.Object) {
 	}
 	apply.KeepForeignFields(object)
 	object.SetManagedFields(slices.DeleteFunc(object.GetManagedFields(), func(entry metav1.ManagedFieldsEntry) bool {
-		return entry.FieldsV1 != nil && len(entry.FieldsV1.Raw) > maxContent
+		return entry.FieldsV1 != nil && len(entry.FieldsV1.GetRawBytes()) > maxContent
 	}))
 }
 
