@@ -18,6 +18,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -67,7 +68,7 @@ var errCrashed = errors.New("the manager has crashed")
 var testScheme = func() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		admissionv1.AddToScheme, appsv1.AddToScheme, corev1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme,
+		admissionv1.AddToScheme, appsv1.AddToScheme, corev1.AddToScheme, eventsv1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme,
 		rbacv1.AddToScheme, certmanager.AddToScheme, v1alpha1.AddToScheme,
 	} {
 		must(add(scheme))
@@ -80,6 +81,9 @@ func fakeClient(objects ...client.Object) client.WithWatch {
 	return fake.NewClientBuilder().WithScheme(testScheme).WithGlobalResourceVersionCounter().
 		WithStatusSubresource(&v1alpha1.ErlangCluster{}).
 		WithTypeConverters(managedfields.NewDeducedTypeConverter()).WithReturnManagedFields().
+		WithIndex(&eventsv1.Event{}, "regarding.uid", func(object client.Object) []string {
+			return []string{string(object.(*eventsv1.Event).Regarding.UID)}
+		}).
 		WithObjects(objects...).Build()
 }
 

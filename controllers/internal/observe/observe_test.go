@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -47,7 +48,9 @@ func newServer(t *testing.T, objects ...client.Object) *server {
 		}
 	}
 	s := &server{}
-	s.WithWatch = interceptor.NewClient(fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(), interceptor.Funcs{
+	regarding := func(object client.Object) []string { return []string{string(object.(*eventsv1.Event).Regarding.UID)} }
+	stored := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithIndex(&eventsv1.Event{}, "regarding.uid", regarding).Build()
+	s.WithWatch = interceptor.NewClient(stored, interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
 			if err := s.read(fmt.Sprintf("get %T %s", object, key.Name)); err != nil {
 				return err
@@ -76,9 +79,14 @@ func (s *server) observer() *observe.Observer {
 	return &observe.Observer{Cached: s, Secrets: s, WatchSecrets: func() error { return nil }, Live: s, Domain: naming.DefaultDomain, Clock: testclock.NewFakePassiveClock(statetest.Now)}
 }
 
+// minimal refers to nothing.
+func minimal() *v1alpha1.ErlangCluster {
+	return statetest.MustCluster("metadata: {name: chat, namespace: shop}\nspec: {replicas: 3, template: {spec: {containers: [{name: chat, image: x}]}}}")
+}
+
 // cluster refers to everything that a cluster can refer to.
 func cluster() *v1alpha1.ErlangCluster {
-	cluster := statetest.MustCluster("metadata: {name: chat, namespace: shop}\nspec: {template: {spec: {containers: [{name: chat, image: x}]}}}")
+	cluster := minimal()
 	cluster.Spec.Cookie.SecretKeyRef = &v1alpha1.SecretKeyReference{Name: "legacy", Key: "cookie"}
 	cluster.Spec.TLS.IssuerRef = &v1alpha1.IssuerReference{Name: "corp", Kind: certmanager.IssuerKind, Group: certmanager.SchemeGroupVersion.Group}
 	return cluster

@@ -38,7 +38,7 @@ func (s State) Issuance(name string) (Issuance, bool) {
 			since = condition.LastTransitionTime.Time
 		}
 		if condition.Status == certmanagermeta.ConditionTrue {
-			return Issuance{Since: since, Detail: s.issuanceProgress(certificate)}, true
+			return Issuance{Since: since, Detail: s.issuanceProgress(certificate, since)}, true
 		}
 		// Whatever its reason: that of a denial is the approver's own.
 		return Issuance{Failed: true, Since: since, Detail: trimmed(condition.Message)}, true
@@ -74,11 +74,11 @@ func (s State) credentialsMissingSince() time.Time {
 	return ready.LastTransitionTime.Time
 }
 
-// issuanceProgress is what the issuance of a Certificate waits for.
-func (s State) issuanceProgress(certificate *certmanager.Certificate) string {
+// issuanceProgress is what the issuance of a Certificate, since then, waits for.
+func (s State) issuanceProgress(certificate *certmanager.Certificate, since time.Time) string {
 	request := s.Requests[certificate.Name]
 	if request == nil {
-		return "cert-manager has made no CertificateRequest yet"
+		return s.notStored("cert-manager has made no CertificateRequest yet")
 	}
 	condition := func(wanted certmanager.CertificateRequestConditionType) *certmanager.CertificateRequestCondition {
 		for i := range request.Status.Conditions {
@@ -89,7 +89,12 @@ func (s State) issuanceProgress(certificate *certmanager.Certificate) string {
 		return nil
 	}
 	ready := condition(certmanager.CertificateRequestConditionReady)
+	answered := ready != nil && ready.Status == certmanagermeta.ConditionTrue
 	switch {
+	case answered && request.CreationTimestamp.Time.Before(since): // It is of the issuance before.
+		return s.notStored("cert-manager has made no new CertificateRequest yet")
+	case answered:
+		return s.notStored(fmt.Sprintf("CertificateRequest %s is answered, and cert-manager has not stored the certificate", request.Name))
 	case ready != nil && ready.Message != "":
 		return fmt.Sprintf("CertificateRequest %s: %s", request.Name, trimmed(ready.Message))
 	case condition(certmanager.CertificateRequestConditionApproved) == nil:

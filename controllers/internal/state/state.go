@@ -55,6 +55,12 @@ type State struct {
 	// the manager's clock.
 	HeartbeatObserved time.Time
 
+	// PodFailures are why pods that are missing could not be created, by their names.
+	PodFailures map[string]string
+	// SecretQuota is a ResourceQuota that allows no more Secrets; empty when there is none,
+	// or no certificate is waited for.
+	SecretQuota string
+
 	// UserCookie is what cookie.secretKeyRef names; nil when it is not set.
 	UserCookie *UserCookie
 	// Issuer is what tls.issuerRef names; nil when it is not set.

@@ -14,6 +14,9 @@ import (
 // nodes: every expected pod exists, and its containers are Ready. The readiness gate is
 // not waited for: it opens when the node has joined.
 func (p pass) nodes() assessment {
+	if rejected, found := p.notCreated(); found {
+		return rejected
+	}
 	for _, name := range p.Names.Pods(p.Replicas()) {
 		pod := p.Pod(name)
 		switch {

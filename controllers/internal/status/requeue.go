@@ -7,6 +7,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // kindDiscoveryInterval is how long until a missing kind is looked up again.
@@ -51,8 +52,15 @@ func (p pass) requeueAfter() time.Duration {
 	if at, known := rotation.SuccessorDue(p.State, rotation.Wanted(p.State).Name); known {
 		after(at)
 	}
+	if len(p.MissingPods()) > 0 {
+		in(podRetryInterval)
+	}
+	if p.SecretQuota != "" {
+		in(time.Minute) // Quotas are not watched.
+	}
 	for name := range p.Certificates {
 		if issuance, waiting := p.Issuance(name); waiting && !issuance.Failed {
+			after(issuance.Since.Add(state.StoringTimeout))
 			after(issuance.Since.Add(issuingTimeout))
 		}
 	}

@@ -73,6 +73,12 @@ func whole(replicas int32) *scene {
 
 func (s *scene) node(ordinal int) *v1alpha1.NodeStatus { return &s.Cluster.Status.Mesh.Nodes[ordinal] }
 
+// without is that a pod is missing, because its creation failed.
+func (s *scene) without(pod, cause string) {
+	s.Pods = slices.DeleteFunc(s.Pods, func(p corev1.Pod) bool { return p.Name == pod })
+	s.PodFailures = map[string]string{pod: cause}
+}
+
 // remember is that the certificates were stored some time ago.
 func (s *scene) remember(ago time.Duration) {
 	report := status.Compute(s.State, s.plan, s.outcome)
@@ -116,6 +122,8 @@ func TestConditions(t *testing.T) {
 		s.Requests = map[string]*certmanager.CertificateRequest{name: {
 			ObjectMeta: metav1.ObjectMeta{Name: name + "-1"}, Status: certmanager.CertificateRequestStatus{Conditions: conditions}}}
 	}
+	issued := certmanager.CertificateRequestCondition{Type: certmanager.CertificateRequestConditionReady,
+		Status: certmanagermeta.ConditionTrue, Reason: "Issued", Message: "Certificate fetched from issuer successfully"}
 	tests := map[string]struct {
 		replicas int32
 		edit     func(*scene)
@@ -139,6 +147,16 @@ func TestConditions(t *testing.T) {
 			deployment.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: "exceeded quota: pods"}}
 			s.Owned = append(s.Owned, deployment)
 		}, ready: "False ProbeNotReporting", reason: "Reconciling ProbeNotReporting", says: []string{"Its pod cannot be created: exceeded quota: pods."}},
+		"a pod cannot be created": {edit: func(s *scene) {
+			s.without("chat-1", `pods "chat-1" is forbidden: error looking up service account shop/web: serviceaccount "web" not found`)
+			s.Pods[0].Status.Phase = corev1.PodPending
+		}, ready: "False Rejected", says: []string{"Pod chat-1 cannot be created: pods", "Create ServiceAccount web, or change template.spec.serviceAccountName.", "#rejected"}},
+		"the creation of a pod failed": {edit: func(s *scene) { s.without("chat-1", "etcdserver: request timed out") },
+			ready: "False PodsPending", reason: "Reconciling PodsPending", says: []string{"Pod chat-1 could not be created, which is tried again: etcdserver: request timed out."}},
+		"a pod is not there, and its creation has not failed": {edit: func(s *scene) { s.without("chat-1", ""); s.PodFailures = nil },
+			ready: "False PodsPending", reason: "Reconciling PodsPending", says: []string{"Pod chat-1 does not exist yet"}},
+		"a pod is there that could not be created before": {edit: func(s *scene) { s.PodFailures = map[string]string{"chat-1": "is forbidden"} },
+			ready: "True MeshVerified"},
 		"the probe fell silent": {edit: func(s *scene) { s.Now = s.Now.Add(3 * time.Minute) }, ready: "False ProbeNotReporting", says: []string{"has not reported for more than 3m0s"}},
 		"shortly before that":   {edit: func(s *scene) { s.Now = s.Now.Add(2 * time.Minute) }, ready: "True MeshVerified"},
 		"the probe looks at an older spec": {
@@ -218,6 +236,29 @@ func TestConditions(t *testing.T) {
 			},
 			ready: "False CertificatesPending", reason: "Reconciling CertificatesPending",
 			says: []string{"chat-1-tls, since 2026-01-02T11:59:00Z: cert-manager has made no CertificateRequest yet."}},
+		"a quota allows no private key": {
+			edit: func(s *scene) {
+				issuing(s, "chat-1-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "Issuing", time.Minute)
+				s.SecretQuota = "shop"
+			},
+			ready: "False CertificatesPending", reason: "Reconciling CertificatesPending",
+			says: []string{"cert-manager has made no CertificateRequest yet: ResourceQuota shop allows no more Secrets. Raise it, or"}},
+		"a quota allows no certificate": {
+			edit: func(s *scene) {
+				issuing(s, "chat-1-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "Issuing", 6*time.Minute)
+				request(s, "chat-1-tls", issued)
+				s.Requests["chat-1-tls"].CreationTimestamp = metav1.NewTime(s.Now.Add(-6 * time.Minute))
+				s.SecretQuota = "shop"
+			},
+			ready: "False CertificateOverdue",
+			says:  []string{"CertificateRequest chat-1-tls-1 is answered, and cert-manager has not stored the certificate: ResourceQuota shop allows no more Secrets."}},
+		"only the request of the issuance before is answered": {
+			edit: func(s *scene) {
+				issuing(s, "chat-1-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "Issuing", time.Minute)
+				request(s, "chat-1-tls", issued)
+				s.Requests["chat-1-tls"].CreationTimestamp = metav1.NewTime(s.Now.Add(-2 * time.Minute))
+			},
+			ready: "False CertificatesPending", reason: "Reconciling CertificatesPending", says: []string{"no new CertificateRequest yet."}},
 		"the issuer takes its time": {
 			edit: func(s *scene) {
 				issuing(s, "chat-1-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "Issuing", time.Minute)
@@ -815,6 +856,12 @@ func TestAgain(t *testing.T) {
 		"when the CA is due for replacement": {func(s *scene) {
 			s.trusts(24*365*10*time.Hour, 24*365*10*time.Hour/3+30*time.Second)
 		}, 31 * time.Second},
+		"when cert-manager should have stored a certificate": {func(s *scene) {
+			delete(s.Secrets, "chat-1-tls")
+			awaited(s, "chat-1-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "", 4*time.Second)
+		}, 7 * time.Second},
+		"when a quota may have been raised": {func(s *scene) { s.SecretQuota = "shop" }, time.Minute},
+		"while a pod is missing":            {func(s *scene) { s.without("chat-1", "") }, 15 * time.Second},
 		"when the time left reads otherwise": {func(s *scene) {
 			s.node(1).CertificateNotAfter = ptr.To(metav1.NewTime(statetest.Now.Add(3*time.Hour + time.Minute)))
 		}, time.Minute + time.Second},

@@ -1,0 +1,168 @@
+package observe_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
+)
+
+// owned is the metadata of an object of the cluster.
+func owned(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: "shop", Name: name, UID: types.UID("uid-of-" + name), Labels: plan.Labels("chat"),
+		OwnerReferences: []metav1.OwnerReference{plan.OwnerReference(cluster())}}
+}
+
+func statefulSet(replicas int32) *appsv1.StatefulSet {
+	return &appsv1.StatefulSet{ObjectMeta: owned("chat"), Spec: appsv1.StatefulSetSpec{Replicas: &replicas}}
+}
+
+func podCreated(name string, at time.Time) *corev1.Pod {
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, CreationTimestamp: metav1.NewTime(at),
+		Labels:          plan.Selector("chat", plan.ComponentNode),
+		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(statefulSet(3), appsv1.SchemeGroupVersion.WithKind("StatefulSet"))}}}
+}
+
+// recorded is an event of the StatefulSet, as its controller records it.
+func recorded(at time.Time, reason, note string) *eventsv1.Event {
+	return &eventsv1.Event{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", GenerateName: "chat."},
+		Regarding:  corev1.ObjectReference{Kind: "StatefulSet", Namespace: "shop", Name: "chat", UID: "uid-of-chat"},
+		Reason:     reason, Note: note, DeprecatedLastTimestamp: metav1.NewTime(at),
+	}
+}
+
+func failed(at time.Time, pod, cause string) *eventsv1.Event {
+	return recorded(at, "FailedCreate", fmt.Sprintf("create Pod %s in StatefulSet chat failed error: %s", pod, cause))
+}
+
+func succeeded(at time.Time, pod string) *eventsv1.Event {
+	return recorded(at, "SuccessfulCreate", fmt.Sprintf("create Pod %s in StatefulSet chat successful", pod))
+}
+
+// The cause of a missing pod is the last failure to create it, unless that is over.
+func TestCauseOfAMissingPod(t *testing.T) {
+	before, then, after := statetest.Now.Add(-2*time.Minute), statetest.Now.Add(-time.Minute), statetest.Now
+	namesake := failed(then, "chat-1", "of a StatefulSet that is gone")
+	namesake.Regarding.UID = "former"
+	series := failed(before, "chat-1", "the series")
+	series.Series = &eventsv1.EventSeries{LastObservedTime: metav1.NewMicroTime(after)}
+	modern := failed(time.Time{}, "chat-1", "the modern one")
+	modern.EventTime = metav1.NewMicroTime(after)
+	chat1 := func(cause string) map[string]string { return map[string]string{"chat-1": cause} }
+	for name, test := range map[string]struct {
+		objects []client.Object
+		want    map[string]string
+	}{
+		"nothing was recorded":           {want: map[string]string{}},
+		"it failed":                      {[]client.Object{failed(then, "chat-1", "forbidden")}, chat1("forbidden")},
+		"in several lines":               {[]client.Object{failed(then, "chat-1", "invalid:\n\ta\n\tb")}, chat1("invalid:\n\ta\n\tb")},
+		"the last one counts":            {[]client.Object{failed(after, "chat-1", "now"), failed(then, "chat-1", "before")}, chat1("now")},
+		"events are a series":            {[]client.Object{series, failed(then, "chat-1", "before")}, chat1("the series")},
+		"recorded by the newer API":      {[]client.Object{modern, failed(then, "chat-1", "before")}, chat1("the modern one")},
+		"combined":                       {[]client.Object{recorded(then, "FailedCreate", "(combined from similar events): create Pod chat-1 in StatefulSet chat failed error: forbidden")}, chat1("forbidden")},
+		"by Kubernetes 1.37":             {[]client.Object{recorded(then, "FailedCreate", "Create Pod chat-1 in StatefulSet chat failed error: forbidden")}, chat1("forbidden")},
+		"another pod exists since":       {[]client.Object{failed(then, "chat-1", "forbidden"), podCreated("chat-0", after)}, map[string]string{}},
+		"another pod exists before":      {[]client.Object{failed(then, "chat-1", "forbidden"), podCreated("chat-0", then)}, chat1("forbidden")},
+		"it was created since, and left": {[]client.Object{failed(then, "chat-1", "forbidden"), succeeded(after, "chat-1")}, map[string]string{}},
+		"it was created before":          {[]client.Object{succeeded(before, "chat-1"), failed(then, "chat-1", "forbidden")}, chat1("forbidden")},
+		"its claim was created since": {[]client.Object{failed(then, "chat-1", "forbidden"),
+			recorded(then, "SuccessfulCreate", "create Claim data-chat-1 Pod chat-1 in StatefulSet chat success")}, chat1("forbidden")},
+		"of a pod that exists":         {[]client.Object{failed(then, "chat-0", "forbidden"), podCreated("chat-0", before)}, map[string]string{}},
+		"of a pod beyond the replicas": {[]client.Object{failed(then, "chat-7", "forbidden")}, map[string]string{}},
+		"of a former StatefulSet":      {[]client.Object{namesake}, map[string]string{}},
+		"of something else":            {[]client.Object{recorded(then, "FailedCreate", "chat-1 failed")}, map[string]string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t, append([]client.Object{statefulSet(3)}, distinct(test.objects)...)...)
+			observed, err := s.observer().Observe(t.Context(), minimal())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, observed.PodFailures); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// distinct gives events names.
+func distinct(objects []client.Object) []client.Object {
+	for i, object := range objects {
+		if object.GetName() == "" {
+			object.SetName(fmt.Sprintf("chat.%d", i))
+		}
+	}
+	return objects
+}
+
+// What only explains is read while something is missing, and holds up nothing if it cannot be.
+func TestCausesAreReadOnlyWhenNeeded(t *testing.T) {
+	pods := []client.Object{statefulSet(2), podCreated("chat-0", statetest.Now), podCreated("chat-1", statetest.Now)}
+	late := &certmanager.Certificate{ObjectMeta: owned("chat-0-tls")}
+	late.CreationTimestamp = metav1.NewTime(statetest.Now.Add(-state.StoringTimeout - time.Second))
+	recent := late.DeepCopy()
+	recent.CreationTimestamp = metav1.NewTime(statetest.Now.Add(-time.Second))
+	for name, test := range map[string]struct {
+		objects []client.Object
+		want    string
+	}{
+		"all that the StatefulSet is to create are there": {pods, ""},
+		"a pod is missing":           {pods[:2], "list *v1.EventList"},
+		"a certificate is late":      {append(pods, late), "list *v1.ResourceQuotaList"},
+		"a certificate is requested": {append(pods, recent), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t, test.objects...)
+			s.fail = test.want
+			if _, err := s.observer().Observe(t.Context(), minimal()); err != nil {
+				t.Errorf("observe: %v", err)
+			}
+			reads := strings.Join(s.reads, "\n")
+			for _, read := range []string{"list *v1.EventList", "list *v1.ResourceQuotaList"} {
+				if got, want := strings.Contains(reads, read), read == test.want; got != want {
+					t.Errorf("%s: %t, want %t", read, got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestSecretQuota(t *testing.T) {
+	late := &certmanager.Certificate{ObjectMeta: owned("chat-0-tls")}
+	quota := func(resourceName corev1.ResourceName, used string) *corev1.ResourceQuota {
+		return &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "shop"}, Status: corev1.ResourceQuotaStatus{
+			Hard: corev1.ResourceList{resourceName: resource.MustParse("10")}, Used: corev1.ResourceList{resourceName: resource.MustParse(used)}}}
+	}
+	for name, test := range map[string]struct {
+		quota *corev1.ResourceQuota
+		want  string
+	}{
+		"used up":            {quota(corev1.ResourceSecrets, "10"), "shop"},
+		"used up, as a kind": {quota("count/secrets", "11"), "shop"},
+		"one is left":        {quota(corev1.ResourceSecrets, "9"), ""},
+		"of something else":  {quota(corev1.ResourcePods, "10"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			observed, err := newServer(t, late, test.quota).observer().Observe(context.Background(), minimal())
+			if err != nil || observed.SecretQuota != test.want {
+				t.Errorf("quota %q (%v), want %q", observed.SecretQuota, err, test.want)
+			}
+		})
+	}
+}

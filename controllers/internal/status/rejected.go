@@ -1,0 +1,60 @@
+package status
+
+import (
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+)
+
+// podRetryInterval is how often it is looked up why pods are missing: no watch reports that.
+const podRetryInterval = 15 * time.Second
+
+// notCreated is why the first of the missing pods could not be created.
+func (p pass) notCreated() (assessment, bool) {
+	for _, pod := range p.MissingPods() {
+		if cause, failed := p.PodFailures[pod]; failed {
+			return p.creationFailed(pod, cause), true
+		}
+	}
+	return assessment{}, false
+}
+
+// creationFailed is a fault if the API server has refused the pod, and else tried again.
+func (p pass) creationFailed(pod, cause string) assessment {
+	quote, see := sentence(shortened(cause, 500)), fmt.Sprintf("See `kubectl describe statefulset %s`.", p.Names.StatefulSet())
+	if refused.MatchString(cause) {
+		return isFalse(v1alpha1.ReasonRejected, fmt.Sprintf("Pod %s cannot be created: %s %s %s", pod, quote, remedy(cause), see))
+	}
+	return pending(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s could not be created, which is tried again: %s %s", pod, quote, see))
+}
+
+// refused matches the answers that the API server gives again until somebody acts.
+var refused = regexp.MustCompile(`is forbidden|is invalid|denied (the )?request`)
+
+// remedies are what to do about a refusal of a pod, by what the API server says.
+var remedies = []struct {
+	says   *regexp.Regexp
+	remedy string
+}{
+	{regexp.MustCompile(`serviceaccount "([^"]+)" not found`), "Create ServiceAccount $1, or change template.spec.serviceAccountName."},
+	{regexp.MustCompile(`no PriorityClass with name (\S+) was found`), "Create PriorityClass $1, or change template.spec.priorityClassName."},
+	{regexp.MustCompile(`RuntimeClass "([^"]+)" not found`), "Create RuntimeClass $1, or change template.spec.runtimeClassName."},
+	{regexp.MustCompile(`exceeded quota: ([^,]+),`), "Raise ResourceQuota $1, or ask for less: replicas, template.spec.containers[].resources, volumeClaimTemplates."},
+	{regexp.MustCompile(`failed quota: (\S+): must specify`), "Set in template.spec.containers[].resources what ResourceQuota $1 asks for."},
+	{regexp.MustCompile(`(?:minimum|maximum) \S+ (?:usage|storage|limit)`), "Change template.spec.containers[].resources, or the LimitRange."},
+	{regexp.MustCompile(`violates PodSecurity "([^"]+)"`), "Change template.spec.securityContext and that of each container, or the Pod Security level of the namespace, which is $1."},
+	{regexp.MustCompile(`admission webhook "([^"]+)" denied`), "Change the field of the template that admission webhook $1 objects to, or its policy."},
+	{regexp.MustCompile(`ValidatingAdmissionPolicy '([^']+)'`), "Change the field of the template that ValidatingAdmissionPolicy $1 objects to, or the policy."},
+}
+
+// remedy is what to do about a refusal.
+func remedy(cause string) string {
+	for _, r := range remedies {
+		if match := r.says.FindStringSubmatchIndex(cause); match != nil {
+			return string(r.says.ExpandString(nil, r.remedy, cause, match))
+		}
+	}
+	return "Change the field of the template that it names, or the policy that forbids it."
+}

@@ -1,0 +1,47 @@
+package status_test
+
+import (
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+)
+
+// Each refusal of a pod, in the words of the API server, has a remedy that names the field.
+func TestRemedyOfARefusedPod(t *testing.T) {
+	for cause, want := range map[string]string{
+		`error looking up service account shop/web: serviceaccount "web" not found`:         "Create ServiceAccount web, or change template.spec.serviceAccountName.",
+		`no PriorityClass with name urgent was found`:                                       "Create PriorityClass urgent, or change template.spec.priorityClassName.",
+		`pod rejected: RuntimeClass "gvisor" not found`:                                     "Create RuntimeClass gvisor, or change template.spec.runtimeClassName.",
+		`exceeded quota: compute, requested: pods=1, used: pods=2, limited: pods=2`:         "Raise ResourceQuota compute, or ask for less: replicas, template.spec.containers[].resources",
+		`failed quota: compute: must specify limits.cpu for: chat`:                          "Set in template.spec.containers[].resources what ResourceQuota compute asks for.",
+		`maximum cpu usage per Container is 1, but limit is 2`:                              "Change template.spec.containers[].resources, or the LimitRange.",
+		`violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false`:       "Change template.spec.securityContext and that of each container, or the Pod Security level of the namespace, which is restricted:latest.",
+		`ValidatingAdmissionPolicy 'owners' with binding 'all' denied request: no team set`: "that ValidatingAdmissionPolicy owners objects to",
+		`the namespace does not want it`:                                                    "Change the field of the template that it names, or the policy that forbids it.",
+	} {
+		expectRejected(t, `pods "chat-2" is forbidden: `+cause, cause, want)
+	}
+	webhook := `admission webhook "validate.example.com" denied the request: no label team`
+	expectRejected(t, webhook, webhook, "that admission webhook validate.example.com objects to, or its policy.")
+	long := `Pod "chat-2" is invalid: ` + strings.Repeat("spec.containers[0].env[0].name: Invalid value. ", 100)
+	expectRejected(t, long, "is invalid: spec.containers[0].env[0].name", "…. Change the field of the template that it names", "`kubectl describe statefulset chat`", "#rejected")
+}
+
+func expectRejected(t *testing.T, cause string, contains ...string) {
+	t.Helper()
+	s := whole(3)
+	s.without("chat-2", cause)
+	nodes := meta.FindStatusCondition(s.describe(t).Status.Conditions, v1alpha1.ConditionNodesReady)
+	if nodes.Status != metav1.ConditionFalse || nodes.Reason != v1alpha1.ReasonRejected {
+		t.Errorf("%s: %s, %s", cause, nodes.Status, nodes.Reason)
+	}
+	for _, text := range contains {
+		if !strings.Contains(nodes.Message, text) {
+			t.Errorf("the message does not contain %q: %s", text, nodes.Message)
+		}
+	}
+}

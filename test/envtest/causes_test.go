@@ -1,0 +1,135 @@
+package envtest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/record"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+)
+
+// A pod that the API server refuses is named with the field and the remedy, and no longer
+// once it exists. The API server's own refusals are recorded as the StatefulSet controller
+// records them.
+func TestCauseOfAPodThatCannotBeCreated(t *testing.T) {
+	startManager(t)
+	controller := newStatefulSetController(t)
+	for name, test := range map[string]struct {
+		spec     string
+		forbid   func(*testing.T, string)
+		permit   func(*testing.T, string)
+		contains []string
+	}{
+		"PriorityClass": {
+			spec: `{template: {spec: {priorityClassName: urgent}}}`,
+			permit: func(t *testing.T, _ string) {
+				create(t, &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "urgent"}, Value: 1000})
+			},
+			contains: []string{"no PriorityClass with name urgent was found", "Create PriorityClass urgent, or change template.spec.priorityClassName."},
+		},
+		"quota": {
+			forbid:   func(t *testing.T, namespace string) { limit(t, namespace, corev1.ResourcePods, 0) },
+			permit:   func(t *testing.T, namespace string) { limit(t, namespace, corev1.ResourcePods, 10) },
+			contains: []string{"exceeded quota: limits, requested: pods=1", "Raise ResourceQuota limits"},
+		},
+		"Pod Security": {
+			spec: `{template: {spec: {hostPID: true}}}`,
+			permit: func(t *testing.T, namespace string) {
+				space := get(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+				space.Labels["pod-security.kubernetes.io/enforce"] = "privileged"
+				check(t, admin.Update(t.Context(), space))
+			},
+			contains: []string{`violates PodSecurity "restricted:latest"`, "Change template.spec.securityContext"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			namespace := newNamespace(t)
+			if test.forbid != nil {
+				test.forbid(t, namespace)
+			}
+			create(t, merged(t, object(t, namespace, minimal), "spec: "+cmp.Or(test.spec, "{}")))
+			set := awaitStatefulSet(t, namespace, 3)
+			controller.refused(t, set, 0)
+			awaitCondition(t, namespace, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRejected,
+				append(test.contains, "Pod chat-0 cannot be created", "kubectl describe statefulset chat")...)
+
+			test.permit(t, namespace)
+			eventually(t, "the pods are permitted", func(ctx context.Context) error {
+				return admin.Create(ctx, podOf(set, 0))
+			})
+			awaitCondition(t, namespace, v1alpha1.ConditionNodesReady, metav1.ConditionFalse, v1alpha1.ReasonPodsPending, "Pod chat-0 is Pending")
+		})
+	}
+}
+
+// A statefulSetController is the part of Kubernetes' own that records events.
+type statefulSetController struct{ record.EventRecorder }
+
+func newStatefulSetController(t *testing.T) statefulSetController {
+	t.Helper()
+	client := must(kubernetes.NewForConfig(environment.Config))(t)
+	broadcaster := record.NewBroadcaster()
+	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	t.Cleanup(broadcaster.Shutdown)
+	return statefulSetController{broadcaster.NewRecorder(scheme, corev1.EventSource{Component: "statefulset-controller"})}
+}
+
+// refused creates a pod, which the API server must refuse, and records that.
+func (c statefulSetController) refused(t *testing.T, set *appsv1.StatefulSet, ordinal int) {
+	t.Helper()
+	pod := podOf(set, ordinal)
+	err := admin.Create(t.Context(), pod)
+	if !apierrors.IsForbidden(err) {
+		t.Fatalf("the pod is not forbidden: %v", err)
+	}
+	c.Event(set, corev1.EventTypeWarning, "FailedCreate", fmt.Sprintf("Create Pod %s in StatefulSet %s failed error: %s", pod.Name, set.Name, err))
+}
+
+// A certificate that cert-manager cannot store because of a quota is reported with that
+// quota: the key first, and then the certificate.
+func TestQuotaOfSecrets(t *testing.T) {
+	startManager(t)
+	for hard, progress := range map[int64]string{
+		1: "cert-manager has made no CertificateRequest yet", // The cookie is the one.
+		2: "is answered, and cert-manager has not stored the certificate",
+	} {
+		t.Run(progress, func(t *testing.T) {
+			t.Parallel()
+			namespace := newNamespace(t)
+			limit(t, namespace, corev1.ResourceSecrets, hard)
+			create(t, object(t, namespace, minimal))
+			awaitCondition(t, namespace, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCertificatesPending,
+				"certificate chat-ca", progress+": ResourceQuota limits allows no more Secrets. Raise it")
+			limit(t, namespace, corev1.ResourceSecrets, 100)
+			awaitRecovery(t, namespace)
+		})
+	}
+}
+
+// limit sets a quota as a user and the controller of quotas would.
+func limit(t *testing.T, namespace string, name corev1.ResourceName, hard int64) {
+	t.Helper()
+	quota := &corev1.ResourceQuota{ObjectMeta: named(namespace, "limits")}
+	there := must(exists(t.Context(), quota))(t)
+	quota.Spec.Hard = corev1.ResourceList{name: *resource.NewQuantity(hard, resource.DecimalSI)}
+	if there {
+		check(t, admin.Update(t.Context(), quota))
+	} else {
+		check(t, admin.Create(t.Context(), quota))
+		quota.Status.Used = corev1.ResourceList{name: resource.MustParse("0")}
+	}
+	quota.Status.Hard = quota.Spec.Hard
+	check(t, admin.Status().Update(t.Context(), quota))
+}
