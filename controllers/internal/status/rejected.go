@@ -43,7 +43,7 @@ var remedies = []struct {
 	{regexp.MustCompile(`RuntimeClass "([^"]+)" not found`), "Create RuntimeClass $1, or change template.spec.runtimeClassName."},
 	{regexp.MustCompile(`exceeded quota: ([^,]+),`), "Raise ResourceQuota $1, or ask for less: replicas, template.spec.containers[].resources, volumeClaimTemplates."},
 	{regexp.MustCompile(`failed quota: (\S+): must specify`), "Set in template.spec.containers[].resources what ResourceQuota $1 asks for."},
-	{regexp.MustCompile(`(?:minimum|maximum) \S+ (?:usage|storage|limit)`), "Change template.spec.containers[].resources, or the LimitRange."},
+	{regexp.MustCompile(`(?:imum \S+ usage|limit to request ratio) per `), "Change template.spec.containers[].resources or volumeClaimTemplates, or the LimitRange."},
 	{regexp.MustCompile(`violates PodSecurity "([^"]+)"`), "Change template.spec.securityContext and that of each container, or the Pod Security level of the namespace, which is $1."},
 	{regexp.MustCompile(`admission webhook "([^"]+)" denied`), "Change the field of the template that admission webhook $1 objects to, or its policy."},
 	{regexp.MustCompile(`ValidatingAdmissionPolicy '([^']+)'`), "Change the field of the template that ValidatingAdmissionPolicy $1 objects to, or the policy."},
