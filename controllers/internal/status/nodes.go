@@ -11,8 +11,9 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
-// nodes: every expected pod exists, and its containers are Ready. The readiness gate is
-// not waited for: it opens when the node has joined.
+// nodes: every expected pod exists and is Ready. Until its node has joined its containers
+// are enough, because only then the readiness gate opens: what is missing until then is
+// the mesh's to report.
 func (p pass) nodes() assessment {
 	if rejected, found := p.notCreated(); found {
 		return rejected
@@ -33,6 +34,11 @@ func (p pass) nodes() assessment {
 		}
 		if unready, found := p.unready(pod); found {
 			return unready
+		}
+	}
+	for _, pod := range p.joinedPods() {
+		if isFalseCondition(pod, corev1.PodReady) {
+			return pending(v1alpha1.ReasonPodsPending, fmt.Sprintf("The node in pod %s has joined, and the kubelet has not reported the pod Ready yet.", pod.Name))
 		}
 	}
 	switch surplus := p.surplus(); {
@@ -91,6 +97,12 @@ func failure(pod *corev1.Pod) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+func isFalseCondition(pod *corev1.Pod, kind corev1.PodConditionType) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == kind && c.Status == corev1.ConditionFalse
+	})
 }
 
 func unscheduled(pod *corev1.Pod) string {

@@ -467,6 +467,23 @@ func awaited(s *scene, name string, status certmanagermeta.ConditionStatus, reas
 		LastTransitionTime: ptr.To(metav1.NewTime(s.Now.Add(-ago)))}}}}
 }
 
+// A pod whose node has joined is Ready some moments later: until then a rollout would find
+// it unavailable, and Kubernetes replaces pods that are unavailable all at once.
+func TestReadyWaitsForTheKubelet(t *testing.T) {
+	s := whole(3)
+	for i := range s.Pods {
+		s.Pods[i].Status.Conditions = append(s.Pods[i].Status.Conditions, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionFalse})
+	}
+	report := s.describe(t)
+	if len(report.Joined) != 3 || meta.IsStatusConditionTrue(report.Status.Conditions, v1alpha1.ConditionReady) {
+		t.Errorf("%d gates are opened, and Ready is %+v", len(report.Joined), meta.FindStatusCondition(report.Status.Conditions, v1alpha1.ConditionReady))
+	}
+	s.node(1).Reason = v1alpha1.ReasonCookieMismatch
+	if ready := meta.FindStatusCondition(s.describe(t).Status.Conditions, v1alpha1.ConditionReady); ready.Status != metav1.ConditionFalse {
+		t.Errorf("Ready is %+v", ready)
+	}
+}
+
 // Nodes that keep names under another domain than the manager's are Ready, with a warning.
 func TestClusterDomainMismatchWarns(t *testing.T) {
 	s := whole(3)
