@@ -511,6 +511,8 @@ func (w *simulation) description() map[string]string {
 			if _, ok := object.Data[naming.CookieKey]; ok {
 				object.Data = nil
 			}
+		case *appsv1.Deployment:
+			object.Spec.Template.Annotations = nil // the UID of the ServiceAccount
 		case *v1alpha1.ErlangCluster:
 			object.Generation, object.Status.ObservedGeneration = 0, 0
 			object.Status.Mesh = nil

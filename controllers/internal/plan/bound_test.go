@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 
@@ -84,5 +85,36 @@ func checkRefreshed(t *rapid.T, s state.State, p plan.Plan) {
 		if got := refreshed.Annotations["erlang-operator.dev/credentials"]; *refreshed.UID != pod.UID || got != strings.Join(files, ".") {
 			t.Fatalf("pod %s, UID %q, is annotated with %q, want %q", pod.Name, *refreshed.UID, got, strings.Join(files, "."))
 		}
+	}
+}
+
+// A pod has a token of the very ServiceAccount that it was created with: when that is
+// created again, the probe gets another pod, and until then it is left alone.
+func TestProbeIsReplacedWithItsServiceAccount(t *testing.T) {
+	s := statetest.Situation{CA: "blue", Trust: []string{"blue"}, Cookie: "TheCookieOfTheCluster",
+		Issued: []statetest.Issued{{To: "chat-probe", By: "blue"}}}.Seen(statetest.MustCluster("metadata: {name: chat, namespace: shop}\nspec: {template: {spec: {containers: [{name: chat, image: x}]}}}"))
+	account := slices.IndexFunc(s.Owned, func(object state.Object) bool {
+		return object.GetObjectKind().GroupVersionKind().Kind == "ServiceAccount"
+	})
+	boundTo := func() string {
+		for _, configuration := range plan.Make(s, operator, freshCookie).Apply {
+			if *configuration.GetKind() == "Deployment" {
+				var probe appsv1.Deployment
+				convert(t, configuration, &probe)
+				return probe.Spec.Template.Annotations["erlang-operator.dev/service-account-uid"]
+			}
+		}
+		return "left alone"
+	}
+	if got := boundTo(); got != "uid-of-serviceaccount-chat-probe" {
+		t.Errorf("the probe is bound to %q", got)
+	}
+	s.Owned[account].SetUID("another")
+	if got := boundTo(); got != "another" {
+		t.Errorf("with another ServiceAccount the probe is bound to %q", got)
+	}
+	s.Owned = slices.Delete(s.Owned, account, account+1)
+	if got := boundTo(); got != "left alone" {
+		t.Errorf("without its ServiceAccount the probe is bound to %q", got)
 	}
 }

@@ -22,10 +22,29 @@ func probe(p *Plan, s state.State, operator Operator) {
 		p.hold(v1alpha1.ReasonProgressing, "waiting for the cookie, the trust bundle and the probe's certificate, before the probe is started")
 		return
 	}
-	p.apply(probeDeployment(s, operator))
+	// Without its ServiceAccount no pod of it could be created. One that was created again
+	// is observed in the next pass.
+	if account := probeAccount(s); account != nil {
+		p.apply(probeDeployment(s, operator, account))
+	}
 }
 
-func probeDeployment(s state.State, operator Operator) *applyapps.DeploymentApplyConfiguration {
+// probeAccount is the ServiceAccount of the probe; nil when there is none.
+func probeAccount(s state.State) state.Object {
+	for _, object := range s.Owned {
+		if object.GetObjectKind().GroupVersionKind().Kind == "ServiceAccount" && object.GetName() == s.Names.Probe() {
+			return object
+		}
+	}
+	return nil
+}
+
+// accountAnnotation of the probe's pod is the UID of its ServiceAccount. The token of a pod
+// is one of that very object: after it was created again the API server refuses the token,
+// and the kubelet gives the pod no other for most of an hour. So the pod is replaced.
+const accountAnnotation = v1alpha1.Group + "/service-account-uid"
+
+func probeDeployment(s state.State, operator Operator, account state.Object) *applyapps.DeploymentApplyConfiguration {
 	labels := Labels(s.Names.Cluster)
 	for key, value := range Selector(s.Names.Cluster, ComponentProbe) {
 		labels[key] = value
@@ -38,6 +57,7 @@ func probeDeployment(s state.State, operator Operator) *applyapps.DeploymentAppl
 			WithSelector(applymeta.LabelSelector().WithMatchLabels(Selector(s.Names.Cluster, ComponentProbe))).
 			WithTemplate(applycore.PodTemplateSpec().
 				WithLabels(labels).
+				WithAnnotations(map[string]string{accountAnnotation: string(account.GetUID())}).
 				WithSpec(applycore.PodSpec().
 					WithServiceAccountName(s.Names.Probe()).
 					WithEnableServiceLinks(false).

@@ -168,6 +168,9 @@ func (s Situation) Seen(cluster *v1alpha1.ErlangCluster) state.State {
 		PodCertificatesServed:  !s.PodCertificatesMissing,
 	}
 	s.addCredentials(&observed)
+	if s.Cookie != "" { // The first pass has created both.
+		own(&observed, &corev1.ServiceAccount{}, "ServiceAccount", observed.Names.Probe())
+	}
 	s.addPods(&observed)
 	for _, other := range s.Others {
 		kind, name, _ := strings.Cut(other, "/")
