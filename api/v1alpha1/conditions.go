@@ -8,7 +8,8 @@ const (
 	// ConditionCredentialsReady: the cookie, the trust bundle and every node's
 	// certificate exist and are valid.
 	ConditionCredentialsReady = "CredentialsReady"
-	// ConditionNodesReady: the containers of every expected pod are Ready for the kubelet.
+	// ConditionNodesReady: the containers of every expected pod are Ready for the kubelet,
+	// and so is every pod whose node has joined.
 	ConditionNodesReady = "NodesReady"
 	// ConditionMeshConnected: the probe verified every expected node and every link.
 	ConditionMeshConnected = "MeshConnected"
