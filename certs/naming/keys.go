@@ -19,6 +19,8 @@ const (
 	TrustKey = "trust.pem"
 	// OptionsKey in the distribution ConfigMap: the content of the -ssl_dist_optfile.
 	OptionsKey = "inet_tls.conf"
+	// RemoteArgsKey in the distribution ConfigMap: flags for commands of an Elixir release.
+	RemoteArgsKey = "remote.vm.args"
 	// CombinedKey in a certificate's Secret: the private key, followed by the chain, in
 	// one file, so that a node always reads a matching pair.
 	CombinedKey = "tls-combined.pem"

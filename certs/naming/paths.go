@@ -14,4 +14,12 @@ const (
 	DistributionDir = "/run/erlang-operator/distribution"
 	// OptionsFile is the path of the -ssl_dist_optfile.
 	OptionsFile = DistributionDir + "/" + OptionsKey
+	// RemoteArgsFile is the path of the flags for commands of an Elixir release.
+	RemoteArgsFile = DistributionDir + "/" + RemoteArgsKey
+	// CookieDir is the directory of the cookie.
+	CookieDir = "/run/erlang-operator/cookie"
+	// CookieFile is the path of the cookie. Each BEAM reads it when it starts.
+	CookieFile = CookieDir + "/" + CookieKey
+	// ProgramsDir is the directory of the programs that start a BEAM in a pod.
+	ProgramsDir = "/run/erlang-operator/bin"
 )

@@ -8,6 +8,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/certs/naming"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/beam"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
@@ -25,8 +26,10 @@ func distribution(p *Plan, s state.State, step rotation.CAStep) {
 		return
 	}
 	p.apply(owned(applycore.ConfigMap(s.Names.Distribution(), s.Names.Namespace), s).
+		WithData(beam.Programs()).
 		WithData(map[string]string{
-			naming.TrustKey:   step.Trust.PEM(),
-			naming.OptionsKey: certs.Options(),
+			naming.TrustKey:      step.Trust.PEM(),
+			naming.OptionsKey:    certs.Options(),
+			naming.RemoteArgsKey: beam.RemoteArgs,
 		}))
 }

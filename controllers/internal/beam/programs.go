@@ -1,0 +1,66 @@
+package beam
+
+import (
+	"embed"
+	"path"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+)
+
+// Names of the programs in ProgramsDir.
+const (
+	nodeProgram    = "node"
+	visitorProgram = "visitor"
+	shellProgram   = "shell"
+)
+
+// A change of a program reaches running pods, whose environment stays as it was.
+//
+//go:embed programs/node programs/visitor programs/shell
+var sources embed.FS
+
+// Programs are the contents of the programs that start a BEAM in a pod, by their names.
+func Programs() map[string]string {
+	programs := map[string]string{}
+	for _, name := range []string{nodeProgram, visitorProgram, shellProgram} {
+		source, err := sources.ReadFile("programs/" + name)
+		if err != nil {
+			panic(err) // It is embedded under that name.
+		}
+		programs[name] = string(source)
+	}
+	return programs
+}
+
+// RemoteArgs are the flags for a BEAM that a command of an Elixir release starts beside
+// the node, whose port it must not listen on.
+const RemoteArgs = "-dist_listen false\n"
+
+// through puts a program before a command, unless the user has put one of ours there.
+func through(program string, command []string) []string {
+	if len(command) == 0 || strings.HasPrefix(path.Clean(command[0]), naming.ProgramsDir+"/") {
+		return command
+	}
+	return append([]string{naming.ProgramsDir + "/" + program}, command...)
+}
+
+// throughVisitor runs the exec probes and lifecycle hooks of a container as visitors. They
+// may start a BEAM, which must not take itself for the node.
+func throughVisitor(container *corev1.Container) {
+	for _, probe := range []*corev1.Probe{container.LivenessProbe, container.ReadinessProbe, container.StartupProbe} {
+		if probe != nil && probe.Exec != nil {
+			probe.Exec.Command = through(visitorProgram, probe.Exec.Command)
+		}
+	}
+	if container.Lifecycle == nil {
+		return
+	}
+	for _, hook := range []*corev1.LifecycleHandler{container.Lifecycle.PostStart, container.Lifecycle.PreStop} {
+		if hook != nil && hook.Exec != nil {
+			hook.Exec.Command = through(visitorProgram, hook.Exec.Command)
+		}
+	}
+}
