@@ -38,7 +38,7 @@ func nodeStatus(previous *v1alpha1.NodeStatus, pod string, outcome sweep.Outcome
 	node := v1alpha1.NodeStatus{
 		Pod: pod, Node: bounded(outcome.Node, maxNode),
 		Stage: outcome.Stage, Reason: bounded(outcome.Reason, maxReason), Message: bounded(outcome.Message, maxMessage),
-		Links: int32(len(m.Linked(outcome.Node))),
+		Links: int32(len(m.Linked(outcome.Node))), FormerCookie: outcome.FormerCookie,
 	}
 	for _, peer := range m.Missing(outcome.Node) {
 		if len(node.MissingLinks) < v1alpha1.MaxMissingLinks {
@@ -62,7 +62,7 @@ func keepUnobserved(node, previous *v1alpha1.NodeStatus, result sweep.Result) {
 	if previous == nil || !node.Verified() || previous.Reason != node.Reason || previous.Incarnation != node.Incarnation {
 		return
 	}
-	if !result.Healed {
+	if !result.Healed && !node.FormerCookie && !previous.FormerCookie {
 		node.Message = previous.Message
 	}
 	if !result.Tried {
@@ -113,6 +113,10 @@ func setProblem(node *v1alpha1.NodeStatus, outcome sweep.Outcome) {
 	if node.Refusals != nil && len(node.Refusals.Accepted) > 0 {
 		node.Stage, node.Reason = v1alpha1.StageTLS, v1alpha1.ReasonMutualTLSNotEnforced
 		node.Message = verify.AcceptedMessage(outcome.Node, node.Refusals.Accepted)
+		return
+	}
+	if outcome.FormerCookie {
+		node.Message = verify.FormerCookieMessage(outcome.Node)
 		return
 	}
 	if len(outcome.Failed) > 0 {

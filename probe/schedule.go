@@ -38,6 +38,10 @@ func (i Intervals) withDefaults() Intervals {
 // persistentAfter is how long a problem lasts before the nodes are swept less often.
 const persistentAfter = time.Minute
 
+// changing is the time to the next sweep while a node keeps the former cookie: the sweep
+// waits for the node's file.
+const changing = 200 * time.Millisecond
+
 // schedule chooses between the intervals.
 type schedule struct {
 	intervals Intervals
@@ -53,6 +57,8 @@ func (s *schedule) next(result sweep.Result, previous, current *v1alpha1.MeshSta
 	}
 	unchanged := now.Sub(s.changed)
 	switch {
+	case slices.ContainsFunc(result.Outcomes, func(o sweep.Outcome) bool { return o.FormerCookie }):
+		return changing
 	case settled(result, current):
 		return s.intervals.Settled
 	case unchanged > persistentAfter && leavesLogLines(result):

@@ -36,6 +36,8 @@ func TestNextSweep(t *testing.T) {
 	outdated[1].Outdated = true
 	refusing := slices.Clone(changing)
 	refusing[1].Canary = &sweep.Canary{}
+	waiting := slices.Clone(proven)
+	waiting[1].FormerCookie = true
 	for name, tc := range map[string]struct {
 		result  []sweep.Outcome
 		failed  bool          // to make a link
@@ -59,6 +61,7 @@ func TestNextSweep(t *testing.T) {
 		"a certificate is not served":           {result: outdated, changed: time.Hour, want: 5 * time.Second},
 		"the CA changes":                        {result: changing, changed: time.Hour, want: 5 * time.Second},
 		"the CA has not been taken for long":    {result: refusing, changed: 2 * time.Minute, want: 15 * time.Second},
+		"a file does not have the cookie yet":   {result: waiting, changed: time.Hour, want: 200 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result := resultOf(tc.result...)

@@ -12,7 +12,7 @@ type MeshStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration"`
 
 	// cookieVersion is the resource version of the cookie's Secret that the probe used:
-	// a verified node runs with the cookie of that version.
+	// a verified node runs with the cookie of that version, unless its formerCookie is true.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	CookieVersion string `json:"cookieVersion,omitempty"`
@@ -87,6 +87,11 @@ type NodeStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=36
 	PodUID string `json:"podUID,omitempty"`
+
+	// formerCookie is true while the node is verified with the cookie that the nodes change
+	// from, because the file in its container does not have the new one yet.
+	// +optional
+	FormerCookie bool `json:"formerCookie,omitempty"`
 
 	// lastTransitionTime is when reason last changed.
 	// +optional

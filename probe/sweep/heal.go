@@ -32,6 +32,9 @@ var errNotKept = errors.New("the link was made and did not last")
 // when two of them cannot connect, or when they are too busy to keep what they have: then
 // each further link costs more than it gains.
 func (p *Pass) heal(ctx context.Context) {
+	if p.cookiesChange() {
+		return
+	}
 	p.skipHarmful()
 	if _, ok := p.next(); ok {
 		p.refresh(ctx) // Links that were lost since the nodes were verified are not the fault of the first one.

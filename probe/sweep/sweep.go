@@ -67,6 +67,9 @@ type Result struct {
 // Outcome is the result of a sweep for one node.
 type Outcome struct {
 	verify.Verdict
+	// FormerCookie reports whether the node was verified with the cookie that the nodes
+	// change from, because its file does not have the current one yet.
+	FormerCookie bool
 	// Failed are the links that the node was to make, and could not.
 	Failed []FailedLink
 	// Refusals is the result of the refusal trials; nil when they were not due or not
@@ -125,6 +128,7 @@ type Pass struct {
 	failed   []mesh.Edge
 	harmful  []HarmfulLink
 	lost     int
+	changes  changes
 }
 
 // Begin begins a pass over the members. The caller closes it.
@@ -135,11 +139,13 @@ func Begin(verifier *verify.Verifier, members []Member, options Options) *Pass {
 		members:  slices.Clone(members),
 		outcomes: make([]Outcome, len(members)),
 		sessions: make([]*verify.Session, len(members)),
+		changes:  newChanges(),
 	}
 }
 
-// Steps are to verify every node, to make the links that are missing, and to try what nodes
-// must refuse and which certificates they use. Each returns what is known by then.
+// Steps are to verify every node, to make the links that are missing, to try what nodes
+// must refuse and which certificates they use, and to wait for nodes whose cookie is about
+// to change. Each returns what is known by then.
 //
 // The first one takes no longer than the stages of one node may, and a second, however many
 // nodes hang. A step in which a node hangs later is cut off.
@@ -160,6 +166,10 @@ func (p *Pass) Steps() []func(context.Context) Result {
 				p.tryRefusals(ctx, i)
 				p.tryCertificates(ctx, i)
 			})
+			return p.result(true, true)
+		},
+		func(ctx context.Context) Result {
+			p.changes.await(ctx)
 			return p.result(true, true)
 		},
 	}
@@ -196,6 +206,7 @@ func (p *Pass) each(do func(i int)) {
 
 // Close ends the connections to the nodes.
 func (p *Pass) Close() {
+	defer p.changes.close()
 	for _, session := range p.sessions {
 		if session != nil {
 			session.Close()
@@ -213,7 +224,7 @@ func (p *Pass) verify(ctx context.Context, i int) {
 		if session == nil && ctx.Err() != nil {
 			return // Cut off: what failed proves nothing.
 		}
-		p.outcomes[i].Verdict, p.sessions[i] = verdict, session
+		p.outcomes[i].Verdict, p.sessions[i], p.outcomes[i].FormerCookie = verdict, session, false
 		p.members[i].NotPlaintext = verdict.TriedPlaintext
 		if !p.again(ctx, i) || 2*time.Since(begun) > most {
 			return
@@ -231,11 +242,6 @@ func (p *Pass) again(ctx context.Context, i int) bool {
 	default:
 		return outcome.TimedOut
 	}
-}
-
-// changeCookie reports whether a node has just been given the current cookie.
-func (p *Pass) changeCookie(ctx context.Context, i int) bool {
-	return !p.verifier.Credentials.FormerCookie.IsZero() && p.verifier.ChangeCookie(ctx, p.members[i].Target) == nil
 }
 
 // refresh asks every verified node for its peers. One that no longer answers is verified

@@ -2,36 +2,56 @@ package verify
 
 import (
 	"context"
+	"crypto/subtle"
 	"fmt"
 
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/erldist"
 )
 
-// ChangeCookie changes the cookie of a node from the former one to the current one. The
-// node's links are kept: a cookie matters for new ones only (auth(3kernel)).
-func (v *Verifier) ChangeCookie(ctx context.Context, target Target) error {
+// VerifyFormer is Verify with the cookie that the nodes change from.
+func (v *Verifier) VerifyFormer(ctx context.Context, target Target) (Verdict, *Session) {
 	former := *v
 	former.Credentials.Cookie = v.Credentials.FormerCookie
-	verdict, session := former.Verify(ctx, target)
-	if session == nil {
-		return fmt.Errorf("reach %s with the former cookie: %s", target.Node, verdict.Reason)
-	}
-	defer session.Close()
-	return session.setCookie(ctx, v.Credentials.Cookie)
+	return former.Verify(ctx, target)
 }
 
-// setCookie gives the node another cookie, for itself and for all of its peers.
-func (s *Session) setCookie(ctx context.Context, cookie erldist.Cookie) error {
+// ChangeCookie changes the cookie of a node, unless the file from which the other BEAMs of
+// its container take the cookie has another one: then it reports that nothing changed. The
+// node's links are kept: a cookie matters for new ones only (auth(3kernel)).
+func (s *Session) ChangeCookie(ctx context.Context, cookie erldist.Cookie) (changed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Call)
 	defer cancel()
 
+	switch has, err := s.fileHas(ctx, cookie); {
+	case err != nil:
+		return false, err
+	case !has:
+		return false, nil
+	}
 	answer, err := s.conn.Call(ctx, "erlang", "set_cookie", erldist.Atom(s.node), erldist.Atom(cookie.Reveal()))
 	if err != nil {
 		// The cause is left out: it may quote the arguments of the call.
-		return fmt.Errorf("erlang:set_cookie/2 failed at %s", s.node)
+		return false, fmt.Errorf("erlang:set_cookie/2 failed at %s", s.node)
 	}
 	if answer != erldist.Term(erldist.Atom("true")) {
-		return fmt.Errorf("erlang:set_cookie/2 at %s did not return true", s.node)
+		return false, fmt.Errorf("erlang:set_cookie/2 at %s did not return true", s.node)
 	}
-	return nil
+	return true, nil
+}
+
+// fileHas reports whether the node's file has the cookie. A node that has no such file does
+// not share its cookie with others by it, so it counts as one that has.
+func (s *Session) fileHas(ctx context.Context, cookie erldist.Cookie) (bool, error) {
+	answer, err := s.conn.Call(ctx, "file", "read_file", erldist.String(naming.CookieFile))
+	if err != nil {
+		// The cause is left out: it may quote the answer.
+		return false, fmt.Errorf("file:read_file/1 failed at %s", s.node)
+	}
+	result, ok := answer.(erldist.Tuple)
+	if !ok || len(result) != 2 {
+		return false, errUnexpectedAnswer
+	}
+	content, read := result[1].(erldist.Binary)
+	return !read || subtle.ConstantTimeCompare(content, []byte(cookie.Reveal())) == 1, nil
 }

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
 // maxMessage is the most characters that the API accepts.
@@ -25,6 +26,13 @@ func truncate(message string) string {
 		return message
 	}
 	return string([]rune(message)[:maxMessage-1]) + "…"
+}
+
+// FormerCookieMessage is about a verified node that keeps the former cookie because its file
+// does not have the current one yet.
+func FormerCookieMessage(node string) string {
+	return message(node, "runs with the former cookie until its file "+naming.CookieFile+" has the new one",
+		"its kubelet updates that file: if it does not within two minutes, check the kubelet of its machine, or delete the pod")
 }
 
 // clients describes the client of each trial.

@@ -11,8 +11,8 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
-// CredentialsAnnotation of a pod names the certificate and the trust bundle that its
-// files should hold.
+// CredentialsAnnotation of a pod names the certificate and the trust bundle that its files
+// should hold, and, while the cookie rotates, the version of the cookie's Secret.
 const CredentialsAnnotation = v1alpha1.Group + "/credentials"
 
 // refresh makes the kubelet update a pod's files when their content changed. By itself it
@@ -27,6 +27,9 @@ func refresh(p *Plan, s state.State) {
 		files := s.Trust().Identities()
 		if !hasPodCertificate(*pod) {
 			files = append([]string{certs.Serial(leaf.X509)}, files...)
+		}
+		if s.FormerCookie() != nil {
+			files = append(files, s.Secrets[s.Names.CookieSecret()].ResourceVersion)
 		}
 		credentials := strings.Join(files, ".")
 		if pod.Annotations[CredentialsAnnotation] != credentials {

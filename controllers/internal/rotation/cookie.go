@@ -92,6 +92,9 @@ func (r cookie) notVerifiedAfter() string {
 	if !r.distributed() || !unproven {
 		return ""
 	}
+	if node := r.Node(pod); node != nil && node.FormerCookie {
+		return fmt.Sprintf("the file %s of %s to have the new cookie: its kubelet updates that file", naming.CookieFile, pod)
+	}
 	return fmt.Sprintf("%s to be verified with the new cookie", pod)
 }
 

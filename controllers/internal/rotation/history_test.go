@@ -104,7 +104,7 @@ func (w *world) do(verb, rest string) bool {
 		return true
 	}
 	act, known := map[string]func(string){
-		"issue": w.issue, "start": w.start, "stop": w.stop, "lose": w.lose, "serve": w.serve, "verify": w.verify, "age": w.age,
+		"issue": w.issue, "start": w.start, "stop": w.stop, "lose": w.lose, "serve": w.serve, "verify": w.verify, "age": w.age, "keep": w.keep,
 		"accept": func(pod string) { w.accept(pod, true) }, "refuse": func(pod string) { w.accept(pod, false) },
 		"replicas": func(string) { w.situation.StatefulSet.Replicas = int32(len(w.situation.Pods)) },
 		"remake":   func(ca string) { w.situation.CAs[ca] += "-remade" },

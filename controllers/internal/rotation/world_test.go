@@ -260,9 +260,19 @@ func (w *world) accept(pod string, accepts bool) {
 
 // verify is a probe that verified a node with the cookie as it is stored.
 func (w *world) verify(pod string) {
+	if seen, known := w.seen[pod]; known {
+		seen.FormerCookie = false
+		w.seen[pod] = seen
+	}
 	if !slices.Contains(w.situation.Verified, pod) {
 		w.situation.Verified = append(w.situation.Verified, pod)
 	}
+}
+
+// keep is a probe that verified a node with the former cookie.
+func (w *world) keep(pod string) {
+	w.verify(pod)
+	w.seen[pod] = statetest.Observed{Pod: pod, FormerCookie: true}
 }
 
 // age makes the successor of a private CA due.

@@ -167,7 +167,7 @@ func (s State) Unproven() (pod string, found bool) {
 		if secret == nil || mesh == nil || mesh.CookieVersion != secret.ResourceVersion {
 			return pod, true
 		}
-		if node := s.Node(pod); node == nil || !node.Verified() {
+		if node := s.Node(pod); node == nil || !node.Verified() || node.FormerCookie {
 			return pod, true
 		}
 	}

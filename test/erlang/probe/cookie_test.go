@@ -4,8 +4,10 @@ package probe
 
 import (
 	"testing"
+	"time"
 
 	"github.com/erlang-operator/erlang-operator/erldist"
+	"github.com/erlang-operator/erlang-operator/probe/sweep"
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
@@ -47,4 +49,43 @@ func TestChangeCookie(t *testing.T) {
 
 	c.call(c.dial(nodes[0], another), "erlang", "set_cookie", erldist.Atom("AThirdCookie"))
 	c.wantReasons(c.sweep(nodes), "CookieMismatch", "Verified", "Verified", "Verified")
+}
+
+// A node changes when its own file has the new cookie, and at once then. Until then it is
+// verified with the former one, and nothing is linked; the others do not wait for it.
+func TestChangeCookieWithItsFile(t *testing.T) {
+	onEachRelease(t, func(t *testing.T, otp string) {
+		const another = "An0therCookie"
+		c := newCluster(t)
+		waiting, ready := c.start(otp, 0), c.start(otp, 1)
+		waiting.WriteFile("cookie/cookie", []byte(cookie))
+		ready.WriteFile("cookie/cookie", []byte(another))
+		c.verifier.Credentials.FormerCookie = c.verifier.Credentials.Cookie
+		c.verifier.Credentials.Cookie = erldist.NewCookie(another)
+
+		nodes := []*beam.Node{waiting, ready}
+		result := c.sweep(nodes)
+		c.wantReasons(result, "Verified", "Verified")
+		if !result.Outcomes[0].FormerCookie || result.Outcomes[1].FormerCookie || len(result.Made) > 0 {
+			t.Errorf("former cookies: %t and %t, links made: %v", result.Outcomes[0].FormerCookie, result.Outcomes[1].FormerCookie, result.Made)
+		}
+
+		pass := sweep.Begin(c.verifier, []sweep.Member{{Target: target(waiting)}}, sweep.Options{Concurrency: 1})
+		defer pass.Close()
+		steps := pass.Steps()
+		if outcome := steps[0](deadline(t)).Outcomes[0]; !outcome.FormerCookie {
+			t.Fatalf("the node has changed without its file: %+v", outcome)
+		}
+		begun := time.Now()
+		waiting.WriteFile("cookie/cookie", []byte(another))
+		steps[len(steps)-1](deadline(t))
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("the node has changed %s after its file", took)
+		}
+		result = c.sweep(nodes)
+		c.wantReasons(result, "Verified", "Verified")
+		if result.Outcomes[0].FormerCookie || !result.Mesh.Whole() {
+			t.Errorf("the node still has the former cookie: %t; the parts are %v", result.Outcomes[0].FormerCookie, result.Mesh.Components())
+		}
+	})
 }

@@ -172,6 +172,7 @@ func (s Situation) addMesh(observed *state.State) {
 			mesh.Nodes = append(mesh.Nodes, v1alpha1.NodeStatus{Pod: o.Pod, PodUID: string(podUID(o.Pod)), Reason: v1alpha1.ReasonVerified})
 			node = &mesh.Nodes[len(mesh.Nodes)-1]
 		}
+		node.FormerCookie = o.FormerCookie
 		if o.Serves != "" {
 			ca := certstest.NewAuthority(o.Serves)
 			node.CertificateSerial = certs.Serial(ca.Issue(observed.Names.Host(o.Pod)))

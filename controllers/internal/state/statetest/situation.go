@@ -114,6 +114,8 @@ type Observed struct {
 	// Accepts and Refuses are the common name of the canary's CA.
 	Accepts string `json:"accepts,omitempty"`
 	Refuses string `json:"refuses,omitempty"`
+	// FormerCookie: its file does not have the current one yet.
+	FormerCookie bool `json:"formerCookie,omitempty"`
 }
 
 // StatefulSet that is there.
