@@ -48,10 +48,10 @@ var emptied = []string{"dev", "proc", "root", "run", "sys", "tmp", "var/tmp"}
 
 // The user that runs Erlang in the image.
 const (
-	uid      = 1000
-	username = "erlang"
-	home     = "/home/" + username
-	path     = "/usr/local/bin:/usr/bin:/bin"
+	uid        = 1000
+	username   = "erlang"
+	home       = "/home/" + username
+	searchPath = "/usr/local/bin:/usr/bin:/bin"
 )
 
 func releases() string {
@@ -87,7 +87,7 @@ func erlangImage(ctx context.Context, release string) (string, error) {
 }
 
 func environment(home string) []string {
-	return []string{"PATH=" + path, "HOME=" + home, "LANG=C.UTF-8"}
+	return []string{"PATH=" + searchPath, "HOME=" + home, "LANG=C.UTF-8"}
 }
 
 // erlangRootfs returns the directory of a Debian with an OTP release.
@@ -106,7 +106,7 @@ func erlangRootfs(ctx context.Context, release string) (string, error) {
 			return err
 		}
 		progress("Installing Debian %s with Erlang/OTP %s: about a minute", suite, release)
-		if err := debootstrap(ctx, suite, tmp); err != nil {
+		if err := debootstrap(ctx, suite, tmp, "--include="+packages); err != nil {
 			return err
 		}
 		if err := trim(tmp); err != nil {
@@ -122,7 +122,7 @@ func erlangRootfs(ctx context.Context, release string) (string, error) {
 
 // debootstrap installs a suite into dir. It runs in namespaces of its own, so that its
 // children and its mounts end when it or this program is killed.
-func debootstrap(ctx context.Context, suite, dir string) error {
+func debootstrap(ctx context.Context, suite, dir string, options ...string) error {
 	// The death signal is sent when the parent *thread* ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -135,7 +135,8 @@ func debootstrap(ctx context.Context, suite, dir string) error {
 	// The script named sid installs all suites; naming it lets an older
 	// debootstrap install a suite that it does not know. The empty argument before
 	// it means the default mirror.
-	cmd := exec.CommandContext(ctx, "debootstrap", "--variant=minbase", "--include="+packages, suite, dir, "", "sid")
+	arguments := append([]string{"--variant=minbase"}, options...)
+	cmd := exec.CommandContext(ctx, "debootstrap", append(arguments, suite, dir, "", "sid")...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,

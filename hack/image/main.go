@@ -36,9 +36,16 @@ func run(ctx context.Context, args []string) (path string, err error) {
 			return erlangImage(ctx, args[1])
 		case "rootfs":
 			return erlangRootfs(ctx, args[1])
+		case "example", "example-rootfs":
+			return example(ctx, args[0], args[1], exampleRelease)
+		}
+	case 3:
+		switch args[0] {
+		case "example", "example-rootfs":
+			return example(ctx, args[0], args[1], args[2])
 		}
 	}
-	return "", fmt.Errorf("usage: image pause|coredns|cert-manager|cert-manager-manifests|operator, or image erlang|rootfs %s", releases())
+	return "", fmt.Errorf("usage: image pause|coredns|cert-manager|cert-manager-manifests|operator, or image erlang|rootfs %[1]s, or image example|example-rootfs NAME [%[1]s]", releases())
 }
 
 // progress prints what is being done.
