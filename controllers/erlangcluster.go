@@ -101,8 +101,10 @@ func (r *Reconciler) reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 	}
 	planned := plan.Make(observed, r.Operator, cookie)
 	failure := r.applier.Apply(ctx, planned, observed)
-	outcome := status.Outcome{Err: failure, Rejected: apply.IsRejected(failure), NameConflict: apply.IsNameConflict(failure)}
-
+	outcome := status.Outcome{Err: failure, Rejected: apply.IsRejected(failure)}
+	for _, conflict := range apply.NameConflicts(failure) {
+		outcome.Conflicts = append(outcome.Conflicts, conflict.Resource())
+	}
 	report := status.Compute(observed, planned, outcome)
 	if err := r.write(ctx, cluster, report); err != nil {
 		return ctrl.Result{}, fmt.Errorf("report: %w", err)

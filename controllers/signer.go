@@ -78,7 +78,7 @@ func (s *Signer) Reconcile(ctx context.Context, request *certificatesv1.PodCerti
 		}
 		answer.Status = status
 	default:
-		logger.V(1).Info("Waiting to sign certificate", "for", decision.Wait)
+		logger.V(1).Info("Waiting to sign certificate", "cause", decision.Wait)
 		return ctrl.Result{RequeueAfter: pendingRetryInterval}, nil
 	}
 	answer.Status.Conditions[0].LastTransitionTime = metav1.NewTime(found.Now)

@@ -124,7 +124,7 @@ func TestForeignDisruptionBudgetHoldsUpNothingElse(t *testing.T) {
 	startManager(t)
 	create(t, object(t, namespace, minimal))
 	awaitStatefulSet(t, namespace, 3)
-	awaitStalled(t, namespace, v1alpha1.ReasonNameConflict, `PodDisruptionBudget "chat" exists`)
+	awaitStalled(t, namespace, v1alpha1.ReasonNameConflict, "poddisruptionbudget.policy/chat")
 }
 
 // The manager knows by these words that a Kubernetes is too old for a field.

@@ -72,6 +72,11 @@ func TestLostCookie(t *testing.T) {
 	}
 
 	lose()
+	taken := &corev1.Secret{ObjectMeta: named(namespace, "chat-cookie"), StringData: map[string]string{"cookie": "AnotherCookie"}}
+	create(t, taken)
+	touch(t, clusterIn(namespace))
+	awaitStalled(t, namespace, v1alpha1.ReasonCookieLost, "`kubectl delete --namespace="+namespace+" secret/chat-cookie`", "3 pods run with that cookie")
+	check(t, admin.Delete(t.Context(), taken))
 	create(t, &corev1.Secret{ObjectMeta: named(namespace, "backup"), StringData: map[string]string{"cookie": cookie}})
 	apply(t, merged(t, object(t, namespace, minimal), `spec: {cookie: {secretKeyRef: {name: backup}}}`))
 	awaitCondition(t, namespace, v1alpha1.ConditionCredentialsReady, metav1.ConditionTrue, v1alpha1.ReasonCertificatesIssued)
@@ -179,11 +184,11 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 		object  client.Object
 		message string
 	}{
-		"a Secret":    {&corev1.Secret{StringData: map[string]string{"cookie": "NotOurs1"}}, `Secret "chat-cookie"`},
-		"a Service":   {&corev1.Service{Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}}, `Service "chat-nodes"`},
-		"a ConfigMap": {&corev1.ConfigMap{Data: map[string]string{"of": "somebody"}}, `ConfigMap "chat-distribution"`},
-		"a node's":    {&corev1.Secret{StringData: map[string]string{"tls.key": "NotOurs2"}}, `Secret "chat-0-tls"`},
-		"a CA's":      {&corev1.Secret{StringData: map[string]string{"tls.key": "NotOurs3"}}, `Secret "chat-ca"`},
+		"a Secret":    {&corev1.Secret{StringData: map[string]string{"cookie": "NotOurs1"}}, "secret/chat-cookie"},
+		"a Service":   {&corev1.Service{Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}}, "service/chat-nodes"},
+		"a ConfigMap": {&corev1.ConfigMap{Data: map[string]string{"of": "somebody"}}, "configmap/chat-distribution"},
+		"a node's":    {&corev1.Secret{StringData: map[string]string{"tls.key": "NotOurs2"}}, "secret/chat-0-tls"},
+		"a CA's":      {&corev1.Secret{StringData: map[string]string{"tls.key": "NotOurs3"}}, "secret/chat-ca"},
 	}
 	names := map[string]string{"a Secret": "chat-cookie", "a Service": "chat-nodes", "a ConfigMap": "chat-distribution",
 		"a node's": "chat-0-tls", "a CA's": "chat-ca"}
@@ -197,7 +202,7 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 			create(t, test.object)
 			before := get(t, test.object).DeepCopyObject().(client.Object)
 			create(t, object(t, namespace, minimal))
-			awaitStalled(t, namespace, v1alpha1.ReasonNameConflict, test.message, "does not belong to this ErlangCluster", "rename")
+			awaitStalled(t, namespace, v1alpha1.ReasonNameConflict, "`kubectl delete --namespace="+namespace+" "+test.message+"`", "another name")
 			if diff := cmp.Diff(before, get(t, test.object)); diff != "" {
 				t.Errorf("it was changed (-before +after):\n%s", diff)
 			}

@@ -10,8 +10,6 @@ import (
 	"reflect"
 	"sync"
 
-	applycertmanager "github.com/cert-manager/cert-manager/pkg/client/applyconfigurations/certmanager/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -21,7 +19,6 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
@@ -65,6 +62,9 @@ func (a *Applier) Apply(ctx context.Context, p plan.Plan, observed state.State) 
 	}
 	remembered := a.remembered(observed)
 	if err := a.applyAll(ctx, p.Apply, observed, remembered, &rejected); err != nil {
+		return err
+	}
+	if err := a.checkOthers(ctx, p.Held, observed, &rejected); err != nil {
 		return err
 	}
 	if err := a.refresh(ctx, p.Refresh); err != nil {
@@ -120,7 +120,7 @@ func (a *Applier) create(ctx context.Context, object client.Object) error {
 		return err
 	}
 	if controller := metav1.GetControllerOf(existing); controller == nil || controller.UID != owner.UID {
-		return NameConflict{gvk.Kind, object.GetName()}
+		return NameConflict{gvk, object.GetName()}
 	}
 	return nil
 }
@@ -133,6 +133,9 @@ func (a *Applier) applyAll(ctx context.Context, configurations []plan.Configurat
 	for _, configuration := range configurations {
 		id := objectID{*configuration.GetKind(), *configuration.GetName()}
 		if !rejected.none(plan.Dependencies(id.kind)) {
+			if existing[id] == nil {
+				rejected.blocked = append(rejected.blocked, configuration)
+			}
 			continue
 		}
 		result, err := a.apply(ctx, observed, configuration, existing[id], remembered[id])
@@ -183,61 +186,11 @@ func (a *Applier) apply(ctx context.Context, observed state.State, configuration
 	return applied{ptr.Deref(metadataOf(configuration).ResourceVersion, ""), digest}, nil
 }
 
-// errNotObserved is about an object that was not observed as ours: one that has just been
-// adopted, or a StatefulSet that the cache does not have yet. The plan was made without it,
-// and could have too few replicas. When the cache has it, the cluster is reconciled again.
-var errNotObserved = errors.New("the object was not observed")
-
 // metadataOf is the metadata of a typed apply configuration. Each of them embeds it, and
 // no method that they share gives access to it.
 func metadataOf(configuration plan.Configuration) *applymeta.ObjectMetaApplyConfiguration {
 	metadata := reflect.ValueOf(configuration).Elem().FieldByName("ObjectMetaApplyConfiguration")
 	return metadata.Interface().(*applymeta.ObjectMetaApplyConfiguration)
-}
-
-// checkNames finds objects of other owners in the way of a new one. cert-manager would
-// write into the Secret of a new Certificate, whoever owns it.
-func (a *Applier) checkNames(ctx context.Context, observed state.State, configuration plan.Configuration) error {
-	gvk := schema.FromAPIVersionAndKind(*configuration.GetAPIVersion(), *configuration.GetKind())
-	controlled := func(cluster *v1alpha1.ErlangCluster, object metav1.Object) bool {
-		return metav1.IsControlledBy(object, cluster)
-	}
-	if err := a.checkName(ctx, gvk, *configuration.GetName(), observed, controlled); err != nil {
-		return err
-	}
-	if certificate, ok := configuration.(*applycertmanager.CertificateApplyConfiguration); ok {
-		return a.checkName(ctx, corev1.SchemeGroupVersion.WithKind("Secret"), *certificate.Spec.SecretName, observed, plan.MayTake)
-	}
-	return nil
-}
-
-func (a *Applier) checkName(ctx context.Context, gvk schema.GroupVersionKind, name string, observed state.State, ours func(*v1alpha1.ErlangCluster, metav1.Object) bool) error {
-	existing, err := a.metadata(ctx, gvk, types.NamespacedName{Namespace: observed.Names.Namespace, Name: name})
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil
-	case err != nil:
-		return err
-	case plan.Adoptable(observed.Cluster, existing) && gvk != corev1.SchemeGroupVersion.WithKind("Secret"):
-		return a.adopt(ctx, observed.Cluster, existing)
-	case !ours(observed.Cluster, existing):
-		return NameConflict{gvk.Kind, name}
-	case gvk.Kind == "StatefulSet" && existing.Labels[plan.LabelCluster] == observed.Names.Cluster:
-		return errNotObserved
-	}
-	return nil
-}
-
-// adopt makes the cluster the controller of an object, and changes nothing else: how the
-// object is to be, the next plan decides, with the object among what was observed.
-func (a *Applier) adopt(ctx context.Context, cluster *v1alpha1.ErlangCluster, existing *metav1.PartialObjectMetadata) error {
-	adopted := existing.DeepCopy()
-	adopted.OwnerReferences = append(adopted.OwnerReferences, plan.OwnerReference(cluster))
-	patch := client.MergeFromWithOptions(existing, client.MergeFromWithOptimisticLock{})
-	if err := a.Client.Patch(ctx, adopted, patch); err != nil {
-		return fmt.Errorf("adopt %s %s: %w", existing.Kind, existing.Name, err)
-	}
-	return errNotObserved
 }
 
 func (a *Applier) metadata(ctx context.Context, gvk schema.GroupVersionKind, key types.NamespacedName) (*metav1.PartialObjectMetadata, error) {

@@ -410,7 +410,7 @@ func TestRefused(t *testing.T) {
 	}{
 		"invalid":         {apierrors.NewInvalid(schema.GroupKind{Kind: "StatefulSet"}, "chat", nil), true},
 		"forbidden":       {apierrors.NewForbidden(configMaps, "x", errors.New("no")), true},
-		"somebody else's": {apply.NameConflict{Kind: "Service", Name: "chat-nodes"}, true},
+		"somebody else's": {apply.NameConflict{Name: "chat-nodes"}, true},
 		// As kube-apiserver says it: TestUnknownFieldsAreSaidSo of test/envtest.
 		"unknown field":    {apierrors.NewInternalError(errors.New("failed to create typed patch object (shop/chat; apps/v1, Kind=StatefulSet): .spec.template.spec.more: field not declared in schema")), true},
 		"wrapped":          {fmt.Errorf("apply: %w", apierrors.NewInvalid(schema.GroupKind{Kind: "StatefulSet"}, "chat", nil)), true},
@@ -446,6 +446,30 @@ func TestStatefulSetThatIsNotCachedYetIsLeftAlone(t *testing.T) {
 				t.Errorf("it has %d replicas, want %d", *set.Spec.Replicas, test.want)
 			}
 		})
+	}
+}
+
+// All that is in the way is named at once: also what would come only after it.
+func TestAllThatIsInTheWayIsNamed(t *testing.T) {
+	meta := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "shop", Name: name} }
+	w := newWorld(&corev1.Secret{ObjectMeta: meta("chat-cookie")}, &corev1.Secret{ObjectMeta: meta("chat-0-tls")},
+		&corev1.Service{ObjectMeta: meta("chat-nodes")}, &appsv1.StatefulSet{ObjectMeta: meta("chat")},
+		&appsv1.Deployment{ObjectMeta: meta("chat-probe")}, theConfigMap())
+	p := plan.Plan{
+		Create: []*corev1.Secret{cookie()},
+		Apply: []plan.Configuration{applycore.Service("chat-nodes", "shop"), applycore.ServiceAccount("chat-probe", "shop"),
+			applycertmanager.Certificate("chat-0-tls", "shop").WithSpec(applycertmanager.CertificateSpec().WithSecretName("chat-0-tls")),
+			applyapps.StatefulSet("chat", "shop")},
+		Held: []plan.Configuration{applycore.ConfigMap("chat-distribution", "shop"), applyapps.Deployment("chat-probe", "shop")},
+	}
+	var names []string
+	for _, conflict := range apply.NameConflicts(w.applier().Apply(t.Context(), p, w.observed(t))) {
+		names = append(names, conflict.Resource())
+	}
+	want := []string{"secret/chat-cookie", "service/chat-nodes", "secret/chat-0-tls", "statefulset.apps/chat",
+		"configmap/chat-distribution", "deployment.apps/chat-probe"}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("in the way (-want +got):\n%s", diff)
 	}
 }
 

@@ -1,27 +1,21 @@
 package apply
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 )
-
-// A NameConflict is an object that is to be created, but exists and belongs to another
-// owner.
-type NameConflict struct{ Kind, Name string }
-
-func (c NameConflict) Error() string {
-	return fmt.Sprintf("%s %q exists and does not belong to this ErlangCluster", c.Kind, c.Name)
-}
 
 // rejections are the errors of one pass that stay until somebody fixes their cause.
 type rejections struct {
 	kinds  []string
 	errors []error
+	// blocked is what was not applied because of them, and does not exist.
+	blocked []plan.Configuration
 }
 
 // keep keeps the error about an object of a kind if it is a rejection, and returns any
@@ -72,10 +66,4 @@ func isUnknownField(err error) bool {
 func isReplaced(err error) bool {
 	cause, ok := apierrors.StatusCause(err, metav1.CauseTypeFieldValueInvalid)
 	return ok && cause.Field == "metadata.uid"
-}
-
-// IsNameConflict reports whether an object of another owner is in the way.
-func IsNameConflict(err error) bool {
-	var conflict NameConflict
-	return errors.As(err, &conflict)
 }

@@ -90,11 +90,15 @@ func (o *Observer) cookie(ctx context.Context, observed *state.State) error {
 		return nil
 	}
 	secret := &corev1.Secret{}
-	if err := o.Live.Get(ctx, name, secret); client.IgnoreNotFound(err) != nil {
+	if err := o.Live.Get(ctx, name, secret); apierrors.IsNotFound(err) {
+		return nil
+	} else if err != nil {
 		return fmt.Errorf("get Secret %s: %w", name, err)
 	}
 	if metav1.IsControlledBy(secret, observed.Cluster) || plan.Adoptable(observed.Cluster, secret) {
 		observed.Secrets[name.Name] = secret
+	} else {
+		observed.CookieNameTaken = true
 	}
 	return nil
 }

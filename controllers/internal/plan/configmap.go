@@ -17,12 +17,13 @@ import (
 // there is a CA to trust.
 func distribution(p *Plan, s state.State, step rotation.CAStep) {
 	if step.Trust.Empty() {
-		awaited := "cert-manager to make the CA"
+		awaited := "cert-manager to issue the CA"
 		if ref := s.Cluster.Spec.TLS.IssuerRef; ref != nil {
 			// Only what it signs shows the CA of an issuer of the user's.
 			awaited = fmt.Sprintf("the first certificate of %s %q, with its CA", ref.Kind, ref.Name)
 		}
-		p.hold(v1alpha1.ReasonCertificatesPending, fmt.Sprintf("waiting for %s, before the trust bundle can be made", awaited))
+		p.hold(v1alpha1.ReasonCertificatesPending, fmt.Sprintf("Waiting for %s; then the trust bundle is created", awaited),
+			applycore.ConfigMap(s.Names.Distribution(), s.Names.Namespace))
 		return
 	}
 	p.apply(owned(applycore.ConfigMap(s.Names.Distribution(), s.Names.Namespace), s).

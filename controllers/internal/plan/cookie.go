@@ -33,12 +33,12 @@ func cookie(p *Plan, s state.State, fresh string) {
 	case s.Cookie() == nil && imported == nil && len(s.OwnPods()) > 0:
 		// Nodes with a new cookie could not join those with the lost one.
 		p.problem(v1alpha1.ReasonCookieLost, fmt.Sprintf(
-			"Secret %s/%s, or the cookie in it, is gone, and %d pods run with that cookie. Put it (from a backup, or ERLANG_COOKIE of a pod, unless the cookie was rotated since that pod started) into a Secret of your own and name that in cookie.secretKeyRef, or scale to 0 to have another one made",
-			s.Names.Namespace, s.Names.CookieSecret(), len(s.OwnPods())))
+			"%s, and %d pods run with that cookie. Put it (from a backup, or ERLANG_COOKIE of a pod, unless the cookie was rotated since that pod started) into a Secret of your own and name that in cookie.secretKeyRef, or scale to 0 to have another one made",
+			howLost(s), len(s.OwnPods())))
 	case s.Cookie() == nil && imported == nil && len(s.Pods) > 0:
 		// Their names are those of this cluster's pods, and they have another cookie.
 		p.hold(v1alpha1.ReasonProgressing, fmt.Sprintf(
-			"waiting until %d pods of a former cluster of this name are gone. If they stay, delete the StatefulSet that controls them", len(s.Pods)))
+			"Waiting until %d pods of a former cluster of this name are gone. If they stay, delete the StatefulSet that controls them", len(s.Pods)))
 	case secret == nil:
 		p.Create = append(p.Create, cookieSecret(s, first, s.Cluster.Spec.Cookie.RotationID))
 	case s.Cookie() == nil:
@@ -48,6 +48,15 @@ func cookie(p *Plan, s state.State, fresh string) {
 	default:
 		rotateCookie(p, s, rotation.NextCookie(s, imported, []byte(fresh)))
 	}
+}
+
+// howLost tells what became of the cookie.
+func howLost(s state.State) string {
+	if !s.CookieNameTaken {
+		return fmt.Sprintf("Secret %s/%s, or the cookie in it, is gone", s.Names.Namespace, s.Names.CookieSecret())
+	}
+	return fmt.Sprintf("The Secret of the cookie is gone, and another one has its name, which does not belong to this ErlangCluster: delete it with `kubectl delete --namespace=%s secret/%s`. The cookie is lost",
+		s.Names.Namespace, s.Names.CookieSecret())
 }
 
 // rotateCookie has the Secret hold what the rotation of the cookie needs.

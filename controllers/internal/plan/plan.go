@@ -29,6 +29,8 @@ type Plan struct {
 	Replace []*corev1.Secret
 	// Apply, in order of dependency.
 	Apply []Configuration
+	// Held are objects by name that will be applied once what they wait for is there.
+	Held []Configuration
 	// Delete what is ours and no longer wanted, if it is still what was observed.
 	Delete []state.Object
 	// Refresh are pods whose kubelet should look at their files now.
@@ -90,8 +92,10 @@ func Make(s state.State, operator Operator, freshCookie string) Plan {
 
 func (p *Plan) apply(configurations ...Configuration) { p.Apply = append(p.Apply, configurations...) }
 
-func (p *Plan) hold(reason, message string) {
+// hold holds back objects, if any, which are given by their names.
+func (p *Plan) hold(reason, message string, objects ...Configuration) {
 	p.Holds = append(p.Holds, Hold{Reason: reason, Message: message})
+	p.Held = append(p.Held, objects...)
 }
 
 // again plans another pass at a time.

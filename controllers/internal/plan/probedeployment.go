@@ -18,14 +18,15 @@ import (
 // probe plans the pod that proves and heals the mesh, and what it may touch.
 func probe(p *Plan, s state.State, operator Operator) {
 	p.apply(probeServiceAccount(s), probeRole(s), probeRoleBinding(s))
+	deployment := applyapps.Deployment(s.Names.Probe(), s.Names.Namespace)
 	if _, ok := s.StoredCertificate(s.Names.Probe()); !ok || s.Cookie() == nil || s.Trust().Empty() {
-		p.hold(v1alpha1.ReasonProgressing, "waiting for the cookie, the trust bundle and the probe's certificate, before the probe is started")
-		return
-	}
-	// Without its ServiceAccount no pod of it could be created. One that was created again
-	// is observed in the next pass.
-	if account := probeAccount(s); account != nil {
+		p.hold(v1alpha1.ReasonProgressing, "Waiting for the cookie, the trust bundle and the probe's certificate; then the probe is started", deployment)
+	} else if account := probeAccount(s); account != nil {
 		p.apply(probeDeployment(s, operator, account))
+	} else {
+		// Without its ServiceAccount no pod of it could be created. One that was created again
+		// is observed in the next pass.
+		p.Held = append(p.Held, deployment)
 	}
 }
 

@@ -24,12 +24,13 @@ func nodes(p *Plan, s state.State) {
 		return
 	}
 	if s.StatefulSet == nil && (s.Cookie() == nil || s.Trust().Empty()) {
-		p.hold(v1alpha1.ReasonProgressing, "waiting for the cookie and the trust bundle, before nodes are started")
+		p.hold(v1alpha1.ReasonProgressing, "Waiting for the cookie and the trust bundle; then the nodes are started",
+			applyapps.StatefulSet(s.Names.StatefulSet(), s.Names.Namespace))
 		return
 	}
 	if pod, waits := unprepared(s); waits && changesDelivery(s) {
 		p.hold(v1alpha1.ReasonCertificatesPending, fmt.Sprintf(
-			"waiting for %s, before tls.delivery is changed and the nodes are restarted one by one", awaited(s, pod)))
+			"Waiting for %s; then tls.delivery is changed, and the nodes are restarted one by one", awaited(s, pod)))
 		return
 	}
 	replicas := startable(s)
@@ -40,7 +41,7 @@ func nodes(p *Plan, s state.State) {
 	}
 	if replicas < s.Replicas() {
 		p.hold(v1alpha1.ReasonCertificatesPending, fmt.Sprintf(
-			"waiting for %s, before it is started", awaited(s, s.Names.Pod(replicas))))
+			"Waiting for %s; then the pod is started", awaited(s, s.Names.Pod(replicas))))
 	}
 	p.apply(set)
 	p.deletePodsWithoutIdentity(s)

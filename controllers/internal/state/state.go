@@ -61,6 +61,8 @@ type State struct {
 	// or no certificate is waited for.
 	SecretQuota string
 
+	// CookieNameTaken: a Secret that is not the cluster's has the name of the cookie's.
+	CookieNameTaken bool
 	// UserCookie is what cookie.secretKeyRef names; nil when it is not set.
 	UserCookie *UserCookie
 	// Issuer is what tls.issuerRef names; nil when it is not set.

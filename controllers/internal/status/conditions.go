@@ -20,17 +20,19 @@ type assessment struct {
 }
 
 func isTrue(reason, message string) assessment {
-	return assessment{status: metav1.ConditionTrue, reason: reason, message: bounded(message, 0)}
+	return assessment{status: metav1.ConditionTrue, reason: reason, message: shortened(message, maxMessage)}
 }
 
 // isFalse is for what somebody has to fix: it links to the runbook.
-func isFalse(reason, message string) assessment {
+func isFalse(reason, message string) assessment { return isFalseWithin(maxMessage, reason, message) }
+
+func isFalseWithin(limit int, reason, message string) assessment {
 	runbook := " " + v1alpha1.RunbookURL + strings.ToLower(reason)
-	return assessment{status: metav1.ConditionFalse, reason: reason, message: bounded(message, len(runbook)) + runbook}
+	return assessment{status: metav1.ConditionFalse, reason: reason, message: shortened(message, limit-len(runbook)) + runbook}
 }
 
 func pending(reason, message string) assessment {
-	return assessment{status: metav1.ConditionFalse, reason: reason, message: bounded(message, 0), pending: true}
+	return assessment{status: metav1.ConditionFalse, reason: reason, message: shortened(message, maxMessage), pending: true}
 }
 
 // An assessedCondition is an assessment of one type of condition.
@@ -51,7 +53,8 @@ func (p pass) assess() []assessedCondition {
 	all := append([]assessedCondition{{v1alpha1.ConditionReady, ready}}, dependents...)
 	add := func(condition string, a assessment, present bool) {
 		if present {
-			all = append(all, assessedCondition{condition, isTrue(a.reason, a.message)})
+			a.status = metav1.ConditionTrue
+			all = append(all, assessedCondition{condition, a})
 		}
 	}
 	stalled, isStalled := p.stalled()
@@ -110,14 +113,20 @@ func (p pass) stalled() (assessment, bool) {
 	if problems, _ := p.problems(); len(problems) > 0 {
 		return isFalse(problems[0].Reason, messageOf(problems)), true
 	}
-	if !p.outcome.Rejected {
-		return assessment{}, false
+	switch {
+	case len(p.outcome.Conflicts) > 0:
+		return p.nameConflict(), true
+	case p.outcome.Rejected:
+		return isFalse(v1alpha1.ReasonRejected, fmt.Sprintf("What the spec asks for could not be applied: %v. Fix the field that it names.", p.outcome.Err)), true
 	}
-	reason, remedy := v1alpha1.ReasonRejected, "Fix the field that it names"
-	if p.outcome.NameConflict {
-		reason, remedy = v1alpha1.ReasonNameConflict, "Delete or rename that object, or give this ErlangCluster another name"
-	}
-	return isFalse(reason, fmt.Sprintf("What the spec asks for could not be applied: %v. %s.", p.outcome.Err, remedy)), true
+	return assessment{}, false
+}
+
+// nameConflict has one command for all objects that are in the way, however long it is.
+func (p pass) nameConflict() assessment {
+	return isFalseWithin(maxCommand, v1alpha1.ReasonNameConflict, fmt.Sprintf(
+		"Objects with names that this ErlangCluster needs exist and do not belong to it. If nothing else needs them, delete them with `kubectl delete --namespace=%s %s`. Otherwise give this ErlangCluster another name.",
+		p.Names.Namespace, strings.Join(p.outcome.Conflicts, " ")))
 }
 
 // reconciling is what is in progress.

@@ -55,7 +55,7 @@ func checkDiscipline(t failer, cluster *v1alpha1.ErlangCluster, status v1alpha1.
 		if !reasonForm.MatchString(c.Reason) {
 			t.Errorf("%s: %q is no reason", c.Type, c.Reason)
 		}
-		if c.Message == "" || len(c.Message) > 1024 {
+		if c.Message == "" || len(c.Message) > 1024 && c.Reason != v1alpha1.ReasonNameConflict {
 			t.Errorf("%s: a message of %d bytes", c.Type, len(c.Message))
 		}
 		if c.LastTransitionTime.IsZero() || c.LastTransitionTime.Nanosecond() != 0 {

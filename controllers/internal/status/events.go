@@ -25,7 +25,7 @@ func conditionEvents(before []metav1.Condition, now []assessedCondition) []Event
 		if !slices.Contains(eventConditions, a.condition) || had != nil && had.Status == a.status && had.Reason == a.reason {
 			continue
 		}
-		event := Event{Type: corev1.EventTypeWarning, Reason: a.reason, Message: a.message}
+		event := Event{Type: corev1.EventTypeWarning, Reason: a.reason, Message: shortened(a.message, maxMessage)}
 		if a.condition == v1alpha1.ConditionReady && (a.status == metav1.ConditionTrue || inProgress(now)) {
 			event.Type = corev1.EventTypeNormal
 		}

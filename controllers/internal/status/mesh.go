@@ -94,7 +94,7 @@ func (p pass) probeAdvice() string {
 // it waits for.
 func (p pass) advice(there bool, kind, name string) string {
 	if !there && len(p.plan.Holds) > 0 {
-		return capitalized(sentence(p.plan.Holds[0].Message))
+		return sentence(p.plan.Holds[0].Message)
 	}
 	return fmt.Sprintf("See `kubectl describe %[1]s %[2]s`, and `kubectl logs %[1]s/%[2]s` if it runs.", kind, name)
 }

@@ -7,12 +7,12 @@ func sentence(text string) string {
 	return strings.TrimRight(text, ". ") + "."
 }
 
-// capitalized begins a sentence.
-func capitalized(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
-
-// bounded keeps a message readable, and a status within its size, with room for so
-// many bytes more.
-func bounded(message string, room int) string { return shortened(message, 1024-room) }
+const (
+	// maxMessage keeps a message readable, and a status within its size. No event takes more.
+	maxMessage = 1024
+	// maxCommand is enough for a command that names every object of a cluster of 100 nodes.
+	maxCommand = 16 << 10
+)
 
 // shortened cuts a text that has more than so many bytes, and shows that it did.
 func shortened(text string, limit int) string {

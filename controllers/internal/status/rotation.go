@@ -41,7 +41,7 @@ func (p pass) rotationEvents(has []v1alpha1.RotationStatus) []Event {
 	var events []Event
 	for _, step := range p.plan.Rotations {
 		if _, began := rotationOf(p.Cluster.Status.Rotation, step.Credential); !began {
-			events = append(events, rotationEvent(step, p.whyRotated(step)+capitalized(sentence(step.String()))))
+			events = append(events, rotationEvent(step, p.whyRotated(step)+sentence(step.String())))
 		}
 	}
 	ended := map[v1alpha1.RotatingCredential]string{

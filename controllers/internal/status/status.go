@@ -45,8 +45,8 @@ type Outcome struct {
 	Err error
 	// Rejected: the API server will answer the same until somebody fixes the cause.
 	Rejected bool
-	// NameConflict: the name of an object is taken.
-	NameConflict bool
+	// Conflicts are objects of other owners that have the names of ours, as kubectl takes them.
+	Conflicts []string
 }
 
 // pass is what the status is derived from.

@@ -419,9 +419,10 @@ func TestConditions(t *testing.T) {
 			ready: "False Rejected", reason: "Stalled Rejected", says: []string{"spec.x: Invalid value"}},
 		"a name is taken": {
 			edit: func(s *scene) {
-				s.outcome = status.Outcome{Err: errors.New(`Service "chat-nodes" exists`), Rejected: true, NameConflict: true}
+				s.outcome = status.Outcome{Err: errors.New("there"), Rejected: true, Conflicts: []string{"service/chat-nodes", "issuer.cert-manager.io/chat-ca"}}
 			},
-			ready: "False NameConflict", reason: "Stalled NameConflict", says: []string{`Service "chat-nodes" exists`, "Delete or rename"}},
+			ready: "False NameConflict", reason: "Stalled NameConflict",
+			says: []string{"delete them with `kubectl delete --namespace=shop service/chat-nodes issuer.cert-manager.io/chat-ca`"}},
 		"the API server is away": {
 			edit:  func(s *scene) { s.outcome = status.Outcome{Err: errors.New("connection refused")} },
 			ready: "True MeshVerified", reason: "Reconciling Progressing", says: []string{"connection refused"}},
@@ -618,6 +619,22 @@ func TestRotationEvents(t *testing.T) {
 	expect(v1alpha1.RotationSettled, "Normal The rotation of the CA is complete: chat-ca signs the certificates.")
 	s.trusts(24*365*10*time.Hour, 24*365*9*time.Hour)
 	expect(v1alpha1.RotationWideningTrust, "Normal "+begins)
+}
+
+// The command that removes all objects in the way is never cut; no event can hold it.
+func TestAllThatIsInTheWayIsReported(t *testing.T) {
+	s := whole(3)
+	s.outcome = status.Outcome{Rejected: true, Conflicts: slices.Repeat([]string{"certificate.cert-manager.io/chat-99-tls"}, 300)}
+	report := s.describe(t)
+	stalled := meta.FindStatusCondition(report.Status.Conditions, v1alpha1.ConditionStalled)
+	if !strings.Contains(stalled.Message, "chat-99-tls`. Otherwise") || !strings.HasSuffix(stalled.Message, "#nameconflict") {
+		t.Errorf("a message of %d bytes ends with %s", len(stalled.Message), stalled.Message[len(stalled.Message)-99:])
+	}
+	for _, event := range report.Events {
+		if len(event.Message) > 1024 {
+			t.Errorf("an event of %d bytes", len(event.Message))
+		}
+	}
 }
 
 // A stored certificate is reported with the time at which it was first observed.
