@@ -88,6 +88,7 @@ const (
 
 	// Stage Call.
 	ReasonCallFailed = "CallFailed"
+	ReasonNotTheNode = "NotTheNode"
 
 	// The mesh.
 	ReasonLinkMissing    = "LinkMissing"

@@ -93,6 +93,7 @@ func (p *Peer) apply(module, function erldist.Atom, arguments erldist.Term) erld
 			erldist.AtomList(p.linkedTo(p.Name)...), erldist.String(release), erldist.Int(5_000), erldist.Int(-5_000), erldist.Int(1_000),
 			erldist.Atom("false"), // no ERLANG_OPERATOR_POD_UID
 			hidden,
+			erldist.Tuple{erldist.Atom("error"), erldist.Atom("enoent")}, // no /proc/self/stat
 		}
 	case "net_kernel:connect_node":
 		if connect(p.Name, string(arguments.(erldist.List)[0].(erldist.Atom))) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/erldist"
 )
 
@@ -44,6 +45,10 @@ func diagnose(err error, seen observation) diagnosis {
 		return seen.diagnosis(v1alpha1.StageCall, v1alpha1.ReasonHiddenNode,
 			"is a hidden node: nodes() of the others does not have it",
 			"start it without -hidden: check its command, vm.args, ERL_AFLAGS and ERL_FLAGS")
+	case errors.Is(err, besideError{}):
+		return seen.diagnosis(v1alpha1.StageCall, v1alpha1.ReasonNotTheNode,
+			"is not the node: a BEAM has its name that was started beside the container's own process, by an exec probe, a hook or kubectl exec",
+			"end it, and start it with "+naming.ProgramsDir+"/visitor, as spec.visitors: Managed does for exec probes and hooks: it gives a name of its own")
 	case !errors.As(err, &failed):
 		return seen.diagnosis(v1alpha1.StageCall, v1alpha1.ReasonCallFailed,
 			fmt.Sprintf("answers a remote call in a way that no Erlang node does (%v)", err), "check what runs on its distribution port")

@@ -185,10 +185,30 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+// TestParseProcess: the name of a program may contain anything.
+func TestParseProcess(t *testing.T) {
+	rest := strings.Repeat(" 0", 17) + " 4711 0 0\n"
+	for stat, want := range map[string]process{
+		"12 (beam.smp) S 7" + rest:      {pid: 12, parent: 7, start: 4711},
+		"12 (a ) R 9 (b) S 7" + rest:    {pid: 12, parent: 7, start: 4711},
+		"1 (sh) S 0" + rest:             {pid: 1, start: 4711},
+		"":                              {},
+		")":                             {},
+		"12 (beam.smp) S":               {},
+		"x (beam.smp) S 7" + rest:       {},
+		"12 (beam.smp) S parent" + rest: {},
+	} {
+		if got, ok := parseProcess(stat); ok != (want != process{}) || ok && got != want {
+			t.Errorf("%q is %+v, %t", stat, got, ok)
+		}
+	}
+}
+
 // TestParseInfo: a node's answers are what they must be, or nothing is believed.
 func TestParseInfo(t *testing.T) {
+	noFile := erldist.Tuple{erldist.Atom("error"), erldist.Atom("enoent")}
 	good := func() []erldist.Term {
-		return []erldist.Term{erldist.AtomList("b@c"), erldist.String("27"), erldist.Int(5_000), erldist.Int(-5_000), erldist.Int(1_000), erldist.String("uid"), erldist.Atom("error")}
+		return []erldist.Term{erldist.AtomList("b@c"), erldist.String("27"), erldist.Int(5_000), erldist.Int(-5_000), erldist.Int(1_000), erldist.String("uid"), erldist.Atom("error"), noFile}
 	}
 	info, err := parseInfo(good())
 	if err != nil || info.Hidden || info.OTPRelease != "27" || info.Uptime.Seconds() != 10 || len(info.Peers) != 1 || info.Peers[0] != "b@c" || info.PodUID != "uid" {

@@ -26,6 +26,8 @@ type Info struct {
 	Peers      []string
 	// PodUID is the UID of the pod that the node runs in; empty outside of ErlangClusters.
 	PodUID string
+	// process is the operating system's process; zero when it is not known.
+	process process
 }
 
 // Close ends the connection.
@@ -50,6 +52,7 @@ func (s *Session) Info(ctx context.Context) (Info, error) {
 		erldist.MFA{Module: "os", Function: "getenv", Args: []erldist.Term{erldist.String(naming.PodUIDVariable)}},
 		// To a hidden client, as we are, every node is hidden in the handshake.
 		erldist.MFA{Module: "init", Function: "get_argument", Args: []erldist.Term{erldist.Atom("hidden")}},
+		readFile(statFile("self")),
 	)
 	if err != nil {
 		return Info{}, err
@@ -81,9 +84,10 @@ func parseInfo(answers []erldist.Term) (Info, error) {
 			return Info{}, errUnexpectedAnswer
 		}
 	}
+	self, _ := parseProcess(fileContent(answers[7]))
 	uptime := time.Duration(float64(now-start) / float64(second) * float64(time.Second))
 	return Info{
-		OTPRelease: release, Uptime: uptime, Peers: peers, PodUID: uid,
+		OTPRelease: release, Uptime: uptime, Peers: peers, PodUID: uid, process: self,
 		Hidden: answers[6] != erldist.Term(erldist.Atom("error")), // the answer for an argument that is not there
 	}, nil
 }

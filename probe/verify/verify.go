@@ -133,6 +133,9 @@ func (v *Verifier) reach(ctx context.Context, target Target, seen *observation) 
 	if err == nil {
 		err = checkMember(info)
 	}
+	if err == nil && info.PodUID != "" && info.process != (process{}) {
+		err = session.checkProcess(ctx, info.process)
+	}
 	if err != nil {
 		session.Close()
 		return nil, info, err

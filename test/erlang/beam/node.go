@@ -50,6 +50,8 @@ type Options struct {
 	ShortName bool
 	// Args follow on the command line.
 	Args []string
+	// Under is a program with its arguments that starts the node's, which follow.
+	Under []string
 	// BootTimeout is how long to wait for the node to be up; default a minute.
 	BootTimeout time.Duration
 }
@@ -138,8 +140,28 @@ func (h *Host) Launch(options Options) *Node {
 	for name, content := range options.Files {
 		n.WriteFile(name, content)
 	}
-	n.process = h.run(options.OTP, dir, slices.Concat(options.Env, []string{"erl"}, n.arguments())...)
+	n.process = h.run(options.OTP, dir, slices.Concat(options.Env, options.Under, []string{"erl"}, n.arguments())...)
 	return n
+}
+
+// StartBeside starts erl with a node's identity beside the node, as kubectl exec does it,
+// until the test ends.
+func (n *Node) StartBeside(options Options) {
+	t := n.Host.network.t
+	t.Helper()
+	beside := &Node{Name: n.Name, Host: n.Host, options: options}
+	words := slices.Concat(n.Exec(), []string{"erl"}, beside.arguments())
+	cmd, up := exec.Command(words[0], words[1:]...), newLog()
+	cmd.Stdout, cmd.Stderr = up, up
+	cmd.WaitDelay = 5 * time.Second
+	check(t, cmd.Start())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
+	t.Cleanup(func() { n.Kill(); <-ended }) // with all processes of its namespace
+	p := &process{t: t, log: up, ended: ended}
+	if err := p.WaitLog(upMark, time.Minute); err != nil {
+		t.Fatalf("start a BEAM beside %s: %v\n%s", n.Name, err, up.String())
+	}
 }
 
 func (n *Node) arguments() []string {
