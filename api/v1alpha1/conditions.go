@@ -8,8 +8,8 @@ const (
 	// ConditionCredentialsReady: the cookie, the trust bundle and every node's
 	// certificate exist and are valid.
 	ConditionCredentialsReady = "CredentialsReady"
-	// ConditionNodesReady: the containers of every expected pod are Ready for the kubelet,
-	// and so is every pod whose node has joined.
+	// ConditionNodesReady: every expected pod is Ready for the kubelet, the template's own
+	// probes included. Until its node has joined, its containers have to be.
 	ConditionNodesReady = "NodesReady"
 	// ConditionMeshConnected: the probe verified every expected node and every link.
 	ConditionMeshConnected = "MeshConnected"
@@ -171,7 +171,15 @@ const (
 	ReasonPodsPending = "PodsPending"
 	// ReasonPodFailing: a pod cannot start, keeps crashing, or does not become Ready.
 	ReasonPodFailing = "PodFailing"
-	// ReasonPodsReady: the containers of every expected pod are Ready.
+	// ReasonReadinessProbeFailing: a container has run for minutes, and its readiness probe
+	// does not pass.
+	ReasonReadinessProbeFailing = "ReadinessProbeFailing"
+	// ReasonLivenessProbeFailing: the kubelet restarts a container again and again, because
+	// its liveness probe does not pass.
+	ReasonLivenessProbeFailing = "LivenessProbeFailing"
+	// ReasonStartupProbeFailing: the same, because its startup probe does not pass.
+	ReasonStartupProbeFailing = "StartupProbeFailing"
+	// ReasonPodsReady: every expected pod is Ready.
 	ReasonPodsReady = "PodsReady"
 	// ReasonAdmissionPolicyMissing: a pod was created without its own certificate,
 	// because the operator's MutatingAdmissionPolicy was not in effect.

@@ -16,7 +16,7 @@ const GeneratedCookieLength = 40
 // Bounds of an imported cookie. An atom has at most 255 characters (erl(1)).
 const (
 	minCookieLength = 8
-	maxCookieLength = 255
+	MaxCookieLength = 255
 )
 
 // CheckCookie returns an error if the cookie cannot be used. The error does not contain
@@ -27,8 +27,8 @@ func CheckCookie(cookie []byte) error {
 		return fmt.Errorf("it is empty")
 	case strings.TrimRight(text, "\r\n") != text:
 		return fmt.Errorf("it ends in a newline: write it with `printf %%s` or `echo -n`")
-	case len(text) < minCookieLength || len(text) > maxCookieLength:
-		return fmt.Errorf("it has %d characters, and must have %d to %d", len(text), minCookieLength, maxCookieLength)
+	case len(text) < minCookieLength || len(text) > MaxCookieLength:
+		return fmt.Errorf("it has %d characters, and must have %d to %d", len(text), minCookieLength, MaxCookieLength)
 	case text[0] == '-' || text[0] == '+':
 		return fmt.Errorf("it begins with %q, which erl interprets as a flag", text[0])
 	default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,28 +15,63 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
-// causes reads why pods or certificates are missing, live, and only while they are. It is
+// causes reads why pods or certificates are missing, or pods not Ready, live, and only while they are. It is
 // no part of what a decision depends on, so a read that fails holds up nothing.
 func (o *Observer) causes(ctx context.Context, observed *state.State) error {
 	if missing := observed.MissingPods(); len(missing) > 0 {
 		o.podFailures(ctx, observed, missing)
 	}
+	o.podEvents(ctx, observed)
 	if observed.StoringOverdue() {
 		o.secretQuota(ctx, observed)
 	}
 	return nil
 }
 
+// podEvents reads what was recorded of the pods that are not Ready.
+func (o *Observer) podEvents(ctx context.Context, observed *state.State) {
+	observed.PodEvents = map[string][]state.PodEvent{}
+	for _, pod := range observed.TroubledPods() {
+		events, err := o.eventsOf(ctx, pod)
+		if err != nil {
+			log.FromContext(ctx).Error(err, "Failed to list the events of a pod", "pod", pod.Name)
+		}
+		for _, event := range events {
+			observed.PodEvents[pod.Name] = append(observed.PodEvents[pod.Name], podEvent(event))
+		}
+	}
+}
+
+// eventsOf lists the events of an object, the latest last.
+func (o *Observer) eventsOf(ctx context.Context, object client.Object) ([]eventsv1.Event, error) {
+	var events eventsv1.EventList
+	err := o.Live.List(ctx, &events, client.InNamespace(object.GetNamespace()),
+		client.MatchingFields{"regarding.uid": string(object.GetUID())})
+	slices.SortStableFunc(events.Items, func(a, b eventsv1.Event) int {
+		return recordedAt(a).Compare(recordedAt(b))
+	})
+	return events.Items, err
+}
+
+func podEvent(event eventsv1.Event) state.PodEvent {
+	container, _ := strings.CutPrefix(event.Regarding.FieldPath, "spec.containers{")
+	return state.PodEvent{
+		Container: strings.TrimSuffix(container, "}"),
+		Reason:    event.Reason,
+		Note:      strings.TrimPrefix(event.Note, "(combined from similar events): "),
+		At:        recordedAt(event),
+	}
+}
+
 // podFailures reads why pods could not be created, which is nowhere but in the events of
 // the StatefulSet: its status has no condition for that.
 func (o *Observer) podFailures(ctx context.Context, observed *state.State, missing []string) {
-	var events eventsv1.EventList
-	if err := o.Live.List(ctx, &events, client.InNamespace(observed.Names.Namespace),
-		client.MatchingFields{"regarding.uid": string(observed.StatefulSet.UID)}); err != nil {
+	events, err := o.eventsOf(ctx, observed.StatefulSet)
+	if err != nil {
 		log.FromContext(ctx).Error(err, "Failed to list the events of the StatefulSet")
 		return
 	}
-	observed.PodFailures = failures(events.Items, missing, lastCreated(observed.OwnPods()))
+	observed.PodFailures = failures(events, missing, lastCreated(observed.OwnPods()))
 }
 
 // creation matches what the StatefulSet controller records of the creation of a pod.
@@ -44,9 +80,6 @@ var creation = regexp.MustCompile(`(?is)^(?:\(combined from similar events\): )?
 // failures are the last failed creations of the missing pods. One before a pod was created
 // is over: that of the same pod, or of any, because the controller tries all that are missing.
 func failures(recorded []eventsv1.Event, missing []string, lastCreated time.Time) map[string]string {
-	slices.SortStableFunc(recorded, func(a, b eventsv1.Event) int {
-		return recordedAt(a).Compare(recordedAt(b))
-	})
 	found := map[string]string{}
 	for _, event := range recorded {
 		match := creation.FindStringSubmatch(event.Note)

@@ -101,6 +101,40 @@ func TestCauseOfAMissingPod(t *testing.T) {
 	}
 }
 
+// What was recorded of pods is read of those that are not Ready, and of their own: not of
+// former pods of their names.
+func TestEventsOfPods(t *testing.T) {
+	pod := podCreated("chat-1", statetest.Now)
+	pod.UID = "uid-of-chat-1"
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.ContainersReady, Status: corev1.ConditionFalse,
+		LastTransitionTime: metav1.NewTime(statetest.Now.Add(-state.UnreadyTimeout - time.Second))}}
+	of := func(uid types.UID, field string, ago time.Duration, note string) *eventsv1.Event {
+		event := recorded(statetest.Now.Add(-ago), "Unhealthy", note)
+		event.Regarding = corev1.ObjectReference{Kind: "Pod", Namespace: "shop", Name: "chat-1", UID: uid, FieldPath: field}
+		return event
+	}
+	objects := []client.Object{
+		of("uid-of-chat-1", "spec.containers{chat}", time.Second, "(combined from similar events): Readiness probe failed: later"),
+		of("uid-of-chat-1", "spec.containers{chat}", time.Minute, "Readiness probe failed: before"),
+		of("uid-of-chat-1", "", time.Hour, "of the pod"),
+		of("former", "spec.containers{chat}", 0, "Readiness probe failed: of another"),
+	}
+	s := newServer(t, append(distinct(objects), statefulSet(3), pod, podCreated("chat-0", statetest.Now), podCreated("chat-2", statetest.Now))...)
+	observed, err := s.observer().Observe(t.Context(), minimal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(ago time.Duration) time.Time { return statetest.Now.Add(-ago) }
+	want := map[string][]state.PodEvent{"chat-1": {
+		{Reason: "Unhealthy", Note: "of the pod", At: at(time.Hour)},
+		{Container: "chat", Reason: "Unhealthy", Note: "Readiness probe failed: before", At: at(time.Minute)},
+		{Container: "chat", Reason: "Unhealthy", Note: "Readiness probe failed: later", At: at(time.Second)},
+	}}
+	if diff := cmp.Diff(want, observed.PodEvents); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // distinct gives events names.
 func distinct(objects []client.Object) []client.Object {
 	for i, object := range objects {
@@ -118,12 +152,24 @@ func TestCausesAreReadOnlyWhenNeeded(t *testing.T) {
 	late.CreationTimestamp = metav1.NewTime(statetest.Now.Add(-state.StoringTimeout - time.Second))
 	recent := late.DeepCopy()
 	recent.CreationTimestamp = metav1.NewTime(statetest.Now.Add(-time.Second))
+	unready := func(since time.Duration) *corev1.Pod {
+		pod := podCreated("chat-1", statetest.Now)
+		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.ContainersReady, Status: corev1.ConditionFalse, LastTransitionTime: metav1.NewTime(statetest.Now.Add(-since))}}
+		return pod
+	}
+	restarting := podCreated("chat-1", statetest.Now)
+	restarting.Status.ContainerStatuses = []corev1.ContainerStatus{{Ready: true, RestartCount: 2,
+		State:                corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(statetest.Now)}},
+		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{}}}}
 	for name, test := range map[string]struct {
 		objects []client.Object
 		want    string
 	}{
 		"all that the StatefulSet is to create are there": {pods, ""},
 		"a pod is missing":           {pods[:2], "list *v1.EventList"},
+		"a pod is not Ready yet":     {append(pods[:2:2], unready(state.UnreadyTimeout)), ""},
+		"a pod is not Ready":         {append(pods[:2:2], unready(state.UnreadyTimeout+time.Second)), "list *v1.EventList"},
+		"a pod keeps restarting":     {append(pods[:2:2], restarting), "list *v1.EventList"},
 		"a certificate is late":      {append(pods, late), "list *v1.ResourceQuotaList"},
 		"a certificate is requested": {append(pods, recent), ""},
 	} {

@@ -2,7 +2,10 @@ package state
 
 import (
 	"fmt"
+	"slices"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // StoringTimeout is how long cert-manager may take for a key or a certificate before it is
@@ -21,6 +24,58 @@ func (s State) MissingPods() []string {
 		}
 	}
 	return missing
+}
+
+// UnreadyTimeout is how long the containers of a pod may take to be Ready before it is
+// looked up what the kubelet has recorded of the pod.
+const UnreadyTimeout = 10 * time.Second
+
+// StartingTime is how long a container may take to start and to be Ready, before that is a
+// fault; one that ends earlier, again and again, has not started.
+const StartingTime = 2 * time.Minute
+
+// maxTroubled is of how many pods events are read in one pass.
+const maxTroubled = 3
+
+// TroubledPods are the first of the expected pods of which the kubelet may have recorded
+// why they are not Ready, or do not remain so.
+func (s State) TroubledPods() []*corev1.Pod {
+	var troubled []*corev1.Pod
+	for _, name := range s.Names.Pods(s.Replicas()) {
+		pod := s.Pod(name)
+		if pod != nil && pod.DeletionTimestamp == nil && len(troubled) < maxTroubled && s.troubled(pod) {
+			troubled = append(troubled, pod)
+		}
+	}
+	return troubled
+}
+
+func (s State) troubled(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.ContainersReady && c.Status != corev1.ConditionTrue && s.Now.Sub(c.LastTransitionTime.Time) > UnreadyTimeout
+	}) || slices.ContainsFunc(ContainerStatuses(pod), s.KeepsRestarting)
+}
+
+// ContainerStatuses are those of all containers of a pod that may run with its node.
+func ContainerStatuses(pod *corev1.Pod) []corev1.ContainerStatus {
+	return slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
+}
+
+// KeepsRestarting reports whether a container that runs has restarted more than once, and
+// has not run for StartingTime: neither the last time, nor this time yet.
+func (s State) KeepsRestarting(c corev1.ContainerStatus) bool {
+	running, last := c.State.Running, c.LastTerminationState.Terminated
+	return running != nil && last != nil && c.RestartCount > 1 &&
+		last.FinishedAt.Sub(last.StartedAt.Time) < StartingTime && s.Now.Sub(running.StartedAt.Time) < StartingTime
+}
+
+// PodEvent is something that the kubelet, or the scheduler, has recorded of a pod.
+type PodEvent struct {
+	// Container that it is about; empty if it is about the pod.
+	Container string
+	Reason    string
+	Note      string
+	At        time.Time
 }
 
 // StoringOverdue reports whether cert-manager has been issuing a certificate for longer

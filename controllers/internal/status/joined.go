@@ -28,17 +28,6 @@ func (p pass) joined() []*corev1.Pod {
 	return pods
 }
 
-// joinedPods are the expected pods whose readiness gate is open, or opens in this pass.
-func (p pass) joinedPods() []*corev1.Pod {
-	pods := p.joined()
-	for _, name := range p.Names.Pods(p.Replicas()) {
-		if pod := p.Pod(name); pod != nil && hasJoined(pod) {
-			pods = append(pods, pod)
-		}
-	}
-	return pods
-}
-
 // hasJoined reports whether the readiness gate of a pod is open.
 func hasJoined(pod *corev1.Pod) bool {
 	for _, condition := range pod.Status.Conditions {

@@ -59,16 +59,12 @@ func (p pass) mesh() assessment {
 	return isTrue(v1alpha1.ReasonMeshVerified, fmt.Sprintf("%d of %d links are established.", p.links(), p.expectedLinks()))
 }
 
-// startingTime is how long the node of a new pod may take to answer before that is
-// reported as a fault.
-const startingTime = 2 * time.Minute
-
 // starting reports whether the nodes that fail have never joined, and may still be
 // starting.
 func (p pass) starting(failing []*v1alpha1.NodeStatus) bool {
 	return !slices.ContainsFunc(failing, func(node *v1alpha1.NodeStatus) bool {
 		pod := p.Pod(node.Pod)
-		return pod == nil || hasJoined(pod) || p.Now.Sub(pod.CreationTimestamp.Time) > startingTime
+		return pod == nil || hasJoined(pod) || p.Now.Sub(pod.CreationTimestamp.Time) > state.StartingTime
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -18,28 +17,8 @@ func (p pass) nodes() assessment {
 	if rejected, found := p.notCreated(); found {
 		return rejected
 	}
-	for _, name := range p.Names.Pods(p.Replicas()) {
-		pod := p.Pod(name)
-		switch {
-		case pod == nil:
-			return pending(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s does not exist yet. %s", name, p.advice(p.StatefulSet != nil, "statefulset", p.Names.StatefulSet())))
-		case pod.DeletionTimestamp != nil:
-			return pending(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is being replaced.", name))
-		}
-		if reason, failing := failure(pod); failing {
-			return isFalse(v1alpha1.ReasonPodFailing, fmt.Sprintf("Pod %s cannot run: %s. See `kubectl describe pod %s` and `kubectl logs %s`.", name, reason, name, name))
-		}
-		if pod.Status.Phase != corev1.PodRunning {
-			return pending(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is %s%s.", name, pod.Status.Phase, unscheduled(pod)))
-		}
-		if unready, found := p.unready(pod); found {
-			return unready
-		}
-	}
-	for _, pod := range p.joinedPods() {
-		if isFalseCondition(pod, corev1.PodReady) {
-			return pending(v1alpha1.ReasonPodsPending, fmt.Sprintf("The node in pod %s has joined, and the kubelet has not reported the pod Ready yet.", pod.Name))
-		}
+	if unready := p.unreadyPods(); len(unready) > 0 {
+		return describeUnready(unready)
 	}
 	switch surplus := p.surplus(); {
 	case p.Replicas() == 0 && surplus > 0:
@@ -50,22 +29,94 @@ func (p pass) nodes() assessment {
 	return isTrue(v1alpha1.ReasonPodsReady, fmt.Sprintf("The containers of all %d pods are Ready.", p.Replicas()))
 }
 
-// unready is that the containers of a running pod are not Ready: pending at first, and a
-// fault after startingTime.
-func (p pass) unready(pod *corev1.Pod) (assessment, bool) {
-	at := slices.IndexFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.ContainersReady })
-	if at < 0 {
-		return pending(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is running, and its containers are not Ready yet.", pod.Name)), true
+// An unreadyPod is why an expected pod is not Ready, or does not remain so.
+type unreadyPod struct {
+	name, reason, message string
+	// waits: nobody has to do anything, it only takes time.
+	waits bool
+}
+
+// unreadyPods are the expected pods with a fault, or, if there are none, those that are not
+// Ready yet.
+func (p pass) unreadyPods() []unreadyPod {
+	var faulty, waiting []unreadyPod
+	for _, name := range p.Names.Pods(p.Replicas()) {
+		switch pod, found := p.unready(name); {
+		case found && pod.waits:
+			waiting = append(waiting, pod)
+		case found:
+			faulty = append(faulty, pod)
+		}
 	}
-	condition := pod.Status.Conditions[at]
-	switch since := condition.LastTransitionTime; {
-	case condition.Status == corev1.ConditionTrue:
-		return assessment{}, false
-	case p.Now.Sub(since.Time) > startingTime:
-		return isFalse(v1alpha1.ReasonPodFailing, fmt.Sprintf("Pod %s is running, but its containers are not Ready since %s: %s. See `kubectl describe pod %s`.",
-			pod.Name, since.UTC().Format(time.RFC3339), condition.Message, pod.Name)), true
+	if len(faulty) > 0 {
+		return faulty
 	}
-	return pending(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s is running, and its containers are not Ready yet: %s.", pod.Name, condition.Message)), true
+	return waiting
+}
+
+// unready is why a pod is not Ready, if it is not.
+func (p pass) unready(name string) (unreadyPod, bool) {
+	pod := p.Pod(name)
+	switch {
+	case pod == nil:
+		return podWaits(name, "Pod %s does not exist yet. %s", name, p.advice(p.StatefulSet != nil, "statefulset", p.Names.StatefulSet()))
+	case pod.DeletionTimestamp != nil:
+		return podWaits(name, "Pod %s is being replaced.", name)
+	}
+	if failing, found := p.failing(pod); found {
+		return failing, true
+	}
+	if pod.Status.Phase != corev1.PodRunning {
+		return podWaits(name, "Pod %s is %s%s.", name, pod.Status.Phase, p.heldBack(pod))
+	}
+	if unready, found := p.containersUnready(pod); found {
+		return unready, true
+	}
+	return p.joinedUnready(pod)
+}
+
+func podWaits(pod, format string, args ...any) (unreadyPod, bool) {
+	return unreadyPod{name: pod, reason: v1alpha1.ReasonPodsPending, message: fmt.Sprintf(format, args...), waits: true}, true
+}
+
+func podFails(pod, reason, format string, args ...any) (unreadyPod, bool) {
+	return unreadyPod{name: pod, reason: reason, message: fmt.Sprintf(format, args...)}, true
+}
+
+// maxNamed is how many more pods than the first a message names.
+const maxNamed = 5
+
+// describeUnready is the first in full, and the others by name.
+func describeUnready(unready []unreadyPod) assessment {
+	first, others := unready[0], []string{}
+	for _, pod := range unready[1:min(len(unready), 1+maxNamed)] {
+		others = append(others, fmt.Sprintf("%s (%s)", pod.name, pod.reason))
+	}
+	if len(unready) > 1+maxNamed {
+		others = append(others, "and more")
+	}
+	message := first.message
+	if len(others) > 0 {
+		message = fmt.Sprintf("%s Also: %s.", message, strings.Join(others, ", "))
+	}
+	if first.waits {
+		return pending(first.reason, message)
+	}
+	return isFalse(first.reason, message)
+}
+
+// joinedUnready is that a pod whose containers are Ready and whose node has joined is not
+// Ready: the kubelet needs a moment, or another readiness gate is closed.
+func (p pass) joinedUnready(pod *corev1.Pod) (unreadyPod, bool) {
+	ready := podCondition(pod, corev1.PodReady)
+	if ready == nil || ready.Status == corev1.ConditionTrue || !hasJoined(pod) && !slices.Contains(p.joined(), pod) {
+		return unreadyPod{}, false
+	}
+	gate := ""
+	if ready.Reason == "ReadinessGatesNotReady" && !strings.Contains(ready.Message, v1alpha1.ReadinessGate) {
+		gate = ": " + p.quoted(ready.Message)
+	}
+	return podWaits(pod.Name, "The node in pod %s has joined, and the kubelet has not reported the pod Ready yet%s.", pod.Name, gate)
 }
 
 // surplus is how many pods exist beyond those that the spec asks for. A pod with another
@@ -80,36 +131,11 @@ func (p pass) surplus() int {
 	return surplus
 }
 
-// failure is why a container does not run, if that does not pass by itself.
-func failure(pod *corev1.Pod) (string, bool) {
-	for _, container := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		if ended := container.State.Terminated; ended != nil && ended.ExitCode != 0 {
-			return fmt.Sprintf("container %s: %s, exit code %d", container.Name, ended.Reason, ended.ExitCode), true
-		}
-		waiting := container.State.Waiting
-		if waiting == nil {
-			continue
-		}
-		switch waiting.Reason {
-		case "CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName",
-			"CreateContainerConfigError", "CreateContainerError", "RunContainerError":
-			return strings.TrimSuffix(fmt.Sprintf("container %s: %s: %s", container.Name, waiting.Reason, waiting.Message), ": "), true
-		}
+// podCondition is a condition of a pod; nil when there is none.
+func podCondition(pod *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondition {
+	at := slices.IndexFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == kind })
+	if at < 0 {
+		return nil
 	}
-	return "", false
-}
-
-func isFalseCondition(pod *corev1.Pod, kind corev1.PodConditionType) bool {
-	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == kind && c.Status == corev1.ConditionFalse
-	})
-}
-
-func unscheduled(pod *corev1.Pod) string {
-	for _, condition := range pod.Status.Conditions {
-		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
-			return ": " + condition.Message
-		}
-	}
-	return ""
+	return &pod.Status.Conditions[at]
 }

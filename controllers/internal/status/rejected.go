@@ -8,7 +8,8 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
-// podRetryInterval is how often it is looked up why pods are missing: no watch reports that.
+// podRetryInterval is how often it is looked up why pods are missing, or not Ready: no watch
+// reports that.
 const podRetryInterval = 15 * time.Second
 
 // notCreated is why the first of the missing pods could not be created.

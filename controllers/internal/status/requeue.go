@@ -37,12 +37,11 @@ func (p pass) requeueAfter() time.Duration {
 			in(time.Minute) // A pod without identity is replaced when it has an age.
 		}
 	}
-	for _, pod := range p.Pods {
-		for _, condition := range pod.Status.Conditions {
-			if condition.Type == corev1.ContainersReady && condition.Status != corev1.ConditionTrue {
-				after(condition.LastTransitionTime.Add(startingTime))
-			}
-		}
+	for _, at := range p.startsOverdue() {
+		after(at)
+	}
+	if len(p.TroubledPods()) > 0 {
+		in(podRetryInterval)
 	}
 	for _, stored := range p.storedCertificates {
 		if p.unserved(stored) {
@@ -75,4 +74,21 @@ func (p pass) requeueAfter() time.Duration {
 		in(untilTimeLeftChanges(first.Sub(p.Now)))
 	}
 	return next
+}
+
+// startsOverdue is when the events of pods are to be looked at, and when what takes time
+// while a container starts becomes a fault, or is over.
+func (p pass) startsOverdue() (times []time.Time) {
+	for i := range p.Pods {
+		pod := &p.Pods[i]
+		if ready := podCondition(pod, corev1.ContainersReady); ready != nil && ready.Status != corev1.ConditionTrue {
+			times = append(times, ready.LastTransitionTime.Add(state.UnreadyTimeout), ready.LastTransitionTime.Add(state.StartingTime))
+		}
+		for _, container := range state.ContainerStatuses(pod) {
+			if container.State.Running != nil {
+				times = append(times, container.State.Running.StartedAt.Add(state.StartingTime))
+			}
+		}
+	}
+	return times
 }

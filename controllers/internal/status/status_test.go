@@ -894,6 +894,15 @@ func TestAgain(t *testing.T) {
 			delete(s.Secrets, "chat-1-tls")
 			awaited(s, "chat-1-tls", certmanagermeta.ConditionTrue, "DoesNotExist", "", 4*time.Second)
 		}, 7 * time.Second},
+		"when the events of a pod are to be read": {func(s *scene) {
+			s.container(1, running(4*time.Second, false, 0, nil))
+			s.Pods[1].Status.Conditions[0].LastTransitionTime = ago(4 * time.Second)
+		}, 7 * time.Second},
+		"when the kubelet may have recorded more": {func(s *scene) { s.container(1, running(time.Hour, false, 0, nil)) }, 15 * time.Second},
+		"when a probe should have passed":         {func(s *scene) { s.container(1, running(115*time.Second, false, 0, nil)) }, 6 * time.Second},
+		"when a container no longer keeps restarting": {func(s *scene) {
+			s.container(1, running(115*time.Second, true, 2, end(1, 116*time.Second, time.Second, "")))
+		}, 6 * time.Second},
 		"when a quota may have been raised": {func(s *scene) { s.SecretQuota = "shop" }, time.Minute},
 		"while a pod is missing":            {func(s *scene) { s.without("chat-1", "") }, 15 * time.Second},
 		"when the time left reads otherwise": {func(s *scene) {
