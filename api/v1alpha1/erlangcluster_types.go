@@ -64,8 +64,8 @@ type ErlangClusterSpec struct {
 
 	// template is the pod that runs each node: an ordinary pod template, see
 	// `kubectl explain pod.spec`. What distribution over TLS needs is added to it:
-	// environment variables and volume mounts in the container that runs the BEAM,
-	// two volumes, and a readiness gate.
+	// environment variables and volume mounts in the container that runs the BEAM, a
+	// program before its command, exec probes and hooks, volumes, and a readiness gate.
 	// +required
 	Template corev1.PodTemplateSpec `json:"template"`
 
@@ -75,6 +75,27 @@ type ErlangClusterSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Container string `json:"container,omitempty"`
+
+	// runtime determines how the name of the node reaches the BEAM, and only that one of
+	// the container. Erl: in ERL_ZFLAGS, for erl, elixir, iex, and releases whose start
+	// script gives no name of its own. A command in the template is run through
+	// /run/erlang-operator/bin/node; without one, every BEAM of the container takes itself
+	// for the node unless it is run through /run/erlang-operator/bin/visitor. Mix: in
+	// RELEASE_NODE, for an Elixir release. Relx: in vm.args or vm.args.src, which must have
+	// the line -name ${ERLANG_NODE}, for a release with the extended start script of relx
+	// (rebar3). Custom: the template or the image names the node $(ERLANG_NODE). A change
+	// restarts the nodes one by one.
+	// +optional
+	// +kubebuilder:default=Erl
+	Runtime Runtime `json:"runtime,omitempty"`
+
+	// visitors Managed runs the exec probes and lifecycle hooks of the container through
+	// /run/erlang-operator/bin/visitor, so that a BEAM that they start does not take
+	// itself for the node. It needs /bin/sh in the image. With Unmanaged they run as
+	// written. A change restarts the nodes one by one.
+	// +optional
+	// +kubebuilder:default=Managed
+	Visitors Management `json:"visitors,omitempty"`
 
 	// volumeClaimTemplates are persistent volume claims that each node gets a copy of,
 	// as in a StatefulSet. They cannot be changed after creation.
@@ -184,15 +205,32 @@ type PodDisruptionBudgetSpec struct {
 	Mode Management `json:"mode,omitempty"`
 }
 
-// Management determines who creates an object.
+// Runtime is how an image starts the BEAM of a node.
+//
+// +kubebuilder:validation:Enum=Erl;Mix;Relx;Custom
+type Runtime string
+
+const (
+	// RuntimeErl is erl, elixir, iex, or what starts them.
+	RuntimeErl Runtime = "Erl"
+	// RuntimeMix is the start script of an Elixir release.
+	RuntimeMix Runtime = "Mix"
+	// RuntimeRelx is the extended start script of a release of relx.
+	RuntimeRelx Runtime = "Relx"
+	// RuntimeCustom is whatever the user makes use the name of the node.
+	RuntimeCustom Runtime = "Custom"
+)
+
+// Management determines who creates an object, or runs a command.
 //
 // +kubebuilder:validation:Enum=Managed;Unmanaged
 type Management string
 
 const (
-	// Managed objects are created by the operator.
+	// Managed objects are created by the operator, and managed commands run through its
+	// program.
 	Managed Management = "Managed"
-	// Unmanaged objects are left to the user.
+	// Unmanaged objects and commands are left to the user.
 	Unmanaged Management = "Unmanaged"
 )
 

@@ -35,7 +35,7 @@ func TestNameConstraints(t *testing.T) {
 		} {
 			host := network.Host(label)
 			t.Run(label, func(t *testing.T) {
-				node := startMember(host, test.root.Issue(host.Name), test.root.PEM, otp, "EPMD")
+				node := startMember(t, host, test.root.Issue(host.Name), test.root.PEM, otp, "EPMD")
 				dialer := node.Dialer()
 				dialer.TLS = erldist.ClientTLS(test.root.Pool(), test.signer.Issue(test.client).TLS)
 				if test.accepted {

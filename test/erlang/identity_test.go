@@ -4,14 +4,12 @@ package erlang
 
 import (
 	"crypto/x509"
-	"fmt"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/erlang-operator/erlang-operator/certs"
-	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/erldist"
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
@@ -53,7 +51,7 @@ func TestTrustInAnIntermediate(t *testing.T) {
 		testInjectedIdentity(t, c, issuer, []byte(certs.Trust{}.With(given.Issuers...).IssuersOf(leaves).PEM()), otp, "EPMD")
 
 		host := c.Host("chat-2")
-		node := startMember(host, issuer.Issue(host.Name), issuer.PEM, otp, "EPMD")
+		node := startMember(t, host, issuer.Issue(host.Name), issuer.PEM, otp, "EPMD")
 		dialer := c.dialer(node)
 		dialer.TLS = erldist.ClientTLS(c.ca.Pool(), issuer.Issue("probe."+beam.Domain).TLS)
 		_, err = dialer.Dial(deadline(t), node.Name)
@@ -66,7 +64,7 @@ func testInjectedIdentity(t *testing.T, c *cluster, signer *beam.CA, trust []byt
 	var nodes []*beam.Node
 	for _, label := range []string{"chat-0", "chat-1"} {
 		host := c.Host(label)
-		nodes = append(nodes, startMember(host, signer.Issue(host.Name), trust, otp, discovery))
+		nodes = append(nodes, startMember(t, host, signer.Issue(host.Name), trust, otp, discovery))
 	}
 	for i, node := range nodes {
 		conn := mustDial(t, c.dialer(node), node.Name)
@@ -85,21 +83,14 @@ func testInjectedIdentity(t *testing.T, c *cluster, signer *beam.CA, trust []byt
 }
 
 // startMember runs a node with what the manager would put into its pod.
-func startMember(host *beam.Host, identity beam.Identity, trust []byte, otp, discovery string) *beam.Node {
-	ports, fixed := "-kernel inet_dist_listen_min 9100 inet_dist_listen_max 9109", uint16(0)
+func startMember(t *testing.T, host *beam.Host, identity beam.Identity, trust []byte, otp, discovery string) *beam.Node {
+	fixed := uint16(0)
 	if discovery == "FixedPort" {
-		ports, fixed = "-start_epmd false -erl_epmd_port 9100", 9100
+		fixed = 9100
 	}
-	name := "chat@" + host.Name
-	flags := fmt.Sprintf("-name %[1]s -proto_dist inet_tls -ssl_dist_optfile %[2]s -nocookie -setcookie %[1]s %[3]s %[4]s",
-		name, naming.OptionsFile, cookie, ports)
 	return host.Start(beam.Options{
 		OTP: otp, Bare: true, Cookie: cookie, FixedPort: fixed,
-		Env: []string{"ERL_FLAGS=-setcookie baked_into_the_image", "ERL_ZFLAGS=" + flags},
-		Files: map[string][]byte{
-			"tls/" + naming.CombinedKey:         slices.Concat(identity.KeyPEM, identity.CertPEM),
-			"distribution/" + naming.TrustKey:   trust,
-			"distribution/" + naming.OptionsKey: []byte(certs.Options()),
-		},
+		Env:   append(podEnvironment("chat@"+host.Name, discovery), "ERL_FLAGS=-setcookie baked_into_the_image"),
+		Files: podFiles(t, identity, trust),
 	})
 }

@@ -8,11 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
@@ -36,7 +34,7 @@ func TestRunbook(t *testing.T) {
 		c := newCluster(t)
 		path := t.TempDir()
 		for _, pod := range []string{"chat-0", "chat-1"} {
-			writeKubectl(t, path, pod, c.pod(pod, otp))
+			writeKubectl(t, path, pod, c.pod(t, pod, otp))
 		}
 		seen := map[string]bool{}
 		for _, command := range commands {
@@ -71,21 +69,14 @@ func podHost(pod string) string { return pod + ".chat-nodes.default.svc.cluster.
 
 // pod starts a node as it runs in a pod of the ErlangCluster chat in the namespace
 // default.
-func (c *cluster) pod(pod, otp string) *beam.Node {
+func (c *cluster) pod(t *testing.T, pod, otp string) *beam.Node {
 	host := c.Host(pod)
 	c.SetName(podHost(pod), host.Address)
 	host.EPMD(otp)
 	node, identity := "chat@"+podHost(pod), c.ca.Issue(podHost(pod))
 	return host.Start(beam.Options{
 		OTP: otp, Bare: true, Cookie: cookie,
-		Env: []string{"ERLANG_NODE=" + node, "ERLANG_COOKIE=" + cookie, fmt.Sprintf(
-			"ERL_ZFLAGS=-name %[1]s -proto_dist inet_tls -ssl_dist_optfile %[2]s -nocookie -setcookie %[1]s %[3]s "+
-				"-kernel inet_dist_listen_min 9100 inet_dist_listen_max 9109", node, naming.OptionsFile, cookie)},
-		Files: map[string][]byte{
-			"tls/" + naming.CombinedKey:         slices.Concat(identity.KeyPEM, identity.CertPEM),
-			"distribution/" + naming.TrustKey:   c.ca.PEM,
-			"distribution/" + naming.OptionsKey: []byte(certs.Options()),
-		},
+		Env: podEnvironment(node, "EPMD"), Files: podFiles(t, identity, c.ca.PEM),
 	})
 }
 

@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
-	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
 // Conflicts finds in a spec what would conflict with what is injected, as far as it can
@@ -30,11 +29,11 @@ func Conflicts(spec v1alpha1.ErlangClusterSpec) []string {
 		}
 	}
 	for _, variable := range container.Env {
-		for _, text := range conflictsOf(variable, container.Env) {
+		for _, text := range conflictsOf(variable, spec.Runtime) {
 			conflicts = append(conflicts, of("env["+variable.Name+"]", text))
 		}
 	}
-	for _, flag := range ownFlagsOfCommand(container.Command, container.Args) {
+	for _, flag := range withoutName(spec.Runtime, ownFlagsOfCommand(container.Command, container.Args)) {
 		field := "command"
 		if strings.Contains(strings.Join(container.Args, " "), flag) {
 			field = "args"
@@ -49,7 +48,7 @@ func Conflicts(spec v1alpha1.ErlangClusterSpec) []string {
 func conflictingVolumes(spec v1alpha1.ErlangClusterSpec) []string {
 	var conflicts []string
 	check := func(field, kind, name string) {
-		if name == naming.TLSVolume || name == distributionVolume {
+		if slices.ContainsFunc(mounts, func(ours corev1.VolumeMount) bool { return ours.Name == name }) {
 			conflicts = append(conflicts, fmt.Sprintf("%s has a %s %q, which the operator adds itself. Rename it", field, kind, name))
 		}
 	}
@@ -65,7 +64,8 @@ func conflictingVolumes(spec v1alpha1.ErlangClusterSpec) []string {
 // conflictOfMount says why a mount conflicts with ours; empty when it does not. One above
 // ours is harmless if our directories can be made in it.
 func conflictOfMount(mount corev1.VolumeMount, volumes []corev1.Volume) string {
-	for _, dir := range []string{naming.TLSDir, naming.DistributionDir} {
+	for _, ours := range mounts {
+		dir := ours.MountPath
 		switch at := path.Clean("/" + mount.MountPath); {
 		case isBelow(at, dir):
 			return fmt.Sprintf("mounts %q at %s, where the operator mounts the node's identity. Mount it elsewhere", mount.Name, mount.MountPath)
@@ -94,24 +94,31 @@ func conflictingFlag(flag string) string {
 	return fmt.Sprintf("has the flag %s, which conflicts with the flags that the operator gives in ERL_ZFLAGS. Remove it", flag)
 }
 
-// conflictsOf finds what is wrong with a variable of the container, given all of them.
-func conflictsOf(variable corev1.EnvVar, all []corev1.EnvVar) []string {
+// conflictsOf finds what is wrong with a variable of the container.
+func conflictsOf(variable corev1.EnvVar, runtime v1alpha1.Runtime) []string {
 	switch name := variable.Name; {
-	case name == envPod || name == envPodUID || name == envNode || name == envCookie:
+	case slices.Contains(ourVariables, name):
 		return []string{"is set by the operator. Remove it, or choose another name"}
 	case name == envFlags && variable.ValueFrom != nil:
 		return []string{"must have a plain value: the operator adds its own flags to it. Use ERL_FLAGS instead"}
 	}
 	var conflicts []string
 	if containsFlags(variable.Name) {
-		for _, flag := range ownFlagsOfErl(strings.Fields(variable.Value)) {
+		for _, flag := range withoutName(runtime, ownFlagsOfErl(strings.Fields(variable.Value))) {
 			conflicts = append(conflicts, conflictingFlag(flag))
 		}
 	}
 	for _, image := range images {
 		if image.conflict != nil {
-			conflicts = append(conflicts, image.conflict(variable, all))
+			conflicts = append(conflicts, image.conflict(variable, runtime))
 		}
 	}
 	return slices.DeleteFunc(conflicts, func(text string) bool { return text == "" })
+}
+
+// withoutName drops the flag that the user gives with runtime Custom.
+func withoutName(runtime v1alpha1.Runtime, flags []string) []string {
+	return slices.DeleteFunc(flags, func(flag string) bool {
+		return runtime == v1alpha1.RuntimeCustom && (flag == "-name" || flag == "--name")
+	})
 }

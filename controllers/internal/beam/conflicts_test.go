@@ -1,10 +1,11 @@
 package beam
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
@@ -67,12 +68,12 @@ func TestFlagsOfCommands(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var flags []string
-			for _, problem := range problemsOf(t, test.container) {
+			for _, problem := range problemsOf(t, "", test.container) {
 				field, rest, _ := strings.Cut(strings.TrimPrefix(problem, "template.spec.containers[chat]."), " has the flag ")
 				flag, _, _ := strings.Cut(rest, ",")
 				flags = append(flags, field+" "+flag)
 			}
-			if diff := cmp.Diff(test.flags, flags); diff != "" {
+			if diff := gocmp.Diff(test.flags, flags); diff != "" {
 				t.Errorf("flags (-want +got):\n%s", diff)
 			}
 		})
@@ -81,29 +82,38 @@ func TestFlagsOfCommands(t *testing.T) {
 
 func TestConflictingVariables(t *testing.T) {
 	for name, test := range map[string]struct {
-		env  string
-		says string // empty when nothing is refused
+		runtime v1alpha1.Runtime // default Erl
+		env     string
+		says    string // empty when nothing is refused
 	}{
-		"one of ours":                      {`[{name: ERLANG_NODE, value: x}]`, "env[ERLANG_NODE] is set by the operator"},
-		"flags of erl":                     {`[{name: ERL_FLAGS, value: "+P 5000 -sname chat"}]`, "env[ERL_FLAGS] has the flag -sname"},
-		"flags of one release":             {`[{name: ERL_OTP27_FLAGS, value: "-name chat"}]`, "env[ERL_OTP27_FLAGS] has the flag -name"},
-		"flags of elixir's erl":            {`[{name: ELIXIR_ERL_OPTIONS, value: "-setcookie x"}]`, "env[ELIXIR_ERL_OPTIONS] has the flag -setcookie"},
-		"good flags":                       {`[{name: ERL_FLAGS, value: "-kernel shell_history enabled"}, {name: FLAGS, value: "-name x"}]`, ""},
-		"flags from elsewhere":             {`[{name: ERL_FLAGS, valueFrom: {configMapKeyRef: {name: a, key: b}}}]`, ""},
-		"our flags from elsewhere":         {`[{name: ERL_ZFLAGS, valueFrom: {configMapKeyRef: {name: a, key: b}}}]`, "env[ERL_ZFLAGS] must have a plain value"},
-		"a release with a short name":      {`[{name: RELEASE_DISTRIBUTION, value: sname}]`, `env[RELEASE_DISTRIBUTION] is "sname"`},
-		"a release with a long name":       {`[{name: RELEASE_DISTRIBUTION, value: name}, {name: RELEASE_NODE, value: chat@here}]`, `env[RELEASE_DISTRIBUTION] is "name"`},
-		"a release with the same name":     {`[{name: RELEASE_DISTRIBUTION, value: name}, {name: RELEASE_NODE, value: $(ERLANG_NODE)}]`, ""},
-		"a release without a name":         {`[{name: RELEASE_DISTRIBUTION, value: none}, {name: RELEASE_NODE, value: chat@here}]`, ""},
-		"a release with a cookie":          {`[{name: RELEASE_COOKIE, value: hush}]`, "env[RELEASE_COOKIE] would be ignored"},
-		"relx with a cookie":               {`[{name: RELX_COOKIE, value: hush}]`, "env[RELX_COOKIE] would be ignored"},
-		"a release with the same cookie":   {`[{name: RELEASE_COOKIE, value: $(ERLANG_COOKIE)}]`, ""},
-		"a release with a cookie's Secret": {`[{name: RELEASE_COOKIE, valueFrom: {secretKeyRef: {name: a, key: b}}}]`, ""},
-		"relx with a port":                 {`[{name: ERL_DIST_PORT, value: "4370"}]`, "set distribution.ports"},
-		"other variables of a release":     {`[{name: RELEASE_MODE, value: interactive}, {name: RELEASE_TMP, value: /tmp}]`, ""},
+		"one of ours":                      {env: `[{name: ERLANG_NODE, value: x}]`, says: "env[ERLANG_NODE] is set by the operator"},
+		"flags of erl":                     {env: `[{name: ERL_FLAGS, value: "+P 5000 -sname chat"}]`, says: "env[ERL_FLAGS] has the flag -sname"},
+		"flags of one release":             {env: `[{name: ERL_OTP27_FLAGS, value: "-name chat"}]`, says: "env[ERL_OTP27_FLAGS] has the flag -name"},
+		"flags of elixir's erl":            {env: `[{name: ELIXIR_ERL_OPTIONS, value: "-setcookie x"}]`, says: "env[ELIXIR_ERL_OPTIONS] has the flag -setcookie"},
+		"good flags":                       {env: `[{name: ERL_FLAGS, value: "-kernel shell_history enabled"}, {name: FLAGS, value: "-name x"}]`},
+		"flags from elsewhere":             {env: `[{name: ERL_FLAGS, valueFrom: {configMapKeyRef: {name: a, key: b}}}]`},
+		"our flags from elsewhere":         {env: `[{name: ERL_ZFLAGS, valueFrom: {configMapKeyRef: {name: a, key: b}}}]`, says: "env[ERL_ZFLAGS] must have a plain value"},
+		"the name, given by the user":      {runtime: v1alpha1.RuntimeCustom, env: `[{name: ERL_FLAGS, value: "-name $(ERLANG_NODE)"}]`},
+		"the cookie, given by the user":    {runtime: v1alpha1.RuntimeCustom, env: `[{name: ERL_FLAGS, value: "-setcookie x"}]`, says: "env[ERL_FLAGS] has the flag -setcookie"},
+		"a release with a short name":      {env: `[{name: RELEASE_DISTRIBUTION, value: sname}]`, says: `env[RELEASE_DISTRIBUTION] is "sname"`},
+		"a release with a long name":       {env: `[{name: RELEASE_DISTRIBUTION, value: name}]`, says: "set runtime: Mix"},
+		"a release without a name":         {env: `[{name: RELEASE_DISTRIBUTION, value: none}, {name: RELEASE_NODE, value: chat@here}]`},
+		"from elsewhere":                   {env: `[{name: RELEASE_DISTRIBUTION, valueFrom: {configMapKeyRef: {name: a, key: b}}}]`},
+		"Mix with a short name":            {runtime: v1alpha1.RuntimeMix, env: `[{name: RELEASE_DISTRIBUTION, value: sname}]`, says: `env[RELEASE_DISTRIBUTION] is "sname"`},
+		"Mix with another name":            {runtime: v1alpha1.RuntimeMix, env: `[{name: RELEASE_NODE, value: chat@here}]`, says: "env[RELEASE_NODE] is not the name of the node, $(ERLANG_NODE)"},
+		"Mix with the same name":           {runtime: v1alpha1.RuntimeMix, env: `[{name: RELEASE_DISTRIBUTION, value: name}, {name: RELEASE_NODE, value: $(ERLANG_NODE)}]`},
+		"Mix, and relx":                    {runtime: v1alpha1.RuntimeMix, env: `[{name: RELX_REPLACE_OS_VARS, value: "true"}]`, says: "Set runtime: Relx"},
+		"relx, and Mix":                    {runtime: v1alpha1.RuntimeRelx, env: `[{name: RELEASE_DISTRIBUTION, value: name}]`, says: "Set runtime: Mix"},
+		"relx":                             {runtime: v1alpha1.RuntimeRelx, env: `[{name: RELX_REPLACE_OS_VARS, value: "true"}]`},
+		"one's own, with a short name":     {runtime: v1alpha1.RuntimeCustom, env: `[{name: RELEASE_DISTRIBUTION, value: sname}]`, says: "Set it to name"},
+		"a release with a cookie":          {env: `[{name: RELEASE_COOKIE, value: hush}]`, says: "env[RELEASE_COOKIE] would be ignored"},
+		"relx with a cookie":               {env: `[{name: RELX_COOKIE, value: hush}]`, says: "env[RELX_COOKIE] would be ignored"},
+		"a release with a cookie's Secret": {env: `[{name: RELEASE_COOKIE, valueFrom: {secretKeyRef: {name: a, key: b}}}]`, says: "env[RELEASE_COOKIE] would be ignored"},
+		"relx with a port":                 {env: `[{name: ERL_DIST_PORT, value: "4370"}]`, says: "set distribution.ports"},
+		"other variables of a release":     {env: `[{name: RELEASE_MODE, value: interactive}, {name: RELEASE_TMP, value: /tmp}]`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			problems := problemsOf(t, `{env: `+test.env+`}`)
+			problems := problemsOf(t, test.runtime, `{env: `+test.env+`}`)
 			switch {
 			case test.says == "" && len(problems) > 0:
 				t.Errorf("refused: %q", problems)
@@ -116,15 +126,17 @@ func TestConflictingVariables(t *testing.T) {
 	}
 }
 
-// problemsOf are the messages about a container, written as YAML.
-func problemsOf(t *testing.T, text string) []string {
+// problemsOf are the messages about a container, written as YAML. The runtime is Erl by
+// default.
+func problemsOf(t *testing.T, runtime v1alpha1.Runtime, text string) []string {
 	t.Helper()
 	var container corev1.Container
 	if err := yaml.UnmarshalStrict([]byte(text), &container); err != nil {
 		t.Fatal(err)
 	}
 	container.Name = "chat"
-	return Conflicts(v1alpha1.ErlangClusterSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{container}}}})
+	return Conflicts(v1alpha1.ErlangClusterSpec{Runtime: cmp.Or(runtime, v1alpha1.RuntimeErl),
+		Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{container}}}})
 }
 
 func TestConflictingMounts(t *testing.T) {
@@ -136,6 +148,8 @@ func TestConflictingMounts(t *testing.T) {
 		"beside ours":           {`{name: scratch, mountPath: /run/erlang-operator/tlsx}`, ""},
 		"the same directory":    {`{name: scratch, mountPath: /run/erlang-operator/tls}`, "where the operator mounts"},
 		"below ours":            {`{name: scratch, mountPath: /run/erlang-operator/distribution/x}`, "where the operator mounts"},
+		"that of the cookie":    {`{name: scratch, mountPath: /run/erlang-operator/cookie}`, "where the operator mounts"},
+		"that of the programs":  {`{name: scratch, mountPath: /run/erlang-operator/bin}`, "where the operator mounts"},
 		"with two slashes":      {`{name: scratch, mountPath: /run//erlang-operator/tls}`, "where the operator mounts"},
 		"with two dots":         {`{name: scratch, mountPath: /srv/../run/erlang-operator/tls/}`, "where the operator mounts"},
 		"relative":              {`{name: scratch, mountPath: run/erlang-operator/tls}`, "where the operator mounts"},
@@ -159,7 +173,7 @@ func TestConflictingMounts(t *testing.T) {
 }
 
 func TestClaimsWithNamesOfOurVolumes(t *testing.T) {
-	for name, want := range map[string]int{"data": 0, "erlang-operator-tls": 1, "erlang-operator-distribution": 1} {
+	for name, want := range map[string]int{"data": 0, "erlang-operator-tls": 1, "erlang-operator-distribution": 1, "erlang-operator-cookie": 1, "erlang-operator-programs": 1} {
 		var spec v1alpha1.ErlangClusterSpec
 		if err := yaml.UnmarshalStrict([]byte(`{volumeClaimTemplates: [{metadata: {name: `+name+`}}], template: {spec: {containers: [{name: chat}]}}}`), &spec); err != nil {
 			t.Fatal(err)

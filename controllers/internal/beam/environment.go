@@ -14,41 +14,45 @@ import (
 )
 
 const (
-	envPod    = "ERLANG_OPERATOR_POD"
-	envPodUID = naming.PodUIDVariable
-	envNode   = "ERLANG_NODE"
-	envCookie = "ERLANG_COOKIE"
+	envPod         = "ERLANG_OPERATOR_POD"
+	envPodUID      = naming.PodUIDVariable
+	envNode        = "ERLANG_NODE"
+	envSharedFlags = "ERLANG_OPERATOR_SHARED_FLAGS"
+	envNodeFlags   = "ERLANG_OPERATOR_NODE_FLAGS"
 	// envFlags is the variable that OTP appends to the command line last (erl(1)).
 	// Images set ERL_FLAGS and ERL_AFLAGS themselves.
 	envFlags = "ERL_ZFLAGS"
 )
 
+// ourVariables are those that the user cannot set.
+var ourVariables = []string{envPod, envPodUID, envNode, envSharedFlags, envNodeFlags}
+
 // environment puts our variables before the user's, since $(VAR) is expanded from
 // earlier ones only, and joins the user's ERL_ZFLAGS to ours.
-func environment(users []corev1.EnvVar, distribution v1alpha1.DistributionSpec, names naming.Names) []corev1.EnvVar {
-	flags := Flags(distribution)
-	theirs := slices.Clone(users)
-	if at := indexOf(theirs, envFlags); at >= 0 {
-		flags += " " + theirs[at].Value
-		theirs = slices.Delete(theirs, at, at+1)
-	}
-	for _, variable := range defaults() {
-		if indexOf(theirs, variable.Name) < 0 {
-			theirs = append(theirs, variable)
-		}
-	}
-	return append([]corev1.EnvVar{
+func environment(container *corev1.Container, spec v1alpha1.ErlangClusterSpec, names naming.Names) []corev1.EnvVar {
+	ours := []corev1.EnvVar{
 		{Name: envPod, ValueFrom: &corev1.EnvVarSource{
 			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}},
 		{Name: envPodUID, ValueFrom: &corev1.EnvVarSource{
 			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.uid"}}},
 		{Name: envNode, Value: names.Node(expanded(envPod))},
-		{Name: envCookie, ValueFrom: &corev1.EnvVarSource{
-			SecretKeyRef: &corev1.SecretKeySelector{
-				LocalObjectReference: corev1.LocalObjectReference{Name: names.CookieSecret()},
-				Key:                  naming.CookieKey}}},
-		{Name: envFlags, Value: flags},
-	}, theirs...)
+		{Name: envSharedFlags, Value: Flags(spec.Distribution)},
+	}
+	var flags []string
+	if isErl(spec) {
+		ours = append(ours, corev1.EnvVar{Name: envNodeFlags, Value: "-name " + expanded(envNode)})
+		if len(container.Command) == 0 {
+			flags = append(flags, expanded(envNodeFlags))
+		}
+	}
+	flags = append(flags, expanded(envSharedFlags))
+	theirs := slices.Clone(container.Env)
+	if at := indexOf(theirs, envFlags); at >= 0 {
+		flags = append(flags, theirs[at].Value)
+		theirs = slices.Delete(theirs, at, at+1)
+	}
+	ours = append(ours, corev1.EnvVar{Name: envFlags, Value: strings.Join(flags, " ")})
+	return slices.Concat(ours, theirs, defaults(spec.Runtime, theirs))
 }
 
 func indexOf(variables []corev1.EnvVar, name string) int {
@@ -58,14 +62,16 @@ func indexOf(variables []corev1.EnvVar, name string) int {
 // expanded is how a later variable of a container refers to an earlier one.
 func expanded(variable string) string { return "$(" + variable + ")" }
 
-// Flags are the flags of erl that a node runs with. The form of -setcookie that
-// names the node wins over every other source of a cookie, and needs no HOME.
+// Flags are the flags of erl that every BEAM in the container of a node may have: all but
+// the name of the node. The form of -setcookie that names the node wins over every other
+// source of a cookie, and needs no HOME: it is the own cookie of the node, and that for
+// the node of every other BEAM. Its last argument is the content of the args file, which
+// each BEAM reads when it starts.
 func Flags(distribution v1alpha1.DistributionSpec) string {
 	flags := []string{
-		"-name " + expanded(envNode),
 		"-proto_dist " + distribution.ProtoDist(),
 		"-ssl_dist_optfile " + naming.OptionsFile,
-		"-nocookie -setcookie " + expanded(envNode) + " " + expanded(envCookie),
+		"-nocookie -setcookie " + expanded(envNode) + " -args_file " + naming.CookieFile,
 	}
 	listen := distribution.ListenPorts()
 	if distribution.Discovery == v1alpha1.DiscoveryFixedPort {
@@ -85,8 +91,7 @@ func ListenPorts(pod corev1.PodSpec) []v1alpha1.PortRange {
 	var ranges []v1alpha1.PortRange
 	for _, container := range pod.Containers {
 		for _, variable := range container.Env {
-			// Ours come first, the user's behind them.
-			if found := ports.FindStringSubmatch(variable.Value); variable.Name == envFlags && found != nil {
+			if found := ports.FindStringSubmatch(variable.Value); variable.Name == envSharedFlags && found != nil {
 				low, high := found[1]+found[2], found[1]+found[3]
 				ranges = append(ranges, v1alpha1.PortRange{Min: parsePort(low), Max: parsePort(high)})
 			}
@@ -107,9 +112,9 @@ func parsePort(digits string) int32 {
 func KeepFlags(pod *corev1.PodSpec) {
 	var containers []corev1.Container
 	for _, container := range pod.Containers {
-		if at := indexOf(container.Env, envFlags); at >= 0 {
+		if at := indexOf(container.Env, envSharedFlags); at >= 0 {
 			value := ports.FindString(container.Env[at].Value)
-			containers = append(containers, corev1.Container{Name: container.Name, Env: []corev1.EnvVar{{Name: envFlags, Value: strings.Clone(value)}}})
+			containers = append(containers, corev1.Container{Name: container.Name, Env: []corev1.EnvVar{{Name: envSharedFlags, Value: strings.Clone(value)}}})
 		}
 	}
 	pod.Containers = containers

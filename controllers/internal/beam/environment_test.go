@@ -40,7 +40,7 @@ func TestPortsAreReadFromTheFlagsOfAPod(t *testing.T) {
 	} {
 		flags := Flags(v1alpha1.DistributionSpec{Discovery: discovery, Ports: v1alpha1.PortRange{Min: 9200}})
 		pod := corev1.PodSpec{Containers: []corev1.Container{{Name: "proxy", Env: []corev1.EnvVar{{Name: "A", Value: "x"}}},
-			{Name: "chat", Image: "x", Env: []corev1.EnvVar{{Name: "TOKEN", Value: "hush"}, {Name: envFlags, Value: flags + " -hush"}}}}}
+			{Name: "chat", Image: "x", Env: []corev1.EnvVar{{Name: "TOKEN", Value: "hush"}, {Name: envSharedFlags, Value: flags}, {Name: envFlags, Value: "-hush"}}}}}
 		KeepFlags(&pod)
 		if diff := cmp.Diff([]v1alpha1.PortRange{want}, ListenPorts(pod)); diff != "" {
 			t.Errorf("%s: ports (-want +got):\n%s", discovery, diff)

@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
 // An image is a kind of container image: its way to start the BEAM.
@@ -17,15 +20,12 @@ type image struct {
 	commands []string
 	// flagVariables are patterns of names of variables whose words are flags of erl.
 	flagVariables []string
-	// defaults are variables that are set unless the user sets them.
-	defaults []corev1.EnvVar
-	// conflict says why a variable of the container conflicts with what is injected,
-	// given all of them; empty when it does not.
-	conflict func(variable corev1.EnvVar, all []corev1.EnvVar) string
+	// conflict says why a variable of the container conflicts with what the runtime
+	// injects; empty when it does not.
+	conflict func(variable corev1.EnvVar, runtime v1alpha1.Runtime) string
 }
 
-// images are the kinds of images that are known. All of them take name, cookie, and
-// distribution from ERL_ZFLAGS; what is particular to one is said here and nowhere else.
+// images are the kinds of images that are known, and how they can be given flags.
 var images = []image{
 	{ // erl(1)
 		programs:      []string{"erl", "werl"},
@@ -37,8 +37,7 @@ var images = []image{
 		ownFlags:      ownFlagsOfElixir,
 		flagVariables: []string{"ELIXIR_ERL_OPTIONS"},
 	},
-	{ // A release of mix. By default its start script gives -sname, which beats -name.
-		defaults: []corev1.EnvVar{{Name: releaseDistribution, Value: "none"}},
+	{ // A release of mix.
 		conflict: conflictOfMix,
 	},
 	{ // A release of relx (rebar3).
@@ -47,36 +46,54 @@ var images = []image{
 	},
 }
 
-const releaseDistribution = "RELEASE_DISTRIBUTION"
-
-func conflictOfMix(variable corev1.EnvVar, all []corev1.EnvVar) string {
-	sameName := corev1.EnvVar{Name: "RELEASE_NODE", Value: expanded(envNode)}
-	switch name, value := variable.Name, variable.Value; {
-	case name == releaseDistribution && (value == "sname" || value == "name" && !slices.Contains(all, sameName)):
-		return fmt.Sprintf("is %q, so that the start script gives a name of its own, which conflicts with the one that the operator gives in ERL_ZFLAGS. Remove it, or set it to none", value)
+func conflictOfMix(variable corev1.EnvVar, runtime v1alpha1.Runtime) string {
+	switch name := variable.Name; {
 	case name == "RELEASE_COOKIE":
-		return otherCookie(value)
+		return ignoredCookie
+	case variable.ValueFrom != nil:
+		return "" // Its value is not known.
+	case name == releaseDistribution:
+		return conflictOfReleaseDistribution(variable.Value, runtime)
+	case name == releaseNode:
+		return conflictOfReleaseNode(variable.Value, runtime)
 	}
 	return ""
 }
 
-func conflictOfRelx(variable corev1.EnvVar, _ []corev1.EnvVar) string {
-	switch variable.Name {
-	case "RELX_COOKIE":
-		return otherCookie(variable.Value)
-	case "ERL_DIST_PORT":
-		return "conflicts with the ports that the operator gives in ERL_ZFLAGS. Remove it, and set distribution.ports"
+func conflictOfReleaseDistribution(value string, runtime v1alpha1.Runtime) string {
+	switch {
+	case runtime == v1alpha1.RuntimeMix && value != "name":
+		return fmt.Sprintf("is %q, and with runtime: Mix it must be name, which the operator sets. Remove it", value)
+	case runtime == v1alpha1.RuntimeErl && value != "none":
+		return fmt.Sprintf("is %q, so that the start script gives a name of its own, which conflicts with the one that the operator gives in ERL_ZFLAGS. Remove it, and set runtime: Mix for an Elixir release", value)
+	case runtime == v1alpha1.RuntimeCustom && value == "sname":
+		return `is "sname", and the nodes have long names. Set it to name, and RELEASE_NODE to $(ERLANG_NODE)`
+	case runtime == v1alpha1.RuntimeRelx:
+		return "is for an Elixir release, and runtime is Relx. Set runtime: Mix, or remove the variable"
 	}
 	return ""
 }
 
-// otherCookie says why a release must not be given that cookie.
-func otherCookie(value string) string {
-	if value == "" || value == expanded(envCookie) {
+func conflictOfReleaseNode(value string, runtime v1alpha1.Runtime) string {
+	if runtime != v1alpha1.RuntimeMix || value == expanded(envNode) {
 		return ""
 	}
-	return fmt.Sprintf("would be ignored: the nodes have the cookie of cookie.secretKeyRef, or a generated one. Remove it, or set it to %s", expanded(envCookie))
+	return fmt.Sprintf("is not the name of the node, %s, which the operator sets. Remove it", expanded(envNode))
 }
+
+func conflictOfRelx(variable corev1.EnvVar, runtime v1alpha1.Runtime) string {
+	switch name := variable.Name; {
+	case name == "RELX_COOKIE":
+		return ignoredCookie
+	case name == "ERL_DIST_PORT":
+		return "conflicts with the ports that the operator gives in ERL_ZFLAGS. Remove it, and set distribution.ports"
+	case strings.HasPrefix(name, "RELX_") && runtime == v1alpha1.RuntimeMix:
+		return "is for a release of relx, and runtime is Mix. Set runtime: Relx, or remove the variable"
+	}
+	return ""
+}
+
+const ignoredCookie = "would be ignored: the nodes have the cookie of cookie.secretKeyRef, or a generated one. Remove it"
 
 // programs are all that start the BEAM by themselves.
 func programs() []string {
@@ -108,12 +125,4 @@ func containsFlags(variable string) bool {
 			return err == nil && matches
 		})
 	})
-}
-
-func defaults() []corev1.EnvVar {
-	var all []corev1.EnvVar
-	for _, image := range images {
-		all = append(all, image.defaults...)
-	}
-	return all
 }

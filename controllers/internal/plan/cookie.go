@@ -33,7 +33,7 @@ func cookie(p *Plan, s state.State, fresh string) {
 	case s.Cookie() == nil && imported == nil && len(s.OwnPods()) > 0:
 		// Nodes with a new cookie could not join those with the lost one.
 		p.problem(v1alpha1.ReasonCookieLost, fmt.Sprintf(
-			"%s, and %d pods run with that cookie. Put it (from a backup, or ERLANG_COOKIE of a pod, unless the cookie was rotated since that pod started) into a Secret of your own and name that in cookie.secretKeyRef, or scale to 0 to have another one made",
+			"%s, and %d pods run with that cookie. Put it (from a backup, or /run/erlang-operator/cookie/cookie of a pod) into a Secret of your own and name that in cookie.secretKeyRef, or scale to 0 to have another one made",
 			howLost(s), len(s.OwnPods())))
 	case s.Cookie() == nil && imported == nil && len(s.Pods) > 0:
 		// Their names are those of this cluster's pods, and they have another cookie.

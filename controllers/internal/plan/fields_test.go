@@ -30,6 +30,12 @@ var changes = map[string]change{
 	"template": {to: func(s *v1alpha1.ErlangClusterSpec) {
 		s.Template.Spec.TerminationGracePeriodSeconds = ptr.To[int64](7)
 	}},
+	"runtime": {to: func(s *v1alpha1.ErlangClusterSpec) { s.Runtime = v1alpha1.RuntimeMix }},
+	"visitors": {
+		from: func(s *v1alpha1.ErlangClusterSpec) {
+			s.Template.Spec.Containers[0].LivenessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"ping"}}}}
+		},
+		to: func(s *v1alpha1.ErlangClusterSpec) { s.Visitors = v1alpha1.Unmanaged }},
 	"volumeClaimTemplates": {to: func(s *v1alpha1.ErlangClusterSpec) {
 		claim := corev1.PersistentVolumeClaim{}
 		claim.Name = "mnesia"
@@ -134,6 +140,7 @@ func leaves(kind reflect.Type, path string) []string {
 func TestTemplateArrivesWhole(t *testing.T) {
 	for _, dir := range []string{"user-template", "credentials-there"} {
 		state := load(t, dir)
+		state.Cluster.Spec.Runtime, state.Cluster.Spec.Visitors = v1alpha1.RuntimeCustom, v1alpha1.Unmanaged // Commands stay.
 		var got corev1.PodTemplateSpec
 		convert(t, statefulSet(plan.Make(state, operator, freshCookie)).Spec.Template, &got)
 		want := state.Cluster.Spec.Template
@@ -147,7 +154,7 @@ func TestTemplateArrivesWhole(t *testing.T) {
 		})
 		got.Spec.Volumes = slices.DeleteFunc(got.Spec.Volumes, func(v corev1.Volume) bool { return ours(v.Name) })
 		got.Spec.DeprecatedServiceAccount = "" // an alias
-		added := []string{"ERLANG_OPERATOR_POD", "ERLANG_OPERATOR_POD_UID", "ERLANG_NODE", "ERLANG_COOKIE", "ERL_ZFLAGS", "RELEASE_DISTRIBUTION"}
+		added := []string{"ERLANG_OPERATOR_POD", "ERLANG_OPERATOR_POD_UID", "ERLANG_NODE", "ERLANG_OPERATOR_SHARED_FLAGS", "ERL_ZFLAGS"}
 		for i := range got.Spec.InitContainers {
 			want.Spec.InitContainers[i].ImagePullPolicy = corev1.PullIfNotPresent // the default for a tag
 		}

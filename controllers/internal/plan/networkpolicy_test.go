@@ -87,8 +87,8 @@ func TestEveryPortIsOpenOrClosed(t *testing.T) {
 // so do those that the StatefulSet may still start so.
 func TestFormerPortsStayClosedUntilNoPodListensOnThem(t *testing.T) {
 	flags := func(ports v1alpha1.PortRange) corev1.PodSpec {
-		value := beam.Flags(v1alpha1.DistributionSpec{Discovery: v1alpha1.DiscoveryEPMD, Ports: ports}) + " -kernel inet_dist_listen_min 1 inet_dist_listen_max 65535"
-		return corev1.PodSpec{Containers: []corev1.Container{{Name: "proxy"}, {Name: "chat", Env: []corev1.EnvVar{{Name: "ERL_ZFLAGS", Value: value}}}}}
+		value := beam.Flags(v1alpha1.DistributionSpec{Discovery: v1alpha1.DiscoveryEPMD, Ports: ports})
+		return corev1.PodSpec{Containers: []corev1.Container{{Name: "proxy"}, {Name: "chat", Env: []corev1.EnvVar{{Name: "ERLANG_OPERATOR_SHARED_FLAGS", Value: value}, {Name: "ERL_ZFLAGS", Value: "$(ERLANG_OPERATOR_SHARED_FLAGS) -kernel inet_dist_listen_min 1 inet_dist_listen_max 65535"}}}}}
 	}
 	cluster := statetest.MustCluster("metadata: {name: chat}\nspec: {template: {}, distribution: {ports: {min: 9200, max: 9209}}}")
 	s := statetest.Situation{StatefulSet: &statetest.StatefulSet{Replicas: 2}, Pods: []statetest.Pod{{Name: "chat-0"}, {Name: "chat-1"}}}.Seen(cluster)

@@ -225,7 +225,7 @@ func (n *Node) WriteFile(name string, content []byte) {
 		}
 		return
 	}
-	check(n.Host.network.t, os.WriteFile(path, content, 0o644))
+	check(n.Host.network.t, os.WriteFile(path, content, 0o755)) // Some are programs.
 }
 
 // Dialer returns a Dialer on the bridge that has the node's cookie and port, but not
