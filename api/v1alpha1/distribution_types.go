@@ -4,6 +4,7 @@ package v1alpha1
 //
 // +kubebuilder:validation:XValidation:rule="has(self.nodeBasename) == has(oldSelf.nodeBasename)",message="distribution.nodeBasename cannot be added or removed after creation: node names are identities (Mnesia and others store them); make a new cluster"
 // +kubebuilder:validation:XValidation:rule="self.discovery == oldSelf.discovery",message="distribution.discovery cannot be changed after creation: nodes of the two kinds cannot find each other during the rollout; make a new cluster"
+// +kubebuilder:validation:XValidation:rule="self.ipFamily == oldSelf.ipFamily",message="distribution.ipFamily cannot be changed after creation: nodes of the two families cannot reach each other during the rollout; make a new cluster"
 // +kubebuilder:validation:XValidation:rule="self.discovery != 'FixedPort' || self.ports.min == oldSelf.ports.min",message="distribution.ports.min cannot be changed after creation with discovery FixedPort: every node assumes that its peers listen on its own port; make a new cluster"
 // +kubebuilder:validation:XValidation:rule="self.discovery != 'EPMD' || self.ports.min > 4369 || (has(self.ports.max) ? self.ports.max : self.ports.min + 9) < 4369",message="distribution.ports must not include 4369, the port of epmd; without distribution.ports.max they are ten"
 type DistributionSpec struct {
@@ -29,7 +30,26 @@ type DistributionSpec struct {
 	// +optional
 	// +default={"min":9100}
 	Ports PortRange `json:"ports,omitempty"`
+
+	// ipFamily is the family of the addresses at which the nodes reach each other: with
+	// IPv4 they run with -proto_dist inet_tls, with IPv6 with inet6_tls. On a dual-stack
+	// Kubernetes both are possible. It cannot be changed after creation.
+	// +optional
+	// +kubebuilder:default=IPv4
+	IPFamily IPFamily `json:"ipFamily,omitempty"`
 }
+
+// IPFamily is a family of IP addresses.
+//
+// +kubebuilder:validation:Enum=IPv4;IPv6
+type IPFamily string
+
+const (
+	// IPv4 addresses have 32 bits.
+	IPv4 IPFamily = "IPv4"
+	// IPv6 addresses have 128 bits.
+	IPv6 IPFamily = "IPv6"
+)
 
 // Discovery is the way in which a node finds the distribution port of another.
 //
@@ -62,13 +82,22 @@ type PortRange struct {
 	Max int32 `json:"max,omitempty"`
 }
 
-// ProtoDist returns the -proto_dist of the nodes: TLS over IPv4. That over IPv6 is
-// inet6_tls.
-func (DistributionSpec) ProtoDist() string { return "inet_tls" }
+// ProtoDist returns the -proto_dist of the nodes.
+func (d DistributionSpec) ProtoDist() string {
+	if d.IPFamily == IPv6 {
+		return "inet6_tls"
+	}
+	return "inet_tls"
+}
 
 // Network returns the network on which nodes of that ProtoDist are reached, as package
 // net calls it.
-func (DistributionSpec) Network() string { return "tcp4" }
+func (d DistributionSpec) Network() string {
+	if d.IPFamily == IPv6 {
+		return "tcp6"
+	}
+	return "tcp4"
+}
 
 // ListenPorts returns the ports that the nodes listen on. A node needs one; the others
 // of the range are for further nodes in the same pod, such as a remote shell.

@@ -27,9 +27,15 @@ func TestMesh(t *testing.T) {
 		"otp27":     {otp: "27"},
 		"otp29":     {otp: "29"},
 		"fixedport": {otp: "27", extra: []string{"distribution: {discovery: FixedPort, ports: {min: 4370, max: 4370}}"}},
+		"ipv6otp25": {otp: "25", extra: []string{"distribution: {ipFamily: IPv6}"}},
+		"ipv6fixed": {otp: "27", extra: []string{"distribution: {ipFamily: IPv6, discovery: FixedPort}"}},
+		"ipv6otp29": {otp: "29", extra: []string{"distribution: {ipFamily: IPv6}"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if strings.HasPrefix(name, "ipv6") && !harness.HasIPv6(t) {
+				t.Skip("this Kubernetes has no IPv6 addresses: start it with IPV6=1")
+			}
 			c := harness.Start(t, harness.Namespace(t), "chat", 3, test.otp, test.extra...)
 			for ordinal := range 3 {
 				var others []string

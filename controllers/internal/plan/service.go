@@ -20,6 +20,10 @@ func service(s state.State) *applycore.ServiceApplyConfiguration {
 		WithType(corev1.ServiceTypeClusterIP).
 		WithClusterIP(corev1.ClusterIPNone).
 		WithPublishNotReadyAddresses(true).
+		// The family of the nodes may be the second of Kubernetes, of which the default
+		// would have no records.
+		WithIPFamilyPolicy(corev1.IPFamilyPolicySingleStack).
+		WithIPFamilies(ipFamily(distribution)).
 		WithSelector(Selector(s.Names.Cluster, ComponentNode)).
 		WithPorts(servicePort("distribution", distribution.Ports.Min))
 	if distribution.Discovery == v1alpha1.DiscoveryEPMD {
@@ -34,4 +38,11 @@ func servicePort(name string, port int32) *applycore.ServicePortApplyConfigurati
 		WithProtocol(corev1.ProtocolTCP).
 		WithPort(port).
 		WithTargetPort(intstr.FromInt32(port))
+}
+
+func ipFamily(distribution v1alpha1.DistributionSpec) corev1.IPFamily {
+	if distribution.IPFamily == v1alpha1.IPv6 {
+		return corev1.IPv6Protocol
+	}
+	return corev1.IPv4Protocol
 }

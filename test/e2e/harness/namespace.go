@@ -119,3 +119,9 @@ spec:
 		kubectl.Cleanup(t, "delete", "persistentvolume", name, "--wait=false")
 	}
 }
+
+// HasIPv6 reports whether nodes, and so pods, have IPv6 addresses.
+func HasIPv6(t testing.TB) bool {
+	t.Helper()
+	return strings.Contains(kubectl.Must(t, "get", "nodes", "-o", "jsonpath={.items[0].status.addresses[*].address}"), ":")
+}
