@@ -36,3 +36,22 @@ func TestKubernetesWithoutPodCertificates(t *testing.T) {
 		return nil
 	})
 }
+
+// On a Kubernetes without IPv6, nodes that are to use it are Stalled, with the field.
+func TestKubernetesWithoutIPv6(t *testing.T) {
+	namespace := newNamespace(t)
+	startManager(t)
+	cluster := merged(t, object(t, namespace, minimal), `spec: {distribution: {ipFamily: IPv6}}`)
+	check(t, admin.Create(t.Context(), cluster))
+	eventually(t, "the cluster is Stalled", func(ctx context.Context) error {
+		cluster := clusterIn(namespace)
+		if err := admin.Get(ctx, client.ObjectKeyFromObject(cluster), cluster); err != nil {
+			return err
+		}
+		condition := meta.FindStatusCondition(cluster.Status.Conditions, v1alpha1.ConditionStalled)
+		if condition == nil || !strings.Contains(condition.Message, "distribution.ipFamily") {
+			return fmt.Errorf("there are %s", summary(cluster))
+		}
+		return nil
+	})
+}

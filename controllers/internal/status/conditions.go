@@ -116,6 +116,8 @@ func (p pass) stalled() (assessment, bool) {
 	switch {
 	case len(p.outcome.Conflicts) > 0:
 		return p.nameConflict(), true
+	case p.outcome.Rejected && strings.Contains(p.outcome.Err.Error(), "spec.ipFamilies"):
+		return isFalse(v1alpha1.ReasonRejected, fmt.Sprintf("%v. Make the ErlangCluster again with a distribution.ipFamily that this Kubernetes has.", p.outcome.Err)), true
 	case p.outcome.Rejected:
 		return isFalse(v1alpha1.ReasonRejected, fmt.Sprintf("What the spec asks for could not be applied: %v. Fix the field that it names.", p.outcome.Err)), true
 	}
