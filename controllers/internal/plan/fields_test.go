@@ -45,6 +45,7 @@ var changes = map[string]change{
 		s.PersistentVolumeClaimRetentionPolicy = &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{WhenDeleted: "Delete"}
 	}},
 	"distribution.nodeBasename": {to: func(s *v1alpha1.ErlangClusterSpec) { s.Distribution.NodeBasename = "talk" }},
+	"distribution.ipFamily":     {to: func(s *v1alpha1.ErlangClusterSpec) { s.Distribution.IPFamily = v1alpha1.IPv6 }},
 	"distribution.discovery":    {to: func(s *v1alpha1.ErlangClusterSpec) { s.Distribution.Discovery = v1alpha1.DiscoveryFixedPort }},
 	"distribution.ports.min":    {to: func(s *v1alpha1.ErlangClusterSpec) { s.Distribution.Ports.Min = 9099 }},
 	"distribution.ports.max":    {to: func(s *v1alpha1.ErlangClusterSpec) { s.Distribution.Ports.Max = 9110 }},
