@@ -23,9 +23,15 @@ func Identity(ca *x509.Certificate) string {
 	return hex.EncodeToString(digest[:8])
 }
 
-// Serial returns the serial number of a certificate as in a status, in hexadecimal.
+// maxSerial is the most digits of a serial number that the API accepts. RFC 5280 allows 40,
+// and nothing keeps somebody from storing a certificate that has more.
+const maxSerial = 64
+
+// Serial returns the serial number of a certificate as in a status, in hexadecimal: of one
+// that is too long, the beginning.
 func Serial(certificate *x509.Certificate) string {
-	return certificate.SerialNumber.Text(16)
+	serial := certificate.SerialNumber.Text(16)
+	return serial[:min(len(serial), maxSerial)]
 }
 
 // IssuingCA returns the CA that signed the certificate, from the issuers stored with it

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"math/big"
 	"testing"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -19,13 +20,15 @@ import (
 )
 
 // forge writes a certificate of the foreign CA over the one in a Secret, with its key and
-// its names: cert-manager has no cause to issue it anew.
+// its names: cert-manager has no cause to issue it anew. Its serial number is longer than
+// the status may hold.
 func forge(t *testing.T, namespace, name string, foreign certstest.Authority) {
 	t.Helper()
 	secret := get(t, &corev1.Secret{ObjectMeta: named(namespace, name)})
 	stored := must(storedCertificate(t.Context(), namespace, name))(t).X509
 	forged := foreign.IssueTo("", stored.PublicKey, func(c *x509.Certificate) {
 		*c = *stored
+		c.SerialNumber = new(big.Int).Lsh(big.NewInt(1), 1600)
 		c.SignatureAlgorithm = x509.UnknownSignatureAlgorithm // That of the foreign key.
 	})
 	secret.Data[corev1.TLSCertKey], secret.Data[naming.AuthorityKey] = certstest.PEM(forged), certstest.PEM(foreign.Certificate)
