@@ -123,16 +123,20 @@ func (r *Reconciler) isDeleted(ctx context.Context, cluster *v1alpha1.ErlangClus
 }
 
 // write writes what is new in a report: the readiness gates first, because they are not
-// looked at again once the status is written.
+// looked at again once the status is written. One that cannot be opened, because somebody's
+// webhook refuses it, keeps neither the others closed nor the status as it was.
 func (r *Reconciler) write(ctx context.Context, cluster *v1alpha1.ErlangCluster, report status.Report) error {
+	var failed []error
 	for _, pod := range report.Joined {
-		if err := r.openReadinessGate(ctx, pod); err != nil {
-			return err
-		}
+		failed = append(failed, r.openReadinessGate(ctx, pod))
 	}
-	if !report.Changed {
-		return nil
+	if report.Changed {
+		failed = append(failed, r.writeStatus(ctx, cluster, report))
 	}
+	return errors.Join(failed...)
+}
+
+func (r *Reconciler) writeStatus(ctx context.Context, cluster *v1alpha1.ErlangCluster, report status.Report) error {
 	status, err := cluster.ApplyStatus(&report.Status)
 	if err != nil {
 		return err
@@ -157,7 +161,7 @@ func (r *Reconciler) openReadinessGate(ctx context.Context, pod *corev1.Pod) err
 			WithMessage("The node was verified, and linked to the others.")))
 	err := r.Client.Status().Apply(ctx, configuration, client.ForceOwnership)
 	// A pod that no longer exists has no gate to open.
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+	if err != nil && !apply.IsGone(err) {
 		return fmt.Errorf("open the readiness gate of pod %s: %w", pod.Name, err)
 	}
 	return nil

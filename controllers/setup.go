@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -57,6 +59,15 @@ func SetupWithManager(ctx context.Context, mgr ctrl.Manager, settings Settings, 
 		return fmt.Errorf("set up the signer: %w", err)
 	}
 	return nil
+}
+
+// longestRetryInterval is how long it takes at most until what has failed is tried again. By
+// default that grows to a quarter of an hour, in which nobody looks whether the probe has
+// fallen silent, and a kubelet's request has expired.
+const longestRetryInterval = 30 * time.Second
+
+func retries() workqueue.TypedRateLimiter[ctrl.Request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](5*time.Millisecond, longestRetryInterval)
 }
 
 // requireCertManager fails at once where otherwise a cache would never sync.

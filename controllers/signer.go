@@ -23,6 +23,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -226,6 +227,7 @@ func (s *Signer) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("signer").
 		For(&certificatesv1.PodCertificateRequest{}).
+		WithOptions(controller.Options{RateLimiter: retries()}).
 		Watches(v1alpha1.NewUnstructured(), handler.Funcs{UpdateFunc: s.forgetUnused, DeleteFunc: s.forget}).
 		Complete(reconcile.AsReconciler(s.Client, s))
 }

@@ -15,6 +15,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -53,11 +54,12 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	if err := indexReferences(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	build := ctrl.NewControllerManagedBy(mgr).For(v1alpha1.NewUnstructured())
+	build := ctrl.NewControllerManagedBy(mgr).For(v1alpha1.NewUnstructured()).
+		WithOptions(controller.Options{RateLimiter: retries()})
 	for _, kind := range append(observe.OwnedKinds(), &corev1.Pod{}, &certmanager.CertificateRequest{}) {
 		build.Watches(kind, handler.EnqueueRequestsFromMapFunc(byLabel))
 	}
-	controller, err := build.
+	watching, err := build.
 		Watches(&certmanager.Issuer{}, handler.EnqueueRequestsFromMapFunc(r.referrers(issuerField))).
 		Watches(&certmanager.ClusterIssuer{}, handler.EnqueueRequestsFromMapFunc(r.referrers(issuerField))).
 		Watches(&admissionv1.MutatingAdmissionPolicy{}, handler.EnqueueRequestsFromMapFunc(r.all)).
@@ -67,7 +69,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		return err
 	}
 	r.observer.WatchSecrets = sync.OnceValue(func() error {
-		return controller.Watch(source.Kind[client.Object](secrets, observe.SecretMetadata(),
+		return watching.Watch(source.Kind[client.Object](secrets, observe.SecretMetadata(),
 			handler.TypedEnqueueRequestsFromMapFunc(r.referrers(cookieSecretField))))
 	})
 	return nil

@@ -85,7 +85,7 @@ func (a *Applier) refresh(ctx context.Context, pods []*applycore.PodApplyConfigu
 	for _, pod := range pods {
 		// A pod that no longer exists needs no refresh.
 		err := a.Client.Apply(ctx, pod, client.ForceOwnership)
-		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		if err != nil && !IsGone(err) {
 			return fmt.Errorf("refresh pod %s: %w", *pod.GetName(), err)
 		}
 	}

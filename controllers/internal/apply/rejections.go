@@ -61,6 +61,12 @@ func isUnknownField(err error) bool {
 	return strings.Contains(err.Error(), "field not declared in schema")
 }
 
+// IsGone reports whether an error of an apply by UID says that the object is no more, or is
+// another one.
+func IsGone(err error) bool {
+	return apierrors.IsNotFound(err) || apierrors.IsConflict(err) || isReplaced(err)
+}
+
 // isReplaced reports whether an error says that the object is not the one that was
 // observed. The next reconciliation observes the other.
 func isReplaced(err error) bool {
