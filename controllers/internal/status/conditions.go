@@ -119,7 +119,7 @@ func (p pass) stalled() (assessment, bool) {
 	case p.outcome.Rejected && strings.Contains(p.outcome.Err.Error(), "spec.ipFamilies"):
 		return isFalse(v1alpha1.ReasonRejected, fmt.Sprintf("%v. Make the ErlangCluster again with a distribution.ipFamily that this Kubernetes has.", p.outcome.Err)), true
 	case p.outcome.Rejected:
-		return isFalse(v1alpha1.ReasonRejected, fmt.Sprintf("What the spec asks for could not be applied: %v. Fix the field that it names.", p.outcome.Err)), true
+		return isFalse(v1alpha1.ReasonRejected, fmt.Sprintf("What the spec asks for could not be applied: %s. Fix the field that it names.", p.failure())), true
 	}
 	return assessment{}, false
 }
@@ -131,12 +131,15 @@ func (p pass) nameConflict() assessment {
 		p.Names.Namespace, strings.Join(p.outcome.Conflicts, " ")))
 }
 
+// failure is why the plan was not applied as a whole.
+func (p pass) failure() string { return repeatable(p.outcome.Err.Error()) }
+
 // reconciling is what is in progress.
 func (p pass) reconciling(ready assessment) (assessment, bool) {
 	unserved, isUnserved := p.notServed()
 	switch {
 	case p.outcome.Err != nil:
-		return pending(v1alpha1.ReasonProgressing, fmt.Sprintf("The last reconciliation failed and is retried: %v.", p.outcome.Err)), true
+		return pending(v1alpha1.ReasonProgressing, fmt.Sprintf("The last reconciliation failed and is retried: %s.", p.failure())), true
 	case len(p.plan.Holds) > 0:
 		hold := p.plan.Holds[0]
 		return pending(hold.Reason, sentence(hold.Message)), true

@@ -24,7 +24,7 @@ func (p pass) notCreated() (assessment, bool) {
 
 // creationFailed is a fault if the API server has refused the pod, and else tried again.
 func (p pass) creationFailed(pod, cause string) assessment {
-	quote, see := sentence(shortened(cause, 500)), fmt.Sprintf("See `kubectl describe statefulset %s`.", p.Names.StatefulSet())
+	quote, see := sentence(shortened(repeatable(cause), 500)), fmt.Sprintf("See `kubectl describe statefulset %s`.", p.Names.StatefulSet())
 	if refused.MatchString(cause) {
 		return isFalse(v1alpha1.ReasonRejected, fmt.Sprintf("Pod %s cannot be created: %s %s %s", pod, quote, remedy(cause), see))
 	}

@@ -758,6 +758,37 @@ func TestOrderOfConditionsIsNoChange(t *testing.T) {
 	}
 }
 
+// The text of an error has the time of the attempt in it, or the port that it was made from.
+// A status that differs by these is written, and so causes the next attempt at once.
+func TestSameFailureIsNoChange(t *testing.T) {
+	for first, second := range map[string]string{
+		`Post "https://webhook": x509: certificate has expired or is not yet valid: current time 2026-11-21T19:05:38Z is after 2026-11-20T00:00:00Z`: `Post "https://webhook": x509: certificate has expired or is not yet valid: current time 2026-11-21T19:05:39Z is after 2026-11-20T00:00:00Z`,
+		`read tcp 10.1.2.3:45678->10.96.0.1:443: connection reset by peer`:                                                                           `read tcp 10.1.2.3:45680->10.96.0.1:443: connection reset by peer`,
+		`read tcp [fd00::1]:45678->[fd00::2]:443: connection reset by peer`:                                                                          `read tcp [fd00::1]:45680->[fd00::2]:443: connection reset by peer`,
+	} {
+		for _, rejected := range []bool{false, true} {
+			s := whole(3)
+			s.outcome = status.Outcome{Err: errors.New(first), Rejected: rejected}
+			s.Cluster.Status = statusOf(s, s.describe(t).Status)
+			s.outcome.Err = errors.New(second)
+			if report := s.describe(t); report.Changed {
+				t.Errorf("it counts as a change:\n%s\n%s", first, second)
+			}
+		}
+	}
+}
+
+// The API server takes no event with a longer text, and the client drops what it refuses.
+func TestEventsAreBounded(t *testing.T) {
+	s := whole(1)
+	s.plan.Rotations = []rotation.Step{{Credential: v1alpha1.RotatingCA, Phase: v1alpha1.RotationReissuing, WaitingFor: strings.Repeat("wörd ", 400)}}
+	for _, event := range s.describe(t).Events {
+		if len(event.Message) > 1024 {
+			t.Errorf("event %s has %d bytes", event.Reason, len(event.Message))
+		}
+	}
+}
+
 func TestEvents(t *testing.T) {
 	s := whole(3)
 	expect := func(want ...string) {
