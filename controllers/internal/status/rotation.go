@@ -57,7 +57,7 @@ func (p pass) rotationEvents(has []v1alpha1.RotationStatus) []Event {
 }
 
 func rotationEvent(step rotation.Step, message string) Event {
-	return Event{Type: corev1.EventTypeNormal, Reason: step.Reason(), Message: bounded(message, 0)}
+	return Event{Type: corev1.EventTypeNormal, Reason: step.Reason(), Message: shortened(message, maxMessage)}
 }
 
 // whyRotated is the cause of a rotation that nobody has requested.
