@@ -161,6 +161,10 @@ func TestCausesAreReadOnlyWhenNeeded(t *testing.T) {
 	restarting.Status.ContainerStatuses = []corev1.ContainerStatus{{Ready: true, RestartCount: 2,
 		State:                corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(statetest.Now)}},
 		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{}}}}
+	ended := podCreated("chat-1", statetest.Now)
+	ended.Status.ContainerStatuses = []corev1.ContainerStatus{{
+		State:                corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
+		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{}}}}
 	for name, test := range map[string]struct {
 		objects []client.Object
 		want    string
@@ -170,6 +174,7 @@ func TestCausesAreReadOnlyWhenNeeded(t *testing.T) {
 		"a pod is not Ready yet":     {append(pods[:2:2], unready(state.UnreadyTimeout)), ""},
 		"a pod is not Ready":         {append(pods[:2:2], unready(state.UnreadyTimeout+time.Second)), "list *v1.EventList"},
 		"a pod keeps restarting":     {append(pods[:2:2], restarting), "list *v1.EventList"},
+		"a container has ended":      {append(pods[:2:2], ended), "list *v1.EventList"},
 		"a certificate is late":      {append(pods, late), "list *v1.ResourceQuotaList"},
 		"a certificate is requested": {append(pods, recent), ""},
 	} {

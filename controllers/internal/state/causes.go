@@ -53,7 +53,10 @@ func (s State) TroubledPods() []*corev1.Pod {
 func (s State) troubled(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.ContainersReady && c.Status != corev1.ConditionTrue && s.Now.Sub(c.LastTransitionTime.Time) > UnreadyTimeout
-	}) || slices.ContainsFunc(ContainerStatuses(pod), s.KeepsRestarting)
+	}) || slices.ContainsFunc(ContainerStatuses(pod), func(c corev1.ContainerStatus) bool {
+		ended := c.State.Terminated != nil || c.LastTerminationState.Terminated != nil
+		return ended && c.State.Running == nil && !c.Ready || s.KeepsRestarting(c)
+	})
 }
 
 // ContainerStatuses are those of all containers of a pod that may run with its node.
