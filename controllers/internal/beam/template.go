@@ -1,6 +1,7 @@
 package beam
 
 import (
+	"cmp"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -39,6 +40,7 @@ func Template(cluster *v1alpha1.ErlangCluster, names naming.Names) *corev1.PodTe
 	pod.Volumes = append(pod.Volumes, volumes(cluster.Spec.TLS.Delivery, names)...)
 
 	container := beamContainer(pod, cluster.Spec.Container)
+	container.TerminationMessagePolicy = cmp.Or(container.TerminationMessagePolicy, corev1.TerminationMessageFallbackToLogsOnError)
 	container.VolumeMounts = append(container.VolumeMounts, mounts...)
 	container.Env = environment(container, cluster.Spec, names)
 	if isErl(cluster.Spec) {

@@ -164,6 +164,9 @@ func TestTemplateArrivesWhole(t *testing.T) {
 			if name := got.Spec.Containers[i].Name; name != "chat" {
 				continue
 			}
+			if policy := &want.Spec.Containers[i].TerminationMessagePolicy; *policy == "" {
+				*policy = corev1.TerminationMessageFallbackToLogsOnError
+			}
 			for _, container := range []*corev1.Container{&got.Spec.Containers[i], &want.Spec.Containers[i]} {
 				container.VolumeMounts = slices.DeleteFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool { return ours(m.Name) })
 				container.Env = slices.DeleteFunc(container.Env, func(e corev1.EnvVar) bool { return slices.Contains(added, e.Name) })
