@@ -15,6 +15,7 @@ LOCAL      := KUBECONFIG=$(CURDIR)/.cluster/kubeconfig
 # kubectl of the machine, else the one that belongs to the one-machine Kubernetes.
 KUBECTL     = $(or $(shell command -v kubectl),$(shell $(CLUSTER) build kubectl)/kubectl)
 CRD        := config/crd/bases/erlang-operator.dev_erlangclusters.yaml
+EXAMPLES   := elixir relx rabbitmq erl
 # Modules of this repository that hold code of ours.
 MODULES    := . hack hack/coredns hack/certmanager test
 
@@ -78,6 +79,10 @@ cluster-deploy: ## Build the images, load them, and install the operator
 	archive=$$($(IMAGE) operator) && $(CLUSTER) load $$archive && $(LOCAL) $(MAKE) --no-print-directory deploy \
 		IMG=$$(tar -xOf $$archive index.json | sed -nE 's/.*"io.containerd.image.name": ?"([^"]+)".*/\1/p')
 
+.PHONY: cluster-examples
+cluster-examples: ## Build the images of docs/examples, and load them
+	archives=; for example in $(EXAMPLES); do archives+=" $$($(IMAGE) example $$example)" || exit 1; done; $(CLUSTER) load $$archives
+
 ## Install (into the cluster that KUBECONFIG names)
 
 .PHONY: deploy
@@ -114,7 +119,7 @@ test-erlang: modules ## The protocol and the probe against real nodes of OTP 25,
 # Both families, where the kernel has IPv6.
 .PHONY: test-e2e
 test-e2e: export IPV6 ?= $(if $(wildcard /proc/sys/net/ipv6/conf/all/forwarding),1)
-test-e2e: cluster-up cluster-deploy ## Everything on the Kubernetes of this machine
+test-e2e: cluster-up cluster-deploy cluster-examples ## Everything on the Kubernetes of this machine
 	$(E2E) -count=1 -parallel=6 -timeout=30m -skip KubeletRestart -v
 
 .PHONY: bench
