@@ -65,8 +65,10 @@ func protectedPorts(s state.State) []v1alpha1.PortRange {
 	return merged(ports)
 }
 
-// merged are the ports of all ranges, ascending and apart from each other.
+// merged are the ports of all ranges, ascending and apart from each other. A range that is
+// none, as a pod that somebody else made may name, would open ports that are in another.
 func merged(ranges []v1alpha1.PortRange) []v1alpha1.PortRange {
+	ranges = slices.DeleteFunc(ranges, func(ports v1alpha1.PortRange) bool { return ports.Min < 1 || ports.Max < ports.Min })
 	slices.SortFunc(ranges, func(a, b v1alpha1.PortRange) int { return cmp.Compare(a.Min, b.Min) })
 	var all []v1alpha1.PortRange
 	for _, ports := range ranges {

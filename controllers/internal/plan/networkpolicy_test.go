@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -102,6 +103,11 @@ func TestFormerPortsStayClosedUntilNoPodListensOnThem(t *testing.T) {
 		}
 	}
 	expect(v1alpha1.PortRange{Min: 4369, Max: 4369}, v1alpha1.PortRange{Min: 9100, Max: 9109}, v1alpha1.PortRange{Min: 9200, Max: 9209})
+	for _, none := range []v1alpha1.PortRange{{Min: 9000, Max: 10}, {Min: 0, Max: 9}} {
+		s.Pods[1].Spec = flags(none)
+		s.Pods[1].Spec.Containers[1].Env[0].Value = fmt.Sprintf("-kernel inet_dist_listen_min %d inet_dist_listen_max %d", none.Min, none.Max)
+		expect(v1alpha1.PortRange{Min: 4369, Max: 4369}, v1alpha1.PortRange{Min: 9200, Max: 9209})
+	}
 	s.Pods[1].Spec = flags(v1alpha1.PortRange{Min: 9205, Max: 9214})
 	expect(v1alpha1.PortRange{Min: 4369, Max: 4369}, v1alpha1.PortRange{Min: 9200, Max: 9214})
 	s.Pods = s.Pods[:1]
