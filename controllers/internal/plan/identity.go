@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/beam"
@@ -22,13 +23,14 @@ const (
 )
 
 // deletePodsWithoutIdentity has pods created again that the admission policy did not give
-// their certificates: at once if they are older than the policy.
+// their certificates: at once if they are older than the policy. A pod that another than our
+// StatefulSet made, as a copy of one for debugging, is left alone, whatever its labels.
 func (p *Plan) deletePodsWithoutIdentity(s state.State) {
 	reported := false
 	pods := slices.SortedFunc(slices.Values(s.Pods), func(a, b corev1.Pod) int { return cmp.Compare(a.Name, b.Name) })
 	for i := range pods {
 		pod := &pods[i]
-		if !beam.LacksIdentity(pod.Spec) || pod.DeletionTimestamp != nil {
+		if !beam.LacksIdentity(pod.Spec) || pod.DeletionTimestamp != nil || s.StatefulSet == nil || !metav1.IsControlledBy(pod, s.StatefulSet) {
 			continue
 		}
 		ineffective := isIneffective(s, pod)

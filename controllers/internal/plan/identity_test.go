@@ -16,12 +16,14 @@ func TestIneffectiveAdmissionPolicy(t *testing.T) {
 	for name, test := range map[string]struct {
 		policyAge, podAge time.Duration
 		problem, deleted  bool
+		foreign           bool
 	}{
-		"a pod from before the policy": {time.Minute, time.Hour, false, true},
-		"a pod of the same moment":     {time.Minute, 30 * time.Second, false, true},
-		"a pod that the policy missed": {time.Hour, time.Second, true, false},
-		"the same after some minutes":  {time.Hour, 4 * time.Minute, true, false},
-		"the same after the interval":  {time.Hour, 6 * time.Minute, true, true},
+		"a pod from before the policy": {time.Minute, time.Hour, false, true, false},
+		"a pod of the same moment":     {time.Minute, 30 * time.Second, false, true, false},
+		"a pod that the policy missed": {time.Hour, time.Second, true, false, false},
+		"the same after some minutes":  {time.Hour, 4 * time.Minute, true, false, false},
+		"the same after the interval":  {time.Hour, 6 * time.Minute, true, true, false},
+		"a pod of somebody else's":     {time.Minute, time.Hour, false, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := statetest.Situation{
@@ -30,6 +32,9 @@ func TestIneffectiveAdmissionPolicy(t *testing.T) {
 				StatefulSet: &statetest.StatefulSet{Replicas: 1},
 				Pods:        []statetest.Pod{{Name: "chat-0", WithoutIdentity: true}},
 			}.Seen(statetest.MustCluster("metadata: {name: chat, namespace: shop}\nspec: {replicas: 1, template: {spec: {containers: [{name: chat, image: x}]}}}"))
+			if test.foreign {
+				s.Pods[0].OwnerReferences = nil
+			}
 			s.AdmissionPolicySince = s.Now.Add(-test.policyAge)
 			s.Pods[0].CreationTimestamp.Time = s.Now.Add(-test.podAge)
 			p := plan.Make(s, plan.Operator{Image: "x"}, "cookie")
