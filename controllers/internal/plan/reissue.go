@@ -19,9 +19,8 @@ const reissueInterval = 30 * time.Second
 // they have read until then.
 func reissue(p *Plan, s state.State, trust certs.Trust) {
 	trust = trust.Union(s.Trust())
-	for _, owner := range s.CertificateOwners() {
-		name := s.Names.Certificate(owner)
-		if !foreign(s, owner, trust) || s.Secrets[name].DeletionTimestamp != nil {
+	for _, name := range signedNames(s) {
+		if !foreign(s, name, trust) || s.Secrets[name].DeletionTimestamp != nil {
 			continue
 		}
 		if due := lastIssued(s, name).Add(reissueInterval); s.Now.Before(due) {
@@ -32,12 +31,25 @@ func reissue(p *Plan, s state.State, trust certs.Trust) {
 	}
 }
 
-// foreign reports whether a stored certificate is of no CA of a trust bundle, although it
-// is known which CA its issuer signs with.
-func foreign(s state.State, owner string, trust certs.Trust) bool {
-	leaf, stored := s.StoredCertificate(owner)
-	issuer, named := s.NamedIssuer(owner)
-	return stored && named && !s.CAOf(issuer).Empty() && trust.IssuingCA(leaf.X509) == nil
+// signedNames are the names of the certificates that an issuer of the nodes signs: those of
+// the nodes and of the probe, the canary, and the intermediate CA.
+func signedNames(s state.State) []string {
+	names := []string{s.Names.Intermediate(), s.Names.Certificate(s.Names.Canary())}
+	for _, owner := range s.CertificateOwners() {
+		names = append(names, s.Names.Certificate(owner))
+	}
+	return names
+}
+
+// foreign reports whether a stored certificate is of no CA of a trust bundle, nor of the one
+// that its issuer signs with, although that is known. The canary's may be trusted no more.
+func foreign(s state.State, name string, trust certs.Trust) bool {
+	certificate, stored := s.Stored(name)
+	issuer, named := s.IssuerNamedBy(name)
+	if !stored || !named || s.CAOf(issuer).Empty() {
+		return false
+	}
+	return trust.Union(s.CAOf(issuer)).IssuingCA(certificate.X509) == nil
 }
 
 // lastIssued is when cert-manager was last asked for a certificate, or made its Secret.

@@ -1,13 +1,17 @@
 package plan_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs/certstest"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
@@ -70,6 +74,36 @@ func TestForeignLeafIsReissuedNowAndThen(t *testing.T) {
 	p := plan.Make(s, operator, freshCookie)
 	if len(p.Delete) != 0 || !p.Again.Equal(s.Now.Add(20*time.Second)) {
 		t.Errorf("deletes %v, and looks again at %s; now is %s", p.Delete, p.Again, s.Now)
+	}
+}
+
+// cert-manager looks at key and name alone, so a foreign certificate in place of the
+// intermediate CA's would keep every kubelet waiting, and one in place of the canary's the
+// rotation.
+func TestForeignIntermediateAndCanaryAreReissued(t *testing.T) {
+	mallory := certstest.NewAuthority("mallory")
+	for name, overwritten := range map[string]bool{"chat-intermediate": true, "chat-probe-canary-tls": true, "nothing": false} {
+		t.Run(name, func(t *testing.T) {
+			s := running(v1alpha1.TLSSpec{}, v1alpha1.CookieSpec{}, func(s *statetest.Situation) {
+				s.Intermediate = &statetest.Intermediate{By: "blue", Issuer: "chat-ca"}
+				s.CAs = map[string]string{"chat-ca-05e01bd6": "green"}
+				s.Issued = append(s.Issued, statetest.Issued{To: "chat-probe-canary", By: "green", Issuer: "chat-ca-05e01bd6"})
+			})
+			s.Cluster.Spec.TLS.CA.RotationID, s.Cluster.Spec.TLS.Delivery = "2026-11", v1alpha1.DeliveryPodCertificate
+			if overwritten {
+				s.Secrets[name].Data[corev1.TLSCertKey] = certstest.PEM(mallory.Intermediate(name).Certificate)
+				s.Secrets[name].Data[naming.AuthorityKey] = certstest.PEM(mallory.Certificate)
+			}
+			var deleted []string
+			for _, object := range plan.Make(s, operator, freshCookie).Delete {
+				if object.GetObjectKind().GroupVersionKind().Kind == "Secret" {
+					deleted = append(deleted, object.GetName())
+				}
+			}
+			if overwritten != slices.Contains(deleted, name) || len(deleted) > 1 {
+				t.Errorf("it deletes the Secrets %v", deleted)
+			}
+		})
 	}
 }
 

@@ -22,7 +22,12 @@ func (s State) CertificateOwners() []string {
 // NamedIssuer is the issuer that an owner's Certificate names; false when there is no
 // Certificate.
 func (s State) NamedIssuer(owner string) (v1alpha1.IssuerReference, bool) {
-	certificate := s.Certificates[s.Names.Certificate(owner)]
+	return s.IssuerNamedBy(s.Names.Certificate(owner))
+}
+
+// IssuerNamedBy is the issuer that a Certificate names; false when there is none of that name.
+func (s State) IssuerNamedBy(name string) (v1alpha1.IssuerReference, bool) {
+	certificate := s.Certificates[name]
 	if certificate == nil {
 		return v1alpha1.IssuerReference{}, false
 	}
@@ -86,7 +91,7 @@ func (s State) CAOf(issuer v1alpha1.IssuerReference) certs.Trust {
 	for name := range s.Certificates {
 		issued, known := s.issued(name, issuer)
 		by, _ := s.issuerIn(name)
-		switch stored, ok := s.stored(name); {
+		switch stored, ok := s.Stored(name); {
 		case known:
 			leaves = append(leaves, issued.X509)
 			issuers = append(issuers, issued.Issuers...)

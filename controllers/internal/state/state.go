@@ -194,15 +194,16 @@ func (s State) Trust() certs.Trust {
 // StoredCertificate is the stored certificate of a pod (or of the probe); false when there is
 // none yet, or it cannot be read.
 func (s State) StoredCertificate(owner string) (certs.Certificate, bool) {
-	return s.stored(s.Names.Certificate(owner))
+	return s.Stored(s.Names.Certificate(owner))
 }
 
 // Intermediate is the CA that signs what kubelets ask for; false when there is none
 // yet, or it cannot be read.
-func (s State) Intermediate() (certs.Certificate, bool) { return s.stored(s.Names.Intermediate()) }
+func (s State) Intermediate() (certs.Certificate, bool) { return s.Stored(s.Names.Intermediate()) }
 
-// stored is the certificate in a Secret, with what came with it.
-func (s State) stored(name string) (certs.Certificate, bool) {
+// Stored is the certificate in a Secret, with what came with it; false when there is none yet,
+// or it cannot be read.
+func (s State) Stored(name string) (certs.Certificate, bool) {
 	secret := s.Secrets[name]
 	if secret == nil {
 		return certs.Certificate{}, false
