@@ -87,8 +87,8 @@ func (r ca) isNew() bool {
 	return r.Trust().Empty() || r.Cluster.Status.Mesh == nil && len(r.formers()) == 0
 }
 
-// widened is all that is trusted, the wanted CA, and the known CAs that a stored
-// certificate rests on.
+// widened is all that is trusted, the wanted CA, and the known CAs that a stored or a served
+// certificate rests on: the trust bundle may have been deleted.
 func (r ca) widened() certs.Trust {
 	var stored []*x509.Certificate
 	for _, owner := range r.CertificateOwners() {
@@ -99,7 +99,16 @@ func (r ca) widened() certs.Trust {
 	if intermediate, ok := r.Intermediate(); ok {
 		stored = append(stored, intermediate.X509)
 	}
-	return r.Trust().Union(r.wantedCA).Union(r.KnownCAs().IssuersOf(stored))
+	known := r.KnownCAs()
+	return r.Trust().Union(r.wantedCA).Union(known.IssuersOf(stored)).With(r.serving(known)...)
+}
+
+// serving are those of some CAs that a running node was seen to serve a certificate of.
+func (r ca) serving(known certs.Trust) []*x509.Certificate {
+	return slices.DeleteFunc(known.CAs(), func(ca *x509.Certificate) bool {
+		below := func(pod string) bool { return r.ServesBelow(pod, certs.Certificate{X509: ca}) }
+		return !slices.ContainsFunc(r.Running(), below)
+	})
 }
 
 // neededCAs are the wanted private CA, and those that nodes may rest on or still trust.

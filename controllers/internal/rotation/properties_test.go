@@ -312,3 +312,26 @@ spec: {template: {spec: {containers: [{name: chat, image: "example.com/chat:1"}]
 		}
 	}
 }
+
+// Whoever deletes the trust bundle while nodes change to another CA does not take the CA
+// from it that a node still serves a certificate of.
+func TestDeletedTrustBundleKeepsTheCAThatIsServed(t *testing.T) {
+	const green = "chat-ca-05e01bd6"
+	cluster := statetest.MustCluster(`
+metadata: {name: chat, namespace: shop}
+spec: {replicas: 2, tls: {ca: {rotationID: 2026-11}}, template: {spec: {containers: [{name: chat, image: "example.com/chat:1"}]}}}
+`)
+	situation := statetest.Situation{CA: "blue", CAs: map[string]string{green: "green"}, StatefulSet: &statetest.StatefulSet{Replicas: 2}}
+	for _, pod := range []string{"chat-0", "chat-1", "chat-probe"} {
+		situation.Issued = append(situation.Issued, statetest.Issued{To: pod, By: "green", Issuer: green})
+	}
+	situation.Pods = []statetest.Pod{{Name: "chat-0"}, {Name: "chat-1"}}
+	for serves, cas := range map[string]int{"blue": 2, "green": 1} {
+		situation.Observed = []statetest.Observed{{Pod: "chat-0", Serves: "green"}, {Pod: "chat-1", Serves: serves}}
+		s := situation.Seen(cluster.DeepCopy())
+		trust := rotation.NextCA(s).Trust
+		if !trust.Contains(s.PrivateCA(green)) || trust.Contains(s.PrivateCA("chat-ca")) != (serves == "blue") || len(trust.CAs()) != cas {
+			t.Errorf("while a node serves %s, %d CAs are trusted", serves, len(trust.CAs()))
+		}
+	}
+}
