@@ -45,7 +45,6 @@ var faults = []struct{ object, fault string }{
 	{"issuer/chat-selfsigned", `{"spec": {"selfSigned": null, "ca": {"secretName": "elsewhere"}}}`},
 	{"issuer/chat-ca", "delete %"},
 	{"issuer/chat-ca", `{"spec": {"ca": {"secretName": "elsewhere"}}}`},
-	{"secret/chat-ca", "delete %"},
 	{"secret/chat-ca", `{"data": {"tls.crt": "bm9uZQ=="}}`},
 	{"service/chat-nodes", "delete %"},
 	{"service/chat-nodes", `{"spec": {"publishNotReadyAddresses": false, "selector": {"app": "elsewhere"}}}`},
@@ -69,6 +68,7 @@ var faults = []struct{ object, fault string }{
 	{"secret/chat-cookie", `{"metadata": {"labels": null}}`},
 	{"secret/chat-cookie", `{"metadata": {"ownerReferences": null}}`},
 	{"secret/chat-cookie", `{"stringData": {"cookie": "EditedByHandEditedByHandEdited00"}}`},
+	{"secret/chat-ca", "delete %"}, // Its successor replaces it then.
 }
 
 // disruptions are faults after which Kubernetes deletes pods before anybody can restore the

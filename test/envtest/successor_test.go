@@ -33,6 +33,24 @@ func TestExpiringCAIsReplaced(t *testing.T) {
 	}
 }
 
+// A private CA whose Secret was deleted has another key when cert-manager has made it
+// again. Its successor replaces it at every node, and the cluster stays Ready.
+func TestLostCAIsReplaced(t *testing.T) {
+	namespace := newNamespace(t)
+	create(t, object(t, namespace, minimal))
+	startManager(t)
+	n, p := startNodes(t, namespace), startProbe(t, namespace)
+	n.until(t, p, "at first", n.issuedBy("chat-ca", "chat-ca"))
+
+	reports := watchRotation(t, namespace)
+	check(t, admin.Delete(t.Context(), &corev1.Secret{ObjectMeta: named(namespace, "chat-ca")}))
+	n.until(t, p, "replaced", n.issuedBy("chat-ca-r2", "chat-ca-r2"))
+	reports.expect(t, "CA IssuingCanary", "CA WideningTrust", "CA Reissuing", "CA ShrinkingTrust", "CA ProvingRefusal", "")
+	if n.accepted == 0 || n.refused == 0 {
+		t.Errorf("%d canaries were accepted and %d refused", n.accepted, n.refused)
+	}
+}
+
 // age makes a CA older, with the same key.
 func age(t *testing.T, namespace, ca string, by time.Duration) {
 	t.Helper()

@@ -129,3 +129,16 @@ func TestNoTrustComesFromALeaf(t *testing.T) {
 		t.Error("no certificate was forged")
 	}
 }
+
+// A canary of a CA that was lost since then proves nothing, and is reissued.
+func TestCanaryOfALostCAIsReissued(t *testing.T) {
+	for by, deleted := range map[string]int{"chat-ca-r2": 0, "one before": 1} {
+		s := running(v1alpha1.TLSSpec{}, v1alpha1.CookieSpec{}, func(s *statetest.Situation) {
+			s.CAs = map[string]string{"chat-ca": "chat-ca", "chat-ca-r2": "chat-ca-r2"}
+			s.Issued = append(s.Issued, statetest.Issued{To: "chat-probe-canary", AskedOf: "chat-ca-r2", Issuer: "chat-ca-r2", By: by})
+		})
+		if p := plan.Make(s, operator, freshCookie); len(p.Delete) != deleted {
+			t.Errorf("with a canary by %s: deletes %v", by, p.Delete)
+		}
+	}
+}

@@ -87,8 +87,9 @@ func (r ca) isNew() bool {
 	return r.Trust().Empty() || r.Cluster.Status.Mesh == nil && len(r.formers()) == 0
 }
 
-// widened is all that is trusted, the wanted CA, and the known CAs that a stored or a served
-// certificate rests on: the trust bundle may have been deleted.
+// widened is all that is trusted, the wanted CA, the one that signs meanwhile, which may be
+// another than before, and the known CAs that a stored or a served certificate rests on: the
+// trust bundle may have been deleted.
 func (r ca) widened() certs.Trust {
 	var stored []*x509.Certificate
 	for _, owner := range r.CertificateOwners() {
@@ -100,7 +101,7 @@ func (r ca) widened() certs.Trust {
 		stored = append(stored, intermediate.X509)
 	}
 	known := r.KnownCAs()
-	return r.Trust().Union(r.wantedCA).Union(known.IssuersOf(stored)).With(r.serving(known)...)
+	return r.Trust().Union(r.wantedCA).Union(r.CAOf(r.signing)).Union(known.IssuersOf(stored)).With(r.serving(known)...)
 }
 
 // serving are those of some CAs that a running node was seen to serve a certificate of.

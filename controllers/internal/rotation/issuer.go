@@ -39,7 +39,34 @@ func newestCA(s state.State) int {
 func due(s state.State, ca string) bool {
 	another := func(name string) bool { return name != ca }
 	at, known := SuccessorDue(s, ca)
-	return known && !s.Now.Before(at) && !slices.ContainsFunc(signers(s), another)
+	return Lost(s, ca) || known && !s.Now.Before(at) && !slices.ContainsFunc(signers(s), another)
+}
+
+// Lost reports whether the key of a private CA is gone: cert-manager has made another CA
+// under its name, and a certificate rests on the one before, which the nodes would trust
+// until all are renewed. Of a new cluster, nothing depends on the one before yet.
+func Lost(s state.State, ca string) bool {
+	if s.PrivateCA(ca).Empty() || s.Cluster.Status.Mesh == nil {
+		return false
+	}
+	lost := false
+	for _, owner := range s.CertificateOwners() {
+		if named, exists := s.NamedIssuer(owner); exists && named != certs.PrivateIssuer(ca) {
+			return false // It does not sign any more, or not yet.
+		}
+		by, _ := s.IssuedBy(owner)
+		leaf, stored := s.StoredCertificate(owner)
+		lost = lost || stored && by == certs.PrivateIssuer(ca) && isLost(s, ca, leaf)
+	}
+	by, _ := s.IntermediateBy()
+	intermediate, stored := s.Intermediate()
+	return lost || stored && by == certs.PrivateIssuer(ca) && isLost(s, ca, intermediate)
+}
+
+// isLost reports whether a certificate rests on a CA that the nodes trust, and that a
+// private CA of that name is not any more.
+func isLost(s state.State, ca string, certificate certs.Certificate) bool {
+	return s.PrivateCA(ca).IssuingCA(certificate.X509) == nil && s.Trust().IssuingCA(certificate.X509) != nil
 }
 
 // SuccessorDue is when another CA has to take the place of a private one; false when that

@@ -1,6 +1,7 @@
 package rotation_test
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -65,7 +66,7 @@ func (m *mesh) pass(t *rapid.T, diesBefore string) rotation.CAStep {
 func (m *mesh) checkStays(t *rapid.T, wanted v1alpha1.IssuerReference, step rotation.CAStep, diedBefore string) {
 	t.Helper()
 	later := m.see()
-	later.Cluster.Status.Mesh = nil
+	later.Cluster.Status.Mesh = &v1alpha1.MeshStatus{}
 	at, known := rotation.SuccessorDue(later, wanted.Name)
 	due := known && !later.Now.Before(at)
 	if now := rotation.Wanted(later); now != wanted && !step.Settled() && !due {
@@ -127,7 +128,8 @@ func TestEveryNodeTrustsEveryOther(t *testing.T) {
 // event is something that happens.
 func (m *mesh) event(t *rapid.T) {
 	pod := rapid.SampledFrom(m.pods()).Draw(t, "pod")
-	switch rapid.SampledFrom([]string{"pass", "pass", "pass", "dies", "issue", "issue all", "read", "look", "read", "look", "all look", "down", "up", "rotationID", "issuer", "age"}).Draw(t, "event") {
+	event := rapid.SampledFrom([]string{"pass", "pass", "pass", "dies", "issue", "issue all", "read", "look", "read", "look", "all look", "down", "up", "rotationID", "issuer", "age", "remake"}).Draw(t, "event")
+	switch event {
 	case "pass":
 		m.pass(t, "")
 	case "dies":
@@ -159,9 +161,42 @@ func (m *mesh) event(t *rapid.T) {
 	case "issuer":
 		m.change(`{tls: {ca: {rotationID: null}, issuerRef: {name: corp, kind: ClusterIssuer}}}`)
 	case "age":
-		for name := range m.situation.CAs {
-			m.age(name)
-			return
+		m.do(event, m.ca(t))
+	case "remake":
+		m.remake(t)
+	}
+}
+
+// ca is any private CA; empty when there is none.
+func (m *mesh) ca(t *rapid.T) string {
+	cas := slices.Sorted(maps.Keys(m.situation.CAs))
+	if len(cas) == 0 {
+		return ""
+	}
+	return rapid.SampledFrom(cas).Draw(t, "CA")
+}
+
+// remake has cert-manager make a private CA again whose Secret was lost, and nothing be
+// renewed by that until the nodes have read their files.
+func (m *mesh) remake(t *rapid.T) {
+	m.do("remake", m.ca(t))
+	m.pass(t, "")
+	for pod, n := range m.nodes {
+		if !n.down {
+			m.read(pod)
+		}
+	}
+}
+
+// issueRequested has cert-manager issue what it must, and renew nothing.
+func (m *mesh) issueRequested() {
+	for _, ca := range slices.Clone(m.situation.RequestedCAs) {
+		m.issue(ca)
+	}
+	for _, issued := range m.situation.Issued {
+		lost := issued.To == "chat-probe-canary" && issued.By != m.caOf(issued.AskedOf) // The plan deletes its Secret.
+		if issued.Issuer != issued.AskedOf || lost {
+			m.issue(issued.To)
 		}
 	}
 }
@@ -169,8 +204,8 @@ func (m *mesh) event(t *rapid.T) {
 // settle has everybody do their part, until the rotation is over.
 func (m *mesh) settle(t *rapid.T) {
 	m.situation.Spent = nil
-	for range 40 {
-		m.issue("all")
+	for range 80 {
+		m.issueRequested()
 		for _, pod := range m.pods() {
 			m.nodes[pod].down = false
 			m.read(pod)

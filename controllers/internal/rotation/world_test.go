@@ -72,7 +72,11 @@ func (w *world) see() state.State {
 	situation := w.situation
 	situation.Issued = slices.Clone(situation.Issued)
 	situation.Observed = slices.Collect(maps.Values(w.seen))
-	return situation.Seen(w.cluster())
+	s := situation.Seen(w.cluster())
+	if s.Cluster.Status.Mesh == nil {
+		s.Cluster.Status.Mesh = &v1alpha1.MeshStatus{} // The probe has reported, if not of these nodes.
+	}
+	return s
 }
 
 // change merges a patch into the spec.

@@ -64,8 +64,13 @@ func rotationEvent(step rotation.Step, message string) Event {
 func (p pass) whyRotated(step rotation.Step) string {
 	signing, wanted := rotation.Signing(p.State).Name, rotation.Wanted(p.State).Name
 	due, known := rotation.SuccessorDue(p.State, signing)
-	if step.Credential != v1alpha1.RotatingCA || signing == wanted || !known || p.Now.Before(due) {
+	switch {
+	case step.Credential != v1alpha1.RotatingCA || signing == wanted:
 		return ""
+	case rotation.Lost(p.State, signing):
+		return fmt.Sprintf("The private CA %s has another key than the one that signed certificates: its Secret was deleted or replaced. %s takes its place. ", signing, wanted)
+	case known && !p.Now.Before(due):
+		return fmt.Sprintf("The private CA %s is near the end of its life, and %s replaces it. ", signing, wanted)
 	}
-	return fmt.Sprintf("The private CA %s is near the end of its life, and %s replaces it. ", signing, wanted)
+	return ""
 }
