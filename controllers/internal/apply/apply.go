@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -46,8 +48,9 @@ type applied struct {
 	digest  [sha256.Size]byte
 }
 
-// Apply carries out a plan in its order. What is rejected holds up only what depends on it;
-// any other failure ends it, and the next reconciliation starts from the beginning.
+// Apply carries out a plan in its order. What is rejected, or fails at a webhook, holds up
+// only what depends on it; any other failure ends it, and the next reconciliation starts
+// from the beginning.
 func (a *Applier) Apply(ctx context.Context, p plan.Plan, observed state.State) error {
 	var rejected rejections
 	for _, secret := range p.Create {
@@ -56,8 +59,8 @@ func (a *Applier) Apply(ctx context.Context, p plan.Plan, observed state.State) 
 		}
 	}
 	for _, secret := range p.Replace {
-		if err := a.Client.Update(ctx, secret.DeepCopy()); err != nil {
-			return fmt.Errorf("replace %s %s: %w", secret.Kind, secret.Name, err)
+		if err := rejected.keep(secret.Kind, a.replace(ctx, secret.DeepCopy())); err != nil {
+			return err
 		}
 	}
 	remembered := a.remembered(observed)
@@ -67,27 +70,43 @@ func (a *Applier) Apply(ctx context.Context, p plan.Plan, observed state.State) 
 	if err := a.checkOthers(ctx, p.Held, observed, &rejected); err != nil {
 		return err
 	}
-	if err := a.refresh(ctx, p.Refresh); err != nil {
-		return err
-	}
-	if rejected.none(plan.BeforeDeletion()) {
-		for _, object := range p.Delete {
-			if err := a.delete(ctx, object); err != nil {
-				return err
-			}
-			delete(remembered, idOf(object))
+	for _, pod := range p.Refresh {
+		if err := rejected.keep("Pod", a.refresh(ctx, pod)); err != nil {
+			return err
 		}
+	}
+	if err := a.deleteAll(ctx, p.Delete, remembered, &rejected); err != nil {
+		return err
 	}
 	return rejected.err()
 }
 
-func (a *Applier) refresh(ctx context.Context, pods []*applycore.PodApplyConfiguration) error {
-	for _, pod := range pods {
-		// A pod that no longer exists needs no refresh.
-		err := a.Client.Apply(ctx, pod, client.ForceOwnership)
-		if err != nil && !IsGone(err) {
-			return fmt.Errorf("refresh pod %s: %w", *pod.GetName(), err)
+func (a *Applier) replace(ctx context.Context, secret *corev1.Secret) error {
+	kind := secret.Kind // The client may drop it.
+	if err := a.Client.Update(ctx, secret); err != nil {
+		return fmt.Errorf("replace %s %s: %w", kind, secret.Name, err)
+	}
+	return nil
+}
+
+func (a *Applier) refresh(ctx context.Context, pod *applycore.PodApplyConfiguration) error {
+	// A pod that no longer exists needs no refresh.
+	if err := a.Client.Apply(ctx, pod, client.ForceOwnership); err != nil && !IsGone(err) {
+		return fmt.Errorf("refresh pod %s: %w", *pod.GetName(), err)
+	}
+	return nil
+}
+
+func (a *Applier) deleteAll(ctx context.Context, objects []state.Object, remembered memory, rejected *rejections) error {
+	if !rejected.none(plan.BeforeDeletion()) {
+		return nil
+	}
+	for _, object := range objects {
+		id := idOf(object)
+		if err := rejected.keep(id.kind, a.delete(ctx, object)); err != nil {
+			return err
 		}
+		delete(remembered, id)
 	}
 	return nil
 }
@@ -132,7 +151,7 @@ func (a *Applier) applyAll(ctx context.Context, configurations []plan.Configurat
 	}
 	for _, configuration := range configurations {
 		id := objectID{*configuration.GetKind(), *configuration.GetName()}
-		if !rejected.none(plan.Dependencies(id.kind)) {
+		if !rejected.none(plan.Dependencies(id.kind)) || slices.Contains(rejected.unreachable, id.kind) {
 			if existing[id] == nil {
 				rejected.blocked = append(rejected.blocked, configuration)
 			}

@@ -68,6 +68,12 @@ func newWorld(there ...client.Object) *world {
 				}
 				return c.Create(ctx, object, options...)
 			},
+			Update: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.UpdateOption) error {
+				if err := ask("update", object, object.GetName()); err != nil {
+					return err
+				}
+				return c.Update(ctx, object, options...)
+			},
 			Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
 				if err := ask("delete", object, object.GetName()); err != nil {
 					return err
@@ -399,6 +405,63 @@ func TestFirstFailureEndsIt(t *testing.T) {
 	want := []string{"create *v1.Secret chat-cookie", "get *v1.PartialObjectMetadata chat-distribution", "apply *v1.ConfigMapApplyConfiguration chat-distribution"}
 	if asked := w.take(); !slices.Equal(asked, want) {
 		t.Errorf("asked %v, want %v", asked, want)
+	}
+}
+
+// A webhook that does not answer holds up the kinds that it admits, and what depends on
+// them. It is asked once, and the pass is tried again.
+func TestWebhookThatIsAwayHoldsUpItsKindAlone(t *testing.T) {
+	certificate := func(name string) plan.Configuration {
+		return applycertmanager.Certificate(name, "shop").WithSpec(applycertmanager.CertificateSpec().WithSecretName(name))
+	}
+	set := applyapps.StatefulSet("chat", "shop").WithSpec(applyapps.StatefulSetSpec().WithReplicas(3))
+	p := plan.Plan{Apply: []plan.Configuration{certificate("chat-0-tls"), certificate("chat-1-tls"), configMap("x"), set},
+		Delete: []state.Object{theConfigMap()}}
+	w := newWorld()
+	w.refuse = func(request string) error {
+		if strings.HasPrefix(request, "apply *v1.Certificate") {
+			return apierrors.NewInternalError(errors.New(`failed calling webhook "webhook.cert-manager.io": context deadline exceeded`))
+		}
+		return nil
+	}
+	err := w.applier().Apply(t.Context(), p, w.observed(t))
+	if err == nil || apply.IsRejected(err) {
+		t.Errorf("error %v, want one that passes", err)
+	}
+	asked := slices.DeleteFunc(w.take(), func(request string) bool { return strings.HasPrefix(request, "get") })
+	want := []string{"apply *v1.CertificateApplyConfiguration chat-0-tls",
+		"apply *v1.ConfigMapApplyConfiguration chat-distribution", "apply *v1.StatefulSetApplyConfiguration chat"}
+	if diff := cmp.Diff(want, asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+}
+
+// A Secret that somebody has made immutable, a pod that a webhook guards, and an object that
+// may not be deleted each hold up nothing that does not need them.
+func TestRefusalOfOneWriteHoldsUpNoOther(t *testing.T) {
+	for name, test := range map[string]struct{ refused, done string }{
+		"a cookie that cannot be replaced":     {"update *v1.Secret chat-cookie", "apply *v1.ConfigMapApplyConfiguration chat-distribution"},
+		"a pod that cannot be refreshed":       {"apply *v1.PodApplyConfiguration chat-0", "delete *v1.PodDisruptionBudget chat"},
+		"an object that cannot be deleted":     {"delete *v1.ConfigMap chat-former", "delete *v1.PodDisruptionBudget chat"},
+		"a pod of several cannot be refreshed": {"apply *v1.PodApplyConfiguration chat-0", "apply *v1.PodApplyConfiguration chat-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			former := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "chat-former"}}
+			budget := &policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "chat"}}
+			w := newWorld(cookie(), former, budget)
+			observed := w.observed(t, former, budget)
+			w.refuse = func(request string) error {
+				if request == test.refused {
+					return apierrors.NewForbidden(schema.GroupResource{Resource: "any"}, "x", errors.New("no"))
+				}
+				return nil
+			}
+			err := w.applier().Apply(t.Context(), plan.Plan{Replace: []*corev1.Secret{cookie()}, Apply: []plan.Configuration{configMap("x")},
+				Refresh: []*applycore.PodApplyConfiguration{applycore.Pod("chat-0", "shop"), applycore.Pod("chat-1", "shop")}, Delete: observed.Owned}, observed)
+			if asked := w.take(); !apply.IsRejected(err) || !slices.Contains(asked, test.refused) || !slices.Contains(asked, test.done) {
+				t.Errorf("error %v; asked %v", err, asked)
+			}
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -14,14 +15,20 @@ import (
 type rejections struct {
 	kinds  []string
 	errors []error
+	// unreachable are the kinds that a webhook should have admitted and did not answer about:
+	// others of the kind are not tried, because each try may take as long as its timeout.
+	unreachable []string
 	// blocked is what was not applied because of them, and does not exist.
 	blocked []plan.Configuration
 }
 
-// keep keeps the error about an object of a kind if it is a rejection, and returns any
-// other.
+// keep keeps the error about an object of a kind if it is a rejection, or a webhook's
+// failure, and returns any other.
 func (r *rejections) keep(kind string, err error) error {
-	if err == nil || !IsRejected(err) {
+	switch {
+	case err != nil && isWebhookFailure(err):
+		r.unreachable = append(r.unreachable, kind)
+	case err == nil || !IsRejected(err):
 		return err
 	}
 	r.kinds, r.errors = append(r.kinds, kind), append(r.errors, err)
@@ -52,7 +59,17 @@ func (r *rejections) Unwrap() []error { return r.errors }
 
 // IsRejected reports whether an error stays until somebody fixes its cause.
 func IsRejected(err error) bool {
+	if all := (*rejections)(nil); errors.As(err, &all) {
+		return slices.ContainsFunc(all.errors, IsRejected)
+	}
 	return err != nil && (IsNameConflict(err) || apierrors.IsInvalid(err) && !isReplaced(err) || apierrors.IsForbidden(err) || isUnknownField(err))
+}
+
+// isWebhookFailure reports whether a webhook did not answer, which concerns the kinds that it
+// admits and no others: cert-manager's may be away while a rollout has to go on. The API
+// server has no reason for this error but its message.
+func isWebhookFailure(err error) bool {
+	return apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook")
 }
 
 // isUnknownField reports whether this Kubernetes is too old for a field of the template.
