@@ -1,0 +1,80 @@
+//go:build erlang
+
+package erlang
+
+import (
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/erlang-operator/erlang-operator/erldist"
+	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
+)
+
+// Of the BEAMs of a pod only one is the node: what it starts inherits nothing, and a
+// second one with its flags reports what to do instead, and does it no harm.
+func TestOneNodePerPod(t *testing.T) {
+	for _, discovery := range []string{"EPMD", "FixedPort"} {
+		t.Run(discovery, func(t *testing.T) {
+			onEachRelease(t, func(t *testing.T, otp string) {
+				c := newCluster(t)
+				host := c.Host("chat-0")
+				host.EPMD(otp)
+				identity := c.ca.Issue(host.Name)
+				node := startMember(t, host, identity, c.ca.PEM, otp, discovery)
+
+				checkChildren(t, mustDial(t, c.dialer(node), node.Name))
+				checkSecond(t, node)
+				if out := inPod(t, node, "/run/erlang-operator/bin/visitor", "erl", "-noinput", "-eval", ping); out != "pong" {
+					t.Errorf("a visitor prints %q", out)
+				}
+				mustDial(t, c.dialer(node), node.Name)
+
+				// The name of a node that was killed does not keep the next one from starting.
+				node.Kill()
+				mustDial(t, c.dialer(node), startMember(t, host, identity, c.ca.PEM, otp, discovery).Name)
+			})
+		})
+	}
+}
+
+const ping = `io:write(net_adm:ping(list_to_atom(os:getenv("ERLANG_NODE")))), halt().`
+
+// checkChildren starts a BEAM in a node, by a shell and as a peer.
+func checkChildren(t *testing.T, node *erldist.Conn) {
+	t.Helper()
+	if got := mustCall(t, node, "os", "getenv", erldist.String("ERL_ZFLAGS")); got != erldist.Term(erldist.Atom("false")) {
+		t.Errorf("ERL_ZFLAGS is %v", got)
+	}
+	child := erldist.String(`erl -noinput -eval 'io:write(node()), halt().'`)
+	if got := mustCall(t, node, "os", "cmd", child); got != erldist.Term(erldist.String("nonode@nohost")) {
+		t.Errorf("a child is %v", got)
+	}
+}
+
+// checkSecond starts a BEAM with the flags of the node, while that runs.
+func checkSecond(t *testing.T, node *beam.Node) {
+	t.Helper()
+	second := node.Exec()
+	_, err := exec.CommandContext(deadline(t), second[0], append(second[1:], "erl", "-noinput")...).Output()
+	exit := new(exec.ExitError)
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("a second node ends with %v", err)
+		return
+	}
+	if text := string(exit.Stderr); !strings.HasPrefix(text, node.Name+" runs already.") || !strings.Contains(text, "/run/erlang-operator/bin/visitor ") || strings.Count(text, "\n") != 1 {
+		t.Errorf("a second node prints %q", text)
+	}
+}
+
+// inPod runs a command as kubectl exec does.
+func inPod(t *testing.T, node *beam.Node, command ...string) string {
+	t.Helper()
+	words := append(node.Exec(), command...)
+	out, err := exec.CommandContext(deadline(t), words[0], words[1:]...).Output()
+	if err != nil {
+		t.Errorf("%q: %v", command, err)
+	}
+	return string(out)
+}
