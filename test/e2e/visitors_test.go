@@ -12,13 +12,13 @@ import (
 
 // pingByExec are probes that start a BEAM, which connects to the node of its pod.
 const pingByExec = `        readinessProbe:
-          periodSeconds: 2
-          timeoutSeconds: 10
+          periodSeconds: 3
+          timeoutSeconds: 20
           exec: {command: [erl, -noinput, -eval, 'pong = net_adm:ping(list_to_atom(os:getenv("ERLANG_NODE"))), halt().']}
         livenessProbe:
-          initialDelaySeconds: 10
+          initialDelaySeconds: 20
           periodSeconds: 5
-          timeoutSeconds: 10
+          timeoutSeconds: 20
           failureThreshold: 2
           exec: {command: [erl, -noinput, -eval, 'pong = net_adm:ping(list_to_atom(os:getenv("ERLANG_NODE"))), halt().']}
 `
@@ -62,8 +62,7 @@ func checkVisitors(t *testing.T, c harness.Cluster) {
 		`begin
 			[_, Host] = string:split(atom_to_list(node()), "@"),
 			{ok, Peer, Node} = peer:start(#{name => peer:random_name(), host => Host, longnames => true,
-				args => lists:append([["-" ++ atom_to_list(Flag) | Values] || {Flag, Values} <- init:get_arguments(),
-					lists:member(Flag, [proto_dist, ssl_dist_optfile])]) ++ ["-start_epmd", "false", "-dist_listen", "false"]}),
+				args => string:lexemes(os:getenv("ERLANG_OPERATOR_SHARED_FLAGS"), " ") ++ ["-dist_listen", "false"]}),
 			Pong = net_adm:ping(Node), peer:stop(Peer), Pong
 		end`: "pong",
 	} {

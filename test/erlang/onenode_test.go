@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/erlang-operator/erlang-operator/erldist"
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
@@ -24,11 +23,8 @@ func TestOneNodePerPod(t *testing.T) {
 				identity := c.ca.Issue(host.Name)
 				node := startMember(t, host, identity, c.ca.PEM, otp, discovery)
 
-				checkChildren(t, mustDial(t, c.dialer(node), node.Name))
+				checkChildren(t, node)
 				checkSecond(t, node)
-				if out := inPod(t, node, "/run/erlang-operator/bin/visitor", "erl", "-noinput", "-eval", ping); out != "pong" {
-					t.Errorf("a visitor prints %q", out)
-				}
 				mustDial(t, c.dialer(node), node.Name)
 
 				// The name of a node that was killed does not keep the next one from starting.
@@ -39,17 +35,24 @@ func TestOneNodePerPod(t *testing.T) {
 	}
 }
 
-const ping = `io:write(net_adm:ping(list_to_atom(os:getenv("ERLANG_NODE")))), halt().`
-
-// checkChildren starts a BEAM in a node, by a shell and as a peer.
-func checkChildren(t *testing.T, node *erldist.Conn) {
+// checkChildren starts a BEAM in a node, by a shell and as a peer. A visitor does it.
+func checkChildren(t *testing.T, node *beam.Node) {
 	t.Helper()
-	if got := mustCall(t, node, "os", "getenv", erldist.String("ERL_ZFLAGS")); got != erldist.Term(erldist.Atom("false")) {
-		t.Errorf("ERL_ZFLAGS is %v", got)
-	}
-	child := erldist.String(`erl -noinput -eval 'io:write(node()), halt().'`)
-	if got := mustCall(t, node, "os", "cmd", child); got != erldist.Term(erldist.String("nonode@nohost")) {
-		t.Errorf("a child is %v", got)
+	const evaluate = `{ok, T, _} = erl_scan:string(os:getenv("EXPRESSION") ++ "."), {ok, E} = erl_parse:parse_exprs(T),
+		{value, Value, _} = rpc:call(list_to_atom(os:getenv("ERLANG_NODE")), erl_eval, exprs, [E, []]), io:write(Value), halt().`
+	for expression, want := range map[string]string{
+		`os:getenv("ERL_ZFLAGS")`: "false",
+		`os:cmd("erl -noinput -eval 'io:write(node()), halt().'") =:= "nonode@nohost"`: "true",
+		`begin
+			[_, Host] = string:split(atom_to_list(node()), "@"),
+			{ok, Peer, Name} = peer:start(#{name => peer:random_name(), host => Host, longnames => true,
+				args => string:lexemes(os:getenv("ERLANG_OPERATOR_SHARED_FLAGS"), " ") ++ ["-dist_listen", "false"]}),
+			Pong = net_adm:ping(Name), peer:stop(Peer), Pong
+		end`: "pong",
+	} {
+		if got := inPod(t, node, "EXPRESSION="+expression, "/run/erlang-operator/bin/visitor", "erl", "-noinput", "-eval", evaluate); got != want {
+			t.Errorf("%s is %s, want %s", expression, got, want)
+		}
 	}
 }
 
