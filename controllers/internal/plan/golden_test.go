@@ -262,8 +262,10 @@ func applied(t *testing.T, p plan.Plan) map[string]any {
 	return objects
 }
 
-// withoutPrograms drops the programs of a ConfigMap, which are files in the package beam.
+// withoutPrograms drops the programs of a ConfigMap, which are files in the package beam,
+// and the TLS options, which the package certs has.
 func withoutPrograms(object map[string]any) {
+	delete(object["data"].(map[string]any), naming.OptionsKey)
 	for name := range beam.Programs() {
 		delete(object["data"].(map[string]any), name)
 	}
