@@ -103,6 +103,7 @@ func members(cluster *v1alpha1.ErlangCluster, names naming.Names, previous *v1al
 	members := make([]sweep.Member, 0, replicas)
 	for _, pod := range names.Pods(replicas) {
 		member := sweep.Member{Target: target(cluster.Spec.Distribution, names.Node(pod))}
+		member.Runtime = cluster.Spec.Runtime
 		if known := previous.Node(pod); known != nil && known.Refusals != nil {
 			member.ProvenAt = uint32(known.Refusals.Incarnation)
 		}

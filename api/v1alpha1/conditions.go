@@ -25,6 +25,9 @@ const (
 	// ConditionClusterDomainMismatch is a warning, present only while the manager's
 	// --cluster-domain is not the domain that the nodes were named under.
 	ConditionClusterDomainMismatch = "ClusterDomainMismatch"
+	// ConditionRuntimeMismatch is a warning, present only while a node is a release of another
+	// kind than spec.runtime is for.
+	ConditionRuntimeMismatch = "RuntimeMismatch"
 	// ConditionSharedIssuer is a warning, present only while tls.issuerRef is set:
 	// whoever else has a certificate of that issuer, and the cookie, can join.
 	ConditionSharedIssuer = "SharedIssuer"
@@ -89,6 +92,8 @@ const (
 	// Stage Call.
 	ReasonCallFailed = "CallFailed"
 	ReasonNotTheNode = "NotTheNode"
+	// ReasonRuntimeMismatch is a warning: the node works.
+	ReasonRuntimeMismatch = "RuntimeMismatch"
 
 	// The mesh.
 	ReasonLinkMissing    = "LinkMissing"

@@ -149,11 +149,11 @@ type NodeStatus struct {
 	Refusals *RefusalStatus `json:"refusals,omitempty"`
 }
 
-// Verified reports whether every stage passed. The node may still be slow, or not
-// enforce mutual TLS.
+// Verified reports whether every stage passed. The node may still be slow, not enforce
+// mutual TLS, or be another kind of release than spec.runtime is for.
 func (n NodeStatus) Verified() bool {
 	switch n.Reason {
-	case ReasonVerified, ReasonSlowHandshake, ReasonMutualTLSNotEnforced:
+	case ReasonVerified, ReasonSlowHandshake, ReasonMutualTLSNotEnforced, ReasonRuntimeMismatch:
 		return true
 	}
 	return false

@@ -94,6 +94,7 @@ func (p *Peer) apply(module, function erldist.Atom, arguments erldist.Term) erld
 			erldist.Atom("false"), // no ERLANG_OPERATOR_POD_UID
 			hidden,
 			erldist.Tuple{erldist.Atom("error"), erldist.Atom("enoent")}, // no /proc/self/stat
+			erldist.Atom("false"), erldist.Atom("false"), // no release
 		}
 	case "net_kernel:connect_node":
 		if connect(p.Name, string(arguments.(erldist.List)[0].(erldist.Atom))) {

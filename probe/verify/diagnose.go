@@ -76,6 +76,9 @@ const slow = 2500 * time.Millisecond
 
 // diagnosePassed is about a node that passed every stage.
 func (o observation) diagnosePassed() diagnosis {
+	if o.isWrongRuntime() {
+		return o.diagnoseRuntime()
+	}
 	var took time.Duration
 	for _, timing := range o.timings {
 		if timing.Stage != v1alpha1.StageResolve && timing.Stage != v1alpha1.StageCall {

@@ -30,7 +30,7 @@ func (o observation) diagnoseResolve(err *erldist.StageError) diagnosis {
 func (o observation) diagnoseConnect(err *erldist.StageError) diagnosis {
 	return o.diagnoseTCP(err, v1alpha1.StageConnect, "epmd",
 		"check that a BEAM runs there and is distributed (the pod's command must start one that honours ERL_ZFLAGS), "+
-			"that epmd, which the BEAM starts, still runs and is not disabled by -start_epmd false, and that no network policy blocks its port")
+			"that epmd, which the BEAM starts, still runs and is not disabled by -start_epmd false, and that no network policy blocks its port"+o.namelessHint())
 }
 
 func (o observation) diagnoseConnectDistribution(err *erldist.StageError) diagnosis {
@@ -38,7 +38,7 @@ func (o observation) diagnoseConnectDistribution(err *erldist.StageError) diagno
 	if errors.As(err, &outOfRange) {
 		return o.diagnosePort(outOfRange.port)
 	}
-	remedy := "check its log to see whether it runs and listens there, and check that no network policy blocks the port"
+	remedy := "check its log to see whether it runs and listens there, and check that no network policy blocks the port" + o.namelessHint()
 	if o.target.FixedPort == 0 {
 		remedy = "check its log to see whether it still runs, as it is registered with epmd, and check that no network policy blocks the port"
 	}
@@ -76,7 +76,7 @@ func (o observation) diagnoseLookup(err *erldist.StageError) diagnosis {
 	case errors.Is(err, erldist.ErrNotRegistered):
 		return o.diagnosis(stage, v1alpha1.ReasonNodeNotRegistered,
 			fmt.Sprintf("is not running under that name: epmd at %s does not know %q%s", err.Address, name, o.registeredNames()),
-			"wait until it has started, or check its log, and the -name or -sname that it is started with")
+			o.unregisteredRemedy())
 	case errors.As(err, &another):
 		return o.diagnosis(stage, v1alpha1.ReasonNodeNameMismatch,
 			fmt.Sprintf("was looked up, and epmd at %s answered about %q", err.Address, another.Got), "check what runs on that port instead of epmd")
@@ -86,9 +86,19 @@ func (o observation) diagnoseLookup(err *erldist.StageError) diagnosis {
 	}
 }
 
+// unregisteredRemedy is by the name of the node that was found instead.
+func (o observation) unregisteredRemedy() string {
+	if o.runsAs != "" {
+		return o.nameRemedy(o.runsAs)
+	}
+	return "wait until it has started, or check its log, and the -name or -sname that it is started with" + o.namelessHint()
+}
+
 // registeredNames are the names that epmd does know: none when it was not asked.
 func (o observation) registeredNames() string {
 	switch names := o.registered; {
+	case o.runsAs != "":
+		return fmt.Sprintf(", only %q", o.runsAs)
 	case names == nil:
 		return ""
 	case len(names) == 0:

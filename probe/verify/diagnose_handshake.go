@@ -30,7 +30,7 @@ func (o observation) diagnoseHandshake(err *erldist.StageError) diagnosis {
 	case errors.As(err, &another):
 		return o.diagnosis(stage, v1alpha1.ReasonNodeNameMismatch,
 			fmt.Sprintf("was expected at %s, and %q answered", err.Address, another.Got),
-			"check that DNS gives the address of the right pod, and with which -name the node is started")
+			o.nameRemedy(another.Got))
 	case errors.As(err, &lacking):
 		return o.diagnosis(stage, v1alpha1.ReasonUnsupportedFlags,
 			fmt.Sprintf("is too old: it lacks the distribution flags %s", lacking.Missing), "run OTP 25 or later")

@@ -208,10 +208,10 @@ func TestParseProcess(t *testing.T) {
 func TestParseInfo(t *testing.T) {
 	noFile := erldist.Tuple{erldist.Atom("error"), erldist.Atom("enoent")}
 	good := func() []erldist.Term {
-		return []erldist.Term{erldist.AtomList("b@c"), erldist.String("27"), erldist.Int(5_000), erldist.Int(-5_000), erldist.Int(1_000), erldist.String("uid"), erldist.Atom("error"), noFile}
+		return []erldist.Term{erldist.AtomList("b@c"), erldist.String("27"), erldist.Int(5_000), erldist.Int(-5_000), erldist.Int(1_000), erldist.String("uid"), erldist.Atom("error"), noFile, erldist.Atom("false"), erldist.String("60")}
 	}
 	info, err := parseInfo(good())
-	if err != nil || info.Hidden || info.OTPRelease != "27" || info.Uptime.Seconds() != 10 || len(info.Peers) != 1 || info.Peers[0] != "b@c" || info.PodUID != "uid" {
+	if err != nil || info.Hidden || info.OTPRelease != "27" || info.Uptime.Seconds() != 10 || len(info.Peers) != 1 || info.Peers[0] != "b@c" || info.PodUID != "uid" || info.release != v1alpha1.RuntimeRelx {
 		t.Errorf("info %+v, %v", info, err)
 	}
 	for i, nonsense := range []erldist.Term{erldist.Atom("b@c"), erldist.Int(27), erldist.Atom("x"), erldist.Float(1), erldist.Int(0), erldist.Int(1)} {

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -25,7 +27,11 @@ func (v *Verifier) followUp(ctx context.Context, err error, seen *observation) {
 	case failed.Stage == erldist.StageLookup && errors.Is(err, erldist.ErrNotRegistered):
 		ctx, cancel := context.WithDeadline(ctx, seen.began.Add(v.Limits.Lookup))
 		defer cancel()
-		seen.registered = v.registeredAt(ctx, seen.target)
+		var ports []uint16
+		seen.registered, ports = v.registeredAt(ctx, seen.target)
+		if len(ports) == 1 {
+			seen.runsAs = v.nameAt(ctx, failed.Address, ports[0], seen)
+		}
 	case errors.Is(err, erldist.ErrCookieRejected):
 		ctx, cancel := context.WithDeadline(ctx, seen.began.Add(v.Limits.Handshake))
 		defer cancel()
@@ -56,9 +62,9 @@ func isHangUp(err error) bool {
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// registeredAt lists the names that epmd on the node's host knows; nil when it does not
-// answer.
-func (v *Verifier) registeredAt(ctx context.Context, target Target) []string {
+// registeredAt lists the names that epmd on the node's host knows, and their ports; nil when
+// it does not answer.
+func (v *Verifier) registeredAt(ctx context.Context, target Target) (names []string, ports []uint16) {
 	_, host, _ := erldist.SplitNodeName(target.Node)
 	dialer := v.anonymousDialer()
 	dialer.EPMDPort = target.EPMDPort
@@ -66,13 +72,27 @@ func (v *Verifier) registeredAt(ctx context.Context, target Target) []string {
 	dialer.Resolve = v.resolve(target)
 	lines, err := dialer.Names(ctx, host)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
-	names := make([]string, len(lines))
-	for i, line := range lines {
-		names[i] = line.Name
+	names = []string{}
+	for _, line := range lines {
+		names, ports = append(names, line.Name), append(ports, line.Port)
 	}
-	return names
+	return names, ports
+}
+
+// nameAt is the full name of the node that listens on a port of epmd's host, which it tells
+// before any proof of the cookie; empty when it does not.
+func (v *Verifier) nameAt(ctx context.Context, epmd string, port uint16, seen *observation) string {
+	host, _, err := net.SplitHostPort(epmd)
+	if err != nil || !seen.target.Ports.contains(port) {
+		return ""
+	}
+	_, err = v.tryHandshake(ctx, net.JoinHostPort(host, strconv.Itoa(int(port))), v.ourTLS(seen))
+	if another := new(erldist.NameMismatchError); errors.As(err, &another) {
+		return another.Got
+	}
+	return ""
 }
 
 // netSetuptime is after how long a node closes a connection that is not made by then, less
@@ -82,12 +102,16 @@ const netSetuptime = 6500 * time.Millisecond
 // answersAgain reports whether a node takes part in another handshake, up to the cookie. One
 // that is stopping does not.
 func (v *Verifier) answersAgain(ctx context.Context, address string, seen *observation) bool {
-	var config *tls.Config
-	if !v.Plaintext {
-		config = v.clientTLS(seen.host(), v.Credentials.Certificate)
-	}
-	answered, _ := v.tryHandshake(ctx, address, config)
+	answered, _ := v.tryHandshake(ctx, address, v.ourTLS(seen))
 	return answered
+}
+
+// ourTLS is for another connection to the same host; nil in plaintext.
+func (v *Verifier) ourTLS(seen *observation) *tls.Config {
+	if v.Plaintext {
+		return nil
+	}
+	return v.clientTLS(seen.host(), v.Credentials.Certificate)
 }
 
 // speaksPlaintext reports whether a port answers the distribution handshake in plaintext. A

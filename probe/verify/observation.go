@@ -27,6 +27,7 @@ type observation struct {
 	peer         erldist.Peer
 	chain        []*x509.Certificate // that the node served
 	secured      bool                // the TLS handshake passed on our side
+	release      v1alpha1.Runtime    // for the kind of release that the node is
 
 	// What the follow-up found.
 	triedPlaintext bool     // the port was spoken to in plaintext
@@ -35,6 +36,7 @@ type observation struct {
 	answersAgain   bool     // the node, which closed a connection on our proof of the cookie, accepts another
 	timedOutThere  bool     // the node closed a connection when its time was over
 	registered     []string // the names that epmd knows; nil when it was not asked
+	runsAs         string   // the full name of the only node that epmd knows
 }
 
 // trace records the stages.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/erldist"
 )
@@ -26,6 +27,8 @@ type Info struct {
 	Peers      []string
 	// PodUID is the UID of the pod that the node runs in; empty outside of ErlangClusters.
 	PodUID string
+	// release is the runtime for the kind of release that the node is; empty when it is none.
+	release v1alpha1.Runtime
 	// process is the operating system's process; zero when it is not known.
 	process process
 }
@@ -42,22 +45,30 @@ func (s *Session) Info(ctx context.Context) (Info, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Call)
 	defer cancel()
 
-	answers, err := s.conn.CallAll(ctx,
-		erldist.MFA{Module: "erlang", Function: "nodes"},
-		erldist.MFA{Module: "erlang", Function: "system_info", Args: []erldist.Term{erldist.Atom("otp_release")}},
-		erldist.MFA{Module: "erlang", Function: "monotonic_time"},
-		erldist.MFA{Module: "erlang", Function: "system_info", Args: []erldist.Term{erldist.Atom("start_time")}},
-		erldist.MFA{Module: "erlang", Function: "convert_time_unit",
+	calls := []erldist.MFA{
+		{Module: "erlang", Function: "nodes"},
+		{Module: "erlang", Function: "system_info", Args: []erldist.Term{erldist.Atom("otp_release")}},
+		{Module: "erlang", Function: "monotonic_time"},
+		{Module: "erlang", Function: "system_info", Args: []erldist.Term{erldist.Atom("start_time")}},
+		{Module: "erlang", Function: "convert_time_unit",
 			Args: []erldist.Term{erldist.Int(1), erldist.Atom("second"), erldist.Atom("native")}},
-		erldist.MFA{Module: "os", Function: "getenv", Args: []erldist.Term{erldist.String(naming.PodUIDVariable)}},
+		getenv(naming.PodUIDVariable),
 		// To a hidden client, as we are, every node is hidden in the handshake.
-		erldist.MFA{Module: "init", Function: "get_argument", Args: []erldist.Term{erldist.Atom("hidden")}},
+		{Module: "init", Function: "get_argument", Args: []erldist.Term{erldist.Atom("hidden")}},
 		readFile(statFile("self")),
-	)
+	}
+	for _, kind := range releaseKinds {
+		calls = append(calls, getenv(kind.variable))
+	}
+	answers, err := s.conn.CallAll(ctx, calls...)
 	if err != nil {
 		return Info{}, err
 	}
 	return parseInfo(answers)
+}
+
+func getenv(variable string) erldist.MFA {
+	return erldist.MFA{Module: "os", Function: "getenv", Args: []erldist.Term{erldist.String(variable)}}
 }
 
 // errUnexpectedAnswer is about a call that returned what its function never does.
@@ -88,7 +99,8 @@ func parseInfo(answers []erldist.Term) (Info, error) {
 	uptime := time.Duration(float64(now-start) / float64(second) * float64(time.Second))
 	return Info{
 		OTPRelease: release, Uptime: uptime, Peers: peers, PodUID: uid, process: self,
-		Hidden: answers[6] != erldist.Term(erldist.Atom("error")), // the answer for an argument that is not there
+		release: runtimeOf(answers[8:]),
+		Hidden:  answers[6] != erldist.Term(erldist.Atom("error")), // the answer for an argument that is not there
 	}, nil
 }
 

@@ -47,9 +47,14 @@ type Verdict struct {
 	Peers []string `json:"peers,omitempty"`
 }
 
-// Verified reports whether every stage passed. SlowHandshake is a warning.
+// Verified reports whether every stage passed. SlowHandshake and RuntimeMismatch are
+// warnings.
 func (v Verdict) Verified() bool {
-	return v.Reason == v1alpha1.ReasonVerified || v.Reason == v1alpha1.ReasonSlowHandshake
+	switch v.Reason {
+	case v1alpha1.ReasonVerified, v1alpha1.ReasonSlowHandshake, v1alpha1.ReasonRuntimeMismatch:
+		return true
+	}
+	return false
 }
 
 // Timing is how long a stage took.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/erldist"
 )
@@ -28,6 +29,8 @@ type Target struct {
 	// Network is tcp4 for a node that runs inet_tls, tcp6 for inet6_tls. Empty means
 	// whatever address its host has.
 	Network string
+	// Runtime is what the cluster takes its image for; empty outside of ErlangClusters.
+	Runtime v1alpha1.Runtime
 }
 
 // PortRange is a range of TCP ports, both ends included.
@@ -102,6 +105,7 @@ func (v *Verifier) Verify(ctx context.Context, target Target) (Verdict, *Session
 		seen.keepChain(err)
 		v.followUp(ctx, err, seen)
 	}
+	seen.release = info.release
 	diagnosis := diagnose(err, *seen)
 	if err != nil {
 		seen.markFailed(diagnosis.Stage)

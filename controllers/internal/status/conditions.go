@@ -61,6 +61,8 @@ func (p pass) assess() []assessedCondition {
 	add(v1alpha1.ConditionStalled, stalled, isStalled)
 	progress, isReconciling := p.reconciling(ready)
 	add(v1alpha1.ConditionReconciling, progress, isReconciling && !isStalled)
+	runtime, isOther := p.wrongRuntime()
+	add(v1alpha1.ConditionRuntimeMismatch, runtime, isOther)
 	shared, isShared := p.sharedIssuer()
 	add(v1alpha1.ConditionSharedIssuer, shared, isShared)
 	domain, isMismatched := p.clusterDomain()

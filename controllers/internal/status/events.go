@@ -12,7 +12,7 @@ import (
 
 // eventConditions are those whose changes are recorded as events.
 var eventConditions = []string{
-	v1alpha1.ConditionReady, v1alpha1.ConditionSharedIssuer, v1alpha1.ConditionClusterDomainMismatch,
+	v1alpha1.ConditionReady, v1alpha1.ConditionRuntimeMismatch, v1alpha1.ConditionSharedIssuer, v1alpha1.ConditionClusterDomainMismatch,
 	v1alpha1.ConditionCertificateExpiring, v1alpha1.ConditionCertificateShortLived,
 	v1alpha1.ConditionIssuerUnavailable,
 }

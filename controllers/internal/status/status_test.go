@@ -511,6 +511,19 @@ func TestSharedIssuerWarns(t *testing.T) {
 	}
 }
 
+func TestWrongRuntimeWarns(t *testing.T) {
+	s := whole(3)
+	s.node(1).Reason, s.node(1).Message = v1alpha1.ReasonRuntimeMismatch, "it is an Elixir release; set spec.runtime to Mix"
+	report := s.describe(t)
+	warning := meta.FindStatusCondition(report.Status.Conditions, v1alpha1.ConditionRuntimeMismatch)
+	if warning == nil || warning.Status != metav1.ConditionTrue || !strings.HasPrefix(warning.Message, "Pod chat-1: it is an Elixir release") {
+		t.Errorf("%+v", warning)
+	}
+	if !meta.IsStatusConditionTrue(report.Status.Conditions, v1alpha1.ConditionReady) {
+		t.Error("a warning keeps the cluster from being ready")
+	}
+}
+
 func TestNumbers(t *testing.T) {
 	s := whole(3)
 	s.node(1).Reason = v1alpha1.ReasonCookieMismatch

@@ -228,7 +228,7 @@ func TestDiagnosis(t *testing.T) {
 				s.startEPMD()
 				s.node(withEPMD, func(o *beam.Options) { o.Name = "other" })
 			},
-			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonNodeNotRegistered, says: `does not know "chat", only "other"`,
+			stage: v1alpha1.StageLookup, reason: v1alpha1.ReasonNodeNotRegistered, says: `does not know "chat", only "other@chat-0.`,
 		},
 		"epmd is silent": {
 			given: func(s *scene) {
