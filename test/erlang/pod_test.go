@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/erlang-operator/erlang-operator/certs"
@@ -22,7 +23,10 @@ func podEnvironment(node, discovery string) []string {
 	}
 	shared := "-proto_dist inet_tls -ssl_dist_optfile " + naming.OptionsFile +
 		" -nocookie -setcookie " + node + " -args_file " + naming.CookieFile + " " + ports
+	_, host, _ := strings.Cut(node, "@")
+	pod, _, _ := strings.Cut(host, ".")
 	return []string{
+		"ERLANG_OPERATOR_POD=" + pod,
 		"ERLANG_NODE=" + node,
 		"ERLANG_OPERATOR_SHARED_FLAGS=" + shared,
 		"ERLANG_OPERATOR_NODE_FLAGS=-name " + node,

@@ -27,8 +27,12 @@ var defaultsOf = map[v1alpha1.Runtime][]corev1.EnvVar{
 		{Name: releaseNode, Value: expanded(envNode)},
 		{Name: "RELEASE_REMOTE_VM_ARGS", Value: naming.RemoteArgsFile},
 	},
-	// erl_call, which the start script uses otherwise, has no TLS.
-	v1alpha1.RuntimeRelx: {{Name: "USE_NODETOOL", Value: "true"}},
+	v1alpha1.RuntimeRelx: {
+		// erl_call, which the start script uses otherwise, has no TLS.
+		{Name: "USE_NODETOOL", Value: "true"},
+		// Without any, the start script complains. The one of the args file counts.
+		{Name: "RELX_COOKIE", Value: "unused"},
+	},
 }
 
 // defaults are the variables that the runtime needs beside the user's.
