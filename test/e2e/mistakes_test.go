@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -50,4 +51,43 @@ func TestStalledAndFixed(t *testing.T) {
 			c.AwaitReady(t, 2)
 		})
 	}
+}
+
+// Why a pod cannot be created is told with the field and the remedy, in the words of this
+// Kubernetes; when that is applied, the cluster becomes Ready.
+func TestPodsThatCannotBeCreated(t *testing.T) {
+	t.Parallel()
+	t.Run("no ServiceAccount", func(t *testing.T) {
+		t.Parallel()
+		c := harness.Cluster{Namespace: harness.Namespace(t), Name: "chat"}
+		kubectl.MustApply(t, harness.Manifest(c.Namespace, c.Name, 2, "27")+"      serviceAccountName: talk\n")
+		c.AwaitCondition(t, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRejected,
+			"Pod chat-0 cannot be created", `serviceaccount "talk" not found`, "Create ServiceAccount talk, or change template.spec.serviceAccountName.")
+		kubectl.Must(t, "create", "serviceaccount", "talk", "-n", c.Namespace)
+		// What docs/troubleshooting.md has against the delay of the next attempt.
+		kubectl.Must(t, "annotate", "statefulset/chat", "-n", c.Namespace, "retried=now", "--overwrite")
+		c.AwaitReady(t, 2)
+	})
+	t.Run("the probe's", func(t *testing.T) {
+		t.Parallel()
+		c := harness.Cluster{Namespace: harness.Namespace(t), Name: "chat"}
+		limitMemory(t, c.Namespace, "127Mi")
+		kubectl.MustApply(t, harness.Manifest(c.Namespace, c.Name, 2, "27"))
+		c.AwaitCondition(t, v1alpha1.ConditionMeshConnected, metav1.ConditionFalse, v1alpha1.ReasonProbeNotReporting,
+			"Its pod cannot be created", "maximum memory usage per Container is 127Mi", "Change the LimitRange. See `kubectl describe deployment chat-probe`")
+		limitMemory(t, c.Namespace, "256Mi")
+		kubectl.Must(t, "annotate", "replicaset", "-l", v1alpha1.Group+"/component=probe", "-n", c.Namespace, "retried=now", "--overwrite")
+		c.AwaitReady(t, 2)
+	})
+}
+
+// limitMemory limits the memory of every container.
+func limitMemory(t *testing.T, namespace, limit string) {
+	t.Helper()
+	kubectl.MustApply(t, fmt.Sprintf(`
+apiVersion: v1
+kind: LimitRange
+metadata: {name: memory, namespace: %s}
+spec: {limits: [{type: Container, max: {memory: %s}, default: {memory: %s}, defaultRequest: {memory: 32Mi}}]}
+`, namespace, limit, limit))
 }

@@ -50,7 +50,7 @@ func TestCauseOfAPodThatCannotBeCreated(t *testing.T) {
 				space.Labels["pod-security.kubernetes.io/enforce"] = "privileged"
 				check(t, admin.Update(t.Context(), space))
 			},
-			contains: []string{`violates PodSecurity "restricted:latest"`, "Change template.spec.securityContext"},
+			contains: []string{`violates PodSecurity "restricted:latest"`, "change template.spec.securityContext"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -72,6 +72,30 @@ func TestCauseOfAPodThatCannotBeCreated(t *testing.T) {
 			awaitCondition(t, namespace, v1alpha1.ConditionNodesReady, metav1.ConditionFalse, v1alpha1.ReasonPodsPending, "Pod chat-0 is Pending")
 		})
 	}
+}
+
+// A pod of the probe that the API server refuses is named with the remedy, and nothing that
+// is no field of the user's.
+func TestCauseOfAProbeThatCannotBeCreated(t *testing.T) {
+	namespace := newNamespace(t)
+	startManager(t)
+	create(t, object(t, namespace, minimal))
+	pods := startPods(t, awaitStatefulSet(t, namespace, 3), 0, 3)
+	probe := &appsv1.Deployment{ObjectMeta: named(namespace, "chat-probe")}
+	eventually(t, "the probe", func(ctx context.Context) error {
+		_, err := read(ctx, probe)
+		return err
+	})
+	limit(t, namespace, corev1.ResourcePods, int64(len(pods)))
+	pod := &corev1.Pod{ObjectMeta: named(namespace, "chat-probe-x"), Spec: *probe.Spec.Template.Spec.DeepCopy()}
+	err := admin.Create(t.Context(), pod)
+	if !apierrors.IsForbidden(err) {
+		t.Fatalf("the pod is not forbidden: %v", err)
+	}
+	probe.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: err.Error()}}
+	check(t, admin.Status().Update(t.Context(), probe))
+	awaitCondition(t, namespace, v1alpha1.ConditionMeshConnected, metav1.ConditionFalse, v1alpha1.ReasonProbeNotReporting,
+		"Its pod cannot be created", "exceeded quota: limits", "Raise ResourceQuota limits. See `kubectl describe deployment chat-probe`.")
 }
 
 // A statefulSetController is the part of Kubernetes' own that records events.

@@ -79,7 +79,7 @@ func (p pass) probeAdvice() string {
 	if deployment, ok := p.Owned[at].(*appsv1.Deployment); ok {
 		for _, condition := range deployment.Status.Conditions {
 			if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
-				return "Its pod cannot be created: " + sentence(condition.Message)
+				return p.probeNotCreated(condition.Message)
 			}
 		}
 	}

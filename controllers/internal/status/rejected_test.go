@@ -17,19 +17,19 @@ func TestRemedyOfARefusedPod(t *testing.T) {
 		`no PriorityClass with name urgent was found`:                                       "Create PriorityClass urgent, or change template.spec.priorityClassName.",
 		`pod rejected: RuntimeClass "gvisor" not found`:                                     "Create RuntimeClass gvisor, or change template.spec.runtimeClassName.",
 		`exceeded quota: compute, requested: pods=1, used: pods=2, limited: pods=2`:         "Raise ResourceQuota compute, or ask for less: replicas, template.spec.containers[].resources",
-		`failed quota: compute: must specify limits.cpu for: chat`:                          "Set in template.spec.containers[].resources what ResourceQuota compute asks for.",
-		`maximum cpu usage per Container is 1, but limit is 2`:                              "Change template.spec.containers[].resources or volumeClaimTemplates, or the LimitRange.",
-		`cpu max limit to request ratio per Container is 2, but provided ratio is 4.000000`: "or the LimitRange.",
-		`violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false`:       "Change template.spec.securityContext and that of each container, or the Pod Security level of the namespace, which is restricted:latest.",
-		`ValidatingAdmissionPolicy 'owners' with binding 'all' denied request: no team set`: "that ValidatingAdmissionPolicy owners objects to",
-		`the namespace does not want it`:                                                    "Change the field of the template that it names, or the policy that forbids it.",
+		`failed quota: compute: must specify limits.cpu for: chat`:                          "Give what ResourceQuota compute asks for a default by a LimitRange, or set it in template.spec.containers[].resources.",
+		`maximum cpu usage per Container is 1, but limit is 2`:                              "Change the LimitRange, or change template.spec.containers[].resources or volumeClaimTemplates.",
+		`cpu max limit to request ratio per Container is 2, but provided ratio is 4.000000`: "Change the LimitRange, or",
+		`violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false`:       "Change the Pod Security level of the namespace, which is restricted:latest, or change template.spec.securityContext and that of each container.",
+		`ValidatingAdmissionPolicy 'owners' with binding 'all' denied request: no team set`: "Change ValidatingAdmissionPolicy owners, or change the field of the template that it objects to.",
+		`the namespace does not want it`:                                                    "Change the policy that forbids it, or change the field of the template that it names.",
 	} {
 		expectRejected(t, `pods "chat-2" is forbidden: `+cause, cause, want)
 	}
 	webhook := `admission webhook "validate.example.com" denied the request: no label team`
-	expectRejected(t, webhook, webhook, "that admission webhook validate.example.com objects to, or its policy.")
+	expectRejected(t, webhook, webhook, "Change the policy of admission webhook validate.example.com, or change the field")
 	long := `Pod "chat-2" is invalid: ` + strings.Repeat("spec.containers[0].env[0].name: Invalid value. ", 100)
-	expectRejected(t, long, "is invalid: spec.containers[0].env[0].name", "…. Change the field of the template that it names", "`kubectl describe statefulset chat`", "#rejected")
+	expectRejected(t, long, "is invalid: spec.containers[0].env[0].name", "…. Change the policy that forbids it", "`kubectl describe statefulset chat`", "#rejected")
 }
 
 func expectRejected(t *testing.T, cause string, contains ...string) {
