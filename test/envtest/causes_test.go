@@ -80,13 +80,12 @@ func TestCauseOfAProbeThatCannotBeCreated(t *testing.T) {
 	namespace := newNamespace(t)
 	startManager(t)
 	create(t, object(t, namespace, minimal))
-	pods := startPods(t, awaitStatefulSet(t, namespace, 3), 0, 3)
 	probe := &appsv1.Deployment{ObjectMeta: named(namespace, "chat-probe")}
 	eventually(t, "the probe", func(ctx context.Context) error {
 		_, err := read(ctx, probe)
 		return err
 	})
-	limit(t, namespace, corev1.ResourcePods, int64(len(pods)))
+	limit(t, namespace, corev1.ResourcePods, 0)
 	pod := &corev1.Pod{ObjectMeta: named(namespace, "chat-probe-x"), Spec: *probe.Spec.Template.Spec.DeepCopy()}
 	err := admin.Create(t.Context(), pod)
 	if !apierrors.IsForbidden(err) {

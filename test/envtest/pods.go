@@ -56,20 +56,20 @@ func observeStatefulSet(t *testing.T, set *appsv1.StatefulSet) {
 	}
 }
 
-// expectIdentity requires that a pod mounts its own key, and no other Secret.
+// expectIdentity requires that a pod mounts its own key and the cookie, and no other Secret.
 func expectIdentity(t *testing.T, pod *corev1.Pod) {
 	t.Helper()
-	var secrets []string
+	var mounted []string
 	for _, volume := range pod.Spec.Volumes {
 		if volume.Secret != nil {
-			secrets = append(secrets, volume.Secret.SecretName)
-			if len(volume.Secret.Items) != 1 || volume.Secret.Items[0].Key != "tls-combined.pem" {
-				t.Errorf("pod %s mounts %v of its Secret, want tls-combined.pem alone", pod.Name, volume.Secret.Items)
+			for _, item := range volume.Secret.Items {
+				mounted = append(mounted, volume.Secret.SecretName+" "+item.Key)
 			}
 		}
 	}
-	if want := []string{pod.Name + "-tls"}; !slices.Equal(secrets, want) {
-		t.Errorf("pod %s mounts the Secrets %v, want %v", pod.Name, secrets, want)
+	slices.Sort(mounted)
+	if want := []string{pod.Name + "-tls tls-combined.pem", "chat-cookie cookie"}; !slices.Equal(mounted, want) {
+		t.Errorf("pod %s mounts %v, want %v", pod.Name, mounted, want)
 	}
 	if there, err := exists(t.Context(), &corev1.Secret{ObjectMeta: named(pod.Namespace, pod.Name+"-tls")}); err != nil || !there {
 		t.Errorf("the Secret of pod %s is there: %t, %v", pod.Name, there, err)
