@@ -12,6 +12,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/apply"
@@ -31,16 +32,21 @@ func trim(object any) (any, error) {
 	metadata.SetLabels(kept(metadata.GetLabels(), plan.LabelCluster, plan.LabelComponent))
 	metadata.SetAnnotations(kept(metadata.GetAnnotations(), readAnnotations...))
 	ours := isOurs(metadata)
+	trimReferences(metadata)
 	switch object := object.(type) {
 	case *corev1.Secret:
 		object.Data = contents(object.Data, ours, corev1.TLSCertKey, naming.AuthorityKey, naming.CookieKey, naming.PreviousCookieKey, naming.WrittenCookieKey)
 	case *corev1.ConfigMap:
 		object.Data, object.BinaryData = contents(object.Data, ours, naming.TrustKey), nil
 	case *corev1.Pod:
-		trimPod(&object.Spec)
+		object.Spec = trimmedPod(object.Spec)
 	case *appsv1.StatefulSet:
-		trimPod(&object.Spec.Template.Spec)
-		object.Spec.VolumeClaimTemplates = nil
+		object.Spec = appsv1.StatefulSetSpec{Replicas: object.Spec.Replicas,
+			Template: corev1.PodTemplateSpec{Spec: trimmedPod(object.Spec.Template.Spec)}}
+	case *certmanager.Certificate:
+		if !ours {
+			object.Spec, object.Status = certmanager.CertificateSpec{}, certmanager.CertificateStatus{}
+		}
 	case *certmanager.CertificateRequest:
 		object.Spec.Request = nil
 		object.Status.Certificate, object.Status.CA = limited(object.Status.Certificate), limited(object.Status.CA)
@@ -48,6 +54,19 @@ func trim(object any) (any, error) {
 		trimSpec(object)
 	}
 	return object, nil
+}
+
+// trimReferences keeps of the owners of an object the controller, and of its finalizers those
+// of an ErlangCluster, which are reported.
+func trimReferences(object metav1.Object) {
+	controller := metav1.GetControllerOf(object)
+	object.SetOwnerReferences(nil)
+	if controller != nil {
+		object.SetOwnerReferences([]metav1.OwnerReference{*controller})
+	}
+	if _, isCluster := object.(*unstructured.Unstructured); !isCluster {
+		object.SetFinalizers(nil)
+	}
 }
 
 // trimManagedFields keeps of the managed fields of what is ours what is to be restored.
@@ -66,7 +85,11 @@ func trimManagedFields(object metav1.Object) {
 func trimSpec(object any) {
 	switch object := object.(type) {
 	case *metav1.PartialObjectMetadata:
-		object.Labels, object.Annotations, object.OwnerReferences, object.Finalizers = nil, nil, nil, nil
+		object.Labels, object.Annotations, object.OwnerReferences = nil, nil, nil
+	case *certmanager.Issuer:
+		object.Spec, object.Status.ACME = certmanager.IssuerSpec{}, nil
+	case *certmanager.ClusterIssuer:
+		object.Spec, object.Status.ACME = certmanager.IssuerSpec{}, nil
 	case *appsv1.Deployment:
 		object.Spec = appsv1.DeploymentSpec{}
 	case *corev1.Service:
@@ -84,11 +107,14 @@ func trimSpec(object any) {
 	}
 }
 
-// trimPod keeps of a pod's spec its delivery, the ports of its node, and where it runs.
-func trimPod(spec *corev1.PodSpec) {
-	beam.KeepFlags(spec)
-	spec.InitContainers, spec.EphemeralContainers = nil, nil
-	spec.Volumes = slices.DeleteFunc(spec.Volumes, func(v corev1.Volume) bool { return v.Name != naming.TLSVolume })
+// trimmedPod is of a pod's spec its delivery, the ports of its node, where it runs, and as
+// whom.
+func trimmedPod(spec corev1.PodSpec) corev1.PodSpec {
+	beam.KeepFlags(&spec)
+	return corev1.PodSpec{
+		NodeName: spec.NodeName, ServiceAccountName: spec.ServiceAccountName, Containers: spec.Containers,
+		Volumes: slices.DeleteFunc(spec.Volumes, func(v corev1.Volume) bool { return v.Name != naming.TLSVolume }),
+	}
 }
 
 // readAnnotations are the annotations that decisions depend on.

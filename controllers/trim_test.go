@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	acme "github.com/cert-manager/cert-manager/pkg/apis/acme/v1"
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -44,11 +45,12 @@ func TestNoPrivateKeyIsCached(t *testing.T) {
 func TestLittleIsCachedOfForeignObjects(t *testing.T) {
 	large := strings.Repeat("x", 1<<20)
 	metadata := metav1.ObjectMeta{Namespace: "shop", Name: "foreign", Labels: map[string]string{plan.LabelCluster: "chat", "l": "x"},
-		Annotations: map[string]string{"a": large}}
+		Annotations: map[string]string{"a": large}, Finalizers: []string{large}, OwnerReferences: []metav1.OwnerReference{{Name: large}}}
 	forged := *metadata.DeepCopy()
-	forged.OwnerReferences = []metav1.OwnerReference{plan.OwnerReference(chat(1))}
+	forged.OwnerReferences = append(forged.OwnerReferences, plan.OwnerReference(chat(1)))
 	pod := corev1.PodSpec{Containers: []corev1.Container{{Env: []corev1.EnvVar{{Name: "E", Value: large}}}},
-		Volumes: []corev1.Volume{{Name: large}}}
+		Volumes: []corev1.Volume{{Name: large}}, NodeSelector: map[string]string{"n": large}, Tolerations: []corev1.Toleration{{Key: large}},
+		HostAliases: []corev1.HostAlias{{IP: large}}}
 	list := v1alpha1.NewUnstructured()
 	list.SetAnnotations(metadata.Annotations)
 	for name, object := range map[string]client.Object{
@@ -60,6 +62,9 @@ func TestLittleIsCachedOfForeignObjects(t *testing.T) {
 		"StatefulSet":      &appsv1.StatefulSet{ObjectMeta: metadata, Spec: appsv1.StatefulSetSpec{Template: corev1.PodTemplateSpec{Spec: *pod.DeepCopy()}}},
 		"Deployment":       &appsv1.Deployment{ObjectMeta: metadata, Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: *pod.DeepCopy()}}},
 		"Role":             &rbacv1.Role{ObjectMeta: metadata, Rules: []rbacv1.PolicyRule{{Verbs: []string{large}}}},
+		"Certificate":      &certmanager.Certificate{ObjectMeta: metadata, Spec: certmanager.CertificateSpec{URIs: []string{large}}},
+		"Issuer":           &certmanager.Issuer{ObjectMeta: metadata, Spec: certmanager.IssuerSpec{IssuerConfig: certmanager.IssuerConfig{ACME: &acme.ACMEIssuer{CABundle: []byte(large)}}}},
+		"ClusterIssuer":    &certmanager.ClusterIssuer{ObjectMeta: metadata, Spec: certmanager.IssuerSpec{IssuerConfig: certmanager.IssuerConfig{ACME: &acme.ACMEIssuer{CABundle: []byte(large)}}}},
 		"metadata":         &metav1.PartialObjectMetadata{ObjectMeta: metadata},
 		"ErlangCluster":    list,
 	} {
