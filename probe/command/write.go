@@ -47,7 +47,7 @@ func writeVerdict(text *strings.Builder, verdict verify.Verdict) {
 		}
 		fmt.Fprintf(text, "  %-20s %-6s %9s  %s\n", timing.Stage, mark, timing.Duration.Round(10*time.Microsecond), timing.Address)
 	}
-	if verdict.OTPRelease != "" {
+	if verdict.Verified() { // Before that a peer may say anything.
 		fmt.Fprintf(text, "  OTP %s, up %s\n", verdict.OTPRelease, verdict.Uptime.Round(time.Second))
 	}
 	if !verdict.CertificateNotAfter.IsZero() {

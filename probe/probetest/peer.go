@@ -44,6 +44,7 @@ type Peer struct {
 	Certificate tls.Certificate // that it serves
 	Serve       func(net.Conn)  // instead of a node
 	Delay       time.Duration   // before TLS
+	SetupTime   int             // net_setuptime in seconds; 0 if it is not set
 	Hidden      bool
 	Unanswered  int // calls that it does not answer, before it does
 
@@ -197,10 +198,24 @@ func (p *Peer) Listen() (port uint16) {
 					p.Serve(conn)
 					return
 				}
-				time.Sleep(p.Delay)
-				p.play(tls.Server(conn, config))
+				if p.waits() {
+					p.play(tls.Server(conn, config))
+				}
 			}()
 		}
 	}()
 	return p.port
+}
+
+// waits lets the delay pass, and reports whether the connection is still open then.
+func (p *Peer) waits() bool {
+	p.mutex.Lock()
+	delay, limit := p.Delay, time.Duration(p.SetupTime)*time.Second
+	p.mutex.Unlock()
+	if limit > 0 && delay > limit {
+		time.Sleep(limit)
+		return false
+	}
+	time.Sleep(delay)
+	return true
 }

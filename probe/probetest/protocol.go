@@ -81,7 +81,7 @@ func (p *Peer) apply(module, function erldist.Atom, arguments erldist.Term) erld
 	call := string(module + ":" + function)
 	p.mutex.Lock()
 	p.calls = append(p.calls, call)
-	release, connect := p.Release, p.connect
+	release, connect, setupTime := p.Release, p.connect, p.SetupTime
 	var hidden erldist.Term = erldist.Atom("error")
 	if p.Hidden {
 		hidden = erldist.Tuple{erldist.Atom("ok"), erldist.List{erldist.List{}}}
@@ -96,6 +96,11 @@ func (p *Peer) apply(module, function erldist.Atom, arguments erldist.Term) erld
 			erldist.Tuple{erldist.Atom("error"), erldist.Atom("enoent")}, // no /proc/self/stat
 			erldist.Atom("false"), erldist.Atom("false"), // no release
 		}
+	case "application:get_env":
+		if setupTime > 0 {
+			return erldist.Tuple{erldist.Atom("ok"), erldist.Int(setupTime)}
+		}
+		return erldist.Atom("undefined")
 	case "net_kernel:connect_node":
 		if connect(p.Name, string(arguments.(erldist.List)[0].(erldist.Atom))) {
 			return erldist.Atom("true")

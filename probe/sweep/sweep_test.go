@@ -309,3 +309,28 @@ func TestSweepBlamesNoLinkForEarlierLosses(t *testing.T) {
 		t.Errorf("%d links lost, harmful %v", result.Lost, result.Harmful)
 	}
 }
+
+// TestHangUpWhenNetSetuptimeIsOverIsNoRefusal: a node with a shorter net_setuptime, which is
+// delayed, closes connections that it may well accept.
+func TestHangUpWhenNetSetuptimeIsOverIsNoRefusal(t *testing.T) {
+	n := newNetwork(t, 1)
+	peer, verifier := n.Peers[0], n.Verifier()
+	peer.SetupTime = 1
+	verdict, session := verifier.Verify(t.Context(), peer.Target())
+	if session == nil {
+		t.Fatal(verdict.Message)
+	}
+	defer session.Close()
+	verifier.Credentials.Canary = &verify.Canary{Certificate: n.Issue("probe")}
+	peer.Set(func(p *probetest.Peer) { p.Delay = 5 * time.Second })
+	if accepted, err := verifier.TryRefusals(t.Context(), session); err == nil {
+		t.Errorf("it refuses all but %v", accepted)
+	}
+	if accepted, err := verifier.TryCanary(t.Context(), session); err == nil {
+		t.Errorf("the canary is accepted: %t", accepted)
+	}
+	peer.Set(func(p *probetest.Peer) { p.Delay = 0 })
+	if accepted, err := verifier.TryRefusals(t.Context(), session); err != nil || len(accepted) > 0 {
+		t.Errorf("without the delay it accepts %v, %v", accepted, err)
+	}
+}

@@ -24,6 +24,12 @@ func (s *Session) DropPEMCache(ctx context.Context) error {
 // TryCanary reports whether a verified node accepts the canary. With an error that is not
 // known.
 func (v *Verifier) TryCanary(ctx context.Context, session *Session) (accepted bool, err error) {
+	limit, err := session.trialLimit(ctx)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	address := session.conn.RemoteAddr().String()
 	accepted, err = v.tryConnection(ctx, address, v.clientTLS(session.host, v.Credentials.Canary.Certificate))
 	if err != nil {

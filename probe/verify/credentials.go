@@ -65,6 +65,10 @@ func ParseCanary(combined, tlsCrt, caCrt []byte, trust certs.Trust) (*Canary, er
 	if err != nil {
 		return nil, fmt.Errorf("read the canary: %w", err)
 	}
+	if !leaf.X509.Equal(certificate.Leaf) {
+		// What a node makes of one would be taken for what it makes of the other's CA.
+		return nil, errors.New("read the canary: its two texts hold different certificates")
+	}
 	signer := leaf.IssuingCA(trust)
 	if signer == nil {
 		return nil, errors.New("read the canary: its issuer does not send its CA")

@@ -3,6 +3,7 @@ package verify
 import (
 	"crypto/x509"
 	"encoding/pem"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -73,6 +74,7 @@ func TestParseCanary(t *testing.T) {
 		"a key that is none":   {combined: slices.Concat([]byte(secret), certstest.PEM(leaf)), tlsCrt: certstest.PEM(leaf)},
 		"no certificate":       {combined: combined},
 		"a CA that is unknown": {combined: combined, tlsCrt: certstest.PEM(leaf)},
+		"another certificate":  {combined: combined, tlsCrt: certstest.PEM(ca.Issue("probe.example", func(c *x509.Certificate) { c.SerialNumber = big.NewInt(99) })), caCrt: certstest.PEM(ca.Certificate)},
 		"another CA":           {combined: combined, tlsCrt: certstest.PEM(leaf), caCrt: certstest.PEM(certstest.NewAuthority("new").Certificate)},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -51,7 +51,11 @@ func (o *observation) trace() *erldist.Trace {
 			o.secured = o.secured || report.Stage == erldist.StageTLS && report.Err == nil
 		},
 		Registered: func(registration erldist.Registration) { o.registration = registration },
-		Named:      func(peer erldist.Peer) { o.peer = peer },
+		Named: func(peer erldist.Peer) {
+			if peer.Name == o.target.Node { // Else what it says is of another node.
+				o.peer = peer
+			}
+		},
 	}
 }
 

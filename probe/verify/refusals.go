@@ -25,8 +25,12 @@ func Trials() []v1alpha1.RefusalTrial {
 //
 // Each trial adds a line to the node's log, so they run once in its life.
 func (v *Verifier) TryRefusals(ctx context.Context, session *Session) (accepted []v1alpha1.RefusalTrial, err error) {
+	limit, err := session.trialLimit(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, trial := range Trials() {
-		ok, err := v.try(ctx, trial, session)
+		ok, err := v.try(ctx, trial, session, limit)
 		if err != nil {
 			return nil, fmt.Errorf("try what %s must refuse, %s: %w", session.node, trial, err)
 		}
@@ -37,7 +41,9 @@ func (v *Verifier) TryRefusals(ctx context.Context, session *Session) (accepted 
 	return accepted, nil
 }
 
-func (v *Verifier) try(ctx context.Context, trial v1alpha1.RefusalTrial, session *Session) (accepted bool, err error) {
+func (v *Verifier) try(ctx context.Context, trial v1alpha1.RefusalTrial, session *Session, limit time.Duration) (accepted bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	address := session.conn.RemoteAddr().String()
 	switch trial {
 	case v1alpha1.TrialNoCertificate:
@@ -55,15 +61,30 @@ func (v *Verifier) try(ctx context.Context, trial v1alpha1.RefusalTrial, session
 	}
 }
 
-// trialLimit is below net_setuptime, 7 s, after which a node closes every connection that
-// is not made by then: a close before that is a refusal.
-const trialLimit = 6 * time.Second
+// longestTrial is below the default of net_setuptime, 7 s.
+const longestTrial = 6 * time.Second
+
+// trialLimit is how long a trial at a node may take: less than its net_setuptime, after
+// which it closes every connection that is not made by then. A close before that is a
+// refusal.
+func (s *Session) trialLimit(ctx context.Context) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Call)
+	defer cancel()
+	answer, err := s.conn.Call(ctx, "application", "get_env", erldist.Atom("kernel"), erldist.Atom("net_setuptime"))
+	if err != nil {
+		return 0, fmt.Errorf("ask %s for its net_setuptime: %w", s.node, err)
+	}
+	if set, ok := answer.(erldist.Tuple); ok && len(set) == 2 {
+		if seconds, ok := set[1].(erldist.Int); ok && 0 < seconds && seconds < 7 {
+			return time.Duration(seconds) * longestTrial / 7, nil
+		}
+	}
+	return longestTrial, nil
+}
 
 // tryConnection reports whether a node takes part in a handshake. A refusal is a TLS alert,
 // or a close within the limit. Anything else proves nothing, and is an error.
 func (v *Verifier) tryConnection(ctx context.Context, address string, config *tls.Config) (accepted bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, trialLimit)
-	defer cancel()
 	answered, err := v.tryHandshake(ctx, address, config)
 	failed := new(erldist.StageError)
 	switch {
@@ -80,8 +101,6 @@ func (v *Verifier) tryConnection(ctx context.Context, address string, config *tl
 
 // tryWrongCookie is accepted by a node that does not close the connection on a wrong proof.
 func (v *Verifier) tryWrongCookie(ctx context.Context, session *Session, address string) (accepted bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, trialLimit)
-	defer cancel()
 	dialer := v.anonymousDialer()
 	dialer.Cookie = erldist.NewCookie(rand.Text())
 	if !v.Plaintext {

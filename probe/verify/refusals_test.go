@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -54,7 +55,9 @@ func TestRefusal(t *testing.T) {
 				t.Fatal(err)
 			}
 			address := net.JoinHostPort("127.0.0.1", strconv.Itoa(int(server(t, tc.node))))
-			accepted, err := verifier.tryConnection(t.Context(), address, verifier.clientTLS("localhost", foreign))
+			ctx, cancel := context.WithTimeout(t.Context(), longestTrial)
+			defer cancel()
+			accepted, err := verifier.tryConnection(ctx, address, verifier.clientTLS("localhost", foreign))
 			if accepted != tc.accepted || (err == nil) != tc.proven {
 				t.Errorf("accepted: %t, %v; want %t, proven: %t", accepted, err, tc.accepted, tc.proven)
 			}

@@ -64,6 +64,9 @@ func TestVerdictsHoldNoSecret(t *testing.T) {
 			if verdict.Reason != tc.reason {
 				t.Errorf("verdict is %s: %s", verdict.Reason, verdict.Message)
 			}
+			if another := tc.member.name != "chat@localhost"; (verdict.Incarnation == 0) != another {
+				t.Errorf("incarnation %d, of another node: %t", verdict.Incarnation, another)
+			}
 			secrets := [][]byte{[]byte(cookie), []byte("An0therCookie"), key, key[len(key)/2:]}
 			if tc.reason != v1alpha1.ReasonNodeNameMismatch { // which is seen before any proof
 				secrets = append(secrets, <-digests, <-digests)
