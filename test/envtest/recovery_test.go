@@ -263,8 +263,7 @@ func TestPodWithoutIdentityIsReplaced(t *testing.T) {
 	create(t, object(t, namespace, minimal))
 	set := awaitStatefulSet(t, namespace, 3)
 	// Without the policy, the name of its Secret stays the placeholder.
-	pod := &corev1.Pod{ObjectMeta: *set.Spec.Template.ObjectMeta.DeepCopy(), Spec: *set.Spec.Template.Spec.DeepCopy()}
-	pod.Namespace, pod.Name = namespace, "chat-0"
+	pod := podOf(set, 0)
 	placeholder := pod.Spec.Volumes[0].Secret.SecretName
 	if pod.Spec.Volumes[0].Name != "erlang-operator-tls" {
 		t.Fatalf("the first volume is %s", pod.Spec.Volumes[0].Name)
