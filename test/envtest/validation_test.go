@@ -19,6 +19,8 @@ func TestInvalidSpecsAreRejected(t *testing.T) {
 		"a port too high":                 {`spec: {distribution: {ports: {max: 70000}}}`, "spec.distribution.ports.max"},
 		"epmd's port among them":          {`spec: {distribution: {ports: {min: 4000, max: 5000}}}`, "must not include 4369, the port of epmd"},
 		"an unknown family":               {`spec: {distribution: {ipFamily: IPv5}}`, "spec.distribution.ipFamily"},
+		"an unknown runtime":              {`spec: {runtime: Elixir}`, "spec.runtime"},
+		"unknown visitors":                {`spec: {visitors: "Off"}`, "spec.visitors"},
 		"an unknown discovery":            {`spec: {distribution: {discovery: DNS}}`, "spec.distribution.discovery"},
 		"a basename with an @":            {`spec: {distribution: {nodeBasename: chat@home}}`, "spec.distribution.nodeBasename"},
 		"a basename too long":             {`spec: {distribution: {nodeBasename: ` + strings.Repeat("b", 41) + `}}`, "spec.distribution.nodeBasename"},
@@ -132,6 +134,8 @@ func TestDefaults(t *testing.T) {
 	check(t, admin.Create(t.Context(), cluster, client.DryRunAll))
 	for path, want := range map[string]any{
 		"spec.replicas":                 int64(1),
+		"spec.runtime":                  "Erl",
+		"spec.visitors":                 "Managed",
 		"spec.distribution.discovery":   "EPMD",
 		"spec.distribution.ipFamily":    "IPv4",
 		"spec.distribution.ports.min":   int64(9100),

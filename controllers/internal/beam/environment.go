@@ -66,7 +66,7 @@ func expanded(variable string) string { return "$(" + variable + ")" }
 // the name of the node. The form of -setcookie that names the node wins over every other
 // source of a cookie, and needs no HOME: it is the own cookie of the node, and that for
 // the node of every other BEAM. Its last argument is the content of the args file, which
-// each BEAM reads when it starts.
+// each BEAM reads when it starts. The program visitor reads the ports at the end.
 func Flags(distribution v1alpha1.DistributionSpec) string {
 	flags := []string{
 		"-proto_dist " + distribution.ProtoDist(),
