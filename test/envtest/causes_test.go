@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +16,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
@@ -97,16 +100,70 @@ func TestCauseOfAProbeThatCannotBeCreated(t *testing.T) {
 		"Its pod cannot be created", "exceeded quota: limits", "Raise ResourceQuota limits. See `kubectl describe deployment chat-probe`.")
 }
 
+// A pod that the kubelet does not report Ready is named, with what the kubelet recorded last.
+func TestCauseOfAPodThatIsNotReady(t *testing.T) {
+	startManager(t)
+	kubelet := newRecorder(t, "kubelet")
+	for name, test := range map[string]struct {
+		status   corev1.ContainerStatus
+		events   [][2]string // reason and note
+		reason   string
+		contains []string
+	}{
+		"readiness": {
+			status: corev1.ContainerStatus{Started: ptr.To(true), State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: ago(time.Hour)}}},
+			events: [][2]string{{"Unhealthy", "Readiness probe failed: starting"}, {"Unhealthy", "Readiness probe failed: no quorum\n"}},
+			reason: v1alpha1.ReasonReadinessProbeFailing, contains: []string{"Pod chat-1 is running", "the readiness probe of container chat fails: Readiness probe failed: no quorum."},
+		},
+		"liveness": {
+			status: corev1.ContainerStatus{RestartCount: 3, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
+				LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{StartedAt: ago(time.Minute), FinishedAt: ago(time.Second)}}},
+			events: [][2]string{{"Unhealthy", "Liveness probe failed: no"}, {"Killing", "Container chat failed liveness probe, will be restarted"}},
+			reason: v1alpha1.ReasonLivenessProbeFailing, contains: []string{"of pod chat-1 because its liveness probe fails: Liveness probe failed: no. Restarts: 3."},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			namespace := newNamespace(t)
+			create(t, object(t, namespace, minimal))
+			pod := startPods(t, awaitStatefulSet(t, namespace, 3), 0, 3)[1]
+			awaitCondition(t, namespace, v1alpha1.ConditionNodesReady, metav1.ConditionTrue, v1alpha1.ReasonPodsReady)
+			for _, event := range test.events {
+				kubelet.Event(&corev1.ObjectReference{Kind: "Pod", APIVersion: "v1", Namespace: namespace, Name: pod.Name, UID: pod.UID, FieldPath: "spec.containers{chat}"},
+					corev1.EventTypeWarning, event[0], event[1])
+			}
+			test.status.Name, test.status.Image = "chat", "chat"
+			eventually(t, "the pod is not Ready", func(ctx context.Context) error {
+				if err := admin.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
+					return err
+				}
+				pod.Status.ContainerStatuses = []corev1.ContainerStatus{test.status}
+				pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.ContainersReady, Status: corev1.ConditionFalse, LastTransitionTime: ago(time.Minute)}}
+				return admin.Status().Update(ctx, pod)
+			})
+			awaitCondition(t, namespace, v1alpha1.ConditionReady, metav1.ConditionFalse, test.reason, test.contains...)
+		})
+	}
+}
+
+func ago(d time.Duration) metav1.Time { return metav1.NewTime(time.Now().Add(-d)) }
+
 // A statefulSetController is the part of Kubernetes' own that records events.
 type statefulSetController struct{ record.EventRecorder }
 
 func newStatefulSetController(t *testing.T) statefulSetController {
 	t.Helper()
+	return statefulSetController{newRecorder(t, "statefulset-controller")}
+}
+
+// newRecorder records events as a component of Kubernetes does.
+func newRecorder(t *testing.T, component string) record.EventRecorder {
+	t.Helper()
 	client := must(kubernetes.NewForConfig(environment.Config))(t)
 	broadcaster := record.NewBroadcaster()
 	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
 	t.Cleanup(broadcaster.Shutdown)
-	return statefulSetController{broadcaster.NewRecorder(scheme, corev1.EventSource{Component: "statefulset-controller"})}
+	return broadcaster.NewRecorder(scheme, corev1.EventSource{Component: component})
 }
 
 // refused creates a pod, which the API server must refuse, and records that.

@@ -55,9 +55,10 @@ func (p pass) lastEnd(container corev1.ContainerStatus) *corev1.ContainerStateTe
 // ended is that a container has ended: by itself, or because the kubelet ended it.
 func (p pass) ended(pod *corev1.Pod, container corev1.ContainerStatus, end corev1.ContainerStateTerminated) (unreadyPod, bool) {
 	if probe, killed := p.killedBy(pod, container.Name, end); killed {
+		said := p.said(pod, container.Name, probe, time.Time{})
 		return podFails(pod.Name, killedReasons[probe],
-			"The kubelet restarts container %[2]s of pod %[1]s because its %[3]s probe fails%[4]s. Restarts: %[5]d. Correct what it checks, or %[3]sProbe of template.spec.containers[%[2]s]. See `kubectl describe pod %[1]s`.",
-			pod.Name, container.Name, probe, p.said(pod, container.Name, probe, time.Time{}), container.RestartCount)
+			"The kubelet restarts container %[2]s of pod %[1]s because its %[3]s probe fails%[4]s. Restarts: %[5]d. %[6]s See `kubectl describe pod %[1]s`.",
+			pod.Name, container.Name, probe, said, container.RestartCount, remedyOfProbe(probe, container.Name, said))
 	}
 	said, remedy := p.telling(end.Message, container.Name)
 	if why := remedyOfEnd(end, container.Name); remedy == "" {

@@ -92,6 +92,10 @@ func TestNodesReady(t *testing.T) {
 			s.container(1, running(3*time.Minute, false, 0, nil))
 			s.recorded(1, 4*time.Minute, "Unhealthy", "Readiness probe failed: of the start before")
 		}, "False ReadinessProbeFailing", false, []string{"container chat fails. Correct"}},
+		"an image without a shell": {func(s *scene) {
+			s.container(1, running(3*time.Minute, false, 0, nil))
+			s.recorded(1, time.Minute, "Unhealthy", "Readiness probe failed: exec /run/erlang-operator/bin/visitor: no such file or directory\n")
+		}, "False ReadinessProbeFailing", false, []string{"The image has no /bin/sh, through which exec probes are run: set spec.visitors to Unmanaged"}},
 		"all of them do not pass": {func(s *scene) {
 			for i := range 3 {
 				s.container(i, running(3*time.Minute, false, 0, nil))

@@ -46,8 +46,16 @@ func (p pass) probed(pod *corev1.Pod, container corev1.ContainerStatus, since ti
 		return podWaits(pod.Name, "Pod %s is running, and the readiness probe of container %s has not passed yet%s.", pod.Name, container.Name, said)
 	}
 	return podFails(pod.Name, v1alpha1.ReasonReadinessProbeFailing,
-		"Pod %[1]s is running, and the readiness probe of container %[2]s fails%[3]s. Correct what it checks, or readinessProbe of template.spec.containers[%[2]s]. See `kubectl describe pod %[1]s`.",
-		pod.Name, container.Name, said)
+		"Pod %[1]s is running, and the readiness probe of container %[2]s fails%[3]s. %[4]s See `kubectl describe pod %[1]s`.",
+		pod.Name, container.Name, said, remedyOfProbe("readiness", container.Name, said))
+}
+
+// remedyOfProbe is what to do about a probe that fails with what the kubelet says.
+func remedyOfProbe(probe, container, said string) string {
+	if strings.Contains(said, "/run/erlang-operator/bin/visitor: no such file") {
+		return "The image has no /bin/sh, through which exec probes are run: set spec.visitors to Unmanaged, or use an image with a shell."
+	}
+	return fmt.Sprintf("Correct what it checks, or %sProbe of template.spec.containers[%s].", probe, container)
 }
 
 // said is what the kubelet has recorded last of a failing probe, in the form ": text".
