@@ -3,11 +3,17 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/test/await"
 	"github.com/erlang-operator/erlang-operator/test/e2e/harness"
 	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
 )
@@ -62,5 +68,43 @@ func TestStrictProbes(t *testing.T) {
 		if !strings.HasSuffix(line, " 0\n") {
 			t.Errorf("restarted: %s", line)
 		}
+	}
+}
+
+// A BEAM that is started beside the container's own process and takes the node's name is not
+// verified, and opens no readiness gate. With shareProcessNamespace neither, and there the
+// node is still seen to be the node.
+func TestNotTheNode(t *testing.T) {
+	t.Parallel()
+	for name, shared := range map[string]string{"own": "false", "shared": "true"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ns := harness.Namespace(t)
+			manifest := func(name, command string) string {
+				return strings.NewReplacer("      containers:", "      shareProcessNamespace: "+shared+"\n      containers:", "[erl, -noinput]", command).
+					Replace(harness.Manifest(ns, name, 1, "27"))
+			}
+			node, absent := harness.Cluster{Namespace: ns, Name: "node"}, harness.Cluster{Namespace: ns, Name: "absent"}
+			kubectl.MustApply(t, manifest(node.Name, `[sh, -c, "erl -noinput; exit 1"]`))
+			kubectl.MustApply(t, manifest(absent.Name, "[sleep, infinity]"))
+			await.Until(t, time.Minute, absent.Pod(0)+" runs", func(ctx context.Context) error {
+				phase, err := kubectl.Run(ctx, "get", "pod", absent.Pod(0), "-n", ns, "-o", "jsonpath={.status.phase}")
+				if err == nil && phase != "Running" {
+					err = fmt.Errorf("it is %s", phase)
+				}
+				return err
+			})
+			beside := exec.CommandContext(t.Context(), "kubectl", "exec", "-n", ns, absent.Pod(0), "--",
+				"timeout", "120", "/run/erlang-operator/bin/node", "erl", "-noinput")
+			if err := beside.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = beside.Wait() }) // The end of the test ends it.
+			absent.AwaitCondition(t, v1alpha1.ConditionMeshConnected, metav1.ConditionFalse, v1alpha1.ReasonNotTheNode, "beside the container's own process")
+			if gate := kubectl.Must(t, "get", "pod", absent.Pod(0), "-n", ns, "-o", `jsonpath={.status.conditions[?(@.type=="`+v1alpha1.ReadinessGate+`")].status}`); gate == "True" {
+				t.Error("the readiness gate is open")
+			}
+			node.AwaitReady(t, 1)
+		})
 	}
 }

@@ -1,7 +1,9 @@
 package plan
 
 import (
+	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
@@ -14,6 +16,10 @@ import (
 // CredentialsAnnotation of a pod names the certificate and the trust bundle that its files
 // should hold, and, while the cookie rotates, the version of the cookie's Secret.
 const CredentialsAnnotation = v1alpha1.Group + "/credentials"
+
+// refreshAgain is how often a pod is changed whose file still has the former cookie: its
+// kubelet may have learned of the pod before it learned of the Secret.
+const refreshAgain = 10 * time.Second
 
 // refresh makes the kubelet update a pod's files when their content changed. By itself it
 // does so within some 90 s; when the pod changes, at once.
@@ -30,6 +36,11 @@ func refresh(p *Plan, s state.State) {
 		}
 		if s.FormerCookie() != nil {
 			files = append(files, s.Secrets[s.Names.CookieSecret()].ResourceVersion)
+		}
+		if node := s.Node(name); node != nil && node.FormerCookie {
+			begun := s.Now.Truncate(refreshAgain)
+			files = append(files, strconv.FormatInt(begun.Unix(), 36))
+			p.again(begun.Add(refreshAgain))
 		}
 		credentials := strings.Join(files, ".")
 		if pod.Annotations[CredentialsAnnotation] != credentials {

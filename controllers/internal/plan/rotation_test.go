@@ -1,8 +1,10 @@
 package plan_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/google/go-cmp/cmp"
@@ -64,4 +66,35 @@ func certificatesOf(t failer, p plan.Plan) []certmanager.Certificate {
 		}
 	}
 	return all
+}
+
+// A pod whose file still has the former cookie is changed now and then, until the probe has
+// seen the new one there.
+func TestPodsAreRefreshedUntilTheyHaveTheCookie(t *testing.T) {
+	situation := statetest.Situation{CA: "blue", Trust: []string{"blue"}, Cookie: "TheNewCookie", PreviousCookie: "TheFormerCookie"}
+	for _, pod := range []string{"chat-0", "chat-1"} {
+		situation.Issued = append(situation.Issued, statetest.Issued{To: pod, By: "blue"})
+		situation.Pods = append(situation.Pods, statetest.Pod{Name: pod})
+	}
+	situation.Observed = []statetest.Observed{{Pod: "chat-0", FormerCookie: true}, {Pod: "chat-1"}}
+	s := situation.Seen(statetest.MustCluster("metadata: {name: chat, namespace: shop}\nspec: {replicas: 2, template: {spec: {containers: [{name: chat, image: x}]}}}"))
+	refreshed := func() (pods []string) {
+		p := plan.Make(s, operator, freshCookie)
+		for _, pod := range p.Refresh {
+			pods = append(pods, *pod.Name)
+			s.Pod(*pod.Name).Annotations = pod.Annotations
+		}
+		if p.Again.IsZero() || p.Again.Sub(s.Now) > 10*time.Second {
+			t.Errorf("looks again at %s", p.Again)
+		}
+		return pods
+	}
+	for _, want := range []string{"[chat-0 chat-1]", "[]", "[chat-0]", "[]"} {
+		if got := fmt.Sprint(refreshed()); got != want {
+			t.Errorf("refreshed %s, want %s", got, want)
+		}
+		if want == "[]" {
+			s.Now = s.Now.Add(10 * time.Second)
+		}
+	}
 }

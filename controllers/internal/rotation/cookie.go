@@ -74,10 +74,16 @@ func (r cookie) leftBehind() []byte {
 
 func (r cookie) notVerifiedBefore() string {
 	pod, unproven := r.Unproven()
-	if r.distributed() || !r.requested() || !unproven || r.StatefulSet == nil {
+	switch {
+	case r.distributed() || !r.requested() || r.StatefulSet == nil:
 		return ""
+	case unproven:
+		return fmt.Sprintf("%s to be verified with the cookie that it has", pod)
+	case r.Replicas() > 0 && r.ProbeIsSilent():
+		// The files would change, and no node would follow.
+		return "the probe to report: it changes the cookie of the nodes"
 	}
-	return fmt.Sprintf("%s to be verified with the cookie that it has", pod)
+	return ""
 }
 
 func (r cookie) notDistributed() string {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -98,6 +99,11 @@ func (w *world) do(verb, rest string) bool {
 		w.situation.EditedCookie = rest
 		w.newVersion()
 		return true
+	}
+	if verb == "silent" {
+		since, err := time.ParseDuration(rest)
+		w.situation.Silent = since
+		return err == nil
 	}
 	if verb == "user-cookie" {
 		w.situation.UserCookie = &statetest.UserCookie{Value: &rest}

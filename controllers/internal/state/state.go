@@ -163,6 +163,13 @@ func (s State) Node(pod string) *v1alpha1.NodeStatus {
 	return node
 }
 
+// HeartbeatTimeout is how old the probe's heartbeat may be. It is written at least once
+// a minute, and a sweep over unreachable nodes takes its time too.
+const HeartbeatTimeout = 3 * time.Minute
+
+// ProbeIsSilent reports whether the probe has not reported for too long.
+func (s State) ProbeIsSilent() bool { return s.Now.Sub(s.HeartbeatObserved) > HeartbeatTimeout }
+
 // Unproven is the first of the expected pods whose node the probe has not verified
 // with the cookie as it is now; false when there is none.
 func (s State) Unproven() (pod string, found bool) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -12,10 +11,6 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
-
-// HeartbeatTimeout is how old the probe's heartbeat may be. It is written at least once
-// a minute, and a sweep over unreachable nodes takes its time too.
-const HeartbeatTimeout = 3 * time.Minute
 
 // mesh: the probe verified every expected node, and they are one mesh.
 func (p pass) mesh() assessment {
@@ -25,8 +20,8 @@ func (p pass) mesh() assessment {
 		return isTrue(v1alpha1.ReasonScaledToZero, "The spec asks for no nodes.")
 	case mesh == nil:
 		return pending(v1alpha1.ReasonProbeNotReporting, "The probe has not reported yet. "+p.probeAdvice())
-	case p.Now.Sub(p.HeartbeatObserved) > HeartbeatTimeout:
-		return isFalse(v1alpha1.ReasonProbeNotReporting, fmt.Sprintf("The probe has not reported for more than %s, so the state of the mesh is unknown. %s", HeartbeatTimeout, p.probeAdvice()))
+	case p.ProbeIsSilent():
+		return isFalse(v1alpha1.ReasonProbeNotReporting, fmt.Sprintf("The probe has not reported for more than %s, so the state of the mesh is unknown. %s", state.HeartbeatTimeout, p.probeAdvice()))
 	}
 	pods := p.Names.Pods(p.Replicas())
 	var failing []*v1alpha1.NodeStatus

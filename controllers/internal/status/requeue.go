@@ -24,7 +24,7 @@ func (p pass) requeueAfter() time.Duration {
 	}
 	after := func(at time.Time) { in(at.Sub(p.Now) + time.Second) }
 	if p.Cluster.Status.Mesh != nil {
-		after(p.HeartbeatObserved.Add(HeartbeatTimeout))
+		after(p.HeartbeatObserved.Add(state.HeartbeatTimeout))
 	}
 	if !p.plan.Again.IsZero() {
 		after(p.plan.Again)

@@ -160,6 +160,7 @@ func (s Situation) addMesh(observed *state.State) {
 	}
 	mesh := &v1alpha1.MeshStatus{}
 	observed.Cluster.Status.Mesh = mesh
+	observed.HeartbeatObserved = observed.Now.Add(-s.Silent)
 	if secret := observed.Secrets[observed.Names.CookieSecret()]; secret != nil {
 		mesh.CookieVersion = secret.ResourceVersion
 	}

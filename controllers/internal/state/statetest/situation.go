@@ -50,6 +50,8 @@ type Situation struct {
 	RotationID string `json:"rotationID,omitempty"`
 	// Verified are the pods whose nodes the probe has verified with the cookie as it is.
 	Verified []string `json:"verified,omitempty"`
+	// Silent is for how long the probe has not reported.
+	Silent time.Duration `json:"silent,omitempty"`
 	// Observed of nodes by the probe.
 	Observed []Observed `json:"observed,omitempty"`
 	// Issued certificates.
