@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,8 +16,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
-// TestRunbook runs the commands that the troubleshooting guide has people run inside of
-// pods, as they stand there, in nodes with the environment and the files of pods.
+// TestRunbook runs the commands that the documents have people run inside of pods, as they stand there, in nodes with the environment and the files of pods.
 func TestRunbook(t *testing.T) {
 	repository, err := filepath.Abs("../..")
 	if err != nil {
@@ -28,7 +28,7 @@ func TestRunbook(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	commands := kubectlExecs(t, filepath.Join(repository, "docs", "troubleshooting.md"))
+	commands := slices.Concat(kubectlExecs(t, filepath.Join(repository, "docs", "troubleshooting.md")), kubectlExecs(t, filepath.Join(repository, "docs", "visitors.md")))
 
 	onEachRelease(t, func(t *testing.T, otp string) {
 		c := newCluster(t)
@@ -52,6 +52,7 @@ func TestRunbook(t *testing.T) {
 			for _, want := range []string{
 				"-proto_dist\ninet_tls\n-ssl_dist_optfile\n" + naming.OptionsFile, "inet_dist_listen_max\n9109",
 				"name chat at port 91", "open\n", "readable\n", otp + "\n", "BEGIN CERTIFICATE", "chat@" + podHost("chat-1") + ": Verified",
+				"pong\n", "{nodes,0}\n",
 			} {
 				seen[want] = seen[want] || strings.Contains(string(out), want)
 			}

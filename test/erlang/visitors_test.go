@@ -110,15 +110,10 @@ func testVisitors(t *testing.T, node *beam.Node) {
 	}
 }
 
-// startPeer starts a BEAM with distribution from the node, which has no flags of the
-// node but those that are given here.
+// startPeer starts a BEAM with distribution from the node, as the documents say.
 const startPeer = `
-{ok, Pid, Peer} = peer:start(#{name => peer, host => string:slice(string:find(atom_to_list(node()), "@"), 1), longnames => true,
-	args => ["-proto_dist", "inet_tls", "-ssl_dist_optfile", "` + naming.OptionsFile + `", "-setcookie", atom_to_list(erlang:get_cookie())] ++
-		case init:get_argument(erl_epmd_port) of
-			{ok, [[Port]]} -> ["-start_epmd", "false", "-erl_epmd_port", Port, "-dist_listen", "false"];
-			error -> []
-		end}).
+{ok, Pid, Peer} = peer:start(#{name => peer, host => tl(string:find(atom_to_list(node()), "@")), longnames => true,
+	args => string:lexemes(os:getenv("ERLANG_OPERATOR_SHARED_FLAGS"), " ") ++ ["-dist_listen", "false"]}).
 erpc:call(Peer, erlang, node, []).
 peer:stop(Pid).
 `
