@@ -119,7 +119,7 @@ func trimmedPod(spec corev1.PodSpec) corev1.PodSpec {
 
 // readAnnotations are the annotations that decisions depend on.
 var readAnnotations = []string{
-	certmanager.CertificateNameKey, certmanager.IssuerNameAnnotationKey, certmanager.IssuerKindAnnotationKey,
+	certmanager.CertificateNameKey, certmanager.CertificateRequestRevisionAnnotationKey, certmanager.IssuerNameAnnotationKey, certmanager.IssuerKindAnnotationKey,
 	certmanager.IssuerGroupAnnotationKey, naming.RotationAnnotation, plan.AnnotationClusterUID, plan.CredentialsAnnotation,
 }
 

@@ -3,8 +3,10 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -201,9 +203,22 @@ func (o *Observer) requests(ctx context.Context, observed *state.State) error {
 }
 
 func keepLatest(latest map[string]*certmanager.CertificateRequest, name string, request *certmanager.CertificateRequest) {
-	if before := latest[name]; before == nil || before.CreationTimestamp.Before(&request.CreationTimestamp) {
+	if before := latest[name]; before == nil || comesAfter(request, before) {
 		latest[name] = request
 	}
+}
+
+// comesAfter compares two CertificateRequests of a Certificate. Within a second, as when the
+// issuer was changed at once, their revisions tell.
+func comesAfter(a, b *certmanager.CertificateRequest) bool {
+	revision := func(request *certmanager.CertificateRequest) int {
+		number, err := strconv.Atoi(request.Annotations[certmanager.CertificateRequestRevisionAnnotationKey])
+		if err != nil {
+			return 0
+		}
+		return number
+	}
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(revision(a), revision(b))) > 0
 }
 
 func (o *Observer) pods(ctx context.Context, observed *state.State) error {

@@ -314,3 +314,30 @@ func TestClusterKeepsItsDomain(t *testing.T) {
 		})
 	}
 }
+
+// The latest CertificateRequest is the one of the highest revision, where two are of the
+// same second, in whatever order the cache has them.
+func TestLatestRequestIsOfTheHighestRevision(t *testing.T) {
+	certificate := &certmanager.Certificate{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "chat-0-tls", UID: "certificate",
+		Labels: plan.Labels("chat"), OwnerReferences: []metav1.OwnerReference{plan.OwnerReference(cluster())}}}
+	for _, names := range [][2]string{{"a", "b"}, {"b", "a"}} {
+		objects := []client.Object{certificate.DeepCopy()}
+		for i, name := range names {
+			request := &certmanager.CertificateRequest{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, Labels: plan.Labels("chat"),
+				CreationTimestamp: metav1.NewTime(statetest.Now.Truncate(time.Second)),
+				Annotations:       map[string]string{certmanager.CertificateNameKey: certificate.Name, certmanager.CertificateRequestRevisionAnnotationKey: []string{"9", "10"}[i]},
+				OwnerReferences:   []metav1.OwnerReference{*metav1.NewControllerRef(certificate, certmanager.SchemeGroupVersion.WithKind(certmanager.CertificateKind))}}}
+			request.Status.Certificate = []byte("issued")
+			objects = append(objects, request)
+		}
+		observed, err := newServer(t, objects...).observer().Observe(t.Context(), cluster())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, latest := range map[string]*certmanager.CertificateRequest{"request": observed.Requests[certificate.Name], "issued one": observed.Issued[certificate.Name]} {
+			if latest == nil || latest.Name != names[1] {
+				t.Errorf("the latest %s of %v is %v", what, names, latest)
+			}
+		}
+	}
+}
