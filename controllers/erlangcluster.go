@@ -101,7 +101,7 @@ func (r *Reconciler) reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 	}
 	planned := plan.Make(observed, r.Operator, cookie)
 	failure := r.applier.Apply(ctx, planned, observed)
-	outcome := status.Outcome{Err: failure, Rejected: apply.IsRejected(failure)}
+	outcome := status.Outcome{Err: failure, Rejected: apply.IsRejected(failure), Contests: r.applier.Contests(observed)}
 	for _, conflict := range apply.NameConflicts(failure) {
 		outcome.Conflicts = append(outcome.Conflicts, conflict.Resource())
 	}

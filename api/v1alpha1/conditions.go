@@ -40,6 +40,9 @@ const (
 	// ConditionIssuerUnavailable is a warning, present only while the issuer of
 	// tls.issuerRef cannot issue, and nothing that it should have issued is missing yet.
 	ConditionIssuerUnavailable = "IssuerUnavailable"
+	// ConditionFieldConflict is a warning, present only while another field manager changes an
+	// object of the cluster again and again.
+	ConditionFieldConflict = "FieldConflict"
 )
 
 // RunbookURL is the URL of a section of the troubleshooting guide, without the reason in
@@ -200,6 +203,9 @@ const (
 	// ReasonClusterDomainMismatch: the manager's --cluster-domain has changed since the
 	// cluster was created.
 	ReasonClusterDomainMismatch = "ClusterDomainMismatch"
+	// ReasonFieldConflict: another field manager changes an object of the cluster again and
+	// again, and it is restored with ever longer pauses.
+	ReasonFieldConflict = "FieldConflict"
 	// ReasonIssuerRefSet: tls.issuerRef is set.
 	ReasonIssuerRefSet = "IssuerRefSet"
 	// ReasonAwaitingProof: the refusal checks have not run on every node yet.

@@ -68,7 +68,7 @@ func TestPodsThatCannotBeCreated(t *testing.T) {
 		kubectl.Must(t, "annotate", "statefulset/chat", "-n", c.Namespace, "retried=now", "--overwrite")
 		c.AwaitReady(t, 2)
 	})
-	t.Run("the probe's", func(t *testing.T) {
+	t.Run("probe", func(t *testing.T) {
 		t.Parallel()
 		c := harness.Cluster{Namespace: harness.Namespace(t), Name: "chat"}
 		limitMemory(t, c.Namespace, "127Mi")

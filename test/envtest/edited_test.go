@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -81,6 +82,46 @@ spec: {minReadySeconds: 5, template: {spec: {priorityClassName: high}}}
 		check(t, admin.Patch(t.Context(), set, client.RawPatch(types.StrategicMergePatchType, []byte(`{"spec":{"minReadySeconds":5}}`)), client.FieldOwner("kubectl-edit")))
 		awaitContent(t, set, before)
 	})
+}
+
+// Another manager that changes a field for ever is named with the field, and the operator
+// restores it with pauses instead of as fast as it can.
+func TestContestedFieldIsReported(t *testing.T) {
+	namespace := newNamespace(t)
+	startManager(t)
+	create(t, object(t, namespace, minimal))
+	set := awaitStatefulSet(t, namespace, 3)
+	before := contentOf(t, get(t, set))
+	contested, stop := context.WithCancel(t.Context())
+	changes, done := 0, make(chan error, 1)
+	go func() {
+		done <- forever(contested, func() error {
+			now, err := read(contested, &appsv1.StatefulSet{ObjectMeta: set.ObjectMeta})
+			if err != nil || now.Spec.MinReadySeconds == 7 {
+				return err
+			}
+			changes++
+			return admin.Patch(contested, now, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"minReadySeconds":7}}`)), client.FieldOwner("other-controller"))
+		})
+	}()
+	awaitCondition(t, namespace, v1alpha1.ConditionFieldConflict, metav1.ConditionTrue, v1alpha1.ReasonFieldConflict,
+		"StatefulSet chat: another manager (other-controller) changes spec.minReadySeconds again and again. It has been restored 6 times")
+	stop()
+	check(t, <-done)
+	if changes < 6 || changes > 8 {
+		t.Errorf("it was changed %d times, so the operator has not paused", changes)
+	}
+	awaitContent(t, set, before)
+}
+
+// forever calls do until the context ends.
+func forever(ctx context.Context, do func() error) error {
+	for ctx.Err() == nil {
+		if err := do(); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // contentOf is an object but for its metadata and its status.

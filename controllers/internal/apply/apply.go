@@ -32,6 +32,7 @@ type Applier struct {
 	Live client.Reader
 
 	memories sync.Map // of types.NamespacedName, a cluster's, to memory
+	contests sync.Map // of the same, to contests
 }
 
 // memory is what was last applied to each object of a cluster. A cluster is reconciled
@@ -117,7 +118,10 @@ func (a *Applier) remembered(observed state.State) memory {
 }
 
 // Forget drops what is remembered of a deleted cluster.
-func (a *Applier) Forget(cluster types.NamespacedName) { a.memories.Delete(cluster) }
+func (a *Applier) Forget(cluster types.NamespacedName) {
+	a.memories.Delete(cluster)
+	a.contests.Delete(cluster)
+}
 
 func idOf(object state.Object) objectID {
 	return objectID{object.GetObjectKind().GroupVersionKind().Kind, object.GetName()}
@@ -188,7 +192,7 @@ func (a *Applier) apply(ctx context.Context, observed state.State, configuration
 		// created anew. With the UID the API server rejects this, where it would otherwise
 		// make the new objects those of a deleted cluster, and garbage collect them.
 		metadata.UID = ptr.To(existing.GetUID())
-		if err := a.takeOver(ctx, existing); err != nil {
+		if paused, err := a.takeOver(ctx, observed, existing, last.digest != digest); err != nil || paused {
 			return last, err
 		}
 	case metadata.UID == nil:

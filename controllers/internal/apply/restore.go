@@ -64,29 +64,41 @@ func fieldsOf(entry metav1.ManagedFieldsEntry) (*fieldpath.Set, error) {
 }
 
 // takeOver makes the content that other managers hold of an object ours. The apply that
-// follows removes what is not in our configuration, as it would of our own.
-func (a *Applier) takeOver(ctx context.Context, existing state.Object) error {
-	gvk := existing.GetObjectKind().GroupVersionKind()
+// follows removes what is not in our configuration, as it would of our own. Unless that is
+// new, it pauses where another manager does the same again and again.
+func (a *Applier) takeOver(ctx context.Context, observed state.State, existing state.Object, isNew bool) (paused bool, err error) {
+	gvk, contests := existing.GetObjectKind().GroupVersionKind(), a.contestsOf(observed)
 	if !restorable(gvk) || !hasForeignContent(existing) {
-		return nil
+		return false, nil
+	}
+	if !isNew && observed.Now.Before(contests[idOf(existing)].Again) {
+		return true, nil
 	}
 	live, err := a.metadata(ctx, gvk, client.ObjectKeyFromObject(existing.(client.Object)))
 	if err != nil {
-		return client.IgnoreNotFound(err)
+		return false, client.IgnoreNotFound(err)
 	}
-	managed, former, err := takenOver(live.GetManagedFields(), gvk)
-	if err != nil || len(former) == 0 {
-		return err
+	taken, err := takenOver(live.GetManagedFields(), gvk)
+	if err != nil || len(taken.former) == 0 {
+		return false, err
 	}
+	if err := a.writeManagedFields(ctx, existing, live, taken); err != nil {
+		return false, err
+	}
+	contests.restored(idOf(existing), taken.former, taken.fields, observed.Now)
+	log.FromContext(ctx).Info("Restored an object", "kind", gvk.Kind, "object", existing.GetName(), "changedBy", taken.former)
+	return false, nil
+}
+
+func (a *Applier) writeManagedFields(ctx context.Context, existing state.Object, live *metav1.PartialObjectMetadata, taken takeover) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid": existing.GetUID(), "resourceVersion": live.GetResourceVersion(), "managedFields": managed}})
+		"uid": existing.GetUID(), "resourceVersion": live.GetResourceVersion(), "managedFields": taken.managed}})
 	if err != nil {
 		return err
 	}
 	if err := a.Client.Patch(ctx, live, client.RawPatch(types.MergePatchType, patch)); err != nil {
-		return fmt.Errorf("take over the fields of %v: %w", former, err)
+		return fmt.Errorf("take over the fields of %v: %w", taken.former, err)
 	}
-	log.FromContext(ctx).Info("Restored an object", "kind", gvk.Kind, "object", existing.GetName(), "changedBy", former)
 	return nil
 }
 
@@ -103,16 +115,23 @@ func hasForeignContent(object metav1.Object) bool {
 	})
 }
 
-// takenOver are the managed fields of an object when all of its content is ours, and the
-// managers that held some of it.
-func takenOver(entries []metav1.ManagedFieldsEntry, gvk schema.GroupVersionKind) (managed []metav1.ManagedFieldsEntry, former []string, err error) {
+// A takeover has the managed fields of an object when all of its content is ours, and the
+// managers that held some of it, with these fields.
+type takeover struct {
+	managed []metav1.ManagedFieldsEntry
+	former  []string
+	fields  *fieldpath.Set
+}
+
+func takenOver(entries []metav1.ManagedFieldsEntry, gvk schema.GroupVersionKind) (taken takeover, err error) {
 	ours := metav1.ManagedFieldsEntry{Manager: FieldOwner, Operation: metav1.ManagedFieldsOperationApply,
 		APIVersion: gvk.GroupVersion().String(), FieldsType: "FieldsV1"}
 	content := fieldpath.NewSet()
+	taken.fields = fieldpath.NewSet()
 	for _, entry := range entries {
 		fields, err := fieldsOf(entry)
 		if err != nil {
-			return nil, nil, err
+			return takeover{}, err
 		}
 		if entry.Manager == FieldOwner && entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == "" {
 			ours.Time, content = entry.Time, content.Union(fields)
@@ -120,23 +139,24 @@ func takenOver(entries []metav1.ManagedFieldsEntry, gvk schema.GroupVersionKind)
 		}
 		foreign, err := foreignContent(entry)
 		if err != nil {
-			return nil, nil, err
+			return takeover{}, err
 		}
 		if !foreign.Empty() {
-			former, content = append(former, entry.Manager), content.Union(foreign)
+			taken.former, taken.fields = append(taken.former, entry.Manager), taken.fields.Union(foreign)
 			if fields = fields.Difference(foreign); fields.Empty() {
 				continue
 			}
 			if entry.FieldsV1, err = rawFields(fields); err != nil {
-				return nil, nil, err
+				return takeover{}, err
 			}
 		}
-		managed = append(managed, entry)
+		taken.managed = append(taken.managed, entry)
 	}
-	if ours.FieldsV1, err = rawFields(content); err != nil {
-		return nil, nil, err
+	if ours.FieldsV1, err = rawFields(content.Union(taken.fields)); err != nil {
+		return takeover{}, err
 	}
-	return append(managed, ours), former, nil
+	taken.managed = append(taken.managed, ours)
+	return taken, nil
 }
 
 func rawFields(fields *fieldpath.Set) (*metav1.FieldsV1, error) {

@@ -12,6 +12,17 @@ import (
 // looked up whether a quota keeps it from storing a Secret.
 const StoringTimeout = 10 * time.Second
 
+// A Contest is an object that is restored, and that another manager changes again and again.
+type Contest struct {
+	// Object by kind and name, and the fields and managers that it was about last.
+	Object           string
+	Fields, Managers []string
+	// Restored is how often in a row.
+	Restored int
+	// Again is when it is restored next, and Over when the contest is, unless it is changed.
+	Again, Over time.Time
+}
+
 // MissingPods are those that the StatefulSet is to create, and that do not exist.
 func (s State) MissingPods() []string {
 	if s.StatefulSet == nil || s.StatefulSet.Spec.Replicas == nil {

@@ -73,6 +73,8 @@ func (p pass) assess() []assessedCondition {
 	add(v1alpha1.ConditionCertificateShortLived, short, isShort)
 	unavailable, isUnavailable := p.issuerUnavailable()
 	add(v1alpha1.ConditionIssuerUnavailable, unavailable, isUnavailable)
+	contest, isContested := p.contested()
+	add(v1alpha1.ConditionFieldConflict, contest, isContested)
 	return all
 }
 

@@ -14,7 +14,7 @@ import (
 var eventConditions = []string{
 	v1alpha1.ConditionReady, v1alpha1.ConditionRuntimeMismatch, v1alpha1.ConditionSharedIssuer, v1alpha1.ConditionClusterDomainMismatch,
 	v1alpha1.ConditionCertificateExpiring, v1alpha1.ConditionCertificateShortLived,
-	v1alpha1.ConditionIssuerUnavailable,
+	v1alpha1.ConditionIssuerUnavailable, v1alpha1.ConditionFieldConflict,
 }
 
 // conditionEvents are the changes since the conditions before.

@@ -54,6 +54,10 @@ func (p pass) requeueAfter() time.Duration {
 	if len(p.MissingPods()) > 0 {
 		in(podRetryInterval)
 	}
+	for _, contest := range p.outcome.Contests {
+		after(contest.Again)
+		after(contest.Over)
+	}
 	if p.SecretQuota != "" {
 		in(time.Minute) // Quotas are not watched.
 	}

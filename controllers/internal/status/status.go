@@ -47,6 +47,8 @@ type Outcome struct {
 	Rejected bool
 	// Conflicts are objects of other owners that have the names of ours, as kubectl takes them.
 	Conflicts []string
+	// Contests are objects that another manager changes again and again.
+	Contests []state.Contest
 }
 
 // pass is what the status is derived from.
