@@ -33,6 +33,10 @@ const FieldOwner = apply.FieldOwner
 // reports that an object of another owner, or a missing permission, is out of the way.
 const rejectedRetryInterval = 30 * time.Second
 
+// conflictRetryInterval is how long the caches are given for what has changed meanwhile.
+// Their watches usually report it before.
+const conflictRetryInterval = time.Second
+
 // Reconciler reconciles ErlangClusters.
 type Reconciler struct {
 	Client   client.Client
@@ -45,7 +49,7 @@ type Reconciler struct {
 	applier  *apply.Applier
 }
 
-// +kubebuilder:rbac:groups=erlang-operator.dev,resources=erlangclusters,verbs=get;list;watch
+// +kubebuilder:rbac:groups=erlang-operator.dev,resources=erlangclusters,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=erlang-operator.dev,resources=erlangclusters/status,verbs=patch
 // +kubebuilder:rbac:groups=erlang-operator.dev,resources=erlangclusters/finalizers,verbs=update
 // +kubebuilder:rbac:groups=apps,resources=statefulsets;deployments,verbs=get;list;watch;create;patch
@@ -109,10 +113,16 @@ func (r *Reconciler) reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 	if err := r.write(ctx, cluster, report); err != nil {
 		return ctrl.Result{}, fmt.Errorf("report: %w", err)
 	}
-	if outcome.Rejected {
+	switch {
+	case outcome.Rejected:
 		return ctrl.Result{RequeueAfter: rejectedRetryInterval}, nil
+	case apierrors.IsConflict(failure):
+		// Something changed after it was observed. It is observed again.
+		return ctrl.Result{RequeueAfter: conflictRetryInterval}, nil
+	case failure != nil:
+		return ctrl.Result{}, failure
 	}
-	return ctrl.Result{RequeueAfter: report.RequeueAfter}, failure
+	return ctrl.Result{RequeueAfter: report.RequeueAfter}, nil
 }
 
 // isDeleted reports whether a cluster was deleted since it was read from the cache.
@@ -130,7 +140,11 @@ func (r *Reconciler) write(ctx context.Context, cluster *v1alpha1.ErlangCluster,
 	for _, pod := range report.Joined {
 		failed = append(failed, r.openReadinessGate(ctx, pod))
 	}
-	if report.Changed {
+	edited := apply.HasForeignStatus(cluster)
+	if edited {
+		failed = append(failed, r.applier.TakeOverStatus(ctx, cluster))
+	}
+	if report.Changed || edited {
 		failed = append(failed, r.writeStatus(ctx, cluster, report))
 	}
 	return errors.Join(failed...)

@@ -28,7 +28,11 @@ func trim(object any) (any, error) {
 	if err != nil {
 		return object, nil // not an object: a deletion whose last state is unknown
 	}
-	trimManagedFields(metadata)
+	if cluster, ok := object.(*unstructured.Unstructured); ok {
+		apply.KeepForeignStatus(cluster)
+	} else {
+		trimManagedFields(metadata)
+	}
 	metadata.SetLabels(kept(metadata.GetLabels(), plan.LabelCluster, plan.LabelComponent))
 	metadata.SetAnnotations(kept(metadata.GetAnnotations(), readAnnotations...))
 	ours := isOurs(metadata)

@@ -14,12 +14,12 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
-// fieldOwner owns status.mesh, and nothing else.
-const fieldOwner = client.FieldOwner("erlang-operator-probe")
-
 // writeTimeout bounds a write: an API server that does not answer must not delay the next
 // sweep for longer.
 const writeTimeout = 5 * time.Second
+
+// cacheLag is how long the cache may take to have what was written.
+const cacheLag = 5 * time.Second
 
 // publisher writes reports to status.mesh. It remembers the last one, because the cache may
 // not have it yet, and because it may not have been written.
@@ -31,26 +31,32 @@ type publisher struct {
 	last      *v1alpha1.MeshStatus
 	unwritten bool
 	latest    time.Time // when the latest report was made, written or not
+	written   time.Time // when the last report was made that was written
 }
 
 // previous is the report before the one that is to be made.
 func (p *publisher) previous(cluster *v1alpha1.ErlangCluster) *v1alpha1.MeshStatus {
-	cached := cluster.Status.Mesh
 	if p.cluster != cluster.UID || p.last == nil {
-		return cached
-	}
-	if cached != nil && cached.HeartbeatTime.After(p.last.HeartbeatTime.Time) {
-		return cached
+		return cluster.Status.Mesh
 	}
 	return p.last
 }
 
+// replaced reports whether somebody has replaced or removed the last report.
+func (p *publisher) replaced(cluster *v1alpha1.ErlangCluster, now time.Time) bool {
+	if p.cluster != cluster.UID || p.last == nil || now.Sub(p.written) < cacheLag {
+		return false
+	}
+	cached := cluster.Status.Mesh
+	return cached == nil || !cached.HeartbeatTime.Equal(&p.last.HeartbeatTime) || !same(cached, p.last)
+}
+
 // publish writes a report that differs from the previous one, or confirms the previous one
-// when that is due. A report that cannot be written is kept
+// when that is due, or when the cluster does not have it. A report that cannot be written is kept
 // and written after a later pass: the nodes are swept meanwhile, and what was tried at them
 // is not tried again.
 func (p *publisher) publish(ctx context.Context, cluster *v1alpha1.ErlangCluster, previous, current *v1alpha1.MeshStatus) error {
-	due := p.due(previous, current)
+	due := p.due(previous, current) || p.replaced(cluster, current.HeartbeatTime.Time)
 	p.latest = current.HeartbeatTime.Time
 	if !p.unwritten && !due && same(previous, current) {
 		return nil
@@ -59,7 +65,9 @@ func (p *publisher) publish(ctx context.Context, cluster *v1alpha1.ErlangCluster
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	err := p.write(ctx, cluster, current)
-	p.unwritten = err != nil
+	if p.unwritten = err != nil; !p.unwritten {
+		p.written = p.latest
+	}
 	return err
 }
 
@@ -78,6 +86,9 @@ func (p *publisher) due(previous, current *v1alpha1.MeshStatus) bool {
 	if previous == nil {
 		return true
 	}
+	if previous.HeartbeatTime.After(current.HeartbeatTime.Time) {
+		return true // By a clock that was ahead, or by hand.
+	}
 	age, took := current.HeartbeatTime.Sub(previous.HeartbeatTime.Time), current.HeartbeatTime.Sub(p.latest)
 	return age >= p.heartbeat || took > p.heartbeat/3 && age+took > p.heartbeat
 }
@@ -93,7 +104,7 @@ func writeStatus(c client.Client) func(context.Context, *v1alpha1.ErlangCluster,
 			return err
 		}
 		configuration := client.ApplyConfigurationFromUnstructured(status)
-		if err := c.Status().Apply(ctx, configuration, fieldOwner, client.ForceOwnership); err != nil {
+		if err := c.Status().Apply(ctx, configuration, client.FieldOwner(v1alpha1.ProbeFieldOwner), client.ForceOwnership); err != nil {
 			return fmt.Errorf("write status.mesh: %w", err)
 		}
 		return nil

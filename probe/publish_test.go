@@ -26,7 +26,7 @@ func TestPrevious(t *testing.T) {
 		"the probe restarted":          {uid: "a", cached: older, want: older},
 		"the cache lags":               {uid: "a", cached: older, wrote: newer, want: newer},
 		"the cache has nothing yet":    {uid: "a", wrote: newer, want: newer},
-		"another probe wrote since":    {uid: "a", cached: newer, wrote: older, want: newer},
+		"somebody else wrote since":    {uid: "a", cached: newer, wrote: older, want: older},
 		"another cluster of that name": {uid: "b", wrote: newer},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,6 +73,56 @@ func TestPublishAfterFailedWrite(t *testing.T) {
 		if writes != want {
 			t.Errorf("%d writes, want %d", writes, want)
 		}
+	}
+}
+
+// TestReplacedReport: a report that somebody has edited or removed is written again with the
+// next pass, and not when the heartbeat is due.
+func TestReplacedReport(t *testing.T) {
+	edited := func(edit func(*v1alpha1.MeshStatus)) *v1alpha1.MeshStatus {
+		mesh := report(nil, wanted(1), resultOf(goodCluster(2)...), noon)
+		edit(mesh)
+		return mesh
+	}
+	for name, tc := range map[string]struct {
+		cached *v1alpha1.MeshStatus
+		after  time.Duration
+		want   bool
+	}{
+		"as it was written": {edited(func(*v1alpha1.MeshStatus) {}), 10 * time.Second, false},
+		"removed":           {nil, 10 * time.Second, true},
+		"not cached yet":    {nil, 2 * time.Second, false},
+		"a verdict":         {edited(func(m *v1alpha1.MeshStatus) { m.Nodes[0].Reason = "Fine" }), 10 * time.Second, true},
+		"a heartbeat ahead": {edited(func(m *v1alpha1.MeshStatus) { m.HeartbeatTime = *at(noon.AddDate(10, 0, 0)) }), 10 * time.Second, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			writes := 0
+			p := publisher{heartbeat: time.Minute, write: func(context.Context, *v1alpha1.ErlangCluster, *v1alpha1.MeshStatus) error {
+				writes++
+				return nil
+			}}
+			cluster := chat.DeepCopy()
+			for _, now := range []time.Time{noon, noon.Add(tc.after)} {
+				previous := p.previous(cluster)
+				if err := p.publish(t.Context(), cluster, previous, report(previous, wanted(1), resultOf(goodCluster(2)...), now)); err != nil {
+					t.Fatal(err)
+				}
+				cluster.Status.Mesh = tc.cached
+			}
+			if (writes == 2) != tc.want {
+				t.Errorf("%d writes", writes)
+			}
+		})
+	}
+}
+
+// TestHeartbeatAhead: a probe that has just started does not wait for the heartbeat of one
+// whose clock was ahead.
+func TestHeartbeatAhead(t *testing.T) {
+	p := publisher{heartbeat: time.Minute}
+	found := &v1alpha1.MeshStatus{HeartbeatTime: *at(noon.Add(time.Hour))}
+	if !p.due(found, &v1alpha1.MeshStatus{HeartbeatTime: *at(noon)}) {
+		t.Error("the report is not due")
 	}
 }
 

@@ -84,9 +84,11 @@ func TestNodeComesBack(t *testing.T) {
 func TestHeartbeatWhileNodesHang(t *testing.T) {
 	for interval, want := range map[time.Duration]time.Duration{35 * time.Second: 35 * time.Second, 10 * time.Second: time.Minute} {
 		r, _, _, reports := proving(t, 0)
+		cluster := chat.DeepCopy()
 		for now := noon; now.Before(noon.Add(time.Hour)); now = now.Add(interval) {
-			previous := r.publisher.previous(chat)
-			if err := r.publisher.publish(t.Context(), chat, previous, report(previous, wanted(1), resultOf(), now)); err != nil {
+			cluster.Status.Mesh = r.publisher.last
+			previous := r.publisher.previous(cluster)
+			if err := r.publisher.publish(t.Context(), cluster, previous, report(previous, wanted(1), resultOf(), now)); err != nil {
 				t.Fatal(err)
 			}
 		}

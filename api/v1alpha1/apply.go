@@ -7,6 +7,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
+// ProbeFieldOwner is the name of the probe in server-side apply. It owns status.mesh, and
+// nothing else.
+const ProbeFieldOwner = "erlang-operator-probe"
+
 // ApplyStatus returns what a field owner of the status applies by server-side apply:
 // status points to a struct with the fields that it owns. The UID keeps it from a
 // cluster of the same name that was created later.

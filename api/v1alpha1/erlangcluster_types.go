@@ -21,6 +21,7 @@ import (
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && self.metadata.name.size() <= 40",message="metadata.name must be a DNS label of at most 40 characters that begins with a letter and has no dot: pod, Service and node names are made from it"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.cookie) || !has(self.spec.cookie.secretKeyRef) || self.spec.cookie.secretKeyRef.name != self.metadata.name + '-cookie'",message="cookie.secretKeyRef must not name the Secret <cluster>-cookie, which the operator writes: name a Secret of your own"
 type ErlangCluster struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`

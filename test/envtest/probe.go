@@ -95,7 +95,7 @@ func (p *probe) apply(ctx context.Context, mesh *v1alpha1.MeshStatus) error {
 	if err != nil {
 		return err
 	}
-	return p.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(status), client.FieldOwner("erlang-operator/probe"), client.ForceOwnership)
+	return p.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(status), client.FieldOwner(v1alpha1.ProbeFieldOwner), client.ForceOwnership)
 }
 
 // wholeMesh is what the probe reports of a mesh without faults.

@@ -18,6 +18,7 @@ func TestInvalidSpecsAreRejected(t *testing.T) {
 		"a port too low":                  {`spec: {distribution: {ports: {min: 80}}}`, "spec.distribution.ports.min"},
 		"a port too high":                 {`spec: {distribution: {ports: {max: 70000}}}`, "spec.distribution.ports.max"},
 		"epmd's port among them":          {`spec: {distribution: {ports: {min: 4000, max: 5000}}}`, "must not include 4369, the port of epmd"},
+		"the cookie that is written":      {`spec: {cookie: {secretKeyRef: {name: chat-cookie}}}`, "cookie.secretKeyRef must not name the Secret <cluster>-cookie"},
 		"an unknown family":               {`spec: {distribution: {ipFamily: IPv5}}`, "spec.distribution.ipFamily"},
 		"an unknown runtime":              {`spec: {runtime: Elixir}`, "spec.runtime"},
 		"unknown visitors":                {`spec: {visitors: "Off"}`, "spec.visitors"},
