@@ -59,12 +59,12 @@ func checkVisitors(t *testing.T, c harness.Cluster) {
 	for expression, want := range map[string]string{
 		`os:getenv("ERL_ZFLAGS")`:                                  "false",
 		`os:cmd("erl -noinput -eval 'io:write(node()), halt().'")`: `"nonode@nohost"`,
-		`begin
+		`(fun() ->
 			[_, Host] = string:split(atom_to_list(node()), "@"),
 			{ok, Peer, Node} = peer:start(#{name => peer:random_name(), host => Host, longnames => true,
 				args => string:lexemes(os:getenv("ERLANG_OPERATOR_SHARED_FLAGS"), " ") ++ ["-dist_listen", "false"]}),
 			Pong = net_adm:ping(Node), peer:stop(Peer), Pong
-		end`: "pong",
+		end)()`: "pong",
 	} {
 		if got := harness.Must(c.Eval(t.Context(), 0, expression))(t); got != want {
 			t.Errorf("%s is %s, want %s", expression, got, want)
