@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
@@ -135,6 +136,24 @@ func TestEventsOfPods(t *testing.T) {
 	}
 }
 
+// However many pods are not Ready, events are read of three of them.
+func TestEventsOfPodsAreReadOfFew(t *testing.T) {
+	cluster, objects := minimal(), []client.Object{statefulSet(9)}
+	cluster.Spec.Replicas = ptr.To[int32](9)
+	for ordinal := range 9 {
+		pod := podCreated(fmt.Sprintf("chat-%d", ordinal), statetest.Now)
+		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.ContainersReady, Status: corev1.ConditionFalse, LastTransitionTime: metav1.NewTime(statetest.Now.Add(-time.Hour))}}
+		objects = append(objects, pod)
+	}
+	s := newServer(t, objects...)
+	if _, err := s.observer().Observe(t.Context(), cluster); err != nil {
+		t.Fatal(err)
+	}
+	if lists := strings.Count(strings.Join(s.reads, "\n"), "list *v1.EventList"); lists != 3 {
+		t.Errorf("events were listed %d times, want 3", lists)
+	}
+}
+
 // distinct gives events names.
 func distinct(objects []client.Object) []client.Object {
 	for i, object := range objects {
@@ -165,6 +184,10 @@ func TestCausesAreReadOnlyWhenNeeded(t *testing.T) {
 	ended.Status.ContainerStatuses = []corev1.ContainerStatus{{
 		State:                corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
 		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{}}}}
+	initialized := podCreated("chat-1", statetest.Now)
+	initialized.Status.InitContainerStatuses = []corev1.ContainerStatus{{Ready: true, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{}}}}
+	leaving := unready(time.Hour)
+	leaving.DeletionTimestamp, leaving.Finalizers = &metav1.Time{Time: statetest.Now}, []string{"example.com/x"}
 	for name, test := range map[string]struct {
 		objects []client.Object
 		want    string
@@ -175,6 +198,8 @@ func TestCausesAreReadOnlyWhenNeeded(t *testing.T) {
 		"a pod is not Ready":         {append(pods[:2:2], unready(state.UnreadyTimeout+time.Second)), "list *v1.EventList"},
 		"a pod keeps restarting":     {append(pods[:2:2], restarting), "list *v1.EventList"},
 		"a container has ended":      {append(pods[:2:2], ended), "list *v1.EventList"},
+		"an init container is done":  {append(pods[:2:2], initialized), ""},
+		"a pod is being deleted":     {append(pods[:2:2], leaving), ""},
 		"a certificate is late":      {append(pods, late), "list *v1.ResourceQuotaList"},
 		"a certificate is requested": {append(pods, recent), ""},
 	} {

@@ -140,6 +140,17 @@ func TestNodesReady(t *testing.T) {
 			s.container(1, running(20*time.Second, true, 3, end(0, 21*time.Second, 20*time.Second, "")))
 			s.recorded(1, 22*time.Second, "Killing", "Container chat failed liveness probe, will be restarted")
 		}, "False LivenessProbeFailing", false, []string{"Restarts: 3."}},
+		"another container is killed": {func(s *scene) {
+			s.container(1, backingOff(4, end(0, 10*time.Second, 20*time.Second, "")))
+			s.recorded(1, 30*time.Second, "Unhealthy", refused)
+			s.recorded(1, 11*time.Second, "Killing", "Container proxy failed liveness probe, will be restarted")
+			s.PodEvents["chat-1"][1].Container = "proxy"
+		}, "False PodFailing", false, []string{"ended with exit code 0 (Completed). It ended by itself: a node has to run in the foreground. Restarts: 4."}},
+		"another container is not ready": {func(s *scene) {
+			s.container(1, running(3*time.Minute, false, 0, nil))
+			s.recorded(1, time.Minute, "Unhealthy", "Readiness probe failed: of the proxy")
+			s.PodEvents["chat-1"][0].Container = "proxy"
+		}, "False ReadinessProbeFailing", false, []string{"container chat fails. Correct"}},
 		"killed once": {func(s *scene) {
 			s.container(1, running(20*time.Second, true, 1, end(0, 21*time.Second, 20*time.Second, "")))
 			s.recorded(1, 22*time.Second, "Killing", "Container chat failed liveness probe, will be restarted")
