@@ -26,13 +26,13 @@ func TestReadinessGateThatCannotBeOpenedHoldsUpNothing(t *testing.T) {
 	refused := errors.New("refused by a webhook")
 	var asked []string
 	manager.Client = interceptor.NewClient(w.present, interceptor.Funcs{
-		SubResourceApply: func(ctx context.Context, _ client.Client, _ string, configuration runtime.ApplyConfiguration, _ ...client.SubResourceApplyOption) error {
+		SubResourceApply: func(_ context.Context, _ client.Client, _ string, configuration runtime.ApplyConfiguration, _ ...client.SubResourceApplyOption) error {
 			head := headOf(configuration)
 			asked = append(asked, head.Kind+" "+head.Name)
-			switch {
-			case head.Name == "chat-0":
+			switch head.Name {
+			case "chat-0":
 				return refused
-			case head.Name == "chat-1":
+			case "chat-1":
 				return w.checkUID(configuration)
 			}
 			return nil
