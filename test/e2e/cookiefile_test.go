@@ -91,13 +91,7 @@ func TestNotTheNode(t *testing.T) {
 			node, absent := harness.Cluster{Namespace: ns, Name: "node"}, harness.Cluster{Namespace: ns, Name: "absent"}
 			kubectl.MustApply(t, manifest(node.Name, `[sh, -c, "erl -noinput; exit 1"]`))
 			kubectl.MustApply(t, manifest(absent.Name, "[sleep, infinity]"))
-			await.Until(t, time.Minute, absent.Pod(0)+" runs", func(ctx context.Context) error {
-				phase, err := kubectl.Run(ctx, "get", "pod", absent.Pod(0), "-n", ns, "-o", "jsonpath={.status.phase}")
-				if err == nil && phase != "Running" {
-					err = fmt.Errorf("it is %s", phase)
-				}
-				return err
-			})
+			awaitRunning(t, absent, 0)
 			beside := exec.CommandContext(t.Context(), "kubectl", "exec", "-n", ns, absent.Pod(0), "--",
 				"timeout", "120", "/run/erlang-operator/bin/node", "erl", "-noinput")
 			if err := beside.Start(); err != nil {
@@ -111,4 +105,16 @@ func TestNotTheNode(t *testing.T) {
 			node.AwaitReady(t, 1)
 		})
 	}
+}
+
+// awaitRunning waits until the containers of a member run.
+func awaitRunning(t *testing.T, c harness.Cluster, ordinal int) {
+	t.Helper()
+	await.Until(t, 2*time.Minute, c.Pod(ordinal)+" runs", func(ctx context.Context) error {
+		phase, err := kubectl.Run(ctx, "get", "pod", c.Pod(ordinal), "-n", c.Namespace, "-o", "jsonpath={.status.phase}")
+		if err == nil && phase != "Running" {
+			err = fmt.Errorf("it is %s", phase)
+		}
+		return err
+	})
 }
