@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -47,6 +48,7 @@ type Reconciler struct {
 
 	observer *observe.Observer
 	applier  *apply.Applier
+	written  sync.Map // of types.NamespacedName, a cluster's, to written
 }
 
 // +kubebuilder:rbac:groups=erlang-operator.dev,resources=erlangclusters,verbs=get;list;watch;patch
@@ -73,6 +75,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if apierrors.IsNotFound(err) {
 		r.observer.Forget(request.NamespacedName)
 		r.applier.Forget(request.NamespacedName)
+		r.written.Delete(request.NamespacedName)
 		return ctrl.Result{}, nil
 	}
 	if undecodable := (*v1alpha1.DecodeError)(nil); errors.As(err, &undecodable) {
@@ -92,6 +95,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 // writes objects. Everything it creates has an owner reference, so a cluster that is
 // being deleted needs nothing done but to be reported.
 func (r *Reconciler) reconcile(ctx context.Context, cluster *v1alpha1.ErlangCluster) (ctrl.Result, error) {
+	r.catchUp(cluster)
 	if !cluster.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, r.write(ctx, cluster, status.Terminating(cluster, r.observer.Clock.Now()))
 	}
@@ -158,6 +162,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, cluster *v1alpha1.ErlangCl
 	if err := r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(status), client.ForceOwnership); err != nil {
 		return fmt.Errorf("apply status: %w", err)
 	}
+	r.written.Store(client.ObjectKeyFromObject(cluster), written{cluster.UID, status.GetResourceVersion(), report.Status})
 	for _, event := range report.Events {
 		r.Recorder.Eventf(cluster, nil, event.Type, event.Reason, "Reconcile", "%s", event.Message)
 		log.FromContext(ctx).Info("Status changed", "reason", event.Reason, "message", event.Message)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
@@ -136,6 +137,30 @@ func TestStaleManagerLeavesRecreatedClusterAlone(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, present.description()); diff != "" {
 		t.Errorf("(-before +after):\n%s", diff)
+	}
+}
+
+// A manager whose cache does not have the status yet that it has just written records no
+// event again.
+func TestEventsAreRecordedOnce(t *testing.T) {
+	w := newSimulation(chat(2))
+	settle(t, w)
+	cluster := w.cluster()
+	cluster.Status.Conditions = nil
+	must(w.present.Status().Update(t.Context(), cluster))
+	past := w.copied()
+	manager := w.manager(past.present)
+	recorder := manager.Recorder.(*events.FakeRecorder)
+	for pass, want := range []int{1, 0, 0} {
+		if _, err := manager.reconcile(t.Context(), past.cluster()); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(recorder.Events); got != want {
+			t.Errorf("pass %d: %d events, want %d", pass, got, want)
+		}
+		for len(recorder.Events) > 0 {
+			t.Log(<-recorder.Events)
+		}
 	}
 }
 

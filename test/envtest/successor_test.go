@@ -5,11 +5,16 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
@@ -48,6 +53,28 @@ func TestLostCAIsReplaced(t *testing.T) {
 	reports.expect(t, "CA IssuingCanary", "CA WideningTrust", "CA Reissuing", "CA ShrinkingTrust", "CA ProvingRefusal", "")
 	if n.accepted == 0 || n.refused == 0 {
 		t.Errorf("%d canaries were accepted and %d refused", n.accepted, n.refused)
+	}
+	expectEvents(t, namespace, v1alpha1.ReasonRotatingCA, "The private CA chat-ca has another key", "The rotation of the CA is complete: chat-ca-r2")
+}
+
+// expectEvents requires that exactly these events were recorded for a reason, once each.
+func expectEvents(t *testing.T, namespace, reason string, beginnings ...string) {
+	t.Helper()
+	settle(t)
+	var events eventsv1.EventList
+	check(t, admin.List(t.Context(), &events, client.InNamespace(namespace)))
+	var notes []string
+	for _, event := range events.Items {
+		if event.Reason == reason {
+			notes = append(notes, event.Note)
+		}
+		if event.Reason == reason && event.Series != nil {
+			t.Errorf("recorded %d times: %s", event.Series.Count, event.Note)
+		}
+	}
+	slices.Sort(notes)
+	if !slices.EqualFunc(beginnings, notes, func(beginning, note string) bool { return strings.HasPrefix(note, beginning) }) {
+		t.Errorf("the events are %q", notes)
 	}
 }
 
