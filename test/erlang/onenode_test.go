@@ -3,11 +3,15 @@
 package erlang
 
 import (
+	"context"
 	"errors"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/erlang-operator/erlang-operator/erldist"
+	"github.com/erlang-operator/erlang-operator/test/await"
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
@@ -26,6 +30,8 @@ func TestOneNodePerPod(t *testing.T) {
 				checkChildren(t, node)
 				checkSecond(t, node)
 				mustDial(t, c.dialer(node), node.Name)
+
+				checkRestart(t, c.dialer(node), node.Name)
 
 				// The name of a node that was killed does not keep the next one from starting.
 				node.Kill()
@@ -69,6 +75,26 @@ func checkSecond(t *testing.T, node *beam.Node) {
 	if text := string(exit.Stderr); !strings.HasPrefix(text, node.Name+" runs already.") || !strings.Contains(text, "/run/erlang-operator/bin/visitor ") || strings.Count(text, "\n") != 1 {
 		t.Errorf("a second node prints %q", text)
 	}
+}
+
+// checkRestart has a node start anew in its own process, where its name is its own.
+func checkRestart(t *testing.T, dialer *erldist.Dialer, node string) {
+	t.Helper()
+	conn := mustDial(t, dialer, node)
+	mustCall(t, conn, "application", "set_env", erldist.Atom("kernel"), erldist.Atom("former"), erldist.Atom("true"))
+	mustCall(t, conn, "init", "restart")
+	await.Until(t, time.Minute, "restart of the node", func(ctx context.Context) error {
+		conn, err := dialer.Dial(ctx, node)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close() }()
+		former, err := conn.Call(ctx, "application", "get_env", erldist.Atom("kernel"), erldist.Atom("former"))
+		if err == nil && former != erldist.Term(erldist.Atom("undefined")) {
+			return errors.New("it has not restarted")
+		}
+		return err
+	})
 }
 
 // inPod runs a command as kubectl exec does.

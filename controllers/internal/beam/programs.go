@@ -1,7 +1,7 @@
 package beam
 
 import (
-	"embed"
+	_ "embed" // the programs
 	"path"
 	"strings"
 
@@ -18,21 +18,18 @@ const (
 )
 
 // A change of a program reaches running pods, whose environment stays as it was.
-//
-//go:embed programs/node programs/visitor programs/shell
-var sources embed.FS
+var (
+	//go:embed programs/node
+	nodeSource string
+	//go:embed programs/visitor
+	visitorSource string
+	//go:embed programs/shell
+	shellSource string
+)
 
 // Programs are the contents of the programs that start a BEAM in a pod, by their names.
 func Programs() map[string]string {
-	programs := map[string]string{}
-	for _, name := range []string{nodeProgram, visitorProgram, shellProgram} {
-		source, err := sources.ReadFile("programs/" + name)
-		if err != nil {
-			panic(err) // It is embedded under that name.
-		}
-		programs[name] = string(source)
-	}
-	return programs
+	return map[string]string{nodeProgram: nodeSource, visitorProgram: visitorSource, shellProgram: shellSource}
 }
 
 // RemoteArgs are the flags for a BEAM that a command of an Elixir release starts beside
