@@ -33,7 +33,7 @@ func trim(object any) (any, error) {
 	} else {
 		trimManagedFields(metadata)
 	}
-	metadata.SetLabels(kept(metadata.GetLabels(), plan.LabelCluster, plan.LabelComponent))
+	metadata.SetLabels(kept(metadata.GetLabels(), plan.LabelCluster, plan.LabelComponent, appsv1.ControllerRevisionHashLabelKey))
 	metadata.SetAnnotations(kept(metadata.GetAnnotations(), readAnnotations...))
 	ours := isOurs(metadata)
 	trimReferences(metadata)

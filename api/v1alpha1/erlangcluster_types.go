@@ -133,11 +133,19 @@ type ErlangClusterSpec struct {
 	// +default={"mode":"Managed"}
 	NetworkPolicy NetworkPolicySpec `json:"networkPolicy,omitempty"`
 
+	// rollout configures how a change of the template reaches the nodes.
+	// +optional
+	// +default={"maxUnavailable":1}
+	Rollout RolloutSpec `json:"rollout,omitempty"`
+
 	// podDisruptionBudget limits how many nodes are evicted at a time.
 	// +optional
 	// +default={"mode":"Managed"}
 	PodDisruptionBudget PodDisruptionBudgetSpec `json:"podDisruptionBudget,omitempty"`
 }
+
+// MaxReplicas is the maximum number of nodes of a cluster.
+const MaxReplicas = 100
 
 // DesiredReplicas returns the number of nodes that the spec asks for.
 func (s ErlangClusterSpec) DesiredReplicas() int32 {

@@ -87,6 +87,11 @@ type ErlangClusterStatus struct {
 	// +kubebuilder:validation:MaxItems=2
 	Rotation []RotationStatus `json:"rotation,omitempty"`
 
+	// rollout of the latest template, while it is under way: how far it is, and what it
+	// waits for. No decision depends on it.
+	// +optional
+	Rollout *RolloutStatus `json:"rollout,omitempty"`
+
 	// mesh is what the probe observed.
 	// +optional
 	Mesh *MeshStatus `json:"mesh,omitempty"`

@@ -7,6 +7,7 @@ import (
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/rollout"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
@@ -39,6 +40,8 @@ type Plan struct {
 	Holds []Hold
 	// Rotations that are under way.
 	Rotations []rotation.Step
+	// Rollout of the latest template.
+	Rollout rollout.Step
 	// Problems are what a person has to fix before the rest can be done.
 	Problems []Problem
 	// Again is when there is something to do although nothing has changed; zero when never.

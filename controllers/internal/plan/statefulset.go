@@ -12,6 +12,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/beam"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/rollout"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
@@ -33,8 +34,9 @@ func nodes(p *Plan, s state.State) {
 			"Waiting for %s; then tls.delivery is changed, and the nodes are restarted one by one", awaited(s, pod)))
 		return
 	}
+	p.Rollout = rollout.Next(s, p.Rotations)
 	replicas := startable(s)
-	set, err := statefulSet(s, replicas)
+	set, err := statefulSet(s, replicas, p.Rollout)
 	if err != nil {
 		p.problem(v1alpha1.ReasonRejected, err.Error())
 		return
@@ -44,6 +46,7 @@ func nodes(p *Plan, s state.State) {
 			"Waiting for %s; then the pod is started", awaited(s, s.Names.Pod(replicas))))
 	}
 	p.apply(set)
+	p.replaceOutdated(s)
 	p.deletePodsWithoutIdentity(s)
 }
 
@@ -93,7 +96,7 @@ func running(s state.State) int32 {
 	return running
 }
 
-func statefulSet(s state.State, replicas int32) (*applyapps.StatefulSetApplyConfiguration, error) {
+func statefulSet(s state.State, replicas int32, step rollout.Step) (*applyapps.StatefulSetApplyConfiguration, error) {
 	template, err := podTemplate(s)
 	if err != nil {
 		return nil, fmt.Errorf("template: %w", err)
@@ -107,6 +110,7 @@ func statefulSet(s state.State, replicas int32) (*applyapps.StatefulSetApplyConf
 		WithServiceName(s.Names.Service()).
 		// One at a time in order would deadlock a cluster that needs its quorum to start.
 		WithPodManagementPolicy(appsv1.ParallelPodManagement).
+		WithUpdateStrategy(updateStrategy(step.Latest)).
 		WithSelector(applymeta.LabelSelector().WithMatchLabels(Selector(s.Names.Cluster, ComponentNode))).
 		WithTemplate(template).
 		WithVolumeClaimTemplates(claims...)
@@ -114,6 +118,28 @@ func statefulSet(s state.State, replicas int32) (*applyapps.StatefulSetApplyConf
 		spec.WithPersistentVolumeClaimRetentionPolicy(claimRetention(*policy))
 	}
 	return owned(applyapps.StatefulSet(s.Names.StatefulSet(), s.Names.Namespace), s).WithSpec(spec), nil
+}
+
+// updateStrategy is one with which Kubernetes replaces no pod by itself: either a pod that is
+// created gets the latest template, or that which the whole cluster ran with last.
+func updateStrategy(latest bool) *applyapps.StatefulSetUpdateStrategyApplyConfiguration {
+	if latest {
+		return applyapps.StatefulSetUpdateStrategy().WithType(appsv1.OnDeleteStatefulSetStrategyType)
+	}
+	return applyapps.StatefulSetUpdateStrategy().
+		WithType(appsv1.RollingUpdateStatefulSetStrategyType).
+		WithRollingUpdate(applyapps.RollingUpdateStatefulSetStrategy().WithPartition(v1alpha1.MaxReplicas))
+}
+
+// replaceOutdated deletes the pods that may be replaced now, once pods that are created get
+// the latest template.
+func (p *Plan) replaceOutdated(s state.State) {
+	if s.StatefulSet == nil || s.StatefulSet.Spec.UpdateStrategy.Type != appsv1.OnDeleteStatefulSetStrategyType {
+		return
+	}
+	for _, pod := range p.Rollout.Replace {
+		p.Delete = append(p.Delete, pod)
+	}
 }
 
 func podTemplate(s state.State) (*applycore.PodTemplateSpecApplyConfiguration, error) {

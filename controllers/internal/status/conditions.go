@@ -151,22 +151,15 @@ func (p pass) reconciling(ready assessment) (assessment, bool) {
 		return ready, true
 	case isUnserved && unserved.pending:
 		return unserved, true
-	case p.StatefulSet != nil && p.rollingOut():
-		return pending(v1alpha1.ReasonRollingOut, fmt.Sprintf("%d of %d pods run the latest template. The next one is replaced when the last is Ready.",
-			p.StatefulSet.Status.UpdatedReplicas, p.Replicas())), true
+	case p.plan.Rollout.UnderWay():
+		return pending(v1alpha1.ReasonRollingOut, fmt.Sprintf("%d of %d pods run the latest template. %s",
+			p.plan.Rollout.Updated, p.Replicas(), sentence(p.plan.Rollout.String()))), true
 	case p.surplus() > 0:
 		return pending(v1alpha1.ReasonScalingDown, fmt.Sprintf("%d pods are terminating.", p.surplus())), true
 	case p.Replicas() > 0 && p.Cluster.Status.Mesh != nil && p.Cluster.Status.Mesh.ObservedGeneration != p.Cluster.Generation:
 		return pending(v1alpha1.ReasonProgressing, "The probe has not verified the mesh against the latest spec yet."), true
 	}
 	return assessment{}, false
-}
-
-// rollingOut reports whether a rollout has not ended: the StatefulSet's current revision
-// becomes the updated one when the last pod of that is Ready, and so has joined.
-func (p pass) rollingOut() bool {
-	status := p.StatefulSet.Status
-	return status.ObservedGeneration != p.StatefulSet.Generation || status.UpdateRevision != status.CurrentRevision
 }
 
 // sharedIssuer warns of an issuer that others may have certificates of.

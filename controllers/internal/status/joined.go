@@ -4,6 +4,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // joined are the pods whose node is verified and linked to all that it can be
@@ -29,11 +30,4 @@ func (p pass) joined() []*corev1.Pod {
 }
 
 // hasJoined reports whether the readiness gate of a pod is open.
-func hasJoined(pod *corev1.Pod) bool {
-	for _, condition := range pod.Status.Conditions {
-		if condition.Type == v1alpha1.ReadinessGate && condition.Status == corev1.ConditionTrue {
-			return true
-		}
-	}
-	return false
-}
+func hasJoined(pod *corev1.Pod) bool { return state.IsTrue(pod, v1alpha1.ReadinessGate) }

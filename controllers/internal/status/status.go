@@ -78,6 +78,7 @@ func Compute(s state.State, planned plan.Plan, outcome Outcome) Report {
 		EstablishedLinks:   p.links(),
 		Authorities:        p.authorities(),
 		Rotation:           p.rotations(),
+		Rollout:            p.rollout(),
 	}
 	if expiry, known := p.firstExpiry(); known {
 		status.CertificatesExpire = timeLeft(expiry.Sub(s.Now))

@@ -1,0 +1,106 @@
+package rollout
+
+import (
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
+)
+
+// A member is an expected pod and its node.
+type member struct {
+	name    string
+	ordinal int32
+	pod     *corev1.Pod // nil when there is none
+	// updated: its template is the latest. A pod that does not exist is outdated during a
+	// rollout, because it may get the former one.
+	updated bool
+	// linked: its node is verified, and linked to all that are.
+	linked bool
+	// ready for the kubelet.
+	ready bool
+	// broken: its node does not run, or was never linked to the others, so that nothing is
+	// lost with it.
+	broken bool
+	// unreachable: its node does not answer, and may be linked to others that do not either.
+	unreachable bool
+}
+
+// members are the expected pods, by ordinal.
+func members(s state.State) []member {
+	all := make([]member, 0, s.Replicas())
+	for ordinal, name := range s.Names.Pods(s.Replicas()) {
+		m := member{name: name, ordinal: int32(ordinal), pod: s.Pod(name)}
+		status := s.StatefulSet.Status
+		if m.pod == nil {
+			m.updated = status.CurrentRevision == status.UpdateRevision
+			all = append(all, m)
+			continue
+		}
+		node := s.Node(name)
+		m.updated = m.pod.Labels[appsv1.ControllerRevisionHashLabelKey] == status.UpdateRevision
+		m.linked = node != nil && node.Verified() && !missesVerified(s, node)
+		m.ready = state.IsTrue(m.pod, corev1.PodReady)
+		m.broken = m.isReplaceable() && !m.linked && (!state.IsTrue(m.pod, v1alpha1.ReadinessGate) || !isRunning(m.pod))
+		m.unreachable = node != nil && node.Reason == v1alpha1.ReasonConnectionTimedOut
+		all = append(all, m)
+	}
+	return all
+}
+
+// missesVerified reports whether a node lacks the link to one that is verified.
+func missesVerified(s state.State, node *v1alpha1.NodeStatus) bool {
+	return slices.ContainsFunc(node.MissingLinks, func(other string) bool {
+		peer := s.Node(other)
+		return peer != nil && peer.Verified()
+	})
+}
+
+// isRunning reports whether all containers of a pod run.
+func isRunning(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodRunning &&
+		!slices.ContainsFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.State.Running == nil })
+}
+
+// away reports whether the others are without it.
+func (m member) away() bool { return m.pod == nil || m.pod.DeletionTimestamp != nil || !m.linked }
+
+// isReplaceable reports whether there is a pod of a former template to delete.
+func (m member) isReplaceable() bool {
+	return m.pod != nil && !m.updated && m.pod.DeletionTimestamp == nil
+}
+
+// keeps reports whether a member keeps another one from being replaced: a linked one if it
+// is away, or not Ready with the latest template; one that is away itself only while it is
+// being replaced. Members of the former template that are not Ready do not count, because
+// the latest may be what makes them Ready.
+func (m member) keeps(next member) bool {
+	isReplaced := m.pod == nil || m.pod.DeletionTimestamp != nil || m.updated && (m.away() || !m.ready)
+	return m.name != next.name && (isReplaced || m.away() && !next.away())
+}
+
+func count(all []member, is func(member) bool) int32 {
+	n := int32(0)
+	for _, m := range all {
+		if is(m) {
+			n++
+		}
+	}
+	return n
+}
+
+// MaxUnavailable is how many members may be away at a time during a rollout: at least one.
+func MaxUnavailable(spec v1alpha1.ErlangClusterSpec) int32 {
+	if spec.Rollout.MaxUnavailable == nil {
+		return 1
+	}
+	number, err := intstr.GetScaledValueFromIntOrPercent(spec.Rollout.MaxUnavailable, int(spec.DesiredReplicas()), false)
+	if err != nil {
+		return 1
+	}
+	return int32(max(1, number))
+}

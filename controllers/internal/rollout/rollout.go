@@ -1,0 +1,172 @@
+// Package rollout decides which pods of a StatefulSet may be replaced by pods of its latest
+// template. Kubernetes never does so by itself: of a StatefulSet with parallel pod management
+// it replaces all pods that are not Ready at once, and a node that is linked to the others,
+// with all that it keeps in memory, may be not Ready for a reason that its peers share.
+//
+// The decision is pure, and follows from what was observed in this pass.
+package rollout
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
+)
+
+// A Step is what may be replaced now, and what the next replacement waits for.
+type Step struct {
+	// Latest: a pod that is created now gets the latest template. Else it gets that which
+	// the whole cluster ran with last, so that a template that fails does not spread.
+	Latest bool
+	// Replace are pods to delete, whose places are taken by ones of the latest template.
+	Replace []*corev1.Pod
+	// Next is the pod that is replaced next; empty when none is to be.
+	Next string
+	// WaitingFor completes the sentence "waiting for …"; empty when nothing rolls out.
+	WaitingFor string
+	// Updated are how many of the expected pods have the latest template.
+	Updated int32
+}
+
+// UnderWay reports whether pods are still to be replaced.
+func (s Step) UnderWay() bool { return s.WaitingFor != "" }
+
+func (s Step) String() string {
+	if s.Next == "" {
+		return "Waiting for " + s.WaitingFor
+	}
+	return fmt.Sprintf("Pod %s is next, waiting for %s", s.Next, s.WaitingFor)
+}
+
+// Next is where a rollout is. rotations are those that are under way.
+func Next(s state.State, rotations []rotation.Step) Step {
+	switch set := s.StatefulSet; {
+	case set == nil:
+		return Step{}
+	case set.Status.ObservedGeneration != set.Generation:
+		return Step{WaitingFor: "the StatefulSet controller to observe the latest template"}
+	}
+	all := members(s)
+	step := Step{Updated: count(all, func(m member) bool { return m.updated && m.pod != nil })}
+	outdated := slices.DeleteFunc(slices.Clone(all), func(m member) bool {
+		return m.updated || m.ordinal < s.Cluster.Spec.Rollout.Partition
+	})
+	if len(outdated) == 0 {
+		step.WaitingFor = end(s, all)
+		return step
+	}
+	slices.SortFunc(outdated, byUrgency)
+	step.Next = outdated[0].name
+	if step.WaitingFor = obstacle(s, outdated[0], all, rotations); step.WaitingFor != "" {
+		return step
+	}
+	step.Latest, step.WaitingFor = true, fmt.Sprintf("pod %s to terminate", step.Next)
+	for _, m := range outdated {
+		// Any number of those that are broken: they cannot become worse.
+		if m.isReplaceable() && (m.name == step.Next || m.broken) {
+			step.Replace = append(step.Replace, m.pod)
+		}
+	}
+	return step
+}
+
+// byUrgency has what is broken first, then a pod that is being replaced, then what is away or
+// not Ready, each from the highest ordinal to the lowest.
+func byUrgency(a, b member) int {
+	rank := func(m member) int {
+		switch {
+		case m.broken:
+			return 0
+		case !m.isReplaceable():
+			return 1
+		case m.away():
+			return 2
+		case !m.ready:
+			return 3
+		}
+		return 4
+	}
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(b.ordinal, a.ordinal))
+}
+
+// end is what the end of a rollout waits for, when every pod that is to have the latest
+// template has it; empty when it has ended.
+func end(s state.State, all []member) string {
+	status := s.StatefulSet.Status
+	if status.CurrentRevision == status.UpdateRevision {
+		return ""
+	}
+	for _, m := range all {
+		if m.updated && (m.away() || !m.ready) {
+			return toJoin(m)
+		}
+	}
+	if s.Cluster.Spec.Rollout.Partition > 0 {
+		return ""
+	}
+	return "the StatefulSet controller to end the rollout"
+}
+
+// obstacle is why a pod must not be replaced now; empty when it may be.
+func obstacle(s state.State, next member, all []member, rotations []rotation.Step) string {
+	switch {
+	case s.Cluster.Spec.Rollout.Paused:
+		return "rollout.paused to be removed"
+	case next.broken:
+		return ""
+	case tooManyAway(s, next, all):
+		return toJoin(firstAway(next, all))
+	case !next.isReplaceable():
+		return ""
+	case next.unreachable:
+		return fmt.Sprintf("the network to pod %s, which may be cut off from the others", next.name)
+	case next.away():
+		return ""
+	}
+	return unsafe(s, rotations)
+}
+
+// tooManyAway reports whether as many members are away as may be, without the next one.
+func tooManyAway(s state.State, next member, all []member) bool {
+	return count(all, func(m member) bool { return m.keeps(next) }) >= MaxUnavailable(s.Cluster.Spec)
+}
+
+func firstAway(next member, all []member) member {
+	return all[slices.IndexFunc(all, func(m member) bool { return m.keeps(next) })]
+}
+
+// unsafe is why no node that is linked to the others is to be restarted now.
+func unsafe(s state.State, rotations []rotation.Step) string {
+	switch mesh := s.Cluster.Status.Mesh; {
+	case mesh == nil || s.ProbeIsSilent():
+		return "the probe to report"
+	case mesh.Components > 1:
+		return "the parts of the mesh to be linked to each other"
+	}
+	for _, step := range rotations {
+		if slices.Contains(critical, step.Phase) {
+			return fmt.Sprintf("the phase %s of the rotation of the %s to end", step.Phase, step.Credential)
+		}
+	}
+	return ""
+}
+
+// critical are the phases of rotations in which nodes have different cookies.
+var critical = []v1alpha1.RotationPhase{v1alpha1.RotationDistributingCookie, v1alpha1.RotationChangingCookie}
+
+func toJoin(m member) string {
+	switch {
+	case m.pod == nil:
+		return fmt.Sprintf("pod %s to be created", m.name)
+	case m.pod.DeletionTimestamp != nil:
+		return fmt.Sprintf("pod %s to terminate", m.name)
+	case m.away():
+		return fmt.Sprintf("the node of pod %s to be linked to the others", m.name)
+	}
+	return fmt.Sprintf("pod %s to be Ready", m.name)
+}
