@@ -9,10 +9,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
 )
 
@@ -68,8 +71,15 @@ var changes = map[string]change{
 	"tls.ca.duration":             {to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.CA.Duration = "9000h" }},
 	"tls.delivery":                {to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.Delivery = v1alpha1.DeliveryPodCertificate }},
 	"tls.ca.rotationID":           {to: func(s *v1alpha1.ErlangClusterSpec) { s.TLS.CA.RotationID = "2026-11" }},
+	"rollout.maxUnavailable":      {to: func(s *v1alpha1.ErlangClusterSpec) { s.Rollout.MaxUnavailable = ptr.To(intstr.FromInt32(2)) }},
+	"rollout.paused":              {from: twoAtATime, to: func(s *v1alpha1.ErlangClusterSpec) { s.Rollout.Paused = true }},
+	"rollout.partition":           {from: twoAtATime, to: func(s *v1alpha1.ErlangClusterSpec) { s.Rollout.Partition = 2 }},
 	"networkPolicy.mode":          {to: func(s *v1alpha1.ErlangClusterSpec) { s.NetworkPolicy.Mode = v1alpha1.NetworkPolicyUnmanaged }},
 	"podDisruptionBudget.mode":    {to: func(s *v1alpha1.ErlangClusterSpec) { s.PodDisruptionBudget.Mode = v1alpha1.Unmanaged }},
+}
+
+func twoAtATime(s *v1alpha1.ErlangClusterSpec) {
+	s.Rollout.MaxUnavailable = ptr.To(intstr.FromInt32(2))
 }
 
 func corporate(s *v1alpha1.ErlangClusterSpec) {
@@ -108,14 +118,34 @@ func TestNoFieldOfTheSpecIsDead(t *testing.T) {
 // planOf is the plan of a spec in a cluster whose credentials are there.
 func planOf(t *testing.T, spec v1alpha1.ErlangClusterSpec) string {
 	t.Helper()
-	state := load(t, "credentials-there")
-	cluster := state.Cluster.DeepCopy()
+	loaded := load(t, "credentials-there")
+	cluster := loaded.Cluster.DeepCopy()
 	cluster.Spec = spec
 	situation := situationOf(t, "credentials-there")
 	whole := render(t, plan.Make(situation.Seen(cluster), operator, freshCookie))
 	// A cookie that is there stays, whatever the spec says.
 	situation.Cookie, situation.UserCookie = "", &statetest.UserCookie{}
-	return whole + render(t, plan.Make(situation.Seen(cluster), operator, freshCookie))
+	whole += render(t, plan.Make(situation.Seen(cluster), operator, freshCookie))
+	return whole + render(t, plan.Make(rollingOut(situationOf(t, "credentials-there").Seen(cluster)), operator, freshCookie))
+}
+
+// rollingOut has the last of three pods replaced by one of the latest template, which has not
+// joined yet.
+func rollingOut(s state.State) state.State {
+	s.StatefulSet = &appsv1.StatefulSet{Status: appsv1.StatefulSetStatus{CurrentRevision: "old", UpdateRevision: "new"}}
+	s.Cluster.Status.Mesh = &v1alpha1.MeshStatus{Components: 1}
+	s.HeartbeatObserved = s.Now
+	for name, revision := range map[string]string{"chat-0": "old", "chat-1": "old", "chat-2": "new"} {
+		pod := corev1.Pod{}
+		pod.Name, pod.UID, pod.Labels = name, types.UID(name), map[string]string{appsv1.ControllerRevisionHashLabelKey: revision}
+		pod.Status.Conditions = []corev1.PodCondition{{Type: v1alpha1.ReadinessGate, Status: corev1.ConditionTrue}}
+		pod.Status.Phase = corev1.PodRunning
+		s.Pods = append(s.Pods, pod)
+		if revision == "old" {
+			s.Cluster.Status.Mesh.Nodes = append(s.Cluster.Status.Mesh.Nodes, v1alpha1.NodeStatus{Pod: name, PodUID: name, Reason: v1alpha1.ReasonVerified})
+		}
+	}
+	return s
 }
 
 // leaves are the paths of the fields of ours, as in JSON; Kubernetes' own types are

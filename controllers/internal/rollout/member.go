@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"fmt"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -72,6 +73,19 @@ func (m member) away() bool { return m.pod == nil || m.pod.DeletionTimestamp != 
 // isReplaceable reports whether there is a pod of a former template to delete.
 func (m member) isReplaceable() bool {
 	return m.pod != nil && !m.updated && m.pod.DeletionTimestamp == nil
+}
+
+// awaited is what has to happen next to a member that is replaced, or is to be.
+func (m member) awaited() string {
+	switch {
+	case m.pod == nil:
+		return fmt.Sprintf("pod %s to be created", m.name)
+	case m.isReplaceable(), m.pod.DeletionTimestamp != nil:
+		return fmt.Sprintf("pod %s to terminate", m.name)
+	case m.away():
+		return fmt.Sprintf("the node of pod %s to be linked to the others", m.name)
+	}
+	return fmt.Sprintf("pod %s to be Ready", m.name)
 }
 
 // keeps reports whether a member keeps another one from being replaced: a linked one if it

@@ -65,7 +65,7 @@ func Next(s state.State, rotations []rotation.Step) Step {
 	if step.WaitingFor = obstacle(s, outdated[0], all, rotations); step.WaitingFor != "" {
 		return step
 	}
-	step.Latest, step.WaitingFor = true, fmt.Sprintf("pod %s to terminate", step.Next)
+	step.Latest, step.WaitingFor = true, outdated[0].awaited()
 	for _, m := range outdated {
 		// Any number of those that are broken: they cannot become worse.
 		if m.isReplaceable() && (m.name == step.Next || m.broken) {
@@ -103,7 +103,7 @@ func end(s state.State, all []member) string {
 	}
 	for _, m := range all {
 		if m.updated && (m.away() || !m.ready) {
-			return toJoin(m)
+			return m.awaited()
 		}
 	}
 	if s.Cluster.Spec.Rollout.Partition > 0 {
@@ -120,7 +120,7 @@ func obstacle(s state.State, next member, all []member, rotations []rotation.Ste
 	case next.broken:
 		return ""
 	case tooManyAway(s, next, all):
-		return toJoin(firstAway(next, all))
+		return firstAway(next, all).awaited()
 	case !next.isReplaceable():
 		return ""
 	case next.unreachable:
@@ -158,15 +158,3 @@ func unsafe(s state.State, rotations []rotation.Step) string {
 
 // critical are the phases of rotations in which nodes have different cookies.
 var critical = []v1alpha1.RotationPhase{v1alpha1.RotationDistributingCookie, v1alpha1.RotationChangingCookie}
-
-func toJoin(m member) string {
-	switch {
-	case m.pod == nil:
-		return fmt.Sprintf("pod %s to be created", m.name)
-	case m.pod.DeletionTimestamp != nil:
-		return fmt.Sprintf("pod %s to terminate", m.name)
-	case m.away():
-		return fmt.Sprintf("the node of pod %s to be linked to the others", m.name)
-	}
-	return fmt.Sprintf("pod %s to be Ready", m.name)
-}

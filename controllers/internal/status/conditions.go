@@ -147,13 +147,13 @@ func (p pass) reconciling(ready assessment) (assessment, bool) {
 	case len(p.plan.Holds) > 0:
 		hold := p.plan.Holds[0]
 		return pending(hold.Reason, sentence(hold.Message)), true
+	case p.plan.Rollout.UnderWay():
+		return pending(v1alpha1.ReasonRollingOut, fmt.Sprintf("%d of %d pods run the latest template. %s",
+			p.plan.Rollout.Updated, p.Replicas(), sentence(p.plan.Rollout.String()))), true
 	case ready.pending:
 		return ready, true
 	case isUnserved && unserved.pending:
 		return unserved, true
-	case p.plan.Rollout.UnderWay():
-		return pending(v1alpha1.ReasonRollingOut, fmt.Sprintf("%d of %d pods run the latest template. %s",
-			p.plan.Rollout.Updated, p.Replicas(), sentence(p.plan.Rollout.String()))), true
 	case p.surplus() > 0:
 		return pending(v1alpha1.ReasonScalingDown, fmt.Sprintf("%d pods are terminating.", p.surplus())), true
 	case p.Replicas() > 0 && p.Cluster.Status.Mesh != nil && p.Cluster.Status.Mesh.ObservedGeneration != p.Cluster.Generation:

@@ -23,6 +23,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/certs/certstest"
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/rollout"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
@@ -362,11 +363,6 @@ func TestConditions(t *testing.T) {
 				s.Pods[1].UID = "replaced"
 			},
 			ready: "False Progressing", reason: "Reconciling Progressing", says: []string{"has not verified pod chat-1 yet"}},
-		"the last pod of a rollout has not joined": {
-			edit: func(s *scene) {
-				s.StatefulSet.Status = appsv1.StatefulSetStatus{CurrentRevision: "a", UpdateRevision: "b", UpdatedReplicas: 3, ReadyReplicas: 2}
-			},
-			ready: "True MeshVerified", reason: "Reconciling RollingOut", says: []string{"3 of 3 pods run the latest template"}},
 		"the heart beats by a clock that is an hour ahead": {
 			edit: func(s *scene) {
 				s.Cluster.Status.Mesh.HeartbeatTime = metav1.NewTime(s.Now.Add(time.Hour))
@@ -381,11 +377,9 @@ func TestConditions(t *testing.T) {
 			ready: "True MeshVerified"},
 		"pods run an older template": {
 			edit: func(s *scene) {
-				s.StatefulSet.Status = appsv1.StatefulSetStatus{CurrentRevision: "a", UpdateRevision: "b", UpdatedReplicas: 1}
+				s.plan.Rollout = rollout.Step{Updated: 1, Next: "chat-1", WaitingFor: "pod chat-2 to be Ready"}
 			},
-			ready: "True MeshVerified", reason: "Reconciling RollingOut", says: []string{"1 of 3 pods"}},
-		"the StatefulSet was not looked at": {
-			edit: func(s *scene) { s.StatefulSet.Generation = 2 }, ready: "True MeshVerified", reason: "Reconciling RollingOut"},
+			ready: "True MeshVerified", reason: "Reconciling RollingOut", says: []string{"1 of 3 pods run the latest template. Pod chat-1 is next, waiting for pod chat-2 to be Ready."}},
 		"pods too many": {
 			edit: func(s *scene) { s.Pods = append(s.Pods, whole(4).Pods[3]) }, ready: "True MeshVerified", reason: "Reconciling ScalingDown", says: []string{"1 pods are terminating"}},
 		"the plan holds something back": {

@@ -1,0 +1,195 @@
+package rollout
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+	"pgregory.net/rapid"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
+)
+
+// pods is a cluster in a few words: for each ordinal the template (old, new, or none when
+// there is no pod), and what is not as usual: fresh (has never joined), unlinked, unready,
+// crashed, cut (does not answer), terminating.
+func pods(text string) state.State {
+	words := strings.Fields(text)
+	cluster := statetest.MustCluster(fmt.Sprintf(`{metadata: {name: chat}, spec: {replicas: %d, template: {spec: {containers: [{name: chat}]}}}}`, len(words)))
+	cluster.Status.Mesh = &v1alpha1.MeshStatus{Components: 1}
+	s := state.State{Cluster: cluster, Names: naming.Of(cluster, naming.DefaultDomain), Now: statetest.Now, HeartbeatObserved: statetest.Now,
+		StatefulSet: &appsv1.StatefulSet{Status: appsv1.StatefulSetStatus{CurrentRevision: "old", UpdateRevision: "new"}}}
+	for ordinal, word := range words {
+		if word != "none" {
+			addPod(&s, s.Names.Pod(int32(ordinal)), word)
+		}
+	}
+	return s
+}
+
+func addPod(s *state.State, name, word string) {
+	revision, but, _ := strings.Cut(word, ":")
+	condition := func(kind corev1.PodConditionType, holds bool) corev1.PodCondition {
+		return corev1.PodCondition{Type: kind, Status: map[bool]corev1.ConditionStatus{true: corev1.ConditionTrue, false: corev1.ConditionFalse}[holds]}
+	}
+	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), Labels: map[string]string{appsv1.ControllerRevisionHashLabelKey: revision}}}
+	pod.Status.Phase = corev1.PodRunning
+	pod.Status.Conditions = []corev1.PodCondition{condition(v1alpha1.ReadinessGate, but != "fresh"), condition(corev1.PodReady, but == "")}
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
+	node := v1alpha1.NodeStatus{Pod: name, PodUID: name, Reason: v1alpha1.ReasonVerified}
+	switch but {
+	case "unlinked":
+		node.Reason = v1alpha1.ReasonCookieMismatch
+	case "fresh":
+		node.Reason = v1alpha1.ReasonConnectionRefused
+	case "crashed":
+		node.Reason, pod.Status.ContainerStatuses[0].State = v1alpha1.ReasonConnectionRefused, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{}}
+	case "cut":
+		node.Reason = v1alpha1.ReasonConnectionTimedOut
+	case "terminating":
+		pod.DeletionTimestamp = &metav1.Time{Time: s.Now}
+	}
+	s.Pods, s.Cluster.Status.Mesh.Nodes = append(s.Pods, pod), append(s.Cluster.Status.Mesh.Nodes, node)
+}
+
+func (s Step) describe() string {
+	text := s.String()
+	if !s.UnderWay() {
+		text = "Settled"
+	}
+	if s.Latest {
+		text = "[latest] " + text
+	}
+	for _, pod := range s.Replace {
+		text += "; replaces " + pod.Name
+	}
+	return text
+}
+
+func TestNext(t *testing.T) {
+	paused := func(s *state.State) { s.Cluster.Spec.Rollout.Paused = true }
+	two := func(s *state.State) { s.Cluster.Spec.Rollout.MaxUnavailable = ptr.To(intstr.FromInt32(2)) }
+	half := func(s *state.State) { s.Cluster.Spec.Rollout.MaxUnavailable = ptr.To(intstr.FromString("50%")) }
+	partition := func(s *state.State) { s.Cluster.Spec.Rollout.Partition = 2 }
+	reverted := func(s *state.State) { s.StatefulSet.Status.CurrentRevision = "new" }
+	for name, test := range map[string]struct {
+		pods   string
+		change func(*state.State)
+		want   string
+	}{
+		"the highest ordinal first":              {"old old old", nil, "[latest] Pod chat-2 is next, waiting for pod chat-2 to terminate; replaces chat-2"},
+		"while it terminates":                    {"old old old:terminating", nil, "[latest] Pod chat-2 is next, waiting for pod chat-2 to terminate"},
+		"before it is created again":             {"old old none", nil, "[latest] Pod chat-2 is next, waiting for pod chat-2 to be created"},
+		"until it has joined":                    {"old old new:fresh", nil, "Pod chat-1 is next, waiting for the node of pod chat-2 to be linked to the others"},
+		"until it is Ready":                      {"old old new:unready", nil, "Pod chat-1 is next, waiting for pod chat-2 to be Ready"},
+		"then the one below":                     {"old old new", nil, "[latest] Pod chat-1 is next, waiting for pod chat-1 to terminate; replaces chat-1"},
+		"the last":                               {"new:fresh new new", nil, "Waiting for the node of pod chat-0 to be linked to the others"},
+		"the controller's end":                   {"new new new", nil, "Waiting for the StatefulSet controller to end the rollout"},
+		"settled":                                {"new new new", reverted, "Settled"},
+		"settled, a pod gone":                    {"new none new", reverted, "Settled"},
+		"the one that is away first":             {"old:unlinked old old", nil, "[latest] Pod chat-0 is next, waiting for pod chat-0 to terminate; replaces chat-0"},
+		"a drained pod gets the former template": {"none old new:fresh", nil, "Pod chat-0 is next, waiting for the node of pod chat-2 to be linked to the others"},
+		"linked, but none Ready: one by one":     {"old:unready old:unready old:unready", nil, "[latest] Pod chat-2 is next, waiting for pod chat-2 to terminate; replaces chat-2"},
+		"linked, but still none Ready":           {"old:unready old:unready new:unready", nil, "Pod chat-1 is next, waiting for pod chat-2 to be Ready"},
+		"the broken all at once":                 {"old:crashed old:fresh old", nil, "[latest] Pod chat-1 is next, waiting for pod chat-1 to terminate; replaces chat-1; replaces chat-0"},
+		"the broken while one is away":           {"old:crashed old new:fresh", nil, "[latest] Pod chat-0 is next, waiting for pod chat-0 to terminate; replaces chat-0"},
+		"a failed template is reverted":          {"new new old:fresh", reverted, "[latest] Pod chat-2 is next, waiting for pod chat-2 to terminate; replaces chat-2"},
+		"cut off":                                {"old:cut old:cut old", nil, "Pod chat-1 is next, waiting for the network to pod chat-1, which may be cut off from the others"},
+		"unlinked one by one":                    {"old:unlinked old:unlinked old:unlinked", nil, "[latest] Pod chat-2 is next, waiting for pod chat-2 to terminate; replaces chat-2"},
+		"unlinked while one is replaced":         {"old:unlinked old:unlinked new:fresh", nil, "Pod chat-1 is next, waiting for the node of pod chat-2 to be linked to the others"},
+		"two at a time":                          {"old old new:fresh", two, "[latest] Pod chat-1 is next, waiting for pod chat-1 to terminate; replaces chat-1"},
+		"half of two":                            {"old old:terminating", half, "[latest] Pod chat-1 is next, waiting for pod chat-1 to terminate"},
+		"half of four":                           {"old old old old:terminating", half, "[latest] Pod chat-3 is next, waiting for pod chat-3 to terminate"},
+		"paused":                                 {"old old new", paused, "Pod chat-1 is next, waiting for rollout.paused to be removed"},
+		"paused, broken":                         {"old:crashed old new", paused, "Pod chat-0 is next, waiting for rollout.paused to be removed"},
+		"a partition":                            {"old old old", partition, "[latest] Pod chat-2 is next, waiting for pod chat-2 to terminate; replaces chat-2"},
+		"a partition, complete":                  {"old old new", partition, "Settled"},
+		"a partition, joining":                   {"old old new:fresh", partition, "Waiting for the node of pod chat-2 to be linked to the others"},
+		"a partitioned mesh":                     {"old old old", func(s *state.State) { s.Cluster.Status.Mesh.Components = 2 }, "Pod chat-2 is next, waiting for the parts of the mesh to be linked to each other"},
+		"a silent probe":                         {"old old old", func(s *state.State) { s.Now = s.Now.Add(2 * state.HeartbeatTimeout) }, "Pod chat-2 is next, waiting for the probe to report"},
+		"a silent probe, broken":                 {"old:crashed old old", func(s *state.State) { s.Now = s.Now.Add(2 * state.HeartbeatTimeout) }, "[latest] Pod chat-0 is next, waiting for pod chat-0 to terminate; replaces chat-0"},
+		"a template not observed yet":            {"old old old", func(s *state.State) { s.StatefulSet.Generation = 2 }, "Waiting for the StatefulSet controller to observe the latest template"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := pods(test.pods)
+			if test.change != nil {
+				test.change(&s)
+			}
+			if got := Next(s, nil).describe(); got != test.want {
+				t.Errorf("%s\n got %s\nwant %s", test.pods, got, test.want)
+			}
+		})
+	}
+}
+
+func TestRotationKeepsLinkedNodes(t *testing.T) {
+	for _, phase := range []v1alpha1.RotationPhase{v1alpha1.RotationDistributingCookie, v1alpha1.RotationChangingCookie} {
+		rotations := []rotation.Step{{Credential: v1alpha1.RotatingCookie, Phase: phase, WaitingFor: "chat-0"}}
+		if step := Next(pods("old old old"), rotations); len(step.Replace) > 0 {
+			t.Errorf("%s: %s is replaced", phase, step.Replace[0].Name)
+		}
+		if step := Next(pods("old:crashed old old"), rotations); len(step.Replace) != 1 {
+			t.Errorf("%s: the broken pod is not replaced: %s", phase, step)
+		}
+	}
+}
+
+// Whatever pods do meanwhile: no linked node is restarted while as many others are away as
+// may be; and once all faults are over, the rollout comes to its end.
+func TestRolloutKeepsTheMeshAndEnds(t *testing.T) {
+	faults := []string{"", "", "", ":unready", ":unlinked", ":crashed", ":fresh", ":cut"}
+	rapid.Check(t, func(t *rapid.T) {
+		cluster := make([]string, rapid.IntRange(1, 6).Draw(t, "replicas"))
+		for i := range cluster {
+			cluster[i] = "old"
+		}
+		for pass := range 40 {
+			if pass < 20 && rapid.Bool().Draw(t, "faulty") {
+				at := rapid.IntRange(0, len(cluster)-1).Draw(t, "at")
+				revision, _, _ := strings.Cut(cluster[at], ":")
+				cluster[at] = revision + rapid.SampledFrom(faults).Draw(t, "fault")
+			} else if pass >= 20 {
+				for i := range cluster {
+					cluster[i], _, _ = strings.Cut(cluster[i], ":")
+				}
+			}
+			s := pods(strings.Join(cluster, " "))
+			step := Next(s, nil)
+			for _, replaced := range step.Replace {
+				for i, m := range members(s) {
+					if m.name != replaced.Name {
+						continue
+					}
+					if m.linked && len(step.Replace) > 1 || m.linked && away(s, i) > 0 {
+						t.Fatalf("%s: %s", cluster, step.describe())
+					}
+					cluster[i] = "new:fresh"
+				}
+			}
+		}
+		if got := Next(pods(strings.Join(cluster, " ")), nil).describe(); got != "Waiting for the StatefulSet controller to end the rollout" {
+			t.Fatalf("%s: %s", cluster, got)
+		}
+	})
+}
+
+// away counts the members that are away, without one of them.
+func away(s state.State, without int) int {
+	n := 0
+	for i, m := range members(s) {
+		if i != without && m.away() {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,147 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/test/await"
+	"github.com/erlang-operator/erlang-operator/test/e2e/harness"
+	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
+)
+
+// A template whose pods cannot become members stops at the first of them, and reverting it
+// is all that has to be done.
+func TestFailedRollout(t *testing.T) {
+	t.Parallel()
+	for name, template := range map[string]string{
+		"image":          `{"containers":[{"name":"node","image":"erlang-operator/erlang:none","command":["erl","-noinput"]}]}`,
+		"serviceaccount": `{"serviceAccountName":"none"}`,
+		"crashloop":      `{"containers":[{"name":"node","image":"erlang-operator/erlang:27","command":["erl","-noinput","-eval","halt(1)."]}]}`,
+		"affinity":       `{"nodeSelector":{"disk":"none"}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := harness.Start(t, harness.Namespace(t), "chat", 3, "27")
+			before := uids(t, c)
+			stop := watchAway(t, c, 3, 1)
+			c.Patch(t, `{"template":{"spec":%s}}`, template)
+			awaitRollout(t, c, "the node of pod chat-2 to be linked", "pod chat-2 to be created")
+			time.Sleep(5 * time.Second) // in which another pod could be replaced
+			kubectl.MustApply(t, harness.Manifest(c.Namespace, c.Name, 3, "27"))
+			kubectl.Must(t, "patch", "erlangcluster", c.Name, "-n", c.Namespace, "--type=merge", "-p",
+				`{"spec":{"template":{"spec":{"serviceAccountName":null,"nodeSelector":null}}}}`)
+			c.AwaitReady(t, 3)
+			stop()
+			after := uids(t, c)
+			if diff := cmp.Diff(before[:2], after[:2]); diff != "" {
+				t.Errorf("chat-0 and chat-1 did not stay (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Members that are linked to each other, but not Ready for a reason that they share, are not
+// all restarted by a change of the template. A pause keeps them all.
+func TestRolloutOfUnreadyMembers(t *testing.T) {
+	t.Parallel()
+	c := harness.Start(t, harness.Namespace(t), "chat", 3, "27")
+	const probed = `"readinessProbe":{"exec":{"command":["test","!","-e","/tmp/broken"]},"periodSeconds":1,"failureThreshold":1}`
+	const template = `{"template":{"metadata":{"annotations":{"change":"%s"}},"spec":{"containers":[{"name":"node","image":"erlang-operator/erlang:27","command":["erl","-noinput"],` + probed + `}]}}}`
+	c.Patch(t, template, "1")
+	c.AwaitReady(t, 3)
+	for ordinal := range 3 {
+		kubectl.Must(t, "exec", "-n", c.Namespace, c.Pod(ordinal), "-c", "node", "--", "touch", "/tmp/broken")
+	}
+	await.Until(t, 30*time.Second, "no pod is Ready", func(ctx context.Context) error {
+		if ready, err := countPods(ctx, c, corev1.PodReady); err != nil || ready > 0 {
+			return fmt.Errorf("%d pods are Ready, %v", ready, err)
+		}
+		return nil
+	})
+	c.Patch(t, `{"rollout":{"paused":true}}`)
+	before := uids(t, c)
+	c.Patch(t, template, "2")
+	awaitRollout(t, c, "rollout.paused")
+	if diff := cmp.Diff(before, uids(t, c)); diff != "" {
+		t.Errorf("pods were replaced in a pause (-before +after):\n%s", diff)
+	}
+	stop := watchAway(t, c, 3, 1)
+	c.Patch(t, `{"rollout":null}`)
+	c.AwaitReady(t, 3)
+	stop()
+}
+
+// awaitRollout waits until the status has one of these as what the rollout waits for.
+func awaitRollout(t *testing.T, c harness.Cluster, reasons ...string) {
+	t.Helper()
+	await.Until(t, 30*time.Second, "the rollout waits", func(ctx context.Context) error {
+		read, err := c.Read(ctx)
+		if err != nil {
+			return err
+		}
+		for _, reason := range reasons {
+			if read.Status.Rollout != nil && strings.Contains(read.Status.Rollout.WaitingFor, reason) {
+				return nil
+			}
+		}
+		return fmt.Errorf("status.rollout is %+v", read.Status.Rollout)
+	})
+}
+
+// watchAway samples the pods until it is stopped, and fails the test if more than so many
+// are missing, are terminating, or have not joined.
+func watchAway(t *testing.T, c harness.Cluster, replicas, allowed int) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		for ctx.Err() == nil {
+			joined, err := countPods(ctx, c, v1alpha1.ReadinessGate)
+			if err == nil && replicas-joined > allowed {
+				done <- fmt.Errorf("%d of %d members were away at a time", replicas-joined, replicas)
+				return
+			}
+			time.Sleep(200 * time.Millisecond) // The interval of the samples.
+		}
+		done <- nil
+	}()
+	return func() {
+		t.Helper()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// countPods counts the member pods that are not terminating and have a condition.
+func countPods(ctx context.Context, c harness.Cluster, condition corev1.PodConditionType) (int, error) {
+	var pods corev1.PodList
+	err := kubectl.Get(ctx, &pods, "pods", "-n", c.Namespace, "-l", "erlang-operator.dev/component=node")
+	count := 0
+	for _, pod := range pods.Items {
+		for _, has := range pod.Status.Conditions {
+			if has.Type == condition && has.Status == corev1.ConditionTrue && pod.DeletionTimestamp == nil {
+				count++
+			}
+		}
+	}
+	return count, err
+}
+
+func uids(t *testing.T, c harness.Cluster) []string {
+	t.Helper()
+	var all []string
+	for ordinal := range 3 {
+		all = append(all, harness.Must(c.PodUID(t.Context(), ordinal))(t))
+	}
+	return all
+}
