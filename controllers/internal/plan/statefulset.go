@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +16,10 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/rollout"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
+
+// terminationSlack is how long after the end of its grace period, which is its deletion
+// timestamp, a pod may take to be gone.
+const terminationSlack = 30 * time.Second
 
 // nodes plans the StatefulSet that runs the nodes. It starts a node only when what the
 // node needs to prove itself is there: a pod whose Secret is missing waits in the
@@ -77,7 +82,25 @@ func startable(s state.State) int32 {
 			return ordinal
 		}
 	}
-	return s.Replicas()
+	if s.StatefulSet == nil || s.StatefulSet.Spec.Replicas == nil {
+		return s.Replicas()
+	}
+	return max(s.Replicas(), min(lastSurplus(s), *s.StatefulSet.Spec.Replicas))
+}
+
+// lastSurplus is the highest ordinal of a pod that is to go, so that it goes before the
+// others: each closes its links, and the rest are a mesh meanwhile. A pod that does not
+// terminate, as on a machine that is gone, does not keep the others from it.
+func lastSurplus(s state.State) int32 {
+	last := int32(0)
+	for _, pod := range s.OwnPods() {
+		ordinal, ours := s.Names.Ordinal(pod.Name)
+		stuck := pod.DeletionTimestamp != nil && s.Now.Sub(pod.DeletionTimestamp.Time) > terminationSlack
+		if ours && !stuck {
+			last = max(last, ordinal)
+		}
+	}
+	return last
 }
 
 // running is how many nodes the StatefulSet has to have so that it stops none that runs.

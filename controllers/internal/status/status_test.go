@@ -381,7 +381,7 @@ func TestConditions(t *testing.T) {
 			},
 			ready: "True MeshVerified", reason: "Reconciling RollingOut", says: []string{"1 of 3 pods run the latest template. Pod chat-1 is next, waiting for pod chat-2 to be Ready."}},
 		"pods too many": {
-			edit: func(s *scene) { s.Pods = append(s.Pods, whole(4).Pods[3]) }, ready: "True MeshVerified", reason: "Reconciling ScalingDown", says: []string{"1 pods are terminating"}},
+			edit: func(s *scene) { s.Pods = append(s.Pods, whole(4).Pods[3]) }, ready: "True MeshVerified", reason: "Reconciling ScalingDown", says: []string{"1 pods more than the spec asks for"}},
 		"the plan holds something back": {
 			edit:  func(s *scene) { s.plan.Holds = []plan.Hold{{Reason: "CertificatesPending", Message: "waiting for it"}} },
 			ready: "True MeshVerified", reason: "Reconciling CertificatesPending", says: []string{"waiting for it."}},
