@@ -45,7 +45,7 @@ func trim(object any) (any, error) {
 	case *corev1.Pod:
 		object.Spec = trimmedPod(object.Spec)
 	case *appsv1.StatefulSet:
-		object.Spec = appsv1.StatefulSetSpec{Replicas: object.Spec.Replicas,
+		object.Spec = appsv1.StatefulSetSpec{Replicas: object.Spec.Replicas, UpdateStrategy: object.Spec.UpdateStrategy,
 			Template: corev1.PodTemplateSpec{Spec: trimmedPod(object.Spec.Template.Spec)}}
 	case *certmanager.Certificate:
 		if !ours {
