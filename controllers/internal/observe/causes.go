@@ -9,9 +9,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
@@ -20,6 +23,7 @@ import (
 func (o *Observer) causes(ctx context.Context, observed *state.State) error {
 	if missing := observed.MissingPods(); len(missing) > 0 {
 		o.podFailures(ctx, observed, missing)
+		o.namesTaken(ctx, observed, missing)
 	}
 	o.podEvents(ctx, observed)
 	if observed.StoringOverdue() {
@@ -72,6 +76,26 @@ func (o *Observer) podFailures(ctx context.Context, observed *state.State, missi
 		return
 	}
 	observed.PodFailures = failures(events, missing, lastCreated(observed.OwnPods()))
+}
+
+// maxNamesakes is how many of the missing pods are looked for under their names.
+const maxNamesakes = 3
+
+// namesTaken looks for pods that have the names of missing ones and not their labels, such
+// as one whose labels somebody has removed. The StatefulSet controller records nothing.
+func (o *Observer) namesTaken(ctx context.Context, observed *state.State, missing []string) {
+	members := labels.SelectorFromSet(plan.Selector(observed.Names.Cluster, plan.ComponentNode))
+	for _, name := range missing[:min(len(missing), maxNamesakes)] {
+		pod := &metav1.PartialObjectMetadata{}
+		pod.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
+		err := o.Live.Get(ctx, client.ObjectKey{Namespace: observed.Names.Namespace, Name: name}, pod)
+		if client.IgnoreNotFound(err) != nil {
+			log.FromContext(ctx).Error(err, "Failed to look for a pod that is missing", "pod", name)
+		}
+		if err == nil && !members.Matches(labels.Set(pod.Labels)) {
+			observed.NamesTaken = append(observed.NamesTaken, name)
+		}
+	}
 }
 
 // creation matches what the StatefulSet controller records of the creation of a pod.

@@ -102,6 +102,20 @@ func TestCauseOfAMissingPod(t *testing.T) {
 	}
 }
 
+// A pod that has the name of a missing one and not its labels is found, whoever owns it.
+func TestNamesOfMissingPodsThatAreTaken(t *testing.T) {
+	unlabelled := podCreated("chat-1", statetest.Now)
+	unlabelled.Labels, unlabelled.OwnerReferences = map[string]string{plan.LabelCluster: "chat"}, nil
+	s := newServer(t, statefulSet(3), podCreated("chat-0", statetest.Now), unlabelled)
+	observed, err := s.observer().Observe(t.Context(), minimal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"chat-1"}, observed.NamesTaken); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // What was recorded of pods is read of those that are not Ready, and of their own: not of
 // former pods of their names.
 func TestEventsOfPods(t *testing.T) {

@@ -57,6 +57,8 @@ type State struct {
 
 	// PodFailures are why pods that are missing could not be created, by their names.
 	PodFailures map[string]string
+	// NamesTaken are names of missing pods that pods without the labels have.
+	NamesTaken []string
 	// PodEvents are what was recorded of the TroubledPods, by their names, the latest last.
 	PodEvents map[string][]PodEvent
 	// SecretQuota is a ResourceQuota that allows no more Secrets; empty when there is none,

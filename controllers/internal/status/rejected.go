@@ -3,9 +3,14 @@ package status
 import (
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 )
 
 // podRetryInterval is how often it is looked up why pods are missing, or not Ready: no watch
@@ -15,11 +20,22 @@ const podRetryInterval = 15 * time.Second
 // notCreated is why the first of the missing pods could not be created.
 func (p pass) notCreated() (assessment, bool) {
 	for _, pod := range p.MissingPods() {
+		if slices.Contains(p.NamesTaken, pod) {
+			return p.nameTaken(pod), true
+		}
 		if cause, failed := p.PodFailures[pod]; failed {
 			return p.creationFailed(pod, cause), true
 		}
 	}
 	return assessment{}, false
+}
+
+// nameTaken is that another pod has the name of a missing one.
+func (p pass) nameTaken(pod string) assessment {
+	selector := plan.Selector(p.Names.Cluster, plan.ComponentNode)
+	return isFalse(v1alpha1.ReasonNameConflict, fmt.Sprintf("Pod %s cannot be created: a pod of that name exists without the labels of the cluster. "+
+		"If they were removed, restore them with `kubectl label --namespace=%s --overwrite pod %s %s`; otherwise delete that pod.",
+		pod, p.Names.Namespace, pod, strings.ReplaceAll(labels.SelectorFromSet(selector).String(), ",", " ")))
 }
 
 // creationFailed is a fault if the API server has refused the pod, and else tried again.

@@ -32,6 +32,18 @@ func TestRemedyOfARefusedPod(t *testing.T) {
 	expectRejected(t, long, "is invalid: spec.containers[0].env[0].name", "…. Change the policy that forbids it", "`kubectl describe statefulset chat`", "#rejected")
 }
 
+// A pod that has the name of a member's, and not its labels, is named with the remedy.
+func TestNameOfAPodThatIsTaken(t *testing.T) {
+	s := whole(3)
+	s.without("chat-1", "")
+	s.NamesTaken = []string{"chat-1"}
+	nodes := meta.FindStatusCondition(s.describe(t).Status.Conditions, v1alpha1.ConditionNodesReady)
+	command := "`kubectl label --namespace=shop --overwrite pod chat-1 erlang-operator.dev/cluster=chat erlang-operator.dev/component=node`"
+	if nodes.Status != metav1.ConditionFalse || nodes.Reason != v1alpha1.ReasonNameConflict || !strings.Contains(nodes.Message, command) {
+		t.Errorf("%+v", nodes)
+	}
+}
+
 func expectRejected(t *testing.T, cause string, contains ...string) {
 	t.Helper()
 	s := whole(3)
