@@ -82,10 +82,10 @@ type ErlangClusterSpec struct {
 	// script gives no name of its own. A command in the template is run through
 	// /run/erlang-operator/bin/node; without one, every BEAM of the container takes itself
 	// for the node unless it is run through /run/erlang-operator/bin/visitor. Mix: in
-	// RELEASE_NODE, for an Elixir release. Relx: in vm.args or vm.args.src, which must have
-	// the line -name ${ERLANG_NODE}, for a release with the extended start script of relx
-	// (rebar3). Custom: the template or the image names the node $(ERLANG_NODE). A change
-	// restarts the nodes one by one.
+	// RELEASE_NODE, for an Elixir release. Relx: in vm.args.src, which must have the line
+	// -name ${ERLANG_NODE}, for a release with the extended start script of relx (rebar3).
+	// Custom: the template or the image names the node $(ERLANG_NODE). A change restarts
+	// the nodes one by one.
 	// +optional
 	// +kubebuilder:default=Erl
 	Runtime Runtime `json:"runtime,omitempty"`
