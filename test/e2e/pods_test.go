@@ -47,6 +47,11 @@ func TestPodsThatAreNotReady(t *testing.T) {
 			reason:    v1alpha1.ReasonPodFailing,
 			contains:  []string{"exit code 137 (OOMKilled). ", "raise resources.limits.memory of template.spec.containers[node]"},
 		},
+		"two nodes": {
+			command:  `[sh, -c, "erl -noinput & sleep 5; exec erl -noinput"]`,
+			reason:   v1alpha1.ReasonPodFailing,
+			contains: []string{"(Error): chat@chat-0.chat-nodes.", " runs already. Another BEAM of the pod has taken the name of the node", "Run it through /run/erlang-operator/bin/visitor."},
+		},
 		"no such command": {
 			command:  `[/app/bin/chat, start]`,
 			reason:   v1alpha1.ReasonPodFailing,
