@@ -19,6 +19,7 @@ type reconciler struct {
 	sweeper   sweeper
 	publisher publisher
 	schedule  schedule
+	cookie    provenCookie
 	now       func() time.Time
 }
 
@@ -60,6 +61,7 @@ func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 // be reported as one that is not linked.
 func (r *reconciler) prove(ctx context.Context, cluster *v1alpha1.ErlangCluster, desired desired) (result sweep.Result, current *v1alpha1.MeshStatus) {
 	begun := r.now()
+	desired.credentials = r.cookie.complete(desired.credentials)
 	pass := r.sweeper.begin(desired, begun)
 	defer pass.Close()
 	for _, step := range pass.Steps() {
@@ -75,6 +77,7 @@ func (r *reconciler) prove(ctx context.Context, cluster *v1alpha1.ErlangCluster,
 			logr.FromContextOrDiscard(ctx).Info("Report not written", "cause", err.Error())
 		}
 	}
+	r.cookie.learn(desired.credentials.Cookie, result)
 	r.sweeper.record(begun, r.now(), result)
 	return result, current
 }

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -123,6 +124,26 @@ func TestCookieDeleted(t *testing.T) {
 	kubectl.Must(t, "delete", "secret/chat-cookie", "-n", c.Namespace)
 	c.AwaitCondition(t, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonCookieLost)
 	kubectl.MustApply(t, string(harness.Must(backup.MarshalJSON())(t)))
+	c.AwaitReady(t, faultMembers)
+	c.checkNothingLost(t)
+}
+
+// A cookie's Secret that is replaced as a whole, without what shows whose it is, splits
+// nothing: the probe takes the nodes over to the cookie in it, and the Secret is adopted.
+func TestCookieReplaced(t *testing.T) {
+	t.Parallel()
+	c := startFaultTested(t)
+	c.cookie = "ReplacedByHandReplacedByHand0000"
+	kubectl.Must(t, "patch", "secret/chat-cookie", "-n", c.Namespace, "--type=json", "-p", fmt.Sprintf(`[
+		{"op": "remove", "path": "/metadata/labels"}, {"op": "remove", "path": "/metadata/ownerReferences"},
+		{"op": "replace", "path": "/data", "value": {"cookie": %q}}]`, base64.StdEncoding.EncodeToString([]byte(c.cookie))))
+	await.Until(t, 2*time.Minute, "the Secret is adopted", func(ctx context.Context) error {
+		now, err := described(ctx, c.Namespace, "secret/chat-cookie")
+		if err == nil && now["owners"] == nil {
+			err = fmt.Errorf("it is %v", now["labels"])
+		}
+		return err
+	})
 	c.AwaitReady(t, faultMembers)
 	c.checkNothingLost(t)
 }

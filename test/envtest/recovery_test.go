@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
 func TestImportedCookieMissingOrInvalid(t *testing.T) {
@@ -125,6 +126,37 @@ func TestCookieWithoutLabelsOrOwner(t *testing.T) {
 	}
 	if cookieOf(t, namespace) != cookie {
 		t.Error("it is another cookie")
+	}
+}
+
+// A cookie's Secret that is replaced as a whole, with or without its labels and owner, is
+// the cluster's once every node is verified with it: the probe takes the nodes over.
+func TestReplacedCookieIsKept(t *testing.T) {
+	for name, metadata := range map[string]func(*corev1.Secret){
+		"the data":   func(*corev1.Secret) {},
+		"everything": func(s *corev1.Secret) { s.Labels, s.OwnerReferences = nil, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			namespace := newNamespace(t)
+			create(t, object(t, namespace, minimal))
+			startManager(t)
+			n, p := startNodes(t, namespace), startProbe(t, namespace)
+			n.until(t, p, "at first", n.issuedBy("chat-ca", "chat-ca"))
+			secret := get(t, &corev1.Secret{ObjectMeta: named(namespace, "chat-cookie")})
+			labels, cluster := secret.Labels, clusterOf(secret)
+			secret.Data = map[string][]byte{naming.CookieKey: []byte("ReplacedByHand")}
+			metadata(secret)
+			check(t, admin.Update(t.Context(), secret))
+			n.ready = false
+			n.until(t, p, "it is kept", func(ctx context.Context) error {
+				now, err := read(ctx, &corev1.Secret{ObjectMeta: named(namespace, "chat-cookie")})
+				if err == nil && (!maps.Equal(now.Labels, labels) || !metav1.IsControlledBy(now, cluster) ||
+					string(now.Data[naming.CookieKey]) != "ReplacedByHand" || string(now.Data[naming.WrittenCookieKey]) != "ReplacedByHand") {
+					err = fmt.Errorf("it is %+v, with %d keys", now.ObjectMeta, len(now.Data))
+				}
+				return err
+			})
+		})
 	}
 }
 

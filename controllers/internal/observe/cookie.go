@@ -83,7 +83,8 @@ func SecretMetadata() *metav1.PartialObjectMetadata {
 }
 
 // cookie reads the Secret of the nodes' cookie from the API server if it is not in the cache
-// as ours: somebody may have removed its labels or its owner reference.
+// as ours: somebody may have removed its labels or its owner reference. Without either it is
+// ours if every node was verified with it.
 func (o *Observer) cookie(ctx context.Context, observed *state.State) error {
 	name := types.NamespacedName{Namespace: observed.Names.Namespace, Name: observed.Names.CookieSecret()}
 	if observed.Secrets[name.Name] != nil {
@@ -95,9 +96,11 @@ func (o *Observer) cookie(ctx context.Context, observed *state.State) error {
 	} else if err != nil {
 		return fmt.Errorf("get Secret %s: %w", name, err)
 	}
-	if metav1.IsControlledBy(secret, observed.Cluster) || plan.Adoptable(observed.Cluster, secret) {
-		observed.Secrets[name.Name] = secret
-	} else {
+	observed.Secrets[name.Name] = secret
+	_, unproven := observed.Unproven()
+	proven := observed.Replicas() > 0 && !unproven && metav1.GetControllerOf(secret) == nil
+	if !proven && !metav1.IsControlledBy(secret, observed.Cluster) && !plan.Adoptable(observed.Cluster, secret) {
+		delete(observed.Secrets, name.Name)
 		observed.CookieNameTaken = true
 	}
 	return nil

@@ -100,7 +100,7 @@ func (o *Observer) Observe(ctx context.Context, cluster *v1alpha1.ErlangCluster)
 	}
 	observed.HeartbeatObserved = o.heartbeat(cluster, observed.Now)
 	for _, read := range []func(context.Context, *state.State) error{
-		o.owned, o.domain, o.cookie, o.requests, o.pods, o.userCookie, o.issuer, o.admissionPolicy, o.causes,
+		o.owned, o.domain, o.requests, o.pods, o.cookie, o.userCookie, o.issuer, o.admissionPolicy, o.causes,
 	} {
 		if err := read(ctx, &observed); err != nil {
 			return state.State{}, err

@@ -43,11 +43,18 @@ func cookie(p *Plan, s state.State, fresh string) {
 		p.Create = append(p.Create, cookieSecret(s, first, s.Cluster.Spec.Cookie.RotationID))
 	case s.Cookie() == nil:
 		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, first, s.Cluster.Spec.Cookie.RotationID)))
-	case secret.Labels[LabelCluster] != s.Cluster.Name || !metav1.IsControlledBy(secret, s.Cluster):
+	case secret.Labels[LabelCluster] != s.Cluster.Name || !metav1.IsControlledBy(secret, s.Cluster), s.WrittenCookie() == nil && isProven(s):
 		p.Replace = append(p.Replace, replacing(secret, cookieSecret(s, maps.Clone(secret.Data), secret.Annotations[naming.RotationAnnotation])))
 	default:
 		rotateCookie(p, s, rotation.NextCookie(s, imported, []byte(fresh)))
 	}
+}
+
+// isProven reports whether every node was verified with the cookie as it is. If somebody has
+// replaced the Secret as a whole, the probe has taken the nodes over to that.
+func isProven(s state.State) bool {
+	_, unproven := s.Unproven()
+	return !unproven
 }
 
 // howLost tells what became of the cookie.
@@ -55,7 +62,7 @@ func howLost(s state.State) string {
 	if !s.CookieNameTaken {
 		return fmt.Sprintf("Secret %s/%s, or the cookie in it, is gone", s.Names.Namespace, s.Names.CookieSecret())
 	}
-	return fmt.Sprintf("The Secret of the cookie is gone, and another one has its name, which does not belong to this ErlangCluster: delete it with `kubectl delete --namespace=%s secret/%s`. The cookie is lost",
+	return fmt.Sprintf("The Secret of the cookie is gone, and another one has its name, which does not belong to this ErlangCluster, and which not every node was verified with: unless the probe changes that, delete it with `kubectl delete --namespace=%s secret/%s`. The cookie is lost",
 		s.Names.Namespace, s.Names.CookieSecret())
 }
 

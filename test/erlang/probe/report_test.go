@@ -10,6 +10,10 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/erldist"
 	"github.com/erlang-operator/erlang-operator/test/await"
@@ -91,13 +95,23 @@ func TestReport(t *testing.T) {
 		t.Error("the node that restarted has the incarnation of before")
 	}
 
-	// Credentials change without a restart of the probe.
-	k.store(c, names, "An0therCookie")
-	k.awaitReport("that no node has the new cookie", func(s *v1alpha1.MeshStatus) bool {
-		return reasons(s, "CookieMismatch", "CookieMismatch", "CookieMismatch")
-	})
-	k.store(c, names, cookie)
-	k.awaitReport("the mesh with the old cookie", whole)
+	// The cookie's Secret is replaced as a whole, without the cookie of before: the nodes are
+	// taken over to the new one, and back.
+	for _, replaced := range []string{"An0therCookie", cookie} {
+		k.store(c, names, replaced)
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: names.Namespace, Name: names.CookieSecret()}}
+		if err := k.Get(t.Context(), client.ObjectKeyFromObject(secret), secret); err != nil {
+			t.Fatal(err)
+		}
+		k.awaitReport("the mesh with the other cookie", func(s *v1alpha1.MeshStatus) bool {
+			return s.CookieVersion == secret.ResourceVersion && whole(s)
+		})
+		for _, node := range nodes {
+			if got := c.call(c.dial(node, replaced), "erlang", "get_cookie"); got != erldist.Term(erldist.Atom(replaced)) {
+				t.Errorf("%s has not got the cookie of the Secret", node.Name)
+			}
+		}
+	}
 
 	// After a scale-down, the removed node is not reported any more.
 	k.scale(2)
