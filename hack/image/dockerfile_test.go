@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -133,5 +134,35 @@ func write(t *testing.T, name, content string) {
 	}
 	if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// firstCell is what the first column of a table has in code.
+var firstCell = regexp.MustCompile("(?m)^\\| `([^`]+)` \\|")
+
+// What the page of an example explains is in its manifest.
+func TestPagesExplainTheirManifests(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/examples/*/README.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("no pages: %v", err)
+	}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		manifest, err := os.ReadFile(filepath.Join(filepath.Dir(page), "cluster.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := firstCell.FindAllStringSubmatch(string(text), -1)
+		if len(lines) == 0 {
+			t.Errorf("%s explains nothing", page)
+		}
+		for _, line := range lines {
+			if !strings.Contains(string(manifest), line[1]) {
+				t.Errorf("%s explains %q, which is not in the manifest", page, line[1])
+			}
+		}
 	}
 }
