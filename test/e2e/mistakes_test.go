@@ -3,12 +3,17 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/test/await"
 	"github.com/erlang-operator/erlang-operator/test/e2e/harness"
 	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
 )
@@ -73,8 +78,18 @@ func TestPodsThatCannotBeCreated(t *testing.T) {
 		c := harness.Cluster{Namespace: harness.Namespace(t), Name: "chat"}
 		limitMemory(t, c.Namespace, "127Mi")
 		kubectl.MustApply(t, harness.Manifest(c.Namespace, c.Name, 2, "27"))
-		c.AwaitCondition(t, v1alpha1.ConditionMeshConnected, metav1.ConditionFalse, v1alpha1.ReasonProbeNotReporting,
-			"Its pod cannot be created", "maximum memory usage per Container is 127Mi", "Change the LimitRange. See `kubectl describe deployment chat-probe`")
+		await.Until(t, time.Minute, "the cause", func(ctx context.Context) error {
+			cluster, err := c.Read(ctx)
+			if err != nil {
+				return err
+			}
+			const cause, remedy = "maximum memory usage per Container is 127Mi", ". Change the LimitRange. See `kubectl describe deployment chat-probe`"
+			mesh := meta.FindStatusCondition(cluster.Status.Conditions, v1alpha1.ConditionMeshConnected)
+			if mesh == nil || mesh.Reason != v1alpha1.ReasonProbeNotReporting || !strings.Contains(mesh.Message, cause) || !strings.Contains(mesh.Message, remedy) {
+				err = fmt.Errorf("MeshConnected is %+v", mesh)
+			}
+			return err
+		})
 		limitMemory(t, c.Namespace, "256Mi")
 		kubectl.Must(t, "annotate", "replicaset", "-l", v1alpha1.Group+"/component=probe", "-n", c.Namespace, "retried=now", "--overwrite")
 		c.AwaitReady(t, 2)
