@@ -60,7 +60,7 @@ func (a *Applier) Apply(ctx context.Context, p plan.Plan, observed state.State) 
 		}
 	}
 	for _, secret := range p.Replace {
-		if err := rejected.keep(secret.Kind, a.replace(ctx, secret.DeepCopy())); err != nil {
+		if err := rejected.keep(secret.Kind, a.replace(ctx, observed, secret.DeepCopy())); err != nil {
 			return err
 		}
 	}
@@ -82,10 +82,17 @@ func (a *Applier) Apply(ctx context.Context, p plan.Plan, observed state.State) 
 	return rejected.err()
 }
 
-func (a *Applier) replace(ctx context.Context, secret *corev1.Secret) error {
-	kind := secret.Kind // The client may drop it.
+// replace replaces the cookie. One that somebody edits again and again is restored with pauses.
+func (a *Applier) replace(ctx context.Context, observed state.State, secret *corev1.Secret) error {
+	id, contests, restores := idOf(secret), a.contestsOf(observed), observed.CookieEdited() // The client may drop the kind.
+	if restores && observed.Now.Before(contests[id].Again) {
+		return nil
+	}
 	if err := a.Client.Update(ctx, secret); err != nil {
-		return fmt.Errorf("replace %s %s: %w", kind, secret.Name, err)
+		return fmt.Errorf("replace %s %s: %w", id.kind, id.name, err)
+	}
+	if restores {
+		contests.restored(id, editors(observed.Secrets[id.name]), cookieField, observed.Now)
 	}
 	return nil
 }

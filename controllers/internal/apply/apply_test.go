@@ -330,6 +330,31 @@ func TestWhatWasAppliedIsRemembered(t *testing.T) {
 	expect("a manager that has just started", do("one", theConfigMap()), applied)
 }
 
+// A cookie that somebody edits again and again is restored at once, and after the fifth time
+// with pauses.
+func TestContestedCookieIsRestoredWithPauses(t *testing.T) {
+	there := cookie()
+	w := newWorld(there)
+	a, observed := w.applier(), statetest.Situation{Cookie: "one", EditedCookie: "two"}.Seen(cluster())
+	observed.Secrets["chat-cookie"].ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "syncer", FieldsV1: metav1.NewFieldsV1(`{"f:data":{"f:cookie":{}}}`)}}
+	for edit, want := range []string{"one", "one", "one", "one", "one", "two"} {
+		check(t, w.Get(t.Context(), client.ObjectKeyFromObject(there), there))
+		there.Data["cookie"] = []byte("two")
+		check(t, w.Update(t.Context(), there))
+		restored := cookie()
+		restored.ResourceVersion = there.ResourceVersion
+		check(t, a.Apply(t.Context(), plan.Plan{Replace: []*corev1.Secret{restored}}, observed))
+		check(t, w.Get(t.Context(), client.ObjectKeyFromObject(there), there))
+		if got := string(there.Data["cookie"]); got != want {
+			t.Errorf("after edit %d it is %q, want %q", edit, got, want)
+		}
+	}
+	contests := a.Contests(observed)
+	if len(contests) != 1 || contests[0].Object != "Secret chat-cookie" || !slices.Equal(contests[0].Managers, []string{"syncer"}) || contests[0].Restored != 5 {
+		t.Errorf("contests %+v", contests)
+	}
+}
+
 func TestFailedApplyIsNotRemembered(t *testing.T) {
 	w := newWorld()
 	a := w.applier()

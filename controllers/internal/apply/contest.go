@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
@@ -54,6 +55,20 @@ func (c contests) restored(id objectID, managers []string, fields *fieldpath.Set
 	contest.Again = now.Add(pauseAfter(contest.Restored))
 	contest.Over = contest.Again.Add(calm)
 	c[id] = contest
+}
+
+// cookieField is what is restored of the cookie's Secret.
+var cookieField = fieldpath.NewSet(fieldpath.MakePathOrDie("data", "cookie"))
+
+// editors are the managers other than ours of the content of an object.
+func editors(object metav1.Object) []string {
+	var managers []string
+	for _, entry := range object.GetManagedFields() {
+		if content, err := foreignContent(entry); err == nil && !content.Empty() && entry.Manager != FieldOwner {
+			managers = append(managers, entry.Manager)
+		}
+	}
+	return managers
 }
 
 func pauseAfter(restored int) time.Duration {
