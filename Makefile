@@ -135,7 +135,7 @@ FUZZTIME ?= 10m
 # it wrote is a finding.
 .PHONY: soak
 soak: cluster-up cluster-deploy ## Hours: repeated renewals and rotations (SOAK=1h), repeated tests (REPEAT=20), fuzzing (FUZZTIME=10m per target)
-	$(E2E) -count=1 -parallel=5 -timeout=48h -run 'TestSoak' -v -soak=$(SOAK)
+	$(E2E) -count=1 -parallel=5 -timeout=48h -run 'TestSoak|TestStrictProbes' -v -soak=$(SOAK)
 	$(E2E) -count=$(REPEAT) -timeout=12h -v -run 'TestMesh|TestCookieMismatch|TestScale|TestManagerKilled|TestMemberDies|Rotation|TestChaos|KubeletRestart'
 	go test -C test -tags erlang -count=$(REPEAT) -timeout=6h ./erlang/...
 	go test -C test -tags erlang -count=1 -timeout=6h -p 1 -run 'Trace' -bench . -benchtime 100x ./erlang ./erlang/probe -soak

@@ -71,11 +71,13 @@ func (p *publisher) publish(ctx context.Context, cluster *v1alpha1.ErlangCluster
 	return err
 }
 
-// urgent reports whether a report has a new failure, or is due.
+// urgent reports whether a report has a new failure, or a node that begins to wait for its
+// file, or is due.
 func (p *publisher) urgent(previous, current *v1alpha1.MeshStatus) bool {
 	return p.due(previous, current) && previous != nil || slices.ContainsFunc(current.Nodes, func(node v1alpha1.NodeStatus) bool {
 		known := previous.Node(node.Pod)
-		return !node.Verified() && (known == nil || known.Reason != node.Reason)
+		waits := node.FormerCookie && (known == nil || !known.FormerCookie)
+		return waits || !node.Verified() && (known == nil || known.Reason != node.Reason)
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
@@ -60,7 +61,7 @@ func TestPublishAfterFailedWrite(t *testing.T) {
 	if err := p.publish(t.Context(), chat, nil, first); !errors.Is(err, down) {
 		t.Errorf("error %v", err)
 	}
-	if got := members(chat, names, p.previous(chat))[0].ProvenAt; got != 1000 {
+	if got := members(chat, names, p.previous(chat), "")[0].ProvenAt; got != 1000 {
 		t.Errorf("the refusal trials count as completed at incarnation %d, want 1000", got)
 	}
 
@@ -130,6 +131,33 @@ func TestOptions(t *testing.T) {
 	for _, options := range []Options{{}, {Namespace: "default"}, {Cluster: "chat"}} {
 		if _, err := options.withDefaults(); err == nil {
 			t.Errorf("%+v are accepted", options)
+		}
+	}
+}
+
+// TestNodesThatWaitForTheirFiles are reported at once, and are likely to have the former
+// cookie in the next sweep, as all are when the cookie's Secret has changed.
+func TestNodesThatWaitForTheirFiles(t *testing.T) {
+	p := publisher{heartbeat: time.Minute}
+	desired := wanted(1)
+	desired.cookieVersion = "7"
+	before := report(nil, desired, resultOf(goodCluster(2)...), noon)
+	waiting := goodCluster(2)
+	waiting[1].FormerCookie = true
+	after := report(before, desired, resultOf(waiting...), noon)
+	if p.latest = noon; p.urgent(before, before) || !p.urgent(before, after) || p.urgent(after, after) {
+		t.Errorf("urgent: %t, %t and %t", p.urgent(before, before), p.urgent(before, after), p.urgent(after, after))
+	}
+	cluster := chat.DeepCopy()
+	cluster.Spec.Replicas = ptr.To(int32(3))
+	for _, tc := range []struct {
+		version string
+		likely  [3]bool
+	}{{"7", [3]bool{false, true, false}}, {"8", [3]bool{true, true, false}}} {
+		for i, member := range members(cluster, names, after, tc.version) {
+			if member.FormerCookie != tc.likely[i] {
+				t.Errorf("version %s: node %d is likely to have the former cookie: %t", tc.version, i, member.FormerCookie)
+			}
 		}
 	}
 }

@@ -64,7 +64,7 @@ func (r reader) read(ctx context.Context, cluster *v1alpha1.ErlangCluster, previ
 	var canaryError error
 	credentials.Canary, canaryError = r.readCanary(ctx, names, credentials.Trust)
 	return desired{
-		generation: cluster.Generation, names: names, members: members(cluster, names, previous),
+		generation: cluster.Generation, names: names, members: members(cluster, names, previous, cookie.ResourceVersion),
 		credentials: credentials, cookieVersion: cookie.ResourceVersion, canaryError: canaryError,
 	}, nil
 }
@@ -97,8 +97,9 @@ func (r reader) readCanary(ctx context.Context, names naming.Names, trust certs.
 	return verify.ParseCanary(secret.Data[naming.CombinedKey], secret.Data[corev1.TLSCertKey], secret.Data[naming.AuthorityKey], trust)
 }
 
-// members are the nodes that the spec asks for, in the order of their ordinals.
-func members(cluster *v1alpha1.ErlangCluster, names naming.Names, previous *v1alpha1.MeshStatus) []sweep.Member {
+// members are the nodes that the spec asks for, in the order of their ordinals, and what is
+// known of them by the previous report.
+func members(cluster *v1alpha1.ErlangCluster, names naming.Names, previous *v1alpha1.MeshStatus, cookieVersion string) []sweep.Member {
 	replicas := cluster.Spec.DesiredReplicas()
 	members := make([]sweep.Member, 0, replicas)
 	for _, pod := range names.Pods(replicas) {
@@ -106,6 +107,9 @@ func members(cluster *v1alpha1.ErlangCluster, names naming.Names, previous *v1al
 		member.Runtime = cluster.Spec.Runtime
 		if known := previous.Node(pod); known != nil && known.Refusals != nil {
 			member.ProvenAt = uint32(known.Refusals.Incarnation)
+		}
+		if known := previous.Node(pod); known != nil && known.Verified() {
+			member.FormerCookie = known.FormerCookie || previous.CookieVersion != cookieVersion
 		}
 		for _, stored := range cluster.Status.StoredCertificates {
 			if stored.Pod == pod {

@@ -5,40 +5,47 @@ import (
 	"sync"
 	"time"
 
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/erldist"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
 
 // A visitor of a node takes the cookie from the file in its container. So a node is given
-// the current cookie at the time that its file has it: from then until the change, and no
-// longer, visitors are refused.
+// the current cookie when its file has it: from then until the change, and no longer,
+// visitors are refused. The manager has the kubelets update the files when the nodes are
+// reported to wait for them.
 const (
 	// filePoll is how often a node is asked for its file.
-	filePoll = 250 * time.Millisecond
+	filePoll = 200 * time.Millisecond
 	// fileWait is how long a pass waits in the end. The next one continues.
-	fileWait = 5 * time.Second
+	fileWait = 10 * time.Second
 )
 
-// changeCookie reports whether a node has just been given the current cookie. One whose
-// file does not have that yet is verified with the former one, and changes while the pass
-// goes on.
-func (p *Pass) changeCookie(ctx context.Context, i int) bool {
-	current := p.verifier.Credentials.Cookie
-	if p.verifier.Credentials.FormerCookie.IsZero() {
-		return false
+// tryCookies verifies a node with the cookie that it is likely to have, and then with the
+// other. One that has the former cookie is given the current one if its file has that;
+// otherwise it is verified with the former one, and changes while the pass goes on.
+func (p *Pass) tryCookies(ctx context.Context, i int) (verify.Verdict, *verify.Session) {
+	target, credentials := p.members[i].Target, p.verifier.Credentials
+	p.outcomes[i].FormerCookie = false
+	if credentials.FormerCookie.IsZero() || !p.members[i].FormerCookie {
+		verdict, session := p.verifier.Verify(ctx, target)
+		if verdict.Reason != v1alpha1.ReasonCookieMismatch || credentials.FormerCookie.IsZero() {
+			return verdict, session
+		}
 	}
-	verdict, session := p.verifier.VerifyFormer(ctx, p.members[i].Target)
-	if session == nil {
-		return false
+	verdict, session := p.verifier.VerifyFormer(ctx, target)
+	if session == nil && verdict.Reason != v1alpha1.ReasonCookieMismatch {
+		return verdict, nil
 	}
-	changed, err := session.ChangeCookie(ctx, current)
-	if changed || err != nil {
+	if session != nil {
+		if changed, err := session.ChangeCookie(ctx, credentials.Cookie); !changed && err == nil {
+			p.outcomes[i].FormerCookie = true
+			p.changes.begin(ctx, session, credentials.Cookie)
+			return verdict, session
+		}
 		session.Close()
-		return changed
 	}
-	p.outcomes[i].Verdict, p.sessions[i], p.outcomes[i].FormerCookie = verdict, session, true
-	p.changes.begin(ctx, session, current)
-	return false
+	return p.verifier.Verify(ctx, target)
 }
 
 // cookiesChange reports whether a node that is verified still has the former cookie. Nodes

@@ -17,6 +17,9 @@ type Member struct {
 	// ProvenAt is the incarnation of the node at which the refusal trials were completed;
 	// 0 when they never were.
 	ProvenAt uint32
+	// FormerCookie reports whether the node is likely to have the cookie that the nodes
+	// change from.
+	FormerCookie bool
 	// Stored is the serial number of the certificate that is stored for the node; empty
 	// when it is unknown.
 	Stored string
@@ -215,33 +218,25 @@ func (p *Pass) Close() {
 }
 
 // verify tries a second time where time ran out, because some lost packets, or a machine
-// that was busy for a moment, prove nothing; and where the node had the former cookie and
-// has just been given the current one. Both take no longer than the stages of one may.
+// that was busy for a moment, prove nothing. Both take no longer than the stages of one may.
 func (p *Pass) verify(ctx context.Context, i int) {
 	begun, most := time.Now(), p.verifier.Limits.Sum()
 	for range 2 {
-		verdict, session := p.verifier.Verify(ctx, p.members[i].Target)
+		verdict, session := p.tryCookies(ctx, i)
 		if session == nil && ctx.Err() != nil {
 			return // Cut off: what failed proves nothing.
 		}
-		p.outcomes[i].Verdict, p.sessions[i], p.outcomes[i].FormerCookie = verdict, session, false
+		p.outcomes[i].Verdict, p.sessions[i] = verdict, session
 		p.members[i].NotPlaintext = verdict.TriedPlaintext
-		if !p.again(ctx, i) || 2*time.Since(begun) > most {
+		if !mayDiffer(verdict) || 2*time.Since(begun) > most {
 			return
 		}
 	}
 }
 
-// again reports whether a second try may have another result.
-func (p *Pass) again(ctx context.Context, i int) bool {
-	switch outcome := p.outcomes[i]; outcome.Reason {
-	case v1alpha1.ReasonConnectionTimedOut, v1alpha1.ReasonHandshakeTimedOut:
-		return true
-	case v1alpha1.ReasonCookieMismatch:
-		return p.changeCookie(ctx, i)
-	default:
-		return outcome.TimedOut
-	}
+// mayDiffer reports whether a second try may have another result.
+func mayDiffer(verdict verify.Verdict) bool {
+	return verdict.TimedOut || verdict.Reason == v1alpha1.ReasonConnectionTimedOut || verdict.Reason == v1alpha1.ReasonHandshakeTimedOut
 }
 
 // refresh asks every verified node for its peers. One that no longer answers is verified

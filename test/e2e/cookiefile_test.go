@@ -48,20 +48,24 @@ const strictProbes = `        readinessProbe:
           exec: {command: [erl, -noinput, -eval, 'pong = net_adm:ping(list_to_atom(os:getenv("ERLANG_NODE"))), halt().']}
 `
 
-// Members with such probes are started, rotated five times and rolled: no container is
-// restarted, and never more than one pod is not Ready.
+// Members with such probes are started, rotated and rolled: no container is restarted, and
+// never more than one pod is not Ready. A soak has more of them, and five rotations.
 func TestStrictProbes(t *testing.T) {
-	const members = 6
+	members, rotations := 3, 2
+	if *soak > 0 {
+		members, rotations = 6, 5
+	}
 	c := harness.Cluster{Namespace: harness.Namespace(t), Name: "chat"}
 	kubectl.MustApply(t, harness.Manifest(c.Namespace, c.Name, members, "27")+strictProbes)
 	c.AwaitReady(t, members)
 	pods := harness.Must(c.Restarts(t.Context(), members))(t)
 	checkUnready := c.WatchUnready(t, members)
-	pace := time.NewTicker(5 * time.Second) // A probe that is under way then may fail, and the next must not.
+	// A probe that is under way during a rotation may fail, and the next must not.
+	pace := time.NewTicker(15 * time.Second)
 	defer pace.Stop()
-	for rotation := range 5 {
-		<-pace.C
+	for rotation := range rotations {
 		c.RotateCookie(t, members, fmt.Sprint(rotation))
+		<-pace.C
 	}
 	c.AwaitReady(t, members)
 	c.CheckRestarts(t, members, pods)

@@ -82,9 +82,6 @@ func checkRefreshed(t *rapid.T, s state.State, p plan.Plan) {
 		if leaf, ok := s.StoredCertificate(pod.Name); ok && !s.RequestedByKubelet(pod.Name) {
 			files = append([]string{certs.Serial(leaf.X509)}, files...)
 		}
-		if s.FormerCookie() != nil {
-			files = append(files, s.Secrets[s.Names.CookieSecret()].ResourceVersion)
-		}
 		if got := refreshed.Annotations["erlang-operator.dev/credentials"]; *refreshed.UID != pod.UID || got != strings.Join(files, ".") {
 			t.Fatalf("pod %s, UID %q, is annotated with %q, want %q", pod.Name, *refreshed.UID, got, strings.Join(files, "."))
 		}

@@ -14,7 +14,7 @@ import (
 )
 
 // CredentialsAnnotation of a pod names the certificate and the trust bundle that its files
-// should hold, and, while the cookie rotates, the version of the cookie's Secret.
+// should hold, and, while its node waits for another cookie, the version of that.
 const CredentialsAnnotation = v1alpha1.Group + "/credentials"
 
 // refreshAgain is how often a pod is changed whose file still has the former cookie: its
@@ -34,12 +34,10 @@ func refresh(p *Plan, s state.State) {
 		if !hasPodCertificate(*pod) {
 			files = append([]string{certs.Serial(leaf.X509)}, files...)
 		}
-		if s.FormerCookie() != nil {
-			files = append(files, s.Secrets[s.Names.CookieSecret()].ResourceVersion)
-		}
-		if node := s.Node(name); node != nil && node.FormerCookie {
+		// Not before: the probe changes the cookie of the node when the file changes.
+		if node := s.Node(name); s.FormerCookie() != nil && node != nil && node.FormerCookie {
 			begun := s.Now.Truncate(refreshAgain)
-			files = append(files, strconv.FormatInt(begun.Unix(), 36))
+			files = append(files, s.Cluster.Status.Mesh.CookieVersion, strconv.FormatInt(begun.Unix(), 36))
 			p.again(begun.Add(refreshAgain))
 		}
 		credentials := strings.Join(files, ".")

@@ -70,7 +70,8 @@ func TestChangeCookieWithItsFile(t *testing.T) {
 			t.Errorf("former cookies: %t and %t, links made: %v", result.Outcomes[0].FormerCookie, result.Outcomes[1].FormerCookie, result.Made)
 		}
 
-		pass := sweep.Begin(c.verifier, []sweep.Member{{Target: target(waiting)}}, sweep.Options{Concurrency: 1})
+		logged := len(waiting.Log())
+		pass := sweep.Begin(c.verifier, []sweep.Member{{Target: target(waiting), FormerCookie: true}}, sweep.Options{Concurrency: 1})
 		defer pass.Close()
 		steps := pass.Steps()
 		if outcome := steps[0](deadline(t)).Outcomes[0]; !outcome.FormerCookie {
@@ -81,6 +82,9 @@ func TestChangeCookieWithItsFile(t *testing.T) {
 		steps[len(steps)-1](deadline(t))
 		if took := time.Since(begun); took > time.Second {
 			t.Errorf("the node has changed %s after its file", took)
+		}
+		if log := waiting.Log()[logged:]; log != "" {
+			t.Errorf("the node, which was likely to have the former cookie, logs %s", log)
 		}
 		result = c.sweep(nodes)
 		c.wantReasons(result, "Verified", "Verified")
