@@ -25,12 +25,13 @@ func TestVisitorsDuringRotation(t *testing.T) {
 	const members = 3
 	c := harness.StartMixed(t, "chat", members)
 	pods := harness.Must(c.Restarts(t.Context(), members))(t)
-	visitors := c.StartVisitors(t, members)
+	commands, connections := c.StartVisitors(t, members, harness.Commands), c.StartVisitors(t, members, harness.Connections)
 	for rotation := range 3 {
 		c.RotateCookie(t, members, fmt.Sprint(rotation))
-		visitors.AwaitAnother(t, members)
+		commands.AwaitAnother(t, members)
 	}
-	visitors.CheckFailures(t, 3*time.Second)
+	commands.CheckFailures(t, 3*time.Second)
+	connections.CheckFailures(t, 3*time.Second)
 	c.CheckRestarts(t, members, pods)
 }
 

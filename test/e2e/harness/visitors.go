@@ -13,30 +13,48 @@ import (
 	"github.com/erlang-operator/erlang-operator/test/await"
 )
 
-// Visitors are commands that call the node of their pod, one after the other.
+// Visitors call the node of their pod, one after the other.
 type Visitors struct {
 	mutex  sync.Mutex
 	visits map[string][]visit // by pod
 }
 
-// visit is a command that ended.
+// visit is one that ended.
 type visit struct {
 	begun  time.Time
 	failed bool
 }
 
-// visits has a pod run commands that call its node, and print when each began, by the
-// clock of the pod's machine, and its exit status.
-const visits = `while :; do
+// What runs in a pod prints of each visit when it began, by the clock of the pod's machine,
+// and its exit status.
+const (
+	// Commands has each visit be a command.
+	Commands = `while :; do
 	begun=$(date +%s%3N)
 	/run/erlang-operator/bin/visitor erl -noinput -eval '
 		halt(case rpc:call(list_to_atom(os:getenv("ERLANG_NODE")), erlang, is_alive, []) of true -> 0; _ -> 1 end).' >/dev/null 2>&1
 	echo "$begun $?"
 done`
+	// Connections has one visitor do every 100 ms what a visitor that starts does: read the
+	// cookie, and connect with it.
+	Connections = `exec /run/erlang-operator/bin/visitor erl -noinput -eval '
+	Node = list_to_atom(os:getenv("ERLANG_NODE")),
+	Visit = fun Visit() ->
+		Begun = erlang:system_time(millisecond),
+		{ok, Cookie} = file:read_file("/run/erlang-operator/cookie/cookie"),
+		true = erlang:set_cookie(Node, binary_to_atom(Cookie)),
+		erlang:disconnect_node(Node),
+		Status = case net_kernel:connect_node(Node) of true -> 0; false -> 1 end,
+		io:format("~b ~b~n", [Begun, Status]),
+		timer:sleep(100),
+		Visit()
+	end,
+	Visit().'`
+)
 
-// StartVisitors runs such commands in the first members until the test ends, and waits for
-// the first in each.
-func (c Cluster) StartVisitors(t testing.TB, members int) *Visitors {
+// StartVisitors has visitors call the first members until the test ends, and waits for the
+// first in each.
+func (c Cluster) StartVisitors(t testing.TB, members int, visits string) *Visitors {
 	t.Helper()
 	v := &Visitors{visits: map[string][]visit{}}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -71,7 +89,7 @@ func (v *Visitors) read(pod string, lines *bufio.Scanner) {
 	}
 }
 
-// AwaitAnother waits until a command that begins now has succeeded in each pod.
+// AwaitAnother waits until a visitor that begins now has succeeded in each pod.
 func (v *Visitors) AwaitAnother(t testing.TB, pods int) {
 	t.Helper()
 	since := time.Now()
@@ -91,7 +109,7 @@ func (v *Visitors) AwaitAnother(t testing.TB, pods int) {
 	})
 }
 
-// CheckFailures requires that commands fail in a row for no longer: those that begin later
+// CheckFailures requires that visitors fail in a row for no longer: those that begin later
 // than that after the first that failed succeed again.
 func (v *Visitors) CheckFailures(t testing.TB, most time.Duration) {
 	t.Helper()
