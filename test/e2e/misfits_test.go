@@ -3,12 +3,16 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/test/await"
 	"github.com/erlang-operator/erlang-operator/test/e2e/harness"
 	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
 )
@@ -59,14 +63,33 @@ func TestMisfits(t *testing.T) {
 			}
 			kubectl.MustApply(t, strings.NewReplacer(erlImage, misfit.image, "command: [erl, -noinput]", command).
 				Replace(harness.Manifest(c.Namespace, c.Name, 1, "27", "runtime: "+misfit.runtime)))
-			awaitRunning(t, c, 0)
-			want := metav1.ConditionTrue
-			if misfit.condition == v1alpha1.ConditionMeshConnected {
-				want = metav1.ConditionFalse
-			} else {
+			awaitMisfit(t, c, misfit.condition, misfit.reason, misfit.says)
+			if misfit.condition != v1alpha1.ConditionMeshConnected {
 				c.AwaitReady(t, 1)
 			}
-			c.AwaitCondition(t, misfit.condition, want, misfit.reason, misfit.says...)
 		})
 	}
+}
+
+// awaitMisfit waits until a condition has a reason, and a message that contains some texts:
+// while a node starts, there is less to be found out.
+func awaitMisfit(t *testing.T, c harness.Cluster, name, reason string, contains []string) {
+	t.Helper()
+	await.Until(t, 2*time.Minute, name+" is about "+reason, func(ctx context.Context) error {
+		read, err := c.Read(ctx)
+		if err != nil {
+			return err
+		}
+		condition := meta.FindStatusCondition(read.Status.Conditions, name)
+		if condition == nil || condition.Reason != reason {
+			return fmt.Errorf("it is %+v", condition)
+		}
+		for _, text := range contains {
+			if !strings.Contains(condition.Message, text) {
+				return fmt.Errorf("its message does not contain %q: %s", text, condition.Message)
+			}
+		}
+		t.Logf("%s: %s", name, condition.Message)
+		return nil
+	})
 }
