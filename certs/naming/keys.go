@@ -21,6 +21,8 @@ const (
 	OptionsKey = "inet_tls.conf"
 	// RemoteArgsKey in the distribution ConfigMap: flags for commands of an Elixir release.
 	RemoteArgsKey = "remote.vm.args"
+	// RelxArgsKey in the distribution ConfigMap: vm.args for commands of a release of relx.
+	RelxArgsKey = "relx.vm.args"
 	// CombinedKey in a certificate's Secret: the private key, followed by the chain, in
 	// one file, so that a node always reads a matching pair.
 	CombinedKey = "tls-combined.pem"

@@ -16,6 +16,8 @@ const (
 	OptionsFile = DistributionDir + "/" + OptionsKey
 	// RemoteArgsFile is the path of the flags for commands of an Elixir release.
 	RemoteArgsFile = DistributionDir + "/" + RemoteArgsKey
+	// RelxArgsFile is the path of the vm.args for commands of a release of relx.
+	RelxArgsFile = DistributionDir + "/" + RelxArgsKey
 	// CookieDir is the directory of the cookie.
 	CookieDir = "/run/erlang-operator/cookie"
 	// CookieFile is the path of the cookie. Each BEAM reads it when it starts.

@@ -173,7 +173,7 @@ func TestVisitorBeforeTheNode(t *testing.T) {
 		}
 
 		terminal := openTerminal(t, slices.Concat(node.Exec(), []string{visitor, "erl"})...)
-		terminal.await(t, "(visitor-")
+		terminal.await(t, "(shell-")
 		node.WriteFile("begin", []byte{})
 		node.AwaitUp()
 		terminal.write(t, "net_adm:ping('"+node.Name+"').\r")

@@ -36,6 +36,11 @@ func Programs() map[string]string {
 // the node, whose port it must not listen on.
 const RemoteArgs = "-dist_listen false\n"
 
+// RelxArgs tell the commands of a release of relx the name of the node, which the start
+// script expands. With the vm.args.src of the image each command would write vm.args again,
+// while another one, or the node, reads it.
+const RelxArgs = "-name ${ERLANG_NODE}\n"
+
 // through puts a program before a command, unless the user has put one of ours there.
 func through(program string, command []string) []string {
 	if len(command) == 0 || strings.HasPrefix(path.Clean(command[0]), naming.ProgramsDir+"/") {

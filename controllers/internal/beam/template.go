@@ -57,7 +57,7 @@ func volumes(delivery v1alpha1.CertificateDelivery, names naming.Names) []corev1
 	return []corev1.Volume{
 		{Name: naming.TLSVolume, VolumeSource: tlsSource(delivery)},
 		{Name: distributionVolume, VolumeSource: distributionSource(names, nil,
-			naming.TrustKey, naming.OptionsKey, naming.RemoteArgsKey)},
+			naming.TrustKey, naming.OptionsKey, naming.RemoteArgsKey, naming.RelxArgsKey)},
 		{Name: cookieVolume, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
 			SecretName: names.CookieSecret(),
 			Items:      items(naming.CookieKey),

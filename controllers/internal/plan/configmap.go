@@ -32,5 +32,6 @@ func distribution(p *Plan, s state.State, step rotation.CAStep) {
 			naming.TrustKey:      step.Trust.PEM(),
 			naming.OptionsKey:    certs.Options(),
 			naming.RemoteArgsKey: beam.RemoteArgs,
+			naming.RelxArgsKey:   beam.RelxArgs,
 		}))
 }
