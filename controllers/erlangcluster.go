@@ -144,11 +144,12 @@ func (r *Reconciler) write(ctx context.Context, cluster *v1alpha1.ErlangCluster,
 	for _, pod := range report.Joined {
 		failed = append(failed, r.openReadinessGate(ctx, pod))
 	}
-	edited := apply.HasForeignStatus(cluster)
-	if edited {
-		failed = append(failed, r.applier.TakeOverStatus(ctx, cluster))
+	now := r.observer.Clock.Now()
+	restores := r.applier.RestoresStatus(cluster, now)
+	if restores {
+		failed = append(failed, r.applier.TakeOverStatus(ctx, cluster, now))
 	}
-	if report.Changed || edited {
+	if report.Changed || restores {
 		failed = append(failed, r.writeStatus(ctx, cluster, report))
 	}
 	return errors.Join(failed...)

@@ -2,17 +2,16 @@ package apply
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"slices"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // statusOwners own the whole status between them, each by server-side apply.
@@ -28,77 +27,81 @@ func KeepForeignStatus(cluster metav1.Object) {
 	cluster.SetManagedFields(entries)
 }
 
-// HasForeignStatus reports whether others hold some of the status of a cluster.
-func HasForeignStatus(cluster metav1.Object) bool {
-	return slices.ContainsFunc(cluster.GetManagedFields(), isForeignStatus)
+func isForeignStatus(entry metav1.ManagedFieldsEntry) bool {
+	ours := entry.Operation == metav1.ManagedFieldsOperationApply && slices.Contains(statusOwners, entry.Manager)
+	return entry.Subresource == "status" && !ours
 }
 
-func isForeignStatus(entry metav1.ManagedFieldsEntry) bool {
-	return entry.Subresource == "status" && !(entry.Operation == metav1.ManagedFieldsOperationApply && slices.Contains(statusOwners, entry.Manager))
+// RestoresStatus reports whether others hold some of the status of a cluster, and it is to be
+// restored now.
+func (a *Applier) RestoresStatus(cluster *v1alpha1.ErlangCluster, now time.Time) bool {
+	contest := a.contestsOf(state.State{Cluster: cluster})[statusID(cluster)]
+	return slices.ContainsFunc(cluster.GetManagedFields(), isForeignStatus) && !now.Before(contest.Again)
+}
+
+func statusID(cluster *v1alpha1.ErlangCluster) objectID {
+	return objectID{"ErlangCluster", cluster.Name}
 }
 
 // TakeOverStatus gives what others hold of the status of a cluster to the manager, and of
 // status.mesh to the probe. What is applied next removes what it does not have. Otherwise a
 // field that somebody has written would stay for good, and of an element of a list that we
 // remove only its key, which the API server refuses: the status would stay as it was.
-func (a *Applier) TakeOverStatus(ctx context.Context, cluster *v1alpha1.ErlangCluster) error {
+func (a *Applier) TakeOverStatus(ctx context.Context, cluster *v1alpha1.ErlangCluster, now time.Time) error {
 	gvk := v1alpha1.SchemeGroupVersion.WithKind("ErlangCluster")
 	live, err := a.metadata(ctx, gvk, client.ObjectKeyFromObject(cluster))
 	if err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	managed, former, err := statusTakenOver(live.GetManagedFields())
-	if err != nil || len(former) == 0 {
+	taken, err := statusTakenOver(live.GetManagedFields())
+	if err != nil || len(taken.former) == 0 {
 		return err
 	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid": cluster.UID, "resourceVersion": live.GetResourceVersion(), "managedFields": managed}})
-	if err != nil {
+	// On the cluster: the API server ignores managed fields in a request to a subresource.
+	if err := a.writeManagedFields(ctx, cluster, live, taken); err != nil {
 		return err
 	}
-	// The API server ignores managed fields in a request to a subresource.
-	if err := a.Client.Patch(ctx, live, client.RawPatch(types.MergePatchType, patch)); err != nil {
-		return fmt.Errorf("take over the status fields of %v: %w", former, err)
-	}
-	log.FromContext(ctx).Info("Restored the status", "changedBy", former)
+	a.contestsOf(state.State{Cluster: cluster}).restored(statusID(cluster), taken.former, taken.fields, now)
+	log.FromContext(ctx).Info("Restored the status", "changedBy", taken.former)
 	return nil
 }
 
-// statusTakenOver are the managed fields of a cluster when its status belongs to the manager
-// and the probe alone, and the managers that held some of it.
-func statusTakenOver(entries []metav1.ManagedFieldsEntry) (managed []metav1.ManagedFieldsEntry, former []string, err error) {
+// statusTakenOver has the managed fields of a cluster when its status belongs to the manager
+// and the probe alone.
+func statusTakenOver(entries []metav1.ManagedFieldsEntry) (taken takeover, err error) {
 	owned := map[string]*fieldpath.Set{}
 	for _, owner := range statusOwners {
 		owned[owner] = fieldpath.NewSet()
 	}
+	taken.fields = fieldpath.NewSet()
 	for _, entry := range entries {
 		if entry.Subresource != "status" {
-			managed = append(managed, entry)
+			taken.managed = append(taken.managed, entry)
 			continue
 		}
 		fields, err := fieldsOf(entry)
 		if err != nil {
-			return nil, nil, err
+			return takeover{}, err
 		}
 		if isForeignStatus(entry) {
-			former = append(former, entry.Manager)
-			shareOut(fields, owned)
+			taken.former, taken.fields = append(taken.former, entry.Manager), taken.fields.Union(fields)
 		} else {
 			owned[entry.Manager] = owned[entry.Manager].Union(fields)
 		}
 	}
+	shareOut(taken.fields, owned)
 	for _, owner := range statusOwners {
 		if owned[owner].Empty() {
 			continue
 		}
 		fields, err := rawFields(owned[owner])
 		if err != nil {
-			return nil, nil, err
+			return takeover{}, err
 		}
-		managed = append(managed, metav1.ManagedFieldsEntry{Manager: owner, Operation: metav1.ManagedFieldsOperationApply, Subresource: "status",
+		taken.managed = append(taken.managed, metav1.ManagedFieldsEntry{Manager: owner, Operation: metav1.ManagedFieldsOperationApply, Subresource: "status",
 			APIVersion: v1alpha1.SchemeGroupVersion.String(), FieldsType: "FieldsV1", FieldsV1: fields})
 	}
-	return managed, former, nil
+	return taken, nil
 }
 
 // shareOut adds fields of the status to those of their owners.
