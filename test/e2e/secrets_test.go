@@ -11,20 +11,24 @@ import (
 	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
 )
 
-// Each pod mounts its own key and no other. The cookie and the keys are in no status,
-// event, log, or object but Secrets.
+// Each pod mounts its own key and no other, and of the Secret of the cookie the current
+// one alone. The cookie and the keys are in no status, event, log, environment, or object
+// but Secrets.
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	c := harness.Start(t, harness.Namespace(t), "chat", 2, "27")
 
 	for ordinal := range 2 {
 		mounted := kubectl.Must(t, "get", "pod", c.Pod(ordinal), "-n", c.Namespace, "-o", "jsonpath={.spec.volumes[*].secret.secretName}")
-		if want := c.Pod(ordinal) + "-tls"; mounted != want {
+		if want := c.Pod(ordinal) + "-tls chat-cookie"; mounted != want {
 			t.Errorf("%s mounts the Secrets %q, want %q", c.Pod(ordinal), mounted, want)
 		}
 		keys := kubectl.Must(t, "exec", "-n", c.Namespace, c.Pod(ordinal), "--", "sh", "-c", "grep -Rl 'PRIVATE KEY' /run/erlang-operator | grep -v '/\\.\\.'")
 		if want := "/run/erlang-operator/tls/tls-combined.pem\n"; keys != want {
 			t.Errorf("%s has keys in %q, want %q", c.Pod(ordinal), keys, want)
+		}
+		if cookies := kubectl.Must(t, "exec", "-n", c.Namespace, c.Pod(ordinal), "--", "ls", "/run/erlang-operator/cookie"); cookies != "cookie\n" {
+			t.Errorf("%s has the cookies %q, want one", c.Pod(ordinal), cookies)
 		}
 	}
 
@@ -37,6 +41,7 @@ func TestSecrets(t *testing.T) {
 		"status, events, ConfigMaps, pods": kubectl.Must(t, "get", "erlangclusters,events,configmaps,pods,statefulsets,deployments", "-n", c.Namespace, "-o", "yaml"),
 		"log of the probe":                 kubectl.Must(t, "logs", "-n", c.Namespace, "deployment/chat-probe"),
 		"log of the manager":               kubectl.Must(t, "logs", "-n", "erlang-operator-system", "deployment/erlang-operator-manager"),
+		"environment of a member":          kubectl.Must(t, "exec", "-n", c.Namespace, c.Pod(0), "--", "cat", "/proc/1/environ"),
 		"log of a member":                  kubectl.Must(t, "logs", "-n", c.Namespace, c.Pod(0)),
 	}
 	for place, text := range places {
