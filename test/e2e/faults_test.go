@@ -148,6 +148,28 @@ func TestCookieReplaced(t *testing.T) {
 	c.checkNothingLost(t)
 }
 
+// A cluster that was deleted without what it owns, and is created again, adopts all of that:
+// the nodes do not notice.
+func TestOrphansAreAdopted(t *testing.T) {
+	t.Parallel()
+	c := startFaultTested(t)
+	kubectl.Must(t, "delete", "erlangcluster/chat", "-n", c.Namespace, "--cascade=orphan")
+	kubectl.MustApply(t, harness.Manifest(c.Namespace, c.Name, faultMembers, "27"))
+	c.AwaitReady(t, faultMembers)
+	c.checkNothingLost(t)
+	const kinds = "secret,certificate,issuer,configmap,service,statefulset,deployment,networkpolicy,poddisruptionbudget,serviceaccount,role,rolebinding"
+	await.Until(t, time.Minute, "everything has its owner", func(ctx context.Context) error {
+		owners, err := kubectl.Run(ctx, "get", kinds, "-n", c.Namespace, "-l", v1alpha1.Group+"/cluster=chat",
+			`-o=jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.ownerReferences[?(@.controller==true)].kind}{"\n"}{end}`)
+		for _, line := range strings.Split(strings.TrimSpace(owners), "\n") {
+			if err == nil && !strings.HasSuffix(line, " ErlangCluster") {
+				err = fmt.Errorf("not adopted: %s", line)
+			}
+		}
+		return err
+	})
+}
+
 // faultTested is a running cluster, and what no fault may change.
 type faultTested struct {
 	harness.Cluster
