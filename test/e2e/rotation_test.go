@@ -83,3 +83,19 @@ func TestIssuerChange(t *testing.T) {
 	c.CheckTraffic(t, 3)
 	c.CheckRestarts(t, 3, pods)
 }
+
+// A private CA whose Secret is deleted is replaced by its successor, which loses nothing.
+func TestLostCA(t *testing.T) {
+	t.Parallel()
+	c := harness.StartMixed(t, "chat", 3)
+	pods := harness.Must(c.Restarts(t.Context(), 3))(t)
+	first := harness.Must(c.ServedCA(t.Context()))(t)
+	c.StartTraffic(t, 3)
+	checkReady := c.WatchReady(t)
+	kubectl.Must(t, "delete", "secret/chat-ca", "-n", c.Namespace)
+	c.AwaitCA(t, 3*time.Minute, first, "chat-ca-r2")
+	c.AwaitReady(t, 3)
+	checkReady()
+	c.CheckTraffic(t, 3)
+	c.CheckRestarts(t, 3, pods)
+}

@@ -192,7 +192,7 @@ func (r ca) trustNotShrunk() string {
 	if !r.served || r.shrunk() || r.isNew() {
 		return ""
 	}
-	return "the trust bundle to lose every CA but the one that signs all certificates"
+	return "the trust bundle to have no CA but the one that signs all certificates"
 }
 
 func (r ca) formerNotRefused() string {
