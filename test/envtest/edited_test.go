@@ -92,36 +92,27 @@ func TestContestedFieldIsReported(t *testing.T) {
 	create(t, object(t, namespace, minimal))
 	set := awaitStatefulSet(t, namespace, 3)
 	before := contentOf(t, get(t, set))
-	contested, stop := context.WithCancel(t.Context())
+	watcher := must(client.NewWithWatch(environment.Config, client.Options{Scheme: scheme}))(t)
+	versions := must(watcher.Watch(t.Context(), &appsv1.StatefulSetList{}, client.InNamespace(namespace)))(t)
 	changes, done := 0, make(chan error, 1)
 	go func() {
-		done <- forever(contested, func() error {
-			now, err := read(contested, &appsv1.StatefulSet{ObjectMeta: set.ObjectMeta})
-			if err != nil || now.Spec.MinReadySeconds == 7 {
-				return err
+		var failed error
+		for version := range versions.ResultChan() {
+			if now, ok := version.Object.(*appsv1.StatefulSet); ok && now.Spec.MinReadySeconds != 7 && failed == nil {
+				changes++
+				failed = admin.Patch(context.Background(), now, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"minReadySeconds":7}}`)), client.FieldOwner("other-controller"))
 			}
-			changes++
-			return admin.Patch(contested, now, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"minReadySeconds":7}}`)), client.FieldOwner("other-controller"))
-		})
+		}
+		done <- failed
 	}()
 	awaitCondition(t, namespace, v1alpha1.ConditionFieldConflict, metav1.ConditionTrue, v1alpha1.ReasonFieldConflict,
 		"StatefulSet chat: another manager (other-controller) changes spec.minReadySeconds again and again. It has been restored 6 times")
-	stop()
+	versions.Stop()
 	check(t, <-done)
 	if changes < 6 || changes > 8 {
 		t.Errorf("it was changed %d times, so the operator has not paused", changes)
 	}
 	awaitContent(t, set, before)
-}
-
-// forever calls do until the context ends.
-func forever(ctx context.Context, do func() error) error {
-	for ctx.Err() == nil {
-		if err := do(); err != nil && ctx.Err() == nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // contentOf is an object but for its metadata and its status.

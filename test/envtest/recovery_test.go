@@ -437,6 +437,23 @@ func TestRecreatedClusterWaitsForFormerPods(t *testing.T) {
 	awaitStatefulSet(t, namespace, 3)
 }
 
+// What belongs to a former cluster of the same name is about to be deleted by the garbage
+// collector: it is waited for, and nobody has to act.
+func TestRecreatedClusterWaitsForFormerObjects(t *testing.T) {
+	namespace := newNamespace(t)
+	former := &corev1.Secret{ObjectMeta: named(namespace, "chat-cookie")}
+	former.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(clusterIn(namespace), v1alpha1.SchemeGroupVersion.WithKind("ErlangCluster"))}
+	former.OwnerReferences[0].UID = "that-of-the-former"
+	create(t, former)
+	create(t, object(t, namespace, minimal))
+	startManager(t)
+	awaitCondition(t, namespace, v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing,
+		`Secret "chat-cookie" is of a former ErlangCluster of this name`)
+	awaitNotStalled(t, namespace)
+	check(t, admin.Delete(t.Context(), former))
+	awaitRecovery(t, namespace)
+}
+
 // A cookie that somebody edits is put back: the nodes run with it. The edited one stays
 // beside it for those that have started since.
 func TestEditedCookieIsPutBack(t *testing.T) {

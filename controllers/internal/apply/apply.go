@@ -55,7 +55,7 @@ type applied struct {
 func (a *Applier) Apply(ctx context.Context, p plan.Plan, observed state.State) error {
 	var rejected rejections
 	for _, secret := range p.Create {
-		if err := rejected.keep(secret.Kind, a.create(ctx, secret.DeepCopy())); err != nil {
+		if err := rejected.keep(secret.Kind, a.create(ctx, observed, secret.DeepCopy())); err != nil {
 			return err
 		}
 	}
@@ -135,7 +135,7 @@ func idOf(object state.Object) objectID {
 }
 
 // create creates an object once. If it exists and is ours, it stays as it is.
-func (a *Applier) create(ctx context.Context, object client.Object) error {
+func (a *Applier) create(ctx context.Context, observed state.State, object client.Object) error {
 	// The client may fill in the object, and drop its kind.
 	gvk, owner := object.GetObjectKind().GroupVersionKind(), metav1.GetControllerOf(object)
 	err := a.Client.Create(ctx, object)
@@ -150,7 +150,7 @@ func (a *Applier) create(ctx context.Context, object client.Object) error {
 		return err
 	}
 	if controller := metav1.GetControllerOf(existing); controller == nil || controller.UID != owner.UID {
-		return NameConflict{gvk, object.GetName()}
+		return conflict(observed.Cluster, gvk, existing)
 	}
 	return nil
 }

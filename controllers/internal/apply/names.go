@@ -30,6 +30,28 @@ func (c NameConflict) Error() string {
 	return fmt.Sprintf("%s %q exists and does not belong to this ErlangCluster", c.Kind, c.Name)
 }
 
+// A formerObject is one of a former cluster of the same name, which the garbage collector is
+// about to delete.
+type formerObject struct{ NameConflict }
+
+func (f formerObject) Error() string {
+	return fmt.Sprintf("%s %q is of a former ErlangCluster of this name, and is about to be deleted", f.Kind, f.Name)
+}
+
+func isFormer(err error) bool {
+	former := formerObject{}
+	return errors.As(err, &former)
+}
+
+// conflict is the error about an object that exists and is not the cluster's.
+func conflict(cluster *v1alpha1.ErlangCluster, gvk schema.GroupVersionKind, existing metav1.Object) error {
+	found, controller := NameConflict{gvk, existing.GetName()}, metav1.GetControllerOf(existing)
+	if controller != nil && controller.APIVersion == v1alpha1.SchemeGroupVersion.String() && controller.Kind == "ErlangCluster" && controller.Name == cluster.Name {
+		return formerObject{found}
+	}
+	return found
+}
+
 // Resource is the object as kubectl takes it, and as `kubectl get --output=name` prints it.
 func (c NameConflict) Resource() string {
 	return strings.ToLower(c.GroupKind().String()) + "/" + c.Name
@@ -99,7 +121,7 @@ func (a *Applier) checkName(ctx context.Context, gvk schema.GroupVersionKind, na
 	case plan.Adoptable(observed.Cluster, existing) && gvk != corev1.SchemeGroupVersion.WithKind("Secret"):
 		return a.adopt(ctx, observed.Cluster, existing)
 	case !ours(observed.Cluster, existing):
-		return NameConflict{gvk, name}
+		return conflict(observed.Cluster, gvk, existing)
 	case gvk.Kind == "StatefulSet" && existing.Labels[plan.LabelCluster] == observed.Names.Cluster:
 		return errNotObserved
 	}

@@ -22,13 +22,13 @@ type rejections struct {
 	blocked []plan.Configuration
 }
 
-// keep keeps the error about an object of a kind if it is a rejection, or a webhook's
-// failure, and returns any other.
+// keep keeps the error about an object of a kind if it is a rejection, a webhook's failure, or
+// about an object of a former cluster, and returns any other.
 func (r *rejections) keep(kind string, err error) error {
 	switch {
 	case err != nil && isWebhookFailure(err):
 		r.unreachable = append(r.unreachable, kind)
-	case err == nil || !IsRejected(err):
+	case err == nil || !IsRejected(err) && !isFormer(err):
 		return err
 	}
 	r.kinds, r.errors = append(r.kinds, kind), append(r.errors, err)
