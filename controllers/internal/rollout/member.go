@@ -77,10 +77,18 @@ func (m member) isReplaceable() bool {
 
 // awaited is what has to happen next to a member that is replaced, or is to be.
 func (m member) awaited() string {
+	if m.isReplaceable() {
+		return fmt.Sprintf("pod %s to terminate", m.name)
+	}
+	return m.lacking()
+}
+
+// lacking is what has to happen next to a member that is not to be replaced.
+func (m member) lacking() string {
 	switch {
 	case m.pod == nil:
 		return fmt.Sprintf("pod %s to be created", m.name)
-	case m.isReplaceable(), m.pod.DeletionTimestamp != nil:
+	case m.pod.DeletionTimestamp != nil:
 		return fmt.Sprintf("pod %s to terminate", m.name)
 	case m.away():
 		return fmt.Sprintf("the node of pod %s to be linked to the others", m.name)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
@@ -49,7 +50,9 @@ func Next(s state.State, rotations []rotation.Step) Step {
 	case set == nil:
 		return Step{}
 	case set.Status.ObservedGeneration != set.Generation:
-		return Step{WaitingFor: "the StatefulSet controller to observe the latest template"}
+		// Another strategy now would be a change to observe again.
+		latest := set.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType
+		return Step{Latest: latest, WaitingFor: "the StatefulSet controller to observe the latest template"}
 	}
 	all := members(s)
 	step := Step{Updated: count(all, func(m member) bool { return m.updated && m.pod != nil })}
@@ -120,7 +123,7 @@ func obstacle(s state.State, next member, all []member, rotations []rotation.Ste
 	case next.broken:
 		return ""
 	case tooManyAway(s, next, all):
-		return firstAway(next, all).awaited()
+		return firstAway(next, all).lacking()
 	case !next.isReplaceable():
 		return ""
 	case next.unreachable:
