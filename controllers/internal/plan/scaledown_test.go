@@ -34,8 +34,12 @@ func TestScaleDownOneByOne(t *testing.T) {
 			if test.leaving > 0 {
 				seen.Pods[test.pods-1].DeletionTimestamp = &metav1.Time{Time: seen.Now.Add(-test.leaving)}
 			}
-			if got := *statefulSet(plan.Make(seen, operator, freshCookie)).Spec.Replicas; got != test.replicas {
+			made := plan.Make(seen, operator, freshCookie)
+			if got := *statefulSet(made).Spec.Replicas; got != test.replicas {
 				t.Errorf("the StatefulSet has %d replicas, want %d", got, test.replicas)
+			}
+			if again := made.Again.After(seen.Now); again != (name == "while it terminates") {
+				t.Errorf("at %s another pass is planned for %s", seen.Now, made.Again)
 			}
 		})
 	}

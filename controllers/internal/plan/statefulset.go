@@ -51,6 +51,7 @@ func nodes(p *Plan, s state.State) {
 			"Waiting for %s; then the pod is started", awaited(s, s.Names.Pod(replicas))))
 	}
 	p.apply(set)
+	p.awaitSurplus(s)
 	p.replaceOutdated(s)
 	p.deletePodsWithoutIdentity(s)
 }
@@ -95,12 +96,24 @@ func lastSurplus(s state.State) int32 {
 	last := int32(0)
 	for _, pod := range s.OwnPods() {
 		ordinal, ours := s.Names.Ordinal(pod.Name)
-		stuck := pod.DeletionTimestamp != nil && s.Now.Sub(pod.DeletionTimestamp.Time) > terminationSlack
-		if ours && !stuck {
+		if ours && (pod.DeletionTimestamp == nil || !stuckAt(pod).Before(s.Now)) {
 			last = max(last, ordinal)
 		}
 	}
 	return last
+}
+
+// stuckAt is when a pod that terminates should be gone.
+func stuckAt(pod corev1.Pod) time.Time { return pod.DeletionTimestamp.Add(terminationSlack) }
+
+// awaitSurplus plans a pass for the time when a pod that is to go is stuck.
+func (p *Plan) awaitSurplus(s state.State) {
+	for _, pod := range s.OwnPods() {
+		ordinal, ours := s.Names.Ordinal(pod.Name)
+		if ours && ordinal >= s.Replicas() && pod.DeletionTimestamp != nil && stuckAt(pod).After(s.Now) {
+			p.again(stuckAt(pod))
+		}
+	}
 }
 
 // running is how many nodes the StatefulSet has to have so that it stops none that runs.
