@@ -44,6 +44,7 @@ func container(t *testing.T, otp, discovery string) (*cluster, *beam.Host, beam.
 	options := beam.Options{
 		OTP: otp, Bare: true, Cookie: cookie, Under: []string{naming.ProgramsDir + "/node"},
 		Env: podEnvironment("chat@"+host.Name, discovery), Files: podFiles(t, c.ca.Issue(host.Name), c.ca.PEM),
+		Args: []string{"-eval", "Lines = 2,\nok."}, // as in a template in YAML
 	}
 	for i, variable := range options.Env {
 		options.Env[i] = strings.Replace(variable, "ERL_ZFLAGS=-name chat@"+host.Name+" ", "ERL_ZFLAGS=", 1)
@@ -204,6 +205,9 @@ func TestProgramsUseOnlyTheShell(t *testing.T) {
 	}
 	if out, err := run(t, node, "", "/usr/bin/env", "-u", "ERLANG_NODE", visitor, "/bin/echo"); !exits(err, 64) || !strings.Contains(out, "kubectl exec -c") {
 		t.Errorf("a visitor without a node ends with %v, and prints\n%s", err, out)
+	}
+	if out, err := run(t, node, "", visitor); !exits(err, 64) || !strings.Contains(out, "no command") {
+		t.Errorf("a visitor without a command ends with %v, and prints\n%s", err, out)
 	}
 }
 
