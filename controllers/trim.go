@@ -111,8 +111,8 @@ func trimSpec(object any) {
 	}
 }
 
-// trimmedPod is of a pod's spec its delivery, the ports of its node, where it runs, and as
-// whom.
+// trimmedPod is of a pod's spec its delivery, the ports of its node, where it runs, and with
+// which ServiceAccount.
 func trimmedPod(spec corev1.PodSpec) corev1.PodSpec {
 	beam.KeepFlags(&spec)
 	return corev1.PodSpec{
