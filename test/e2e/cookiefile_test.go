@@ -62,7 +62,7 @@ func TestStrictProbes(t *testing.T) {
 	pods := harness.Must(c.Restarts(t.Context(), members))(t)
 	checkUnready := c.WatchUnready(t, members)
 	// A probe that is under way during a rotation may fail, and the next must not.
-	pace := time.NewTicker(15 * time.Second)
+	pace := time.NewTicker(11 * time.Second) // more than two periods of livenessProbe
 	defer pace.Stop()
 	for rotation := range rotations {
 		c.RotateCookie(t, members, fmt.Sprint(rotation))
