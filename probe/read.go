@@ -20,6 +20,7 @@ import (
 // with.
 type desired struct {
 	generation  int64
+	suspended   bool
 	names       naming.Names
 	members     []sweep.Member
 	credentials verify.Credentials
@@ -64,7 +65,7 @@ func (r reader) read(ctx context.Context, cluster *v1alpha1.ErlangCluster, previ
 	var canaryError error
 	credentials.Canary, canaryError = r.readCanary(ctx, names, credentials.Trust)
 	return desired{
-		generation: cluster.Generation, names: names, members: members(cluster, names, previous, cookie.ResourceVersion),
+		generation: cluster.Generation, suspended: cluster.Spec.Suspend, names: names, members: members(cluster, names, previous, cookie.ResourceVersion),
 		credentials: credentials, cookieVersion: cookie.ResourceVersion, canaryError: canaryError,
 	}, nil
 }

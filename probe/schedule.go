@@ -57,7 +57,7 @@ func (s *schedule) next(result sweep.Result, previous, current *v1alpha1.MeshSta
 	}
 	unchanged := now.Sub(s.changed)
 	switch {
-	case slices.ContainsFunc(result.Outcomes, func(o sweep.Outcome) bool { return o.FormerCookie }):
+	case !result.ReadOnly && slices.ContainsFunc(result.Outcomes, func(o sweep.Outcome) bool { return o.FormerCookie }):
 		return changing
 	case settled(result, current):
 		return s.intervals.Settled

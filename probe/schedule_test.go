@@ -42,6 +42,7 @@ func TestNextSweep(t *testing.T) {
 		result  []sweep.Outcome
 		failed  bool          // to make a link
 		lost    int           // links
+		idle    bool          // read-only
 		changed time.Duration // ago
 		want    time.Duration
 	}{
@@ -62,13 +63,14 @@ func TestNextSweep(t *testing.T) {
 		"the CA changes":                        {result: changing, changed: time.Hour, want: 5 * time.Second},
 		"the CA has not been taken for long":    {result: refusing, changed: 2 * time.Minute, want: 15 * time.Second},
 		"a file does not have the cookie yet":   {result: waiting, changed: time.Hour, want: 200 * time.Millisecond},
+		"and nothing is to be changed":          {result: waiting, idle: true, changed: time.Hour, want: 10 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result := resultOf(tc.result...)
 			if tc.failed {
 				result.Failed = []mesh.Edge{{From: result.Outcomes[0].Node, To: result.Outcomes[1].Node}}
 			}
-			result.Lost = tc.lost
+			result.Lost, result.ReadOnly = tc.lost, tc.idle
 			s := schedule{intervals: Intervals{}.withDefaults(), changed: noon.Add(-tc.changed)}
 			mesh := report(nil, wanted(1), result, noon)
 			if got := s.next(result, mesh, mesh, noon); got != tc.want {

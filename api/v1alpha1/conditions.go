@@ -22,6 +22,8 @@ const (
 	// ConditionStalled is present only while somebody has to fix the spec, or what it
 	// refers to.
 	ConditionStalled = "Stalled"
+	// ConditionSuspended is present only while spec.suspend is true.
+	ConditionSuspended = "Suspended"
 	// ConditionClusterDomainMismatch is a warning, present only while the manager's
 	// --cluster-domain is not the domain that the nodes were named under.
 	ConditionClusterDomainMismatch = "ClusterDomainMismatch"
@@ -200,6 +202,8 @@ const (
 	ReasonScalingDown = "ScalingDown"
 	// ReasonTerminating: the ErlangCluster is being deleted, and finalizers keep it.
 	ReasonTerminating = "Terminating"
+	// ReasonSuspended: spec.suspend is true.
+	ReasonSuspended = "Suspended"
 	// ReasonClusterDomainMismatch: the manager's --cluster-domain has changed since the
 	// cluster was created.
 	ReasonClusterDomainMismatch = "ClusterDomainMismatch"

@@ -70,6 +70,13 @@ type ErlangClusterSpec struct {
 	// +required
 	Template corev1.PodTemplateSpec `json:"template"`
 
+	// suspend stops every change: the manager creates, applies and deletes nothing, and the
+	// probe connects no nodes and changes nothing in them. Both report on, and pods whose
+	// node has joined the mesh become Ready. Kubernetes and cert-manager go on with what is
+	// there.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+
 	// container is the name of the container in the template that runs the BEAM.
 	// Default: the first.
 	// +optional

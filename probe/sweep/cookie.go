@@ -37,6 +37,10 @@ func (p *Pass) tryCookies(ctx context.Context, i int) (verify.Verdict, *verify.S
 	if session == nil && verdict.Reason != v1alpha1.ReasonCookieMismatch {
 		return verdict, nil
 	}
+	if session != nil && p.options.ReadOnly {
+		p.outcomes[i].FormerCookie = true
+		return verdict, session
+	}
 	if session != nil {
 		if changed, err := session.ChangeCookie(ctx, credentials.Cookie); !changed && err == nil {
 			p.outcomes[i].FormerCookie = true

@@ -33,6 +33,9 @@ type Options struct {
 	// HealingTime is the time after which no further link is begun. The rest is left to
 	// the next sweep.
 	HealingTime time.Duration
+	// ReadOnly: nothing is changed in the nodes. No link is made, no cookie is changed, and
+	// no node is made to read its files again.
+	ReadOnly bool
 	// Postponed are the links that failed in the last sweep.
 	Postponed []mesh.Edge
 	// Harmful are the links that are not to be made.
@@ -54,6 +57,8 @@ type Result struct {
 	Mesh mesh.Mesh
 	// Healed reports whether the links that are missing were tried.
 	Healed bool
+	// ReadOnly reports whether nothing was changed in the nodes.
+	ReadOnly bool
 	// Tried reports whether the refusals and the certificates were tried.
 	Tried bool
 	// Made are the links that were made.
@@ -83,8 +88,8 @@ type Outcome struct {
 	// Canary is the result of the trial of the canary; nil when there is none, or the
 	// trial was not completed.
 	Canary *Canary
-	// Outdated reports whether the node uses other files than it should. It was made to
-	// read them again, and the next sweep shows whether it did.
+	// Outdated reports whether the node uses other files than it should. Unless the sweep is
+	// read-only it was made to read them again, and the next one shows whether it did.
 	Outdated bool
 	// CertificatesError is why the trial of the canary, or the reading of the files, was
 	// not completed.
@@ -180,7 +185,7 @@ func (p *Pass) Steps() []func(context.Context) Result {
 
 func (p *Pass) result(healed, tried bool) Result {
 	return Result{
-		Outcomes: slices.Clone(p.outcomes), Mesh: p.mesh(), Healed: healed, Tried: tried,
+		Outcomes: slices.Clone(p.outcomes), Mesh: p.mesh(), Healed: healed, Tried: tried, ReadOnly: p.options.ReadOnly,
 		Made: p.made, Failed: p.failed, Harmful: p.harmful, Lost: p.lost,
 	}
 }

@@ -181,6 +181,25 @@ func TestSweepUpdatesCertificates(t *testing.T) {
 	}
 }
 
+// TestSweepReadOnly: nothing is changed in the nodes, and the same is reported.
+func TestSweepReadOnly(t *testing.T) {
+	n := newNetwork(t, 2)
+	members := n.members()
+	members[1].Stored = "2a"
+	n.OnConnect(func(from, to string) bool {
+		t.Errorf("%s is made to connect to %s", from, to)
+		return false
+	})
+	result := n.run(members, Options{ReadOnly: true})
+	checkReasons(t, result, "Verified", "Verified")
+	if calls := n.Peers[1].Called("gen_server:call"); !result.Outcomes[1].Outdated || calls > 0 {
+		t.Errorf("the node is outdated: %t, and was made to read its files %d times", result.Outcomes[1].Outdated, calls)
+	}
+	if !result.ReadOnly || result.Mesh.Links() > 0 || result.Outcomes[0].Refusals == nil {
+		t.Errorf("%d links, refusals %+v", result.Mesh.Links(), result.Outcomes[0].Refusals)
+	}
+}
+
 // TestSweepTimeWithHungNodes: nodes that accept connections and stay silent cost a sweep no
 // more time than one of them.
 func TestSweepTimeWithHungNodes(t *testing.T) {

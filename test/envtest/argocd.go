@@ -7,8 +7,11 @@ import (
 	"regexp"
 
 	lua "github.com/yuin/gopher-lua"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	kstatus "sigs.k8s.io/cli-utils/pkg/kstatus/status"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
 // checkArgoCD runs the health check of docs/install.md on an ErlangCluster, in Argo CD's
@@ -33,10 +36,21 @@ func checkArgoCD(cluster *unstructured.Unstructured, want kstatus.Status) error 
 		kstatus.CurrentStatus: "Healthy", kstatus.InProgressStatus: "Progressing", kstatus.FailedStatus: "Degraded",
 		kstatus.TerminatingStatus: "Progressing",
 	}
+	if isSuspended(cluster) {
+		agrees[want] = "Suspended"
+	}
 	if health != agrees[want] {
 		return fmt.Errorf("health is %s in Argo CD, and kstatus %s: %v", health, want, cluster.Object["status"])
 	}
 	return nil
+}
+
+// isSuspended reports whether the status is of the latest spec, and says that nothing is
+// changed. kstatus does not know of it.
+func isSuspended(cluster *unstructured.Unstructured) bool {
+	decoded, err := v1alpha1.Decode(cluster)
+	return err == nil && decoded.DeletionTimestamp.IsZero() && decoded.Status.ObservedGeneration == decoded.Generation &&
+		meta.IsStatusConditionTrue(decoded.Status.Conditions, v1alpha1.ConditionSuspended)
 }
 
 // luaValue is a value of JSON in Lua.

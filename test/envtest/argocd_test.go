@@ -12,6 +12,7 @@ import (
 // One status of each kind. Whatever is in progress is Progressing, although Ready.
 func TestHealthCheckOfArgoCD(t *testing.T) {
 	const ready = "{type: Ready, status: 'True', reason: MeshVerified, message: m}"
+	const suspended = "{type: Suspended, status: 'True', reason: Suspended, message: m}"
 	for name, test := range map[string]struct {
 		metadata, status string
 		want             kstatus.Status
@@ -25,7 +26,11 @@ func TestHealthCheckOfArgoCD(t *testing.T) {
 		"rotating":       {"{generation: 2}", "{observedGeneration: 2, conditions: [" + ready + ", " + reconciling("RotatingCA") + "]}", kstatus.InProgressStatus},
 		"stalled":        {"{generation: 1}", "{observedGeneration: 1, conditions: [" + notReady("IssuerNotFound") + ", {type: Stalled, status: 'True', reason: IssuerNotFound, message: m}]}", kstatus.FailedStatus},
 		"not ready":      {"{generation: 1}", "{observedGeneration: 1, conditions: [" + notReady("CookieMismatch") + "]}", kstatus.InProgressStatus},
-		"deleted":        {"{generation: 2, deletionTimestamp: '2026-01-01T00:00:00Z'}", "{observedGeneration: 2, conditions: [" + ready + "]}", kstatus.TerminatingStatus},
+		"suspended":      {"{generation: 2}", "{observedGeneration: 2, conditions: [" + suspended + ", " + ready + "]}", kstatus.CurrentStatus},
+		"suspended, and stalled": {"{generation: 2}", "{observedGeneration: 2, conditions: [" + notReady("IssuerNotFound") + ", " + suspended +
+			", {type: Stalled, status: 'True', reason: IssuerNotFound, message: m}]}", kstatus.FailedStatus},
+		"to be suspended": {"{generation: 2}", "{observedGeneration: 1, conditions: [" + ready + "]}", kstatus.InProgressStatus},
+		"deleted":         {"{generation: 2, deletionTimestamp: '2026-01-01T00:00:00Z'}", "{observedGeneration: 2, conditions: [" + ready + "]}", kstatus.TerminatingStatus},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := fmt.Sprintf("{apiVersion: erlang-operator.dev/v1alpha1, kind: ErlangCluster, metadata: %s, status: %s}", test.metadata, test.status)

@@ -32,7 +32,7 @@ type Collector struct {
 var conditions = []string{
 	v1alpha1.ConditionReady, v1alpha1.ConditionCredentialsReady, v1alpha1.ConditionNodesReady,
 	v1alpha1.ConditionMeshConnected, v1alpha1.ConditionMutualTLSEnforced,
-	v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled,
+	v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionSuspended,
 	v1alpha1.ConditionSharedIssuer, v1alpha1.ConditionClusterDomainMismatch, v1alpha1.ConditionCertificateExpiring, v1alpha1.ConditionCertificateShortLived,
 	v1alpha1.ConditionIssuerUnavailable, v1alpha1.ConditionFieldConflict,
 }

@@ -29,6 +29,7 @@ type change struct {
 // changes has one for every field of ours. A new field needs one here.
 var changes = map[string]change{
 	"replicas":  {to: func(s *v1alpha1.ErlangClusterSpec) { s.Replicas = ptr.To[int32](2) }},
+	"suspend":   {to: func(s *v1alpha1.ErlangClusterSpec) { s.Suspend = true }},
 	"container": {to: func(s *v1alpha1.ErlangClusterSpec) { s.Container = "proxy" }},
 	"template": {to: func(s *v1alpha1.ErlangClusterSpec) {
 		s.Template.Spec.TerminationGracePeriodSeconds = ptr.To[int64](7)

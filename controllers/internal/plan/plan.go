@@ -90,7 +90,15 @@ func Make(s state.State, operator Operator, freshCookie string) Plan {
 	probe(p, s, operator)
 	refresh(p, s)
 	prune(p, s)
+	if s.Cluster.Spec.Suspend {
+		p.changeNothing()
+	}
 	return *p
+}
+
+// changeNothing leaves what is known and waited for, and nothing that is to be done.
+func (p *Plan) changeNothing() {
+	*p = Plan{Holds: p.Holds, Rotations: p.Rotations, Rollout: p.Rollout, Problems: p.Problems}
 }
 
 func (p *Plan) apply(configurations ...Configuration) { p.Apply = append(p.Apply, configurations...) }

@@ -70,6 +70,21 @@ func TestPlanIsAFunctionOfWhatIsSeen(t *testing.T) {
 	})
 }
 
+// A suspended cluster is not changed, whatever its state; what it waits for and what is
+// wrong with it is known as before.
+func TestSuspendedPlanChangesNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		state := statetest.Draw(t)
+		active := plan.Make(state, operator, freshCookie)
+		state.Cluster.Spec.Suspend = true
+		suspended := plan.Make(state, operator, freshCookie)
+		want := plan.Plan{Holds: active.Holds, Rotations: active.Rotations, Rollout: suspended.Rollout, Problems: active.Problems}
+		if diff := cmp.Diff(render(t, want), render(t, suspended)); diff != "" || len(suspended.Refresh) > 0 || len(suspended.Held) > 0 {
+			t.Fatalf("(-want +got):\n%s%v %v", diff, suspended.Refresh, suspended.Held)
+		}
+	})
+}
+
 func TestPlanLeavesItsInputAlone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		state := statetest.Draw(t)

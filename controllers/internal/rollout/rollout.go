@@ -118,6 +118,8 @@ func end(s state.State, all []member) string {
 // obstacle is why a pod must not be replaced now; empty when it may be.
 func obstacle(s state.State, next member, all []member, rotations []rotation.Step) string {
 	switch {
+	case s.Cluster.Spec.Suspend:
+		return "suspend to be removed"
 	case s.Cluster.Spec.Rollout.Paused:
 		return "rollout.paused to be removed"
 	case next.broken:

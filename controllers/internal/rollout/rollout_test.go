@@ -115,6 +115,7 @@ func TestNext(t *testing.T) {
 		"half of four":                           {"old old old old:terminating", half, "[latest] Pod chat-3 is next, waiting for pod chat-3 to terminate"},
 		"paused":                                 {"old old new", paused, "Pod chat-1 is next, waiting for rollout.paused to be removed"},
 		"paused, broken":                         {"old:crashed old new", paused, "Pod chat-0 is next, waiting for rollout.paused to be removed"},
+		"suspended":                              {"old:crashed old new", func(s *state.State) { s.Cluster.Spec.Suspend = true }, "Pod chat-0 is next, waiting for suspend to be removed"},
 		"a partition":                            {"old old old", partition, "[latest] Pod chat-2 is next, waiting for pod chat-2 to terminate; replaces chat-2"},
 		"a partition, complete":                  {"old old new", partition, "Settled"},
 		"a partition, joining":                   {"old old new:fresh", partition, "Waiting for the node of pod chat-2 to be linked to the others"},

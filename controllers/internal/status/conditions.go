@@ -61,6 +61,8 @@ func (p pass) assess() []assessedCondition {
 	add(v1alpha1.ConditionStalled, stalled, isStalled)
 	progress, isReconciling := p.reconciling(ready)
 	add(v1alpha1.ConditionReconciling, progress, isReconciling && !isStalled)
+	suspended, isSuspended := p.suspended()
+	add(v1alpha1.ConditionSuspended, suspended, isSuspended)
 	runtime, isOther := p.wrongRuntime()
 	add(v1alpha1.ConditionRuntimeMismatch, runtime, isOther)
 	shared, isShared := p.sharedIssuer()
@@ -142,6 +144,8 @@ func (p pass) failure() string { return repeatable(p.outcome.Err.Error()) }
 func (p pass) reconciling(ready assessment) (assessment, bool) {
 	unserved, isUnserved := p.notServed()
 	switch {
+	case p.Cluster.Spec.Suspend:
+		return assessment{}, false
 	case p.outcome.Err != nil:
 		return pending(v1alpha1.ReasonProgressing, fmt.Sprintf("The last reconciliation failed and is retried: %s.", p.failure())), true
 	case len(p.plan.Holds) > 0:

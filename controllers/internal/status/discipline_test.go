@@ -27,7 +27,7 @@ var dependents = []string{
 
 // presentOnlyWhenTrue are the conditions whose absence is the good news.
 var presentOnlyWhenTrue = []string{
-	v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionSharedIssuer, v1alpha1.ConditionRuntimeMismatch, v1alpha1.ConditionClusterDomainMismatch, v1alpha1.ConditionCertificateExpiring,
+	v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionSuspended, v1alpha1.ConditionSharedIssuer, v1alpha1.ConditionRuntimeMismatch, v1alpha1.ConditionClusterDomainMismatch, v1alpha1.ConditionCertificateExpiring,
 	v1alpha1.ConditionCertificateShortLived,
 	v1alpha1.ConditionIssuerUnavailable,
 }

@@ -12,7 +12,7 @@ import (
 
 // eventConditions are those whose changes are recorded as events.
 var eventConditions = []string{
-	v1alpha1.ConditionReady, v1alpha1.ConditionRuntimeMismatch, v1alpha1.ConditionSharedIssuer, v1alpha1.ConditionClusterDomainMismatch,
+	v1alpha1.ConditionReady, v1alpha1.ConditionSuspended, v1alpha1.ConditionRuntimeMismatch, v1alpha1.ConditionSharedIssuer, v1alpha1.ConditionClusterDomainMismatch,
 	v1alpha1.ConditionCertificateExpiring, v1alpha1.ConditionCertificateShortLived,
 	v1alpha1.ConditionIssuerUnavailable, v1alpha1.ConditionFieldConflict,
 }
@@ -26,7 +26,7 @@ func conditionEvents(before []metav1.Condition, now []assessedCondition) []Event
 			continue
 		}
 		event := Event{Type: corev1.EventTypeWarning, Reason: a.reason, Message: shortened(a.message, maxMessage)}
-		if a.condition == v1alpha1.ConditionReady && (a.status == metav1.ConditionTrue || inProgress(now)) {
+		if a.condition == v1alpha1.ConditionSuspended || a.condition == v1alpha1.ConditionReady && (a.status == metav1.ConditionTrue || inProgress(now)) {
 			event.Type = corev1.EventTypeNormal
 		}
 		events = append(events, event)

@@ -43,13 +43,13 @@ func (p pass) mesh() assessment {
 		return unserved
 	case mesh.Components > 1:
 		return isFalse(v1alpha1.ReasonPartitioned, fmt.Sprintf(
-			"The nodes are partitioned into %d components, although each of them is verified: %s. The probe reconnects them. %s", mesh.Components, p.missing(), p.linkDiagnosis()))
+			"The nodes are partitioned into %d components, although each of them is verified: %s. %s", mesh.Components, p.missing(), p.whoLinks()))
 	case p.links() < p.expectedLinks() && p.oneSided() != "":
 		return isFalse(v1alpha1.ReasonAsymmetricLink, fmt.Sprintf(
-			"%d of %d links are established: %s. One end reports a link that the other does not. The probe reconnects them. %s", p.links(), p.expectedLinks(), p.oneSided(), p.linkDiagnosis()))
+			"%d of %d links are established: %s. One end reports a link that the other does not. %s", p.links(), p.expectedLinks(), p.oneSided(), p.whoLinks()))
 	case p.links() < p.expectedLinks():
 		return isFalse(v1alpha1.ReasonLinkMissing, fmt.Sprintf(
-			"%d of %d links are established: %s. The probe reconnects them. %s", p.links(), p.expectedLinks(), p.missing(), p.linkDiagnosis()))
+			"%d of %d links are established: %s. %s", p.links(), p.expectedLinks(), p.missing(), p.whoLinks()))
 	}
 	return isTrue(v1alpha1.ReasonMeshVerified, fmt.Sprintf("%d of %d links are established.", p.links(), p.expectedLinks()))
 }
@@ -130,6 +130,14 @@ func (p pass) oneSided() string {
 		}
 	}
 	return ""
+}
+
+// whoLinks is who makes missing links, and why the last attempt failed.
+func (p pass) whoLinks() string {
+	if p.Cluster.Spec.Suspend {
+		return "Nobody reconnects them while suspend is true, unless the application does."
+	}
+	return "The probe reconnects them. " + p.linkDiagnosis()
 }
 
 // linkDiagnosis is the probe's message about the first node that it could not link.

@@ -12,8 +12,12 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
 )
 
-// rotations are how far each rotation is, and since when.
+// rotations are how far each rotation is, and since when. None begins or ends while the
+// cluster is suspended.
 func (p pass) rotations() []v1alpha1.RotationStatus {
+	if p.Cluster.Spec.Suspend {
+		return p.Cluster.Status.Rotation
+	}
 	var all []v1alpha1.RotationStatus
 	for _, step := range p.plan.Rotations {
 		status := v1alpha1.RotationStatus{
@@ -40,7 +44,8 @@ func rotationOf(all []v1alpha1.RotationStatus, credential v1alpha1.RotatingCrede
 func (p pass) rotationEvents(has []v1alpha1.RotationStatus) []Event {
 	var events []Event
 	for _, step := range p.plan.Rotations {
-		if _, began := rotationOf(p.Cluster.Status.Rotation, step.Credential); !began {
+		_, rotates := rotationOf(has, step.Credential)
+		if _, began := rotationOf(p.Cluster.Status.Rotation, step.Credential); rotates && !began {
 			events = append(events, rotationEvent(step, p.whyRotated(step)+sentence(step.String())))
 		}
 	}

@@ -195,6 +195,18 @@ func TestConditions(t *testing.T) {
 				s.node(1).Message = "chat@chat-1 cannot connect to chat@chat-0; see the logs"
 			},
 			ready: "False LinkMissing", says: []string{"2 of 3 links", "chat@chat-1 cannot connect to chat@chat-0; see the logs."}},
+		"suspended": {edit: func(s *scene) { s.suspend(); s.Cluster.Generation = 2 }, ready: "True MeshVerified"},
+		"suspended, and somebody has to act": {edit: func(s *scene) {
+			s.suspend()
+			s.plan.Problems = []plan.Problem{{Reason: v1alpha1.ReasonAdmissionPolicyMissing, Message: "none"}}
+		}, ready: "False AdmissionPolicyMissing", reason: "Stalled AdmissionPolicyMissing"},
+		"suspended, with a link missing": {
+			edit: func(s *scene) {
+				s.suspend()
+				s.Cluster.Status.Mesh.Links = 2
+				s.node(0).MissingLinks, s.node(1).MissingLinks = []string{"chat-1"}, []string{"chat-0"}
+			},
+			ready: "False LinkMissing", says: []string{"2 of 3 links", "Nobody reconnects them while suspend is true, unless the application does."}},
 		"the refusals were not tried": {
 			edit: func(s *scene) { s.node(1).Refusals = nil }, ready: "False AwaitingProof", reason: "Reconciling AwaitingProof", says: []string{"chat-1"}},
 		"the refusals are of before a restart": {
@@ -626,6 +638,42 @@ func TestRotationEvents(t *testing.T) {
 	expect(v1alpha1.RotationSettled, "Normal The rotation of the CA is complete: chat-ca signs the certificates.")
 	s.trusts(24*365*10*time.Hour, 24*365*9*time.Hour)
 	expect(v1alpha1.RotationWideningTrust, "Normal "+begins)
+}
+
+func (s *scene) suspend() { s.Cluster.Spec.Suspend = true }
+
+// A suspended cluster says so, and what is half done: rotations neither begin nor end.
+func TestSuspended(t *testing.T) {
+	s := whole(3)
+	suspended := func(s *scene) (message string, events []string) {
+		t.Helper()
+		report := s.describe(t)
+		condition := meta.FindStatusCondition(report.Status.Conditions, v1alpha1.ConditionSuspended)
+		if condition != nil {
+			message = condition.Message
+		}
+		for _, event := range report.Events {
+			events = append(events, event.Type+" "+event.Reason)
+		}
+		s.Cluster.Status = statusOf(s, report.Status)
+		return message, events
+	}
+	if message, _ := suspended(s); message != "" {
+		t.Errorf("it is suspended: %s", message)
+	}
+	s.suspend()
+	s.rotates(v1alpha1.RotationWideningTrust)
+	message, events := suspended(s)
+	if diff := cmp.Diff([]string{"Normal Suspended"}, events); diff != "" || !strings.Contains(message, "Remove suspend to continue") || strings.Contains(message, "half done") {
+		t.Errorf("events (-want +got):\n%s%s", diff, message)
+	}
+	s.Cluster.Status.Rotation = []v1alpha1.RotationStatus{{Credential: v1alpha1.RotatingCookie, Phase: v1alpha1.RotationChangingCookie}}
+	if message, events = suspended(s); len(events) > 0 || !strings.Contains(message, "The rotation of the cookie is half done") || len(s.Cluster.Status.Rotation) != 1 {
+		t.Errorf("events %v, rotations %v: %s", events, s.Cluster.Status.Rotation, message)
+	}
+	if joined := s.describe(t).Joined; len(joined) != 3 {
+		t.Errorf("%d pods become Ready, want 3", len(joined))
+	}
 }
 
 // The command that removes all objects in the way is never cut; no event can hold it.
