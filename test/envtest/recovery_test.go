@@ -90,8 +90,8 @@ func TestLostCookie(t *testing.T) {
 
 	lose()
 	scale(t, namespace, 0)
-	awaitStatefulSet(t, namespace, 0)
-	for ordinal := range 3 {
+	for ordinal := int32(2); ordinal >= 0; ordinal-- { // One after the other.
+		awaitStatefulSet(t, namespace, ordinal)
 		pod := &corev1.Pod{ObjectMeta: named(namespace, fmt.Sprintf("chat-%d", ordinal))}
 		if err := admin.Delete(t.Context(), pod, client.GracePeriodSeconds(0)); err != nil {
 			t.Fatal(err)
