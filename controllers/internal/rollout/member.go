@@ -24,8 +24,8 @@ type member struct {
 	linked bool
 	// ready for the kubelet.
 	ready bool
-	// broken: its node does not run, or was never linked to the others, so that nothing is
-	// lost with it.
+	// broken: its node does not run, or was never linked to the others, as far as the probe
+	// reports, so that nothing is lost with it.
 	broken bool
 	// unreachable: its node does not answer, and may be linked to others that do not either.
 	unreachable bool
@@ -46,7 +46,8 @@ func members(s state.State) []member {
 		m.updated = m.pod.Labels[appsv1.ControllerRevisionHashLabelKey] == status.UpdateRevision
 		m.linked = node != nil && node.Verified() && !missesVerified(s, node)
 		m.ready = state.IsTrue(m.pod, corev1.PodReady)
-		m.broken = m.isReplaceable() && !m.linked && (!state.IsTrue(m.pod, v1alpha1.ReadinessGate) || !isRunning(m.pod))
+		neverLinked := node != nil && !s.ProbeIsSilent() && !state.IsTrue(m.pod, v1alpha1.ReadinessGate)
+		m.broken = m.isReplaceable() && !m.linked && (neverLinked || !isRunning(m.pod))
 		m.unreachable = node != nil && node.Reason == v1alpha1.ReasonConnectionTimedOut
 		all = append(all, m)
 	}

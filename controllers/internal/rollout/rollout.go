@@ -128,6 +128,8 @@ func obstacle(s state.State, next member, all []member, rotations []rotation.Ste
 		return firstAway(next, all).lacking()
 	case !next.isReplaceable():
 		return ""
+	case s.Cluster.Status.Mesh == nil || s.ProbeIsSilent():
+		return "the probe to report"
 	case next.unreachable:
 		return fmt.Sprintf("the network to pod %s, which may be cut off from the others", next.name)
 	case next.away():
@@ -147,10 +149,7 @@ func firstAway(next member, all []member) member {
 
 // unsafe is why no node that is linked to the others is to be restarted now.
 func unsafe(s state.State, rotations []rotation.Step) string {
-	switch mesh := s.Cluster.Status.Mesh; {
-	case mesh == nil || s.ProbeIsSilent():
-		return "the probe to report"
-	case mesh.Components > 1:
+	if s.Cluster.Status.Mesh.Components > 1 {
 		return "the parts of the mesh to be linked to each other"
 	}
 	for _, step := range rotations {
