@@ -35,7 +35,7 @@ func refresh(p *Plan, s state.State) {
 			files = append([]string{certs.Serial(leaf.X509)}, files...)
 		}
 		// Not before: the probe changes the cookie of the node when the file changes.
-		if node := s.Node(name); s.FormerCookie() != nil && node != nil && node.FormerCookie {
+		if node := s.Node(name); node != nil && node.FormerCookie {
 			begun := s.Now.Truncate(refreshAgain)
 			files = append(files, s.Cluster.Status.Mesh.CookieVersion, strconv.FormatInt(begun.Unix(), 36))
 			p.again(begun.Add(refreshAgain))

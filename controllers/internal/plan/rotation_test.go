@@ -69,9 +69,15 @@ func certificatesOf(t failer, p plan.Plan) []certmanager.Certificate {
 }
 
 // A pod whose file still has the former cookie is changed now and then, until the probe has
-// seen the new one there.
+// seen the new one there: also if the Secret was replaced as a whole, and has no former one.
 func TestPodsAreRefreshedUntilTheyHaveTheCookie(t *testing.T) {
-	situation := statetest.Situation{CA: "blue", Trust: []string{"blue"}, Cookie: "TheNewCookie", PreviousCookie: "TheFormerCookie"}
+	for _, former := range []string{"TheFormerCookie", ""} {
+		testRefresh(t, statetest.Situation{CA: "blue", Trust: []string{"blue"}, Cookie: "TheNewCookie", PreviousCookie: former})
+	}
+}
+
+func testRefresh(t *testing.T, situation statetest.Situation) {
+	t.Helper()
 	for _, pod := range []string{"chat-0", "chat-1"} {
 		situation.Issued = append(situation.Issued, statetest.Issued{To: pod, By: "blue"})
 		situation.Pods = append(situation.Pods, statetest.Pod{Name: pod})
