@@ -304,6 +304,9 @@ func TestNoPlanStopsALiveMember(t *testing.T) {
 	orphans := 0
 	rapid.Check(t, func(t *rapid.T) {
 		state := statetest.Draw(t)
+		if rapid.Bool().Draw(t, "without its StatefulSet") {
+			state.StatefulSet = nil
+		}
 		set := statefulSet(plan.Make(state, operator, freshCookie))
 		if set == nil {
 			return
