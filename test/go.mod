@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/erlang-operator/erlang-operator v0.0.0
 	github.com/google/go-cmp v0.7.0
+	github.com/rabbitmq/amqp091-go v1.16.0
 	github.com/yuin/gopher-lua v1.1.2
 	golang.org/x/sys v0.47.0
 	k8s.io/api v0.37.1

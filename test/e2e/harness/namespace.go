@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -124,4 +126,27 @@ spec:
 func HasIPv6(t testing.TB) bool {
 	t.Helper()
 	return strings.Contains(kubectl.Must(t, "get", "nodes", "-o", "jsonpath={.items[0].status.addresses[*].address}"), ":")
+}
+
+// LocalVolumes creates volumes for claims without a class, each a directory in dir.
+func LocalVolumes(t testing.TB, dir, namespace string, claims ...string) {
+	t.Helper()
+	for _, claim := range claims {
+		path := filepath.Join(dir, claim)
+		if err := os.Mkdir(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		kubectl.MustApply(t, fmt.Sprintf(`apiVersion: v1
+kind: PersistentVolume
+metadata: {name: %[1]s-%[2]s}
+spec:
+  capacity: {storage: 10Gi}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Retain
+  claimRef: {namespace: %[1]s, name: %[2]s}
+  local: {path: %[3]s}
+  nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: Exists}]}]}}
+`, namespace, claim, path))
+		kubectl.Cleanup(t, "delete", "persistentvolume", namespace+"-"+claim, "--wait=false")
+	}
 }
