@@ -62,10 +62,11 @@ func TestRolloutOfUnreadyMembers(t *testing.T) {
 		kubectl.Must(t, "exec", "-n", c.Namespace, c.Pod(ordinal), "-c", "node", "--", "touch", "/tmp/broken")
 	}
 	await.Until(t, 30*time.Second, "no pod is Ready", func(ctx context.Context) error {
-		if ready, err := countPods(ctx, c, corev1.PodReady); err != nil || ready > 0 {
-			return fmt.Errorf("%d pods are Ready, %v", ready, err)
+		ready, err := countPods(ctx, c, corev1.PodReady)
+		if err == nil && ready > 0 {
+			err = fmt.Errorf("%d pods are Ready", ready)
 		}
-		return nil
+		return err
 	})
 	c.Patch(t, `{"rollout":{"paused":true}}`)
 	before := uids(t, c)
