@@ -21,6 +21,7 @@ import (
 type desired struct {
 	generation  int64
 	suspended   bool
+	formation   v1alpha1.Formation
 	names       naming.Names
 	members     []sweep.Member
 	credentials verify.Credentials
@@ -65,7 +66,8 @@ func (r reader) read(ctx context.Context, cluster *v1alpha1.ErlangCluster, previ
 	var canaryError error
 	credentials.Canary, canaryError = r.readCanary(ctx, names, credentials.Trust)
 	return desired{
-		generation: cluster.Generation, suspended: cluster.Spec.Suspend, names: names, members: members(cluster, names, previous, cookie.ResourceVersion),
+		generation: cluster.Generation, suspended: cluster.Spec.Suspend, formation: cluster.Spec.Distribution.Formation,
+		names: names, members: members(cluster, names, previous, cookie.ResourceVersion),
 		credentials: credentials, cookieVersion: cookie.ResourceVersion, canaryError: canaryError,
 	}, nil
 }

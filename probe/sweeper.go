@@ -27,7 +27,8 @@ func (s *sweeper) begin(desired desired, now time.Time) *sweep.Pass {
 		desired.members[i].NotPlaintext = s.notPlaintext[desired.members[i].Node]
 	}
 	return sweep.Begin(verifier, desired.members, sweep.Options{
-		Concurrency: s.options.Concurrency, HealingTime: s.options.HealingTime, ReadOnly: desired.suspended,
+		Concurrency: s.options.Concurrency, HealingTime: s.options.HealingTime,
+		NoLinks: desired.formation == v1alpha1.FormationApplication, ReadOnly: desired.suspended,
 		Postponed: s.failed, Harmful: s.harmful.resting(now),
 	})
 }

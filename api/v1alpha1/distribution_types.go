@@ -37,7 +37,27 @@ type DistributionSpec struct {
 	// +optional
 	// +kubebuilder:default=IPv4
 	IPFamily IPFamily `json:"ipFamily,omitempty"`
+
+	// formation Operator has the probe connect the nodes, and reconnect them when links are
+	// lost. With Application it connects none: the application does, for example with
+	// libcluster or as RabbitMQ does, and the probe reports which links are missing. A
+	// change restarts nothing.
+	// +optional
+	// +kubebuilder:default=Operator
+	Formation Formation `json:"formation,omitempty"`
 }
+
+// Formation is who connects the nodes.
+//
+// +kubebuilder:validation:Enum=Operator;Application
+type Formation string
+
+const (
+	// FormationOperator has the probe connect the nodes.
+	FormationOperator Formation = "Operator"
+	// FormationApplication leaves that to the application.
+	FormationApplication Formation = "Application"
+)
 
 // IPFamily is a family of IP addresses.
 //

@@ -121,7 +121,7 @@ type ErlangClusterSpec struct {
 
 	// distribution configures how the nodes are named and how they find each other.
 	// +optional
-	// +default={"discovery":"EPMD","ports":{"min":9100},"ipFamily":"IPv4"}
+	// +default={"discovery":"EPMD","ports":{"min":9100},"ipFamily":"IPv4","formation":"Operator"}
 	Distribution DistributionSpec `json:"distribution,omitempty"`
 
 	// cookie is the shared secret of the Erlang distribution handshake.

@@ -32,7 +32,7 @@ var errNotKept = errors.New("the link was made and did not last")
 // when two of them cannot connect, or when they are too busy to keep what they have: then
 // each further link costs more than it gains.
 func (p *Pass) heal(ctx context.Context) {
-	if p.options.ReadOnly || p.cookiesChange() {
+	if p.options.NoLinks || p.options.ReadOnly || p.cookiesChange() {
 		return
 	}
 	p.skipHarmful()

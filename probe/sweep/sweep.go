@@ -33,6 +33,8 @@ type Options struct {
 	// HealingTime is the time after which no further link is begun. The rest is left to
 	// the next sweep.
 	HealingTime time.Duration
+	// NoLinks: no link is made, because the application makes them.
+	NoLinks bool
 	// ReadOnly: nothing is changed in the nodes. No link is made, no cookie is changed, and
 	// no node is made to read its files again.
 	ReadOnly bool

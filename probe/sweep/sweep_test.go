@@ -200,6 +200,25 @@ func TestSweepReadOnly(t *testing.T) {
 	}
 }
 
+// TestSweepLeavesLinksToTheApplication: no link is made, and all else is done.
+func TestSweepLeavesLinksToTheApplication(t *testing.T) {
+	n := newNetwork(t, 2)
+	members := n.members()
+	members[1].Stored = "2a"
+	n.OnConnect(func(from, to string) bool {
+		t.Errorf("%s is made to connect to %s", from, to)
+		return false
+	})
+	result := n.run(members, Options{NoLinks: true})
+	if !result.Healed || result.Mesh.Links() > 0 || n.Peers[1].Called("gen_server:call") == 0 {
+		t.Errorf("%d links, %+v", result.Mesh.Links(), result.Outcomes)
+	}
+	n.Link(n.Peers[0].Name, n.Peers[1].Name)
+	if result := n.run(members, Options{NoLinks: true}); !result.Mesh.Whole() {
+		t.Errorf("the parts are %v", result.Mesh.Components())
+	}
+}
+
 // TestSweepTimeWithHungNodes: nodes that accept connections and stay silent cost a sweep no
 // more time than one of them.
 func TestSweepTimeWithHungNodes(t *testing.T) {

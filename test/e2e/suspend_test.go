@@ -14,9 +14,8 @@ import (
 )
 
 // A suspended cluster is left to the hand that works on it: a node that is cut off is
-// reported and not linked again, a change of the template restarts nothing, and a pod that
-// is deleted comes back as it was. Resumed, all that is made up for. One that is suspended
-// can be deleted.
+// reported and not linked again, and a change of the template restarts nothing. Resumed, that
+// is made up for. One that is suspended can be deleted.
 func TestSuspend(t *testing.T) {
 	t.Parallel()
 	c := harness.Start(t, harness.Namespace(t), "chat", 3, "27")

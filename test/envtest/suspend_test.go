@@ -16,6 +16,33 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
+// Who connects the nodes is for the probe: nothing else changes with it, and the messages
+// say who is to act.
+func TestFormation(t *testing.T) {
+	namespace := newNamespace(t)
+	create(t, object(t, namespace, minimal))
+	if formation := get(t, clusterIn(namespace)).Spec.Distribution.Formation; formation != v1alpha1.FormationOperator {
+		t.Errorf("the default is %q", formation)
+	}
+	startManager(t)
+	pods := startPods(t, awaitStatefulSet(t, namespace, 3), 0, 3)
+	probe := startProbe(t, namespace)
+	probe.report(t, wholeMesh(namespace, pods))
+	awaitReady(t, namespace)
+	settle(t)
+	before := versions(t, namespace)
+	patchSpec(t, namespace, func(spec *v1alpha1.ErlangClusterSpec) { spec.Distribution.Formation = v1alpha1.FormationApplication })
+	mesh := wholeMesh(namespace, pods)
+	mesh.ObservedGeneration = get(t, clusterIn(namespace)).Generation
+	mesh.Links, mesh.Nodes[0].MissingLinks, mesh.Nodes[1].MissingLinks = 2, []string{"chat-1"}, []string{"chat-0"}
+	probe.report(t, mesh)
+	awaitCondition(t, namespace, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonLinkMissing, "The application is to connect them")
+	settle(t)
+	if diff := cmp.Diff(before, versions(t, namespace)); diff != "" {
+		t.Errorf("objects changed (-before +after):\n%s", diff)
+	}
+}
+
 // While it is suspended no object of a cluster is changed, whatever changes around it; the
 // status is reported, and resumed is done what was left.
 func TestSuspend(t *testing.T) {

@@ -25,6 +25,7 @@ func TestInvalidSpecsAreRejected(t *testing.T) {
 		"an unknown family":               {`spec: {distribution: {ipFamily: IPv5}}`, "spec.distribution.ipFamily"},
 		"an unknown runtime":              {`spec: {runtime: Elixir}`, "spec.runtime"},
 		"unknown visitors":                {`spec: {visitors: "Off"}`, "spec.visitors"},
+		"an unknown formation":            {`spec: {distribution: {formation: Peers}}`, "spec.distribution.formation"},
 		"an unknown discovery":            {`spec: {distribution: {discovery: DNS}}`, "spec.distribution.discovery"},
 		"a basename with an @":            {`spec: {distribution: {nodeBasename: chat@home}}`, "spec.distribution.nodeBasename"},
 		"a basename too long":             {`spec: {distribution: {nodeBasename: ` + strings.Repeat("b", 41) + `}}`, "spec.distribution.nodeBasename"},

@@ -137,6 +137,9 @@ func (p pass) whoLinks() string {
 	if p.Cluster.Spec.Suspend {
 		return "Nobody reconnects them while suspend is true, unless the application does."
 	}
+	if p.Cluster.Spec.Distribution.Formation == v1alpha1.FormationApplication {
+		return "The application is to connect them, because distribution.formation is Application. If this persists, see its configuration, and the logs of the nodes."
+	}
 	return "The probe reconnects them. " + p.linkDiagnosis()
 }
 

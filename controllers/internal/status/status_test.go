@@ -200,6 +200,13 @@ func TestConditions(t *testing.T) {
 			s.suspend()
 			s.plan.Problems = []plan.Problem{{Reason: v1alpha1.ReasonAdmissionPolicyMissing, Message: "none"}}
 		}, ready: "False AdmissionPolicyMissing", reason: "Stalled AdmissionPolicyMissing"},
+		"a link is missing that the application makes": {
+			edit: func(s *scene) {
+				s.Cluster.Spec.Distribution.Formation = v1alpha1.FormationApplication
+				s.Cluster.Status.Mesh.Links = 2
+				s.node(0).MissingLinks, s.node(1).MissingLinks = []string{"chat-1"}, []string{"chat-0"}
+			},
+			ready: "False LinkMissing", says: []string{"chat-1 is not linked to chat-0. The application is to connect them"}},
 		"suspended, with a link missing": {
 			edit: func(s *scene) {
 				s.suspend()
