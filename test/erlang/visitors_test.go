@@ -304,8 +304,8 @@ func (c *terminal) close(t *testing.T) {
 	if err := c.control.Close(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- c.cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = c.cmd.Wait() }()
 	select {
 	case <-ended:
 	case <-time.After(10 * time.Second):
