@@ -20,6 +20,8 @@ type member struct {
 	// updated: its template is the latest. A pod that does not exist is outdated during a
 	// rollout, because it may get the former one.
 	updated bool
+	// joined: its node was linked to the others once.
+	joined bool
 	// linked: its node is verified, and linked to all that are.
 	linked bool
 	// ready for the kubelet.
@@ -46,8 +48,9 @@ func members(s state.State) []member {
 		m.updated = m.pod.Labels[appsv1.ControllerRevisionHashLabelKey] == status.UpdateRevision
 		m.linked = node != nil && node.Verified() && !missesVerified(s, node)
 		m.ready = state.IsTrue(m.pod, corev1.PodReady)
-		neverLinked := node != nil && !s.ProbeIsSilent() && !state.IsTrue(m.pod, v1alpha1.ReadinessGate)
-		m.broken = m.isReplaceable() && !m.linked && (neverLinked || !isRunning(m.pod))
+		m.joined = state.IsTrue(m.pod, v1alpha1.ReadinessGate)
+		isKnown := node != nil && !s.ProbeIsSilent()
+		m.broken = m.isReplaceable() && !m.linked && (isKnown && !m.joined || !isRunning(m.pod))
 		m.unreachable = node != nil && node.Reason == v1alpha1.ReasonConnectionTimedOut
 		all = append(all, m)
 	}

@@ -128,7 +128,7 @@ func obstacle(s state.State, next member, all []member, rotations []rotation.Ste
 		return firstAway(next, all).lacking()
 	case !next.isReplaceable():
 		return ""
-	case s.Cluster.Status.Mesh == nil || s.ProbeIsSilent():
+	case (s.Cluster.Status.Mesh == nil || s.ProbeIsSilent()) && (next.joined || next.linked):
 		return "the probe to report"
 	case next.unreachable:
 		return fmt.Sprintf("the network to pod %s, which may be cut off from the others", next.name)

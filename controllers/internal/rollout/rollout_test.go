@@ -81,6 +81,7 @@ func TestNext(t *testing.T) {
 	two := func(s *state.State) { s.Cluster.Spec.Rollout.MaxUnavailable = ptr.To(intstr.FromInt32(2)) }
 	half := func(s *state.State) { s.Cluster.Spec.Rollout.MaxUnavailable = ptr.To(intstr.FromString("50%")) }
 	partition := func(s *state.State) { s.Cluster.Spec.Rollout.Partition = 2 }
+	silent := func(s *state.State) { s.Now = s.Now.Add(2 * state.HeartbeatTimeout) }
 	unobserved := func(strategy appsv1.StatefulSetUpdateStrategyType) func(*state.State) {
 		return func(s *state.State) { s.StatefulSet.Generation, s.StatefulSet.Spec.UpdateStrategy.Type = 2, strategy }
 	}
@@ -120,11 +121,12 @@ func TestNext(t *testing.T) {
 		"a partition, complete":                  {"old old new", partition, "Settled"},
 		"a partition, joining":                   {"old old new:fresh", partition, "Waiting for the node of pod chat-2 to be linked to the others"},
 		"a partitioned mesh":                     {"old old old", func(s *state.State) { s.Cluster.Status.Mesh.Components = 2 }, "Pod chat-2 is next, waiting for the parts of the mesh to be linked to each other"},
-		"a silent probe":                         {"old old old", func(s *state.State) { s.Now = s.Now.Add(2 * state.HeartbeatTimeout) }, "Pod chat-2 is next, waiting for the probe to report"},
-		"a silent probe, none has joined":        {"old:fresh old:fresh old:fresh", func(s *state.State) { s.Now = s.Now.Add(2 * state.HeartbeatTimeout) }, "Pod chat-2 is next, waiting for the probe to report"},
-		"no report yet":                          {"old old:fresh old:fresh", func(s *state.State) { s.Cluster.Status.Mesh = nil }, "Pod chat-2 is next, waiting for the probe to report"},
+		"a silent probe":                         {"old old old", silent, "Pod chat-2 is next, waiting for the probe to report"},
+		"a silent probe, none has joined":        {"old:fresh old:fresh old:fresh", silent, "[latest] Pod chat-2 is next, waiting for pod chat-2 to terminate; replaces chat-2"},
+		"a silent probe, one is replaced":        {"old:fresh old:fresh new:fresh", silent, "Pod chat-1 is next, waiting for the node of pod chat-2 to be linked to the others"},
+		"no report yet":                          {"old old old", func(s *state.State) { s.Cluster.Status.Mesh = nil }, "Pod chat-2 is next, waiting for the probe to report"},
 		"no report yet, broken":                  {"old:crashed old old:fresh", func(s *state.State) { s.Cluster.Status.Mesh = nil }, "[latest] Pod chat-0 is next, waiting for pod chat-0 to terminate; replaces chat-0"},
-		"a silent probe, broken":                 {"old:crashed old old", func(s *state.State) { s.Now = s.Now.Add(2 * state.HeartbeatTimeout) }, "[latest] Pod chat-0 is next, waiting for pod chat-0 to terminate; replaces chat-0"},
+		"a silent probe, broken":                 {"old:crashed old old", silent, "[latest] Pod chat-0 is next, waiting for pod chat-0 to terminate; replaces chat-0"},
 		"a template not observed yet":            {"old old old", unobserved(appsv1.RollingUpdateStatefulSetStrategyType), "Waiting for the StatefulSet controller to observe the latest template"},
 		"a strategy not observed yet":            {"old old old", unobserved(appsv1.OnDeleteStatefulSetStrategyType), "[latest] Waiting for the StatefulSet controller to observe the latest template"},
 		"unlinked below the partition":           {"old:unlinked old old", partition, "Pod chat-2 is next, waiting for the node of pod chat-0 to be linked to the others"},
