@@ -63,6 +63,8 @@ func (o observation) nameRemedy(name string) string {
 		return "put -name ${ERLANG_NODE} into vm.args.src, and no other -name or -sname. If the image is no release of relx, set spec.runtime to Erl, Mix or Custom"
 	case runtime == v1alpha1.RuntimeCustom:
 		return "have the image name its node by $ERLANG_NODE, a long name"
+	case isAddress && runtime == v1alpha1.RuntimeMix:
+		return "remove RELEASE_NODE and RELEASE_DISTRIBUTION from rel/env.sh.eex, and -name from rel/vm.args.eex: the operator gives the node its name"
 	case isAddress:
 		return "remove RELEASE_NODE and RELEASE_DISTRIBUTION from rel/env.sh.eex, and -name from vm.args: the operator gives the node its name. An Elixir release needs spec.runtime Mix"
 	case isShort && runtime == v1alpha1.RuntimeMix:
