@@ -9,8 +9,8 @@ import (
 // replaces pods one by one, each when the one before has joined the mesh.
 type RolloutSpec struct {
 	// maxUnavailable is how many nodes may be away at a time: a number, or a percentage of
-	// replicas, rounded down. At least one. A pod whose node does not run, or has never
-	// joined, is replaced at once, whatever the number.
+	// replicas, rounded down. At least one. If no pod of the former template can run, all are
+	// replaced at once, whatever the number.
 	// +optional
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:XIntOrString

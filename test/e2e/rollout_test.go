@@ -5,12 +5,14 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/test/await"
@@ -46,6 +48,24 @@ func TestFailedRollout(t *testing.T) {
 				t.Errorf("chat-0 and chat-1 did not stay (-before +after):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A cluster that never ran, because its image does not exist, runs with the first correction,
+// and each pod is replaced once.
+func TestCorrectedTemplate(t *testing.T) {
+	t.Parallel()
+	c := harness.Cluster{Namespace: harness.Namespace(t), Name: "chat"}
+	kubectl.MustApply(t, harness.Manifest(c.Namespace, c.Name, 3, "none"))
+	c.AwaitCondition(t, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPodFailing, "image")
+	kubectl.MustApply(t, harness.Manifest(c.Namespace, c.Name, 3, "27"))
+	c.AwaitReady(t, 3)
+	scheduled := strings.Fields(kubectl.Must(t, "get", "events", "-n", c.Namespace, "--field-selector=reason=Scheduled", "-o=jsonpath={.items[*].involvedObject.name}"))
+	for ordinal := range 3 {
+		isOther := func(name string) bool { return name != c.Pod(ordinal) }
+		if times := len(slices.DeleteFunc(slices.Clone(scheduled), isOther)); times != 2 {
+			t.Errorf("pod %s was created %d times, want twice: once with each template", c.Pod(ordinal), times)
+		}
 	}
 }
 

@@ -26,7 +26,9 @@ type member struct {
 	linked bool
 	// ready for the kubelet.
 	ready bool
-	// broken: its node does not run, or was never linked to the others, as far as the probe
+	// failing: its containers cannot run, and do not without another template.
+	failing bool
+	// broken: it is failing, or its node was never linked to the others, as far as the probe
 	// reports, so that nothing is lost with it.
 	broken bool
 	// unreachable: its node does not answer, and may be linked to others that do not either.
@@ -49,8 +51,9 @@ func members(s state.State) []member {
 		m.linked = node != nil && node.Verified() && !missesVerified(s, node)
 		m.ready = state.IsTrue(m.pod, corev1.PodReady)
 		m.joined = state.IsTrue(m.pod, v1alpha1.ReadinessGate)
+		m.failing = !m.linked && isFailing(s, m.pod)
 		isKnown := node != nil && !s.ProbeIsSilent()
-		m.broken = m.isReplaceable() && !m.linked && (isKnown && !m.joined || !isRunning(m.pod))
+		m.broken = m.isReplaceable() && !m.linked && (isKnown && !m.joined || m.failing)
 		m.unreachable = node != nil && node.Reason == v1alpha1.ReasonConnectionTimedOut
 		all = append(all, m)
 	}
@@ -65,11 +68,22 @@ func missesVerified(s state.State, node *v1alpha1.NodeStatus) bool {
 	})
 }
 
-// isRunning reports whether all containers of a pod run.
-func isRunning(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodRunning &&
-		!slices.ContainsFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.State.Running == nil })
+// isFailing reports whether a pod cannot be scheduled, or a container not be started, or not
+// run for long. One that has just ended is started again at once.
+func isFailing(s state.State, pod *corev1.Pod) bool {
+	isUnschedulable := func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse
+	}
+	return slices.ContainsFunc(pod.Status.Conditions, isUnschedulable) ||
+		slices.ContainsFunc(state.ContainerStatuses(pod), func(c corev1.ContainerStatus) bool {
+			waiting, ended := c.State.Waiting, c.State.Terminated
+			return waiting != nil && !slices.Contains(starting, waiting.Reason) ||
+				ended != nil && ended.ExitCode != 0 && c.RestartCount > 1 || s.KeepsRestarting(c)
+		})
 }
+
+// starting are the reasons for which a container waits that nothing is wrong with.
+var starting = []string{"", "ContainerCreating", "PodInitializing"}
 
 // away reports whether the others are without it.
 func (m member) away() bool { return m.pod == nil || m.pod.DeletionTimestamp != nil || !m.linked }
@@ -103,9 +117,10 @@ func (m member) lacking() string {
 // keeps reports whether a member keeps another one from being replaced: a linked one if it
 // is away, or not Ready with the latest template; one that is away itself only while it is
 // being replaced. Members of the former template that are not Ready do not count, because
-// the latest may be what makes them Ready.
+// the latest may be what makes them Ready; nor do any for one that is broken, because the
+// others may need it to become Ready.
 func (m member) keeps(next member) bool {
-	isReplaced := m.pod == nil || m.pod.DeletionTimestamp != nil || m.updated && (m.away() || !m.ready)
+	isReplaced := m.pod == nil || m.pod.DeletionTimestamp != nil || m.updated && (m.away() || !m.ready && !next.broken)
 	return m.name != next.name && (isReplaced || m.away() && !next.away())
 }
 

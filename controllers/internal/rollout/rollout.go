@@ -70,22 +70,36 @@ func Next(s state.State, rotations []rotation.Step) Step {
 	}
 	step.Latest, step.WaitingFor = true, outdated[0].awaited()
 	for _, m := range outdated {
-		// Any number of those that are broken: they cannot become worse.
-		if m.isReplaceable() && (m.name == step.Next || m.broken) {
+		// Those that are failing at once if all are: they cannot become worse, and may need
+		// each other to start.
+		if m.isReplaceable() && (m.name == step.Next || m.failing && formerFails(s, all)) {
 			step.Replace = append(step.Replace, m.pod)
 		}
 	}
 	return step
 }
 
-// byUrgency has what is broken first, then a pod that is being replaced, then what is away or
+// formerFails reports whether no pod could be created from the former template with any
+// hope: none of it is left but such as are failing. If none at all is left, and the latest has
+// not come up yet, what applies now to the pods that are created goes on applying: else the
+// pods that were replaced would get now the one template, now the other.
+func formerFails(s state.State, all []member) bool {
+	left := slices.DeleteFunc(slices.Clone(all), func(m member) bool { return !m.isReplaceable() })
+	if len(left) > 0 {
+		return !slices.ContainsFunc(left, func(m member) bool { return !m.failing })
+	}
+	return s.StatefulSet.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType ||
+		!slices.ContainsFunc(all, func(m member) bool { return m.pod != nil && m.updated && m.away() })
+}
+
+// byUrgency has a pod that is being replaced first, then what is broken, then what is away or
 // not Ready, each from the highest ordinal to the lowest.
 func byUrgency(a, b member) int {
 	rank := func(m member) int {
 		switch {
-		case m.broken:
-			return 0
 		case !m.isReplaceable():
+			return 0
+		case m.broken:
 			return 1
 		case m.away():
 			return 2
@@ -122,11 +136,11 @@ func obstacle(s state.State, next member, all []member, rotations []rotation.Ste
 		return "suspend to be removed"
 	case s.Cluster.Spec.Rollout.Paused:
 		return "rollout.paused to be removed"
-	case next.broken:
+	case formerFails(s, all):
 		return ""
 	case tooManyAway(s, next, all):
 		return firstAway(next, all).lacking()
-	case !next.isReplaceable():
+	case !next.isReplaceable(), next.broken:
 		return ""
 	case (s.Cluster.Status.Mesh == nil || s.ProbeIsSilent()) && (next.joined || next.linked):
 		return "the probe to report"

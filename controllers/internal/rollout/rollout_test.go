@@ -22,7 +22,7 @@ import (
 
 // pods is a cluster in a few words: for each ordinal the template (old, new, or none when
 // there is no pod), and what is not as usual: fresh (has never joined), unlinked, unready,
-// crashed, cut (does not answer), terminating.
+// crashed, ended (once), cut (does not answer), terminating.
 func pods(text string) state.State {
 	words := strings.Fields(text)
 	cluster := statetest.MustCluster(fmt.Sprintf(`{metadata: {name: chat}, spec: {replicas: %d, template: {spec: {containers: [{name: chat}]}}}}`, len(words)))
@@ -53,7 +53,9 @@ func addPod(s *state.State, name, word string) {
 	case "fresh":
 		node.Reason = v1alpha1.ReasonConnectionRefused
 	case "crashed":
-		node.Reason, pod.Status.ContainerStatuses[0].State = v1alpha1.ReasonConnectionRefused, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{}}
+		node.Reason, pod.Status.ContainerStatuses[0].State = v1alpha1.ReasonConnectionRefused, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}
+	case "ended":
+		node.Reason, pod.Status.ContainerStatuses[0].State = v1alpha1.ReasonConnectionRefused, corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}}
 	case "cut":
 		node.Reason = v1alpha1.ReasonConnectionTimedOut
 	case "terminating":
@@ -105,8 +107,13 @@ func TestNext(t *testing.T) {
 		"a drained pod gets the former template": {"none old new:fresh", nil, "Pod chat-0 is next, waiting for the node of pod chat-2 to be linked to the others"},
 		"linked, but none Ready: one by one":     {"old:unready old:unready old:unready", nil, "[latest] Pod chat-2 is next, waiting for pod chat-2 to terminate; replaces chat-2"},
 		"linked, but still none Ready":           {"old:unready old:unready new:unready", nil, "Pod chat-1 is next, waiting for pod chat-2 to be Ready"},
-		"the broken all at once":                 {"old:crashed old:fresh old", nil, "[latest] Pod chat-1 is next, waiting for pod chat-1 to terminate; replaces chat-1; replaces chat-0"},
-		"the broken while one is away":           {"old:crashed old new:fresh", nil, "[latest] Pod chat-0 is next, waiting for pod chat-0 to terminate; replaces chat-0"},
+		"the broken first":                       {"old:crashed old:fresh old", nil, "[latest] Pod chat-1 is next, waiting for pod chat-1 to terminate; replaces chat-1"},
+		"all that fail at once":                  {"old:crashed old:crashed new", nil, "[latest] Pod chat-1 is next, waiting for pod chat-1 to terminate; replaces chat-1; replaces chat-0"},
+		"all that failed are gone":               {"none old:terminating none", nil, "[latest] Pod chat-2 is next, waiting for pod chat-2 to be created"},
+		"the broken while one is away":           {"old:crashed old new:fresh", nil, "Pod chat-0 is next, waiting for the node of pod chat-2 to be linked to the others"},
+		"the broken while one is not Ready":      {"old:crashed old new:unready", nil, "[latest] Pod chat-0 is next, waiting for pod chat-0 to terminate; replaces chat-0"},
+		"a container starts again":               {"old:ended old new:fresh", nil, "Pod chat-0 is next, waiting for the node of pod chat-2 to be linked to the others"},
+		"a drained pod, the latest fails":        {"none new:crashed", nil, "Pod chat-0 is next, waiting for the node of pod chat-1 to be linked to the others"},
 		"a failed template is reverted":          {"new new old:fresh", reverted, "[latest] Pod chat-2 is next, waiting for pod chat-2 to terminate; replaces chat-2"},
 		"cut off":                                {"old:cut old:cut old", nil, "Pod chat-1 is next, waiting for the network to pod chat-1, which may be cut off from the others"},
 		"unlinked one by one":                    {"old:unlinked old:unlinked old:unlinked", nil, "[latest] Pod chat-2 is next, waiting for pod chat-2 to terminate; replaces chat-2"},
@@ -203,4 +210,57 @@ func away(s state.State, without int) int {
 		}
 	}
 	return n
+}
+
+// With a StatefulSet that takes its time to end and to create pods, and pods that are deleted
+// by others: no pod is replaced again and again, so that each has time to join; a template
+// that fails takes no more than one linked node; and one that works comes to its end.
+func TestRolloutReplacesNoPodAgainAndAgain(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		former := rapid.SampledFrom([]string{"", ":crashed", ":fresh"}).Draw(t, "former")
+		latest := rapid.SampledFrom([]string{"", ":crashed", ":fresh"}).Draw(t, "latest")
+		cluster, replaced, deleted := make([]string, rapid.IntRange(1, 5).Draw(t, "replicas")), 0, 0
+		for i := range cluster {
+			cluster[i] = "old" + former
+		}
+		strategy := appsv1.RollingUpdateStatefulSetStrategyType
+		for pass := range 120 {
+			s := pods(strings.Join(cluster, " "))
+			s.StatefulSet.Spec.UpdateStrategy.Type = strategy
+			step := Next(s, nil)
+			for _, pod := range step.Replace {
+				if strategy == appsv1.OnDeleteStatefulSetStrategyType {
+					ordinal, _ := s.Names.Ordinal(pod.Name)
+					cluster[ordinal] = "old:terminating"
+					replaced++
+				}
+			}
+			strategy = map[bool]appsv1.StatefulSetUpdateStrategyType{true: appsv1.OnDeleteStatefulSetStrategyType, false: appsv1.RollingUpdateStatefulSetStrategyType}[step.Latest]
+			at := pass % len(cluster)
+			if pass < 60 {
+				at = rapid.IntRange(0, len(cluster)-1).Draw(t, "at")
+			}
+			switch revision, _, _ := strings.Cut(cluster[at], ":"); {
+			case strings.HasSuffix(cluster[at], ":terminating"):
+				cluster[at] = "none"
+			case revision == "none" && step.Latest:
+				cluster[at] = "new:fresh"
+			case revision == "none":
+				cluster[at] = "old:fresh"
+			case pass < 60 && deleted < 2 && rapid.IntRange(0, 20).Draw(t, "deleted") == 0:
+				cluster[at] = revision + ":terminating"
+				deleted++
+			default:
+				cluster[at] = revision + map[string]string{"old": former, "new": latest}[revision]
+			}
+		}
+		if allowed := len(cluster) + 2*deleted; replaced > allowed {
+			t.Fatalf("%d replacements of %d pods, of which others deleted %d: %s", replaced, len(cluster), deleted, cluster)
+		}
+		if left := strings.Count(strings.Join(cluster, " "), "old"); latest == "" && left > 0 {
+			t.Fatalf("not replaced: %s", cluster)
+		} else if former == "" && latest != "" && deleted == 0 && left < len(cluster)-1 {
+			t.Fatalf("a template that fails has spread: %s", cluster)
+		}
+	})
 }
