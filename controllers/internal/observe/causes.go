@@ -82,7 +82,8 @@ func (o *Observer) podFailures(ctx context.Context, observed *state.State, missi
 const maxNamesakes = 3
 
 // namesTaken looks for pods that have the names of missing ones and not their labels, such
-// as one whose labels somebody has removed. The StatefulSet controller records nothing.
+// as one whose labels somebody has removed. The StatefulSet controller records nothing. A pod
+// that terminates, as that of a former StatefulSet, gives its name back.
 func (o *Observer) namesTaken(ctx context.Context, observed *state.State, missing []string) {
 	members := labels.SelectorFromSet(plan.Selector(observed.Names.Cluster, plan.ComponentNode))
 	for _, name := range missing[:min(len(missing), maxNamesakes)] {
@@ -92,7 +93,7 @@ func (o *Observer) namesTaken(ctx context.Context, observed *state.State, missin
 		if client.IgnoreNotFound(err) != nil {
 			log.FromContext(ctx).Error(err, "Failed to look for a pod that is missing", "pod", name)
 		}
-		if err == nil && !members.Matches(labels.Set(pod.Labels)) {
+		if err == nil && pod.DeletionTimestamp == nil && !members.Matches(labels.Set(pod.Labels)) {
 			observed.NamesTaken = append(observed.NamesTaken, name)
 		}
 	}

@@ -102,11 +102,15 @@ func TestCauseOfAMissingPod(t *testing.T) {
 	}
 }
 
-// A pod that has the name of a missing one and not its labels is found, whoever owns it.
+// A pod that has the name of a missing one and not its labels is found, whoever owns it,
+// unless it terminates.
 func TestNamesOfMissingPodsThatAreTaken(t *testing.T) {
 	unlabelled := podCreated("chat-1", statetest.Now)
 	unlabelled.Labels, unlabelled.OwnerReferences = map[string]string{plan.LabelCluster: "chat"}, nil
-	s := newServer(t, statefulSet(3), podCreated("chat-0", statetest.Now), unlabelled)
+	terminating := unlabelled.DeepCopy()
+	terminating.Name, terminating.Finalizers = "chat-2", []string{"example.com/slow"}
+	terminating.DeletionTimestamp = &metav1.Time{Time: statetest.Now}
+	s := newServer(t, statefulSet(3), podCreated("chat-0", statetest.Now), unlabelled, terminating)
 	observed, err := s.observer().Observe(t.Context(), minimal())
 	if err != nil {
 		t.Fatal(err)
