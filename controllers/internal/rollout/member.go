@@ -26,7 +26,8 @@ type member struct {
 	linked bool
 	// ready for the kubelet.
 	ready bool
-	// failing: its containers cannot run, and do not without another template.
+	// failing: its containers cannot run, or end again and again; its node may be linked
+	// in between.
 	failing bool
 	// broken: it is failing, or its node was never linked to the others, as far as the probe
 	// reports, so that nothing is lost with it.
@@ -51,7 +52,7 @@ func members(s state.State) []member {
 		m.linked = node != nil && node.Verified() && !missesVerified(s, node)
 		m.ready = state.IsTrue(m.pod, corev1.PodReady)
 		m.joined = state.IsTrue(m.pod, v1alpha1.ReadinessGate)
-		m.failing = !m.linked && isFailing(s, m.pod)
+		m.failing = isFailing(s, m.pod)
 		isKnown := node != nil && !s.ProbeIsSilent()
 		m.broken = m.isReplaceable() && !m.linked && (isKnown && !m.joined || m.failing)
 		m.unreachable = node != nil && node.Reason == v1alpha1.ReasonConnectionTimedOut
@@ -110,17 +111,19 @@ func (m member) lacking() string {
 		return fmt.Sprintf("pod %s to terminate", m.name)
 	case m.away():
 		return fmt.Sprintf("the node of pod %s to be linked to the others", m.name)
+	case m.failing:
+		return fmt.Sprintf("the containers of pod %s to keep running", m.name)
 	}
 	return fmt.Sprintf("pod %s to be Ready", m.name)
 }
 
 // keeps reports whether a member keeps another one from being replaced: a linked one if it
-// is away, or not Ready with the latest template; one that is away itself only while it is
+// is away, or not Ready with the latest template, or failing; one that is away itself only while it is
 // being replaced. Members of the former template that are not Ready do not count, because
 // the latest may be what makes them Ready; nor do any for one that is broken, because the
 // others may need it to become Ready.
 func (m member) keeps(next member) bool {
-	isReplaced := m.pod == nil || m.pod.DeletionTimestamp != nil || m.updated && (m.away() || !m.ready && !next.broken)
+	isReplaced := m.pod == nil || m.pod.DeletionTimestamp != nil || m.updated && (m.away() || (!m.ready || m.failing) && !next.broken)
 	return m.name != next.name && (isReplaced || m.away() && !next.away())
 }
 

@@ -72,7 +72,7 @@ func Next(s state.State, rotations []rotation.Step) Step {
 	for _, m := range outdated {
 		// Those that are failing at once if all are: they cannot become worse, and may need
 		// each other to start.
-		if m.isReplaceable() && (m.name == step.Next || m.failing && formerFails(s, all)) {
+		if m.isReplaceable() && (m.name == step.Next || m.broken && formerFails(s, all)) {
 			step.Replace = append(step.Replace, m.pod)
 		}
 	}
@@ -86,7 +86,7 @@ func Next(s state.State, rotations []rotation.Step) Step {
 func formerFails(s state.State, all []member) bool {
 	left := slices.DeleteFunc(slices.Clone(all), func(m member) bool { return !m.isReplaceable() })
 	if len(left) > 0 {
-		return !slices.ContainsFunc(left, func(m member) bool { return !m.failing })
+		return !slices.ContainsFunc(left, func(m member) bool { return !m.failing || m.linked })
 	}
 	return s.StatefulSet.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType ||
 		!slices.ContainsFunc(all, func(m member) bool { return m.pod != nil && m.updated && m.away() })

@@ -22,7 +22,7 @@ import (
 
 // pods is a cluster in a few words: for each ordinal the template (old, new, or none when
 // there is no pod), and what is not as usual: fresh (has never joined), unlinked, unready,
-// crashed, ended (once), cut (does not answer), terminating.
+// crashed, restarting (again and again), ended (once), cut (does not answer), terminating.
 func pods(text string) state.State {
 	words := strings.Fields(text)
 	cluster := statetest.MustCluster(fmt.Sprintf(`{metadata: {name: chat}, spec: {replicas: %d, template: {spec: {containers: [{name: chat}]}}}}`, len(words)))
@@ -44,7 +44,7 @@ func addPod(s *state.State, name, word string) {
 	}
 	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), Labels: map[string]string{appsv1.ControllerRevisionHashLabelKey: revision}}}
 	pod.Status.Phase = corev1.PodRunning
-	pod.Status.Conditions = []corev1.PodCondition{condition(v1alpha1.ReadinessGate, but != "fresh"), condition(corev1.PodReady, but == "")}
+	pod.Status.Conditions = []corev1.PodCondition{condition(v1alpha1.ReadinessGate, but != "fresh"), condition(corev1.PodReady, but == "" || but == "restarting")}
 	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
 	node := v1alpha1.NodeStatus{Pod: name, PodUID: name, Reason: v1alpha1.ReasonVerified}
 	switch but {
@@ -54,6 +54,10 @@ func addPod(s *state.State, name, word string) {
 		node.Reason = v1alpha1.ReasonConnectionRefused
 	case "crashed":
 		node.Reason, pod.Status.ContainerStatuses[0].State = v1alpha1.ReasonConnectionRefused, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}
+	case "restarting":
+		pod.Status.ContainerStatuses[0].RestartCount = 2
+		pod.Status.ContainerStatuses[0].State.Running.StartedAt = metav1.NewTime(s.Now)
+		pod.Status.ContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 137}
 	case "ended":
 		node.Reason, pod.Status.ContainerStatuses[0].State = v1alpha1.ReasonConnectionRefused, corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}}
 	case "cut":
@@ -98,6 +102,8 @@ func TestNext(t *testing.T) {
 		"before it is created again":             {"old old none", nil, "[latest] Pod chat-2 is next, waiting for pod chat-2 to be created"},
 		"until it has joined":                    {"old old new:fresh", nil, "Pod chat-1 is next, waiting for the node of pod chat-2 to be linked to the others"},
 		"until it is Ready":                      {"old old new:unready", nil, "Pod chat-1 is next, waiting for pod chat-2 to be Ready"},
+		"until it keeps running":                 {"old old new:restarting", nil, "Pod chat-1 is next, waiting for the containers of pod chat-2 to keep running"},
+		"linked, but restarting":                 {"old:restarting old:restarting", nil, "[latest] Pod chat-1 is next, waiting for pod chat-1 to terminate; replaces chat-1"},
 		"then the one below":                     {"old old new", nil, "[latest] Pod chat-1 is next, waiting for pod chat-1 to terminate; replaces chat-1"},
 		"the last":                               {"new:fresh new new", nil, "Waiting for the node of pod chat-0 to be linked to the others"},
 		"the controller's end":                   {"new new new", nil, "Waiting for the StatefulSet controller to end the rollout"},
