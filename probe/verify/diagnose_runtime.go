@@ -47,7 +47,7 @@ func (o observation) namelessHint() string {
 	case v1alpha1.RuntimeRelx:
 		return ". With spec.runtime Relx vm.args.src must have -name ${ERLANG_NODE}: if the image is no release of relx, set spec.runtime to Erl, Mix or Custom"
 	case v1alpha1.RuntimeCustom:
-		return ". With spec.runtime Custom the template or the image must name its node, by -name $(ERLANG_NODE) or as the image does: if erl, elixir or iex starts it, set spec.runtime to Erl"
+		return ". With spec.runtime Custom the template or the image must name its node $(ERLANG_NODE): if the command is erl, elixir or iex, set spec.runtime to Erl"
 	default:
 		return ""
 	}

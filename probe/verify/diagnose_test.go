@@ -38,6 +38,7 @@ func TestDiagnose(t *testing.T) {
 		"DNS hangs":                              {at: erldist.StageResolve, err: timeout, reason: v1alpha1.ReasonNameResolutionFailed, says: "DNS servers"},
 		"epmd refuses":                           {at: erldist.StageConnect, err: syscall.ECONNREFUSED, reason: v1alpha1.ReasonConnectionRefused, says: "epmd"},
 		"epmd is behind a black hole":            {at: erldist.StageConnect, err: timeout, reason: v1alpha1.ReasonConnectionTimedOut, says: "epmd"},
+		"no BEAM that is distributed":            {at: erldist.StageConnect, err: syscall.ECONNREFUSED, seen: func(o *observation) { o.target.Runtime = v1alpha1.RuntimeCustom }, reason: v1alpha1.ReasonConnectionRefused, says: "set spec.runtime to Erl"},
 		"no route to epmd":                       {at: erldist.StageConnect, err: syscall.EHOSTUNREACH, reason: v1alpha1.ReasonConnectionTimedOut, says: "no route"},
 		"epmd does not know it":                  {at: erldist.StageLookup, err: erldist.ErrNotRegistered, reason: v1alpha1.ReasonNodeNotRegistered, says: `does not know "chat";`},
 		"epmd knows others":                      {at: erldist.StageLookup, err: erldist.ErrNotRegistered, seen: func(o *observation) { o.registered = []string{"pay", "web"} }, reason: v1alpha1.ReasonNodeNotRegistered, says: `only "pay", "web"`},

@@ -124,6 +124,12 @@ func TestNodesReady(t *testing.T) {
 		}, "False LivenessProbeFailing", false, []string{
 			"The kubelet restarts container chat of pod chat-1 because its liveness probe fails: " + refused + ". Restarts: 4. Correct what it checks, or livenessProbe of template.spec.containers[chat]. See `kubectl describe pod chat-1`.",
 			"#livenessprobefailing"}},
+		"killed because the command takes longer": {func(s *scene) {
+			s.container(1, backingOff(4, end(137, 10*time.Second, 20*time.Second, "")))
+			s.recorded(1, 12*time.Second, "Unhealthy", `Liveness probe failed: command timed out: "bin/stock ping" timed out after 1s`)
+			s.recorded(1, 11*time.Second, "Killing", "Container chat failed liveness probe, will be restarted")
+		}, "False LivenessProbeFailing", false, []string{
+			`"bin/stock ping" timed out after 1s. Restarts: 4. Raise timeoutSeconds of livenessProbe of template.spec.containers[chat]: 5 or more for a command that starts a BEAM. See`}},
 		"killed with an exit code of its own": {func(s *scene) {
 			s.container(1, backingOff(4, end(3, 10*time.Second, 20*time.Second, "bye")))
 			s.recorded(1, 11*time.Second, "Killing", "Container chat failed liveness probe, will be restarted")

@@ -55,6 +55,9 @@ func remedyOfProbe(probe, container, said string) string {
 	if strings.Contains(said, "/run/erlang-operator/bin/visitor: no such file") {
 		return "The image has no /bin/sh, through which exec probes are run: set spec.visitors to Unmanaged, or use an image with a shell."
 	}
+	if strings.Contains(said, "timed out after") {
+		return fmt.Sprintf("Raise timeoutSeconds of %sProbe of template.spec.containers[%s]: 5 or more for a command that starts a BEAM.", probe, container)
+	}
 	return fmt.Sprintf("Correct what it checks, or %sProbe of template.spec.containers[%s].", probe, container)
 }
 
