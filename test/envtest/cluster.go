@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 	kstatus "sigs.k8s.io/cli-utils/pkg/kstatus/status"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -254,9 +255,15 @@ func awaitRecovery(t *testing.T, namespace string) {
 // apply replaces the spec, as a user who edits the manifest and applies it.
 func apply(t *testing.T, changed client.Object) {
 	t.Helper()
-	current := get(t, clusterIn(changed.GetNamespace()))
-	changed.SetResourceVersion(current.ResourceVersion)
-	check(t, admin.Update(t.Context(), changed))
+	// The manager and the probe write the status meanwhile.
+	check(t, retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		current, err := read(t.Context(), clusterIn(changed.GetNamespace()))
+		if err != nil {
+			return err
+		}
+		changed.SetResourceVersion(current.ResourceVersion)
+		return admin.Update(t.Context(), changed)
+	}))
 }
 
 func awaitNotStalled(t *testing.T, namespace string) {

@@ -57,6 +57,9 @@ func TestEditedObjectsAreRestored(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if test.object == client.Object(set) {
+				observeStatefulSet(t, set)
+			}
 			awaitContent(t, test.object, before)
 		})
 	}
