@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
@@ -243,6 +244,9 @@ type terminal struct {
 // openTerminal starts a command on a terminal of its own.
 func openTerminal(t *testing.T, command ...string) *terminal {
 	t.Helper()
+	// Commands would inherit that nohup has this process ignore it, and a terminal that is
+	// closed would not end them.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP)
 	control, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
