@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/test/e2e/harness"
 	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
 )
@@ -23,16 +26,27 @@ func TestMigration(t *testing.T) {
 	startStatefulSet(t, ns)
 	guide := strings.ReplaceAll(string(harness.Must(os.ReadFile("../../docs/migrating.md"))(t)), "namespace: shop", "namespace: "+ns)
 
-	commands := exec.CommandContext(t.Context(), "sh", "-ec", strings.ReplaceAll(fenced(t, guide, "sh"), "-n shop", "-n "+ns))
-	commands.Dir = t.TempDir()
-	if err := os.WriteFile(filepath.Join(commands.Dir, "chat.yaml"), []byte(fenced(t, guide, "yaml")), 0o600); err != nil {
+	guide = strings.NewReplacer("-n shop", "-n "+ns, "--namespace=shop", "--namespace="+ns).Replace(guide)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "chat.yaml"), []byte(fenced(t, guide, "yaml")[0]), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := commands.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	run := func(commands string) {
+		t.Helper()
+		shell := exec.CommandContext(t.Context(), "sh", "-ec", commands)
+		shell.Dir = dir
+		if out, err := shell.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", commands, err, out)
+		}
 	}
 
 	c := harness.Cluster{Namespace: ns, Name: "chat"}
+	steps := fenced(t, guide, "sh")
+	run(steps[0])
+	c.AwaitCondition(t, v1alpha1.ConditionCredentialsReady, metav1.ConditionTrue, v1alpha1.ReasonCertificatesIssued)
+	deletion, _, _ := strings.Cut(steps[1], "\n")
+	c.AwaitCondition(t, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNameConflict, deletion)
+	run(steps[1])
 	c.AwaitReady(t, 3)
 	if got := harness.Must(c.Cookie(t.Context()))(t); got != "TheCookieOfBefore" {
 		t.Error("the cookie is another one")
@@ -44,15 +58,18 @@ func TestMigration(t *testing.T) {
 	}
 }
 
-// fenced is the first block of a language in a document.
-func fenced(t *testing.T, document, language string) string {
+// fenced are the blocks of a language in a document.
+func fenced(t *testing.T, document, language string) []string {
 	t.Helper()
-	_, block, found := strings.Cut(document, "\n```"+language+"\n")
-	if !found {
+	var blocks []string
+	for _, rest := range strings.Split(document, "\n```"+language+"\n")[1:] {
+		block, _, _ := strings.Cut(rest, "\n```\n")
+		blocks = append(blocks, block)
+	}
+	if len(blocks) == 0 {
 		t.Fatalf("the document has no block of %s", language)
 	}
-	block, _, _ = strings.Cut(block, "\n```\n")
-	return block
+	return blocks
 }
 
 // startStatefulSet is what somebody has before: each pod has written into its volume.
