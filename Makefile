@@ -118,7 +118,7 @@ test-erlang: modules ## The protocol and the probe against real nodes of OTP 25,
 
 # Both families, where the kernel has IPv6.
 .PHONY: test-e2e
-test-e2e: export IPV6 ?= $(if $(wildcard /proc/sys/net/ipv6/conf/all/forwarding),1)
+test-e2e soak: export IPV6 ?= $(if $(wildcard /proc/sys/net/ipv6/conf/all/forwarding),1)
 test-e2e: cluster-up cluster-deploy cluster-examples ## Everything on the Kubernetes of this machine
 	$(E2E) -count=1 -parallel=6 -timeout=30m -skip KubeletRestart -v
 

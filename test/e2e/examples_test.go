@@ -6,6 +6,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,16 +108,19 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// The same with each release of OTP and each discovery.
+// The same with each release of OTP, each discovery, and over IPv6.
 func TestExamplesMatrix(t *testing.T) {
 	if !*matrix {
 		t.Skip("takes half an hour: run `make soak`, or give -matrix")
 	}
 	for _, e := range examples {
 		for _, otp := range []string{"25", "27", "29"} {
-			for _, discovery := range []string{"EPMD", "FixedPort"} {
+			for _, discovery := range []string{"EPMD", "FixedPort", "IPv6"} {
 				t.Run(e.name+"/"+otp+"/"+discovery, func(t *testing.T) {
 					t.Parallel()
+					if discovery == "IPv6" && !harness.HasIPv6(t) {
+						t.Skip("this Kubernetes has no IPv6 addresses: start it with IPV6=1")
+					}
 					e.test(t, otp, discovery)
 				})
 			}
@@ -134,12 +138,16 @@ func (e example) test(t *testing.T, otp, discovery string) {
 	c.RotateCA(t, 3, "next")
 	e.checkPod(t, c, asVisitor)
 	c.CheckRestarts(t, 3, pods)
+	if asVisitor {
+		e.stop = slices.Concat([]string{"/run/erlang-operator/bin/visitor"}, e.stop)
+	}
 	if e.stop != nil {
 		e.checkStop(t, c)
 	}
 }
 
-// replacements change the manifest from OTP 27 and the discovery that it has to others.
+// replacements change the manifest from OTP 27 and the discovery that it has to others, or to
+// IPv6 with EPMD.
 func (e example) replacements(otp, discovery string) []string {
 	if otp == "27" && discovery == e.discovery {
 		return nil // The files are tested as they are.
@@ -148,10 +156,14 @@ func (e example) replacements(otp, discovery string) []string {
 	if otp != "27" {
 		replacements = append(replacements, ":1.0.0", ":1.0.0-otp"+otp)
 	}
-	if e.discovery == "EPMD" { // by default, so the manifest does not say so
-		return append(replacements, "  replicas: 3\n", "  replicas: 3\n  distribution: {discovery: "+discovery+"}\n")
+	distribution := "discovery: " + discovery
+	if discovery == "IPv6" {
+		distribution = "ipFamily: IPv6"
 	}
-	return append(replacements, "discovery: "+e.discovery, "discovery: "+discovery)
+	if e.discovery == "EPMD" { // by default, so the manifest does not say so
+		return append(replacements, "  replicas: 3\n", "  replicas: 3\n  distribution: {"+distribution+"}\n")
+	}
+	return append(replacements, "discovery: "+e.discovery, distribution)
 }
 
 // checkPod runs everything that a person runs in a pod.
