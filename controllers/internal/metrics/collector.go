@@ -34,7 +34,7 @@ var conditions = []string{
 	v1alpha1.ConditionMeshConnected, v1alpha1.ConditionMutualTLSEnforced,
 	v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionSuspended,
 	v1alpha1.ConditionSharedIssuer, v1alpha1.ConditionClusterDomainMismatch, v1alpha1.ConditionCertificateExpiring, v1alpha1.ConditionCertificateShortLived,
-	v1alpha1.ConditionIssuerUnavailable, v1alpha1.ConditionFieldConflict,
+	v1alpha1.ConditionIssuerUnavailable, v1alpha1.ConditionFieldConflict, v1alpha1.ConditionRuntimeMismatch,
 }
 
 var rotations = []v1alpha1.RotatingCredential{v1alpha1.RotatingCA, v1alpha1.RotatingCookie}

@@ -129,7 +129,7 @@ func TestConditions(t *testing.T) {
 		v1alpha1.ConditionReady: 0, v1alpha1.ConditionCredentialsReady: 0, v1alpha1.ConditionNodesReady: 1,
 		v1alpha1.ConditionMeshConnected: 0, v1alpha1.ConditionMutualTLSEnforced: 0, v1alpha1.ConditionReconciling: 1,
 		v1alpha1.ConditionStalled: 0, v1alpha1.ConditionSuspended: 0, v1alpha1.ConditionSharedIssuer: 0, v1alpha1.ConditionClusterDomainMismatch: 0, v1alpha1.ConditionCertificateExpiring: 0, v1alpha1.ConditionCertificateShortLived: 0, v1alpha1.ConditionIssuerUnavailable: 0,
-		v1alpha1.ConditionFieldConflict: 0,
+		v1alpha1.ConditionFieldConflict: 0, v1alpha1.ConditionRuntimeMismatch: 0,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
