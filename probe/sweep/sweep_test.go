@@ -181,8 +181,9 @@ func TestSweepUpdatesCertificates(t *testing.T) {
 	}
 }
 
-// TestSweepReadOnly: nothing is changed in the nodes, and the same is reported.
-func TestSweepReadOnly(t *testing.T) {
+// unlinkedAndOutdated are two nodes without a link, the second of which serves a certificate
+// that is not the stored one. Whoever makes a link fails the test.
+func unlinkedAndOutdated(t *testing.T) (network, []Member) {
 	n := newNetwork(t, 2)
 	members := n.members()
 	members[1].Stored = "2a"
@@ -190,6 +191,12 @@ func TestSweepReadOnly(t *testing.T) {
 		t.Errorf("%s is made to connect to %s", from, to)
 		return false
 	})
+	return n, members
+}
+
+// TestSweepReadOnly: nothing is changed in the nodes, and the same is reported.
+func TestSweepReadOnly(t *testing.T) {
+	n, members := unlinkedAndOutdated(t)
 	result := n.run(members, Options{ReadOnly: true})
 	checkReasons(t, result, "Verified", "Verified")
 	if calls := n.Peers[1].Called("gen_server:call"); !result.Outcomes[1].Outdated || calls > 0 {
@@ -202,13 +209,7 @@ func TestSweepReadOnly(t *testing.T) {
 
 // TestSweepLeavesLinksToTheApplication: no link is made, and all else is done.
 func TestSweepLeavesLinksToTheApplication(t *testing.T) {
-	n := newNetwork(t, 2)
-	members := n.members()
-	members[1].Stored = "2a"
-	n.OnConnect(func(from, to string) bool {
-		t.Errorf("%s is made to connect to %s", from, to)
-		return false
-	})
+	n, members := unlinkedAndOutdated(t)
 	result := n.run(members, Options{NoLinks: true})
 	if !result.Healed || result.Mesh.Links() > 0 || n.Peers[1].Called("gen_server:call") == 0 {
 		t.Errorf("%d links, %+v", result.Mesh.Links(), result.Outcomes)

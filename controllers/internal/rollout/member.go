@@ -49,7 +49,7 @@ func members(s state.State) []member {
 		}
 		node := s.Node(name)
 		m.updated = m.pod.Labels[appsv1.ControllerRevisionHashLabelKey] == status.UpdateRevision
-		m.linked = node != nil && node.Verified() && !missesVerified(s, node)
+		m.linked = s.IsLinked(name)
 		m.ready = state.IsTrue(m.pod, corev1.PodReady)
 		m.joined = state.IsTrue(m.pod, v1alpha1.ReadinessGate)
 		m.failing = isFailing(s, m.pod)
@@ -59,14 +59,6 @@ func members(s state.State) []member {
 		all = append(all, m)
 	}
 	return all
-}
-
-// missesVerified reports whether a node lacks the link to one that is verified.
-func missesVerified(s state.State, node *v1alpha1.NodeStatus) bool {
-	return slices.ContainsFunc(node.MissingLinks, func(other string) bool {
-		peer := s.Node(other)
-		return peer != nil && peer.Verified()
-	})
 }
 
 // isFailing reports whether a pod cannot be scheduled, or a container not be started, or not
@@ -118,8 +110,8 @@ func (m member) lacking() string {
 }
 
 // keeps reports whether a member keeps another one from being replaced: a linked one if it
-// is away, or not Ready with the latest template, or failing; one that is away itself only while it is
-// being replaced. Members of the former template that are not Ready do not count, because
+// is away, or not Ready with the latest template, or failing; one that is away itself only
+// while it is being replaced. Members of the former template that are not Ready do not count, because
 // the latest may be what makes them Ready; nor do any for one that is broken, because the
 // others may need it to become Ready.
 func (m member) keeps(next member) bool {

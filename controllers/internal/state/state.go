@@ -172,6 +172,14 @@ const HeartbeatTimeout = 3 * time.Minute
 // ProbeIsSilent reports whether the probe has not reported for too long.
 func (s State) ProbeIsSilent() bool { return s.Now.Sub(s.HeartbeatObserved) > HeartbeatTimeout }
 
+// IsLinked reports whether the node of a pod is verified, and linked to all that are.
+func (s State) IsLinked(pod string) bool {
+	node := s.Node(pod)
+	return isVerified(node) && !slices.ContainsFunc(node.MissingLinks, func(other string) bool { return isVerified(s.Node(other)) })
+}
+
+func isVerified(node *v1alpha1.NodeStatus) bool { return node != nil && node.Verified() }
+
 // Unproven is the first of the expected pods whose node the probe has not verified
 // with the cookie as it is now; false when there is none.
 func (s State) Unproven() (pod string, found bool) {

@@ -12,17 +12,7 @@ import (
 func (p pass) joined() []*corev1.Pod {
 	var pods []*corev1.Pod
 	for _, name := range p.Names.Pods(p.Replicas()) {
-		pod, node := p.Pod(name), p.Node(name)
-		if pod == nil || node == nil || hasJoined(pod) || !node.Verified() {
-			continue
-		}
-		unlinked := false
-		for _, other := range node.MissingLinks {
-			if peer := p.Node(other); peer != nil && peer.Verified() {
-				unlinked = true
-			}
-		}
-		if !unlinked {
+		if pod := p.Pod(name); pod != nil && !hasJoined(pod) && p.IsLinked(name) {
 			pods = append(pods, pod)
 		}
 	}
