@@ -5,7 +5,7 @@ SHELL := /bin/bash -o pipefail
 .DELETE_ON_ERROR:
 
 # The image that `make deploy` installs.
-IMG ?= erlang-operator/erlang-operator:dev
+IMG ?= ghcr.io/erlang-operator/erlang-operator:dev
 
 TOOL       := go tool -modfile=$(CURDIR)/hack/tools/go.mod
 LINT       := go tool -modfile=$(CURDIR)/hack/lint/go.mod golangci-lint run --allow-parallel-runners --build-tags=erlang,e2e
@@ -87,7 +87,7 @@ cluster-examples: ## Build the images of docs/examples, and load them
 
 .PHONY: deploy
 deploy: ## Install the operator; needs cert-manager
-	$(TOOL) kustomize build config/default | sed 's|erlang-operator/erlang-operator:dev|$(IMG)|' | $(KUBECTL) apply --server-side -f -
+	$(TOOL) kustomize build config/default | sed 's|ghcr.io/erlang-operator/erlang-operator:dev|$(IMG)|' | $(KUBECTL) apply --server-side -f -
 	$(KUBECTL) -n erlang-operator-system rollout status deployment/erlang-operator-manager --timeout=5m
 
 .PHONY: undeploy

@@ -13,7 +13,7 @@ import (
 )
 
 // pauseImage is the image of every pod's sandbox, as hack/image names it.
-const pauseImage = "docker.io/erlang-operator/pause:dev"
+const pauseImage = "localhost/pause:dev"
 
 // load imports archives into every node, because there is no registry to pull from.
 func (c *cluster) load(ctx context.Context, archives []string) error {

@@ -74,7 +74,7 @@ func erlangImage(ctx context.Context, release string) (string, error) {
 		return "", err
 	}
 	return image{
-		reference: "docker.io/erlang-operator/erlang:" + release,
+		reference: "docker.io/library/erlang:" + release,
 		config: v1.Config{
 			Cmd:        []string{"erl", "-noinput"},
 			Env:        environment(home),

@@ -31,14 +31,14 @@ type program struct {
 	pkg string
 }
 
-const operatorRepository = "docker.io/erlang-operator/erlang-operator"
+const operatorRepository = "ghcr.io/erlang-operator/erlang-operator"
 
 // addons are the programs that the cluster itself runs. The manifests use the same
 // names.
 var addons = map[string]program{
-	"pause":        {"docker.io/erlang-operator/pause:dev", "hack/pause", "."},
-	"coredns":      {"docker.io/erlang-operator/coredns:1.15.0", "hack/coredns", "."},
-	"cert-manager": {"docker.io/erlang-operator/cert-manager-controller:1.21.2", "hack/certmanager", "."},
+	"pause":        {"localhost/pause:dev", "hack/pause", "."},
+	"coredns":      {"localhost/coredns:1.15.0", "hack/coredns", "."},
+	"cert-manager": {"localhost/cert-manager-controller:1.21.2", "hack/certmanager", "."},
 }
 
 // addon returns the archive of one of the programs under hack. It is rebuilt when the

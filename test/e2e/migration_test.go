@@ -103,7 +103,7 @@ spec:
       securityContext: {runAsUser: 0}
       containers:
       - name: chat
-        image: erlang-operator/erlang:27
+        image: erlang:27
         command: [sh, -c, hostname > /var/lib/chat/name && exec sleep infinity]
         volumeMounts: [{name: data, mountPath: /var/lib/chat}]
 `, "-n", namespace); err != nil {

@@ -21,7 +21,7 @@ import (
 const (
 	elixirImage = "registry.example.com/chat:1.0.0"
 	relxImage   = "registry.example.com/stock:1.0.0"
-	erlImage    = "erlang-operator/erlang:27"
+	erlImage    = "erlang:27"
 )
 
 // An image under the wrong runtime, or one that gives its node a name of its own, is reported

@@ -53,7 +53,7 @@ metadata: {name: %s, namespace: %s, labels: %s}
 spec:
   terminationGracePeriodSeconds: 1
   serviceAccountName: outsider
-  containers: [{name: node, image: "erlang-operator/erlang:27", command: [sleep, infinity], volumeMounts: [{name: tls, mountPath: /tls}]}]
+  containers: [{name: node, image: "erlang:27", command: [sleep, infinity], volumeMounts: [{name: tls, mountPath: /tls}]}]
   volumes:
   - name: tls
     projected:

@@ -25,9 +25,9 @@ import (
 func TestFailedRollout(t *testing.T) {
 	t.Parallel()
 	for name, template := range map[string]string{
-		"image":          `{"containers":[{"name":"node","image":"erlang-operator/erlang:none","command":["erl","-noinput"]}]}`,
+		"image":          `{"containers":[{"name":"node","image":"erlang:none","command":["erl","-noinput"]}]}`,
 		"serviceaccount": `{"serviceAccountName":"none"}`,
-		"crashloop":      `{"containers":[{"name":"node","image":"erlang-operator/erlang:27","command":["erl","-noinput","-eval","halt(1)."]}]}`,
+		"crashloop":      `{"containers":[{"name":"node","image":"erlang:27","command":["erl","-noinput","-eval","halt(1)."]}]}`,
 		"affinity":       `{"nodeSelector":{"disk":"none"}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestRolloutOfUnreadyMembers(t *testing.T) {
 	t.Parallel()
 	c := harness.Start(t, harness.Namespace(t), "chat", 3, "27")
 	const probed = `"readinessProbe":{"exec":{"command":["test","!","-e","/tmp/broken"]},"periodSeconds":1,"failureThreshold":1}`
-	const template = `{"template":{"metadata":{"annotations":{"change":"%s"}},"spec":{"containers":[{"name":"node","image":"erlang-operator/erlang:27","command":["erl","-noinput"],` + probed + `}]}}}`
+	const template = `{"template":{"metadata":{"annotations":{"change":"%s"}},"spec":{"containers":[{"name":"node","image":"erlang:27","command":["erl","-noinput"],` + probed + `}]}}}`
 	c.Patch(t, template, "1")
 	c.AwaitReady(t, 3)
 	for ordinal := range 3 {

@@ -49,7 +49,7 @@ spec:
       terminationGracePeriodSeconds: 5
       containers:
       - name: node
-        image: erlang-operator/erlang:%s
+        image: erlang:%s
         command: [erl, -noinput]
 `, name, namespace, replicas, lines.String(), otp)
 }

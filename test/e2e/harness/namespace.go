@@ -68,7 +68,7 @@ spec:
     applyConfiguration:
       expression: >-
         Object{spec: Object.spec{containers: [Object.spec.containers{name: "node", image:
-        "erlang-operator/erlang:" + ["25", "27", "29"][int(object.metadata.labels["apps.kubernetes.io/pod-index"]) %% 3]}]}}
+        "erlang:" + ["25", "27", "29"][int(object.metadata.labels["apps.kubernetes.io/pod-index"]) %% 3]}]}}
 ---
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingAdmissionPolicyBinding
@@ -79,12 +79,12 @@ spec: {policyName: %[1]s}
 	await.Until(t, time.Minute, "the admission policy is in force", func(ctx context.Context) error {
 		image, err := kubectl.RunWith(ctx, fmt.Sprintf(`{"apiVersion": "v1", "kind": "Pod",
 			"metadata": {"name": "trial", "namespace": %q, "labels": {"apps.kubernetes.io/pod-index": "2"}},
-			"spec": {"containers": [{"name": "node", "image": "erlang-operator/erlang:25"}]}}`, namespace),
+			"spec": {"containers": [{"name": "node", "image": "erlang:25"}]}}`, namespace),
 			"create", "--dry-run=server", "-f", "-", "-o", "jsonpath={.spec.containers[0].image}")
 		if err != nil {
 			return err
 		}
-		if image != "erlang-operator/erlang:29" {
+		if image != "erlang:29" {
 			return fmt.Errorf("a pod of index 2 gets the image %s", image)
 		}
 		return nil
