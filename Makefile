@@ -116,8 +116,9 @@ test-erlang: modules ## The protocol and the probe against real nodes of OTP 25,
 	for release in 25 27 29; do $(IMAGE) rootfs $$release || exit 1; done
 	go test -C test -tags erlang -count=1 -parallel=6 ./erlang/...
 
-# Both families, where the kernel has IPv6.
+# Three machines, and both families, where the kernel has IPv6.
 .PHONY: test-e2e
+test-e2e soak: export NODES ?= 3
 test-e2e soak: export IPV6 ?= $(if $(wildcard /proc/sys/net/ipv6/conf/all/forwarding),1)
 test-e2e: cluster-up cluster-deploy cluster-examples ## Everything on the Kubernetes of this machine
 	$(E2E) -count=1 -parallel=6 -timeout=30m -skip KubeletRestart -v

@@ -11,14 +11,14 @@ import (
 	"testing"
 )
 
-// KillProcesses kills the processes of a name that have a text in a file of theirs in
-// /proc, and returns how many there were. The Kubernetes of this machine runs as
-// processes of this machine.
-func KillProcesses(name, file, text string) (killed int, err error) {
+// processes are the IDs of the processes of a name that have a text in a file of theirs in
+// /proc. The Kubernetes of this machine runs as processes of this machine.
+func processes(name, file, text string) ([]int, error) {
 	directories, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
+	var found []int
 	for _, directory := range directories {
 		comm, _ := os.ReadFile(filepath.Join(directory, "comm"))
 		content, _ := os.ReadFile(filepath.Join(directory, file)) // A process that has ended has none.
@@ -27,14 +27,24 @@ func KillProcesses(name, file, text string) (killed int, err error) {
 		}
 		pid, err := strconv.Atoi(filepath.Base(directory))
 		if err != nil {
-			return killed, err
+			return nil, err
 		}
+		found = append(found, pid)
+	}
+	return found, nil
+}
+
+// KillProcesses kills the processes of a name that have a text in a file of theirs in
+// /proc, and returns how many there were.
+func KillProcesses(name, file, text string) (killed int, err error) {
+	found, err := processes(name, file, text)
+	for _, pid := range found {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			return killed, fmt.Errorf("kill %s, process %d: %w", name, pid, err)
 		}
 		killed++
 	}
-	return killed, nil
+	return killed, err
 }
 
 // RestartKubelets kills the kubelets of the Kubernetes of this checkout, which its
