@@ -7,6 +7,7 @@ package v1alpha1
 // +kubebuilder:validation:XValidation:rule="self.ipFamily == oldSelf.ipFamily",message="distribution.ipFamily cannot be changed after creation: nodes of the two families cannot reach each other during the rollout; make a new cluster"
 // +kubebuilder:validation:XValidation:rule="self.discovery != 'FixedPort' || self.ports.min == oldSelf.ports.min",message="distribution.ports.min cannot be changed after creation with discovery FixedPort: every node assumes that its peers listen on its own port; make a new cluster"
 // +kubebuilder:validation:XValidation:rule="self.discovery != 'EPMD' || self.ports.min > 4369 || (has(self.ports.max) ? self.ports.max : self.ports.min + 9) < 4369",message="distribution.ports must not include 4369, the port of epmd; without distribution.ports.max they are ten"
+// +kubebuilder:validation:XValidation:rule="self.serviceMesh != 'Istio' || !has(self.ports.max) || self.ports.max - self.ports.min < 1000",message="distribution.ports must be at most 1000 with serviceMesh Istio, whose annotations name each of them"
 type DistributionSpec struct {
 	// nodeBasename is the part of every node name left of the '@'. Default: the
 	// cluster's name. It cannot be changed after creation.
@@ -45,6 +46,14 @@ type DistributionSpec struct {
 	// +optional
 	// +kubebuilder:default=Operator
 	Formation Formation `json:"formation,omitempty"`
+
+	// serviceMesh keeps the proxies of Istio (with sidecars) or Linkerd off the distribution,
+	// which has TLS of its own: the pods of nodes and probe get the annotations that exclude
+	// the distribution ports and epmd from interception. A change restarts the nodes one by
+	// one.
+	// +optional
+	// +kubebuilder:default=None
+	ServiceMesh ServiceMesh `json:"serviceMesh,omitempty"`
 }
 
 // Formation is who connects the nodes.
@@ -128,6 +137,19 @@ func (d DistributionSpec) ListenPorts() PortRange {
 		ports.Max = ports.Min
 	case ports.Max == 0:
 		ports.Max = min(ports.Min+9, 65535)
+	}
+	return ports
+}
+
+// EPMDPort is the port of the Erlang Port Mapper Daemon (epmd(1)).
+const EPMDPort = 4369
+
+// IngressPorts returns the ports of a node's pod that the other nodes and the probe connect
+// to: those that the nodes listen on, and that of epmd.
+func (d DistributionSpec) IngressPorts() []PortRange {
+	ports := []PortRange{d.ListenPorts()}
+	if d.Discovery != DiscoveryFixedPort {
+		ports = append(ports, PortRange{Min: EPMDPort, Max: EPMDPort})
 	}
 	return ports
 }

@@ -121,7 +121,7 @@ type ErlangClusterSpec struct {
 
 	// distribution configures how the nodes are named and how they find each other.
 	// +optional
-	// +default={"discovery":"EPMD","ports":{"min":9100},"ipFamily":"IPv4","formation":"Operator"}
+	// +default={"discovery":"EPMD","ports":{"min":9100},"ipFamily":"IPv4","formation":"Operator","serviceMesh":"None"}
 	Distribution DistributionSpec `json:"distribution,omitempty"`
 
 	// cookie is the shared secret of the Erlang distribution handshake.
@@ -149,6 +149,11 @@ type ErlangClusterSpec struct {
 	// +optional
 	// +default={"mode":"Managed"}
 	PodDisruptionBudget PodDisruptionBudgetSpec `json:"podDisruptionBudget,omitempty"`
+
+	// probe configures the pod of the probe, where that needs more than the defaults to be
+	// admitted, to be scheduled, or to pull its image. A change restarts no node.
+	// +optional
+	Probe ProbeSpec `json:"probe,omitempty"`
 }
 
 // MaxReplicas is the maximum number of nodes of a cluster.

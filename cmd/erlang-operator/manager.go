@@ -19,7 +19,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/yaml"
 
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers"
 )
@@ -27,6 +29,7 @@ import (
 type managerOptions struct {
 	image           string
 	imagePullPolicy string
+	probeDefaults   string
 	domain          string
 	workers         int
 	leaderElection  bool
@@ -47,6 +50,7 @@ func managerCommand() *cobra.Command {
 	flags := command.Flags()
 	flags.StringVar(&options.image, "probe-image", "", "image that the probes run (default: that of the manager's own pod, which POD_NAME and POD_NAMESPACE name)")
 	flags.StringVar(&options.imagePullPolicy, "probe-image-pull-policy", string(corev1.PullIfNotPresent), "pull policy of that image")
+	flags.StringVar(&options.probeDefaults, "probe-defaults", "", "spec.probe of the clusters that leave its fields out, as YAML or JSON")
 	flags.StringVar(&options.domain, "cluster-domain", naming.DefaultDomain, "DNS domain of the Kubernetes cluster")
 	flags.IntVar(&options.workers, "workers", 4, "ErlangClusters reconciled at the same time")
 	flags.BoolVar(&options.leaderElection, "leader-elect", true, "let one replica lead")
@@ -68,8 +72,12 @@ func runManager(ctx context.Context, options managerOptions) error {
 	if err != nil {
 		return fmt.Errorf("create the manager: %w", err)
 	}
+	probe, err := parseProbeDefaults(options.probeDefaults)
+	if err != nil {
+		return err
+	}
 	settings := controllers.Settings{
-		Image: options.image, ImagePullPolicy: corev1.PullPolicy(options.imagePullPolicy), Domain: options.domain,
+		Image: options.image, ImagePullPolicy: corev1.PullPolicy(options.imagePullPolicy), Domain: options.domain, Probe: probe,
 	}
 	if settings.Image == "" {
 		pod := types.NamespacedName{Namespace: os.Getenv("POD_NAMESPACE"), Name: os.Getenv("POD_NAME")}
@@ -120,4 +128,13 @@ func newManager(kubeconfig *rest.Config, options managerOptions, podCertificates
 		return nil, err
 	}
 	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping))
+}
+
+// parseProbeDefaults refuses a field that spec.probe does not have: it would change nothing.
+func parseProbeDefaults(text string) (v1alpha1.ProbeSpec, error) {
+	var probe v1alpha1.ProbeSpec
+	if err := yaml.UnmarshalStrict([]byte(text), &probe); err != nil {
+		return probe, fmt.Errorf("read --probe-defaults, which must be the fields of spec.probe as YAML or JSON: %w", err)
+	}
+	return probe, nil
 }

@@ -1,6 +1,6 @@
 // Command crd post-processes the CustomResourceDefinition of controller-gen: it drops
-// the descriptions below the pod template and the volume claims, which are Kubernetes'
-// own (`kubectl explain pod.spec`). Without them the definition fits into the annotation
+// the descriptions below the pod template, the volume claims and some fields of the probe,
+// which are Kubernetes' own (`kubectl explain pod.spec`). Without them the definition fits into the annotation
 // of a client-side `kubectl apply`, which is limited to 256 KiB.
 //
 // It also bounds what Kubernetes' types leave open there, so that the API server rejects
@@ -16,7 +16,10 @@ import (
 )
 
 // foreign lists the fields of the spec whose schemas are Kubernetes' own.
-var foreign = []string{"template", "volumeClaimTemplates"}
+var foreign = [][]string{
+	{"template"}, {"volumeClaimTemplates"}, {"probe", "resources"}, {"probe", "tolerations"}, {"probe", "affinity"},
+	{"probe", "topologySpreadConstraints"}, {"probe", "imagePullSecrets"},
+}
 
 func main() {
 	if len(os.Args) != 2 {
@@ -42,8 +45,11 @@ func finish(file string) error {
 	for _, version := range versions {
 		schema := version.(map[string]any)["schema"].(map[string]any)["openAPIV3Schema"].(map[string]any)
 		spec := properties(schema)["spec"].(map[string]any)
-		for _, field := range foreign {
-			schema := properties(spec)[field].(map[string]any)
+		for _, path := range foreign {
+			schema := spec
+			for _, field := range path {
+				schema = properties(schema)[field].(map[string]any)
+			}
 			ours := schema["description"]
 			dropDescriptions(schema)
 			bound(schema)

@@ -35,6 +35,7 @@ var mounts = []corev1.VolumeMount{
 func Template(cluster *v1alpha1.ErlangCluster, names naming.Names) *corev1.PodTemplateSpec {
 	template := cluster.Spec.Template.DeepCopy()
 	pod := &template.Spec
+	template.Annotations = ExcludeFromMesh(template.Annotations, cluster.Spec.Distribution)
 	completeDefaults(pod)
 	pod.ReadinessGates = append(pod.ReadinessGates, corev1.PodReadinessGate{ConditionType: v1alpha1.ReadinessGate})
 	pod.Volumes = append(pod.Volumes, volumes(cluster.Spec.TLS.Delivery, names)...)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
@@ -54,6 +55,7 @@ var changes = map[string]change{
 	"distribution.ipFamily":     {to: func(s *v1alpha1.ErlangClusterSpec) { s.Distribution.IPFamily = v1alpha1.IPv6 }},
 	"distribution.formation":    {to: func(s *v1alpha1.ErlangClusterSpec) { s.Distribution.Formation = v1alpha1.FormationApplication }, probe: true},
 	"distribution.discovery":    {to: func(s *v1alpha1.ErlangClusterSpec) { s.Distribution.Discovery = v1alpha1.DiscoveryFixedPort }},
+	"distribution.serviceMesh":  {to: func(s *v1alpha1.ErlangClusterSpec) { s.Distribution.ServiceMesh = v1alpha1.ServiceMeshLinkerd }},
 	"distribution.ports.min":    {to: func(s *v1alpha1.ErlangClusterSpec) { s.Distribution.Ports.Min = 9099 }},
 	"distribution.ports.max":    {to: func(s *v1alpha1.ErlangClusterSpec) { s.Distribution.Ports.Max = 9110 }},
 	"cookie.secretKeyRef.name": {
@@ -79,7 +81,29 @@ var changes = map[string]change{
 	"rollout.paused":              {from: twoAtATime, to: func(s *v1alpha1.ErlangClusterSpec) { s.Rollout.Paused = true }},
 	"rollout.partition":           {from: twoAtATime, to: func(s *v1alpha1.ErlangClusterSpec) { s.Rollout.Partition = 2 }},
 	"networkPolicy.mode":          {to: func(s *v1alpha1.ErlangClusterSpec) { s.NetworkPolicy.Mode = v1alpha1.NetworkPolicyUnmanaged }},
-	"podDisruptionBudget.mode":    {to: func(s *v1alpha1.ErlangClusterSpec) { s.PodDisruptionBudget.Mode = v1alpha1.Unmanaged }},
+	"probe.resources": {to: func(s *v1alpha1.ErlangClusterSpec) {
+		s.Probe.Resources = &corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}}
+	}},
+	"probe.tolerations": {to: func(s *v1alpha1.ErlangClusterSpec) {
+		s.Probe.Tolerations = []corev1.Toleration{{Key: "dedicated", Operator: corev1.TolerationOpExists}}
+	}},
+	"probe.nodeSelector": {to: func(s *v1alpha1.ErlangClusterSpec) { s.Probe.NodeSelector = map[string]string{"pool": "small"} }},
+	"probe.affinity": {to: func(s *v1alpha1.ErlangClusterSpec) {
+		s.Probe.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{}}
+	}},
+	"probe.topologySpreadConstraints": {to: func(s *v1alpha1.ErlangClusterSpec) {
+		s.Probe.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{MaxSkew: 1, TopologyKey: "zone", WhenUnsatisfiable: corev1.ScheduleAnyway}}
+	}},
+	"probe.priorityClassName": {to: func(s *v1alpha1.ErlangClusterSpec) { s.Probe.PriorityClassName = "high" }},
+	"probe.imagePullSecrets": {to: func(s *v1alpha1.ErlangClusterSpec) {
+		s.Probe.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "registry"}}
+	}},
+	"probe.labels":      {to: func(s *v1alpha1.ErlangClusterSpec) { s.Probe.Labels = map[string]string{"team": "red"} }},
+	"probe.annotations": {to: func(s *v1alpha1.ErlangClusterSpec) { s.Probe.Annotations = map[string]string{"team": "red"} }},
+	"probe.serviceAccountAnnotations": {to: func(s *v1alpha1.ErlangClusterSpec) {
+		s.Probe.ServiceAccountAnnotations = map[string]string{"role": "reader"}
+	}},
+	"podDisruptionBudget.mode": {to: func(s *v1alpha1.ErlangClusterSpec) { s.PodDisruptionBudget.Mode = v1alpha1.Unmanaged }},
 }
 
 func twoAtATime(s *v1alpha1.ErlangClusterSpec) {
@@ -105,8 +129,11 @@ func TestNoFieldOfTheSpecIsDead(t *testing.T) {
 			if change.from != nil {
 				change.from(&state.Cluster.Spec)
 			}
-			before := planOf(t, state.Cluster.Spec)
+			before, set := planOf(t, state.Cluster.Spec), toYAML(t, statefulSet(plan.Make(state, operator, freshCookie)))
 			change.to(&state.Cluster.Spec)
+			if after := toYAML(t, statefulSet(plan.Make(state, operator, freshCookie))); strings.HasPrefix(field, "probe.") && after != set {
+				t.Errorf("spec.%s changes the StatefulSet:\n%s", field, cmp.Diff(set, after))
+			}
 			if same := planOf(t, state.Cluster.Spec) == before; same != change.probe {
 				t.Errorf("spec.%s changes nothing in the plan: %t, want %t", field, same, change.probe)
 			}

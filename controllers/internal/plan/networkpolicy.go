@@ -53,7 +53,7 @@ func allBut(closed []v1alpha1.PortRange) *applynetworking.NetworkPolicyIngressRu
 // protectedPorts are the distribution ports of the spec, and of the pods that were made
 // before it changed or still may be, ascending and apart from each other.
 func protectedPorts(s state.State) []v1alpha1.PortRange {
-	ports := distributionPorts(s.Cluster.Spec.Distribution)
+	ports := s.Cluster.Spec.Distribution.IngressPorts()
 	if s.StatefulSet != nil {
 		ports = append(ports, beam.ListenPorts(s.StatefulSet.Spec.Template.Spec)...)
 	}
@@ -79,15 +79,6 @@ func merged(ranges []v1alpha1.PortRange) []v1alpha1.PortRange {
 		}
 	}
 	return all
-}
-
-// distributionPorts are the ports that nodes and epmd listen on.
-func distributionPorts(distribution v1alpha1.DistributionSpec) []v1alpha1.PortRange {
-	ports := []v1alpha1.PortRange{distribution.ListenPorts()}
-	if distribution.Discovery != v1alpha1.DiscoveryFixedPort {
-		ports = append(ports, v1alpha1.PortRange{Min: epmdPort, Max: epmdPort})
-	}
-	return ports
 }
 
 // complement are the ports from 1 to 65535 that are in none of the ranges.

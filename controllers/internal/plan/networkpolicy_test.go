@@ -17,7 +17,7 @@ import (
 // forgotten.
 func TestEveryPortIsOpenOrClosed(t *testing.T) {
 	check := func(t interface{ Fatalf(string, ...any) }, distribution v1alpha1.DistributionSpec) {
-		closed := merged(distributionPorts(distribution))
+		closed := merged(distribution.IngressPorts())
 		covered, count := [65536]string{}, 0
 		cover := func(what string, ranges []v1alpha1.PortRange) {
 			for _, ports := range ranges {
@@ -43,7 +43,7 @@ func TestEveryPortIsOpenOrClosed(t *testing.T) {
 		if distribution.Discovery == v1alpha1.DiscoveryEPMD {
 			ports := distribution.ListenPorts()
 			listening = int(ports.Max-ports.Min) + 2
-			if covered[epmdPort] != "closed" {
+			if covered[v1alpha1.EPMDPort] != "closed" {
 				t.Fatalf("%+v: epmd is open", distribution)
 			}
 		}
@@ -77,7 +77,7 @@ func TestEveryPortIsOpenOrClosed(t *testing.T) {
 			distribution.Ports.Max = rapid.Int32Range(low, 65535).Draw(t, "max")
 		}
 		ports := distribution.ListenPorts()
-		if distribution.Discovery == v1alpha1.DiscoveryEPMD && ports.Min <= epmdPort && epmdPort <= ports.Max {
+		if distribution.Discovery == v1alpha1.DiscoveryEPMD && ports.Min <= v1alpha1.EPMDPort && v1alpha1.EPMDPort <= ports.Max {
 			t.Skip("the CRD's validation refuses it")
 		}
 		check(t, distribution)

@@ -20,6 +20,8 @@ type Operator struct {
 	ImagePullPolicy corev1.PullPolicy
 	// Domain of the Kubernetes cluster's DNS.
 	Domain string
+	// Probe is what spec.probe leaves out.
+	Probe v1alpha1.ProbeSpec
 }
 
 // A Plan is all that one pass intends to do.

@@ -5,29 +5,40 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	applyapps "k8s.io/client-go/applyconfigurations/apps/v1"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/beam"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // probe plans the pod that proves and heals the mesh, and what it may touch.
 func probe(p *Plan, s state.State, operator Operator) {
-	p.apply(probeServiceAccount(s), probeRole(s), probeRoleBinding(s))
+	spec := probeSpec(s, operator)
+	p.apply(probeServiceAccount(s, spec), probeRole(s), probeRoleBinding(s))
 	deployment := applyapps.Deployment(s.Names.Probe(), s.Names.Namespace)
 	if _, ok := s.StoredCertificate(s.Names.Probe()); !ok || s.Cookie() == nil || s.Trust().Empty() {
 		p.hold(v1alpha1.ReasonProgressing, "Waiting for the cookie, the trust bundle and the probe's certificate; then the probe is started", deployment)
 	} else if account := probeAccount(s); account != nil {
-		p.apply(probeDeployment(s, operator, account))
+		p.applyProbe(s, operator, spec, account)
 	} else {
 		// Without its ServiceAccount no pod of it could be created. One that was created again
 		// is observed in the next pass.
 		p.Held = append(p.Held, deployment)
 	}
+}
+
+// applyProbe plans the Deployment of the probe, if what the user wrote can be one.
+func (p *Plan) applyProbe(s state.State, operator Operator, spec v1alpha1.ProbeSpec, account state.Object) {
+	deployment, err := probeDeployment(s, operator, spec, account)
+	if err != nil {
+		p.problem(v1alpha1.ReasonRejected, fmt.Sprintf("probe: %v", err))
+		return
+	}
+	p.apply(deployment)
 }
 
 // probeAccount is the ServiceAccount of the probe; nil when there is none.
@@ -45,30 +56,49 @@ func probeAccount(s state.State) state.Object {
 // and the kubelet gives the pod no other for most of an hour. So the pod is replaced.
 const accountAnnotation = v1alpha1.Group + "/service-account-uid"
 
-func probeDeployment(s state.State, operator Operator, account state.Object) *applyapps.DeploymentApplyConfiguration {
-	labels := Labels(s.Names.Cluster)
-	for key, value := range Selector(s.Names.Cluster, ComponentProbe) {
-		labels[key] = value
+func probeDeployment(s state.State, operator Operator, spec v1alpha1.ProbeSpec, account state.Object) (*applyapps.DeploymentApplyConfiguration, error) {
+	pod, err := probePod(s, operator, spec)
+	if err != nil {
+		return nil, err
 	}
+	annotations := beam.ExcludeFromMesh(spec.Annotations, s.Cluster.Spec.Distribution)
+	annotations[accountAnnotation] = string(account.GetUID())
+	selector := Selector(s.Names.Cluster, ComponentProbe)
 	return owned(applyapps.Deployment(s.Names.Probe(), s.Names.Namespace), s).
 		WithSpec(applyapps.DeploymentSpec().
 			WithReplicas(1).
 			// Two probes would heal the same mesh at once.
 			WithStrategy(applyapps.DeploymentStrategy().WithType(appsv1.RecreateDeploymentStrategyType)).
-			WithSelector(applymeta.LabelSelector().WithMatchLabels(Selector(s.Names.Cluster, ComponentProbe))).
+			WithSelector(applymeta.LabelSelector().WithMatchLabels(selector)).
 			WithTemplate(applycore.PodTemplateSpec().
-				WithLabels(labels).
-				WithAnnotations(map[string]string{accountAnnotation: string(account.GetUID())}).
-				WithSpec(applycore.PodSpec().
-					WithServiceAccountName(s.Names.Probe()).
-					WithEnableServiceLinks(false).
-					WithSecurityContext(applycore.PodSecurityContext().
-						WithRunAsNonRoot(true).
-						WithSeccompProfile(applycore.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
-					WithContainers(probeContainer(s, operator)))))
+				WithLabels(overlaid(Labels(s.Names.Cluster), spec.Labels, selector)).
+				WithAnnotations(annotations).
+				WithSpec(pod))), nil
 }
 
-func probeContainer(s state.State, operator Operator) *applycore.ContainerApplyConfiguration {
+func probePod(s state.State, operator Operator, spec v1alpha1.ProbeSpec) (*applycore.PodSpecApplyConfiguration, error) {
+	container, err := probeContainer(s, operator, spec)
+	if err != nil {
+		return nil, err
+	}
+	pod, err := probePodSpec(spec)
+	if err != nil {
+		return nil, err
+	}
+	return pod.
+		WithServiceAccountName(s.Names.Probe()).
+		WithEnableServiceLinks(false).
+		WithSecurityContext(applycore.PodSecurityContext().
+			WithRunAsNonRoot(true).
+			WithSeccompProfile(applycore.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
+		WithContainers(container), nil
+}
+
+func probeContainer(s state.State, operator Operator, spec v1alpha1.ProbeSpec) (*applycore.ContainerApplyConfiguration, error) {
+	resources := &applycore.ResourceRequirementsApplyConfiguration{}
+	if err := convert(spec.Resources, resources); err != nil {
+		return nil, err
+	}
 	return applycore.Container().
 		WithName("probe").
 		WithImage(operator.Image).
@@ -82,15 +112,11 @@ func probeContainer(s state.State, operator Operator) *applycore.ContainerApplyC
 			applycore.ContainerPort().WithName("health").WithContainerPort(8081).WithProtocol(corev1.ProtocolTCP)).
 		WithLivenessProbe(httpProbe("/healthz")).
 		WithReadinessProbe(httpProbe("/readyz")).
-		WithResources(applycore.ResourceRequirements().
-			WithRequests(corev1.ResourceList{
-				corev1.ResourceCPU:    resource.MustParse("10m"),
-				corev1.ResourceMemory: resource.MustParse("32Mi")}).
-			WithLimits(corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("128Mi")})).
+		WithResources(resources).
 		WithSecurityContext(applycore.SecurityContext().
 			WithAllowPrivilegeEscalation(false).
 			WithReadOnlyRootFilesystem(true).
-			WithCapabilities(applycore.Capabilities().WithDrop("ALL")))
+			WithCapabilities(applycore.Capabilities().WithDrop("ALL"))), nil
 }
 
 func httpProbe(path string) *applycore.ProbeApplyConfiguration {

@@ -9,9 +9,11 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
-func probeServiceAccount(s state.State) *applycore.ServiceAccountApplyConfiguration {
+func probeServiceAccount(s state.State, spec v1alpha1.ProbeSpec) *applycore.ServiceAccountApplyConfiguration {
 	// With its default left out, a change by hand would not be restored.
-	return owned(applycore.ServiceAccount(s.Names.Probe(), s.Names.Namespace), s).WithAutomountServiceAccountToken(true)
+	return owned(applycore.ServiceAccount(s.Names.Probe(), s.Names.Namespace), s).
+		WithAnnotations(spec.ServiceAccountAnnotations).
+		WithAutomountServiceAccountToken(true)
 }
 
 // probeRole is what the probe may touch: its cluster's status, its own key, the cookie

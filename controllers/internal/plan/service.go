@@ -9,9 +9,6 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
-// epmdPort is the port of the Erlang Port Mapper Daemon (epmd(1)).
-const epmdPort = 4369
-
 // service gives each pod its DNS name, also before the pod is ready: it becomes ready
 // only when it has joined, and needs the name to do so.
 func service(s state.State) *applycore.ServiceApplyConfiguration {
@@ -27,7 +24,7 @@ func service(s state.State) *applycore.ServiceApplyConfiguration {
 		WithSelector(Selector(s.Names.Cluster, ComponentNode)).
 		WithPorts(servicePort("distribution", distribution.Ports.Min))
 	if distribution.Discovery == v1alpha1.DiscoveryEPMD {
-		spec.WithPorts(servicePort("epmd", epmdPort))
+		spec.WithPorts(servicePort("epmd", v1alpha1.EPMDPort))
 	}
 	return owned(applycore.Service(s.Names.Service(), s.Names.Namespace), s).WithSpec(spec)
 }

@@ -1,0 +1,60 @@
+package plan_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+)
+
+// The defaults of the manager complete spec.probe: maps key by key, anything else as a whole.
+func TestProbeSpecHasDefaults(t *testing.T) {
+	s, operator := load(t, "credentials-there"), operator
+	operator.Probe = v1alpha1.ProbeSpec{
+		Tolerations:      []corev1.Toleration{{Key: "infra", Operator: corev1.TolerationOpExists}},
+		NodeSelector:     map[string]string{"pool": "infra"},
+		ImagePullSecrets: []corev1.LocalObjectReference{{Name: "mirror"}, {Name: "registry"}},
+		Labels:           map[string]string{"team": "platform", "cost": "1"},
+		Annotations:      map[string]string{"scraped": "no"},
+	}
+	s.Cluster.Spec.Template.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "registry"}}
+	s.Cluster.Spec.Distribution.ServiceMesh = v1alpha1.ServiceMeshLinkerd
+	s.Cluster.Spec.Probe = v1alpha1.ProbeSpec{
+		NodeSelector: map[string]string{"disk": "ssd"},
+		Labels:       map[string]string{"team": "shop", plan.LabelComponent: "node", "app.kubernetes.io/name": "chat"},
+	}
+	got := probePod(t, plan.Make(s, operator, freshCookie))
+	for what, both := range map[string][2]any{
+		"tolerations":          {operator.Probe.Tolerations, got.Spec.Tolerations},
+		"nodeSelector":         {s.Cluster.Spec.Probe.NodeSelector, got.Spec.NodeSelector},
+		"imagePullSecrets":     {[]corev1.LocalObjectReference{{Name: "registry"}, {Name: "mirror"}}, got.Spec.ImagePullSecrets},
+		"label team":           {"shop", got.Labels["team"]},
+		"label cost":           {"1", got.Labels["cost"]},
+		"label of component":   {plan.ComponentProbe, got.Labels[plan.LabelComponent]},
+		"recommended label":    {"chat", got.Labels["app.kubernetes.io/name"]},
+		"annotation":           {"no", got.Annotations["scraped"]},
+		"annotation of a mesh": {"9100-9109,4369", got.Annotations["config.linkerd.io/skip-outbound-ports"]},
+		"memory":               {"128Mi", got.Spec.Containers[0].Resources.Limits.Memory().String()},
+	} {
+		if diff := cmp.Diff(both[0], both[1]); diff != "" {
+			t.Errorf("%s of the probe's pod (-want +got):\n%s", what, diff)
+		}
+	}
+}
+
+func probePod(t *testing.T, p plan.Plan) corev1.PodTemplateSpec {
+	t.Helper()
+	for _, configuration := range p.Apply {
+		if *configuration.GetKind() == "Deployment" {
+			var deployment appsv1.Deployment
+			convert(t, configuration, &deployment)
+			return deployment.Spec.Template
+		}
+	}
+	t.Fatal("the plan has no Deployment")
+	return corev1.PodTemplateSpec{}
+}
