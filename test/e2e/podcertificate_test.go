@@ -120,7 +120,9 @@ func TestKubeletRestart(t *testing.T) {
 	c := harness.StartMixed(t, "chat", 3, podCertificate)
 	pods, before := harness.Must(c.Restarts(t.Context(), 3))(t), harness.Must(c.Serials(t.Context()))(t)
 	c.StartTraffic(t, 3)
-	harness.RestartKubelets(t)
+	for _, machine := range harness.Machines(t) {
+		machine.Restart(t, "kubelet")
+	}
 	// The kubelet writes the file within its next sync of the pod, and OTP reads it again
 	// after at most two minutes.
 	await.Until(t, 6*time.Minute, "every node serves another certificate", func(ctx context.Context) error { return c.Renewed(ctx, before) })

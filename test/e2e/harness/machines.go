@@ -33,16 +33,29 @@ func MachineNamed(t testing.TB, name string) Machine {
 
 // Command is a command that runs in the network namespace of the machine.
 func (m Machine) Command(ctx context.Context, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "nsenter", append([]string{"--target", strconv.Itoa(m.holder), "--net", "--"}, args...)...)
+	return inNetwork(ctx, m.holder, args...)
 }
 
-// Filter adds a table of these chains to the packet filter of the machine. It ends when the
-// returned function is called, and with the test, and with its process however that ends,
-// because the table belongs to a process of nft that reads from this one.
+// inNetwork is a command that runs in the network namespace of a process.
+func inNetwork(ctx context.Context, pid int, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "nsenter", append([]string{"--target", strconv.Itoa(pid), "--net", "--"}, args...)...)
+}
+
+// Filter adds chains to the packet filter of the machine. It ends when the returned function
+// is called, and with the test.
 func (m Machine) Filter(t testing.TB, chains string) (end func()) {
 	t.Helper()
+	return filter(t, m.holder, chains)
+}
+
+// filter adds a table of these chains to the packet filter of the network namespace of a
+// process. It ends when the returned function is called, and with the test, and with its
+// process however that ends, because the table belongs to a process of nft that reads from
+// this one.
+func filter(t testing.TB, pid int, chains string) (end func()) {
+	t.Helper()
 	table := "test-" + rand.Text()
-	nft := m.Command(context.WithoutCancel(t.Context()), "nft", "-i")
+	nft := inNetwork(context.WithoutCancel(t.Context()), pid, "nft", "-i")
 	var output strings.Builder
 	nft.Stdout, nft.Stderr = &output, &output
 	commands := Must(nft.StdinPipe())(t)
@@ -52,7 +65,7 @@ func (m Machine) Filter(t testing.TB, chains string) (end func()) {
 	end = sync.OnceFunc(func() {
 		_ = commands.Close()
 		if err := nft.Wait(); err != nil {
-			t.Errorf("nft in machine %s: %v\n%s", m.Name, err, output.String())
+			t.Errorf("nft in the network of process %d: %v\n%s", pid, err, output.String())
 		}
 	})
 	t.Cleanup(end)
@@ -60,7 +73,7 @@ func (m Machine) Filter(t testing.TB, chains string) (end func()) {
 		t.Fatalf("write to nft: %v", err)
 	}
 	await.Until(t, 5*time.Second, "packets are filtered", func(ctx context.Context) error {
-		listed, err := m.Command(ctx, "nft", "list", "table", "inet", table).CombinedOutput()
+		listed, err := inNetwork(ctx, pid, "nft", "list", "table", "inet", table).CombinedOutput()
 		if err != nil {
 			err = fmt.Errorf("%w: %s", err, listed)
 		}
@@ -76,4 +89,27 @@ func (m Machine) CutOff(t testing.TB) (end func()) {
 	return m.Filter(t, `
 		chain in { type filter hook prerouting priority raw; iifname "eth0" drop; };
 		chain out { type filter hook postrouting priority raw; oifname "eth0" drop; };`)
+}
+
+// CutOffFrom drops every packet that the machine gets from another one. What it sends there
+// arrives.
+func (m Machine) CutOffFrom(t testing.TB, other Machine) (end func()) {
+	t.Helper()
+	link := strings.Fields(string(Must(other.Command(t.Context(), "ip", "-brief", "link", "show", "eth0").Output())(t)))
+	return m.Filter(t, `chain in { type filter hook prerouting priority raw; iifname "eth0" ether saddr `+link[2]+` drop; };`)
+}
+
+// Lose loses that many of a hundred packets to the machine, and from it.
+func (m Machine) Lose(t testing.TB, percent int) (end func()) {
+	t.Helper()
+	return m.Filter(t, fmt.Sprintf(`
+		chain in { type filter hook prerouting priority raw; iifname "eth0" numgen random mod 100 < %[1]d drop; };
+		chain out { type filter hook postrouting priority raw; oifname "eth0" numgen random mod 100 < %[1]d drop; };`, percent))
+}
+
+// DropOutgoing drops what a member sends to a port of others.
+func (c Cluster) DropOutgoing(t testing.TB, ordinal, port int) (end func()) {
+	t.Helper()
+	beams := Must(c.beams(t.Context(), ordinal))(t)
+	return filter(t, beams[0], fmt.Sprintf("chain out { type filter hook output priority filter; tcp dport %d drop; };", port))
 }

@@ -1,12 +1,13 @@
 package harness
 
 import (
+	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -38,32 +39,50 @@ func processes(name, file, text string) ([]int, error) {
 // /proc, and returns how many there were.
 func KillProcesses(name, file, text string) (killed int, err error) {
 	found, err := processes(name, file, text)
-	for _, pid := range found {
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			return killed, fmt.Errorf("kill %s, process %d: %w", name, pid, err)
-		}
-		killed++
+	if err == nil {
+		err = signal(found, syscall.SIGKILL)
 	}
-	return killed, err
+	return len(found), err
 }
 
-// RestartKubelets kills the kubelets of the Kubernetes of this checkout, which its
-// daemons have in their environment, and starts them again.
-func RestartKubelets(t testing.TB) {
+func signal(pids []int, signal syscall.Signal) error {
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, signal); err != nil {
+			return fmt.Errorf("signal %s to process %d: %w", signal, pid, err)
+		}
+	}
+	return nil
+}
+
+// beams are the virtual machines that run in a member's pod.
+func (c Cluster) beams(ctx context.Context, ordinal int) ([]int, error) {
+	uid, err := c.PodUID(ctx, ordinal)
+	if err != nil {
+		return nil, err
+	}
+	pids, err := processes("beam.smp", "cgroup", "pod"+uid)
+	if err == nil && len(pids) == 0 {
+		err = fmt.Errorf("no BEAM of %s runs on this machine", c.Pod(ordinal))
+	}
+	return pids, err
+}
+
+// KillNode kills the BEAM of a member.
+func (c Cluster) KillNode(t testing.TB, ordinal int) {
 	t.Helper()
-	checkout, err := filepath.Abs("../..")
-	if err != nil {
+	if err := signal(Must(c.beams(t.Context(), ordinal))(t), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	killed, err := KillProcesses("kubelet", "environ", "ERLANG_OPERATOR_CLUSTER="+checkout+"\x00")
-	if err != nil {
+}
+
+// FreezeNode stops the BEAM of a member: connections stay open, and nothing answers.
+func (c Cluster) FreezeNode(t testing.TB, ordinal int) (thaw func()) {
+	t.Helper()
+	pids := Must(c.beams(t.Context(), ordinal))(t)
+	if err := signal(pids, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	if killed == 0 {
-		t.Fatalf("no kubelet of %s runs on this machine: run `make cluster-up`", checkout)
-	}
-	up := exec.CommandContext(t.Context(), "go", "run", "-C", filepath.Join(checkout, "hack"), "./cluster", "up")
-	if output, err := up.CombinedOutput(); err != nil {
-		t.Fatalf("start the kubelets again: %v\n%s", err, output)
-	}
+	thaw = sync.OnceFunc(func() { _ = signal(pids, syscall.SIGCONT) }) // It may have been killed meanwhile.
+	t.Cleanup(thaw)
+	return thaw
 }
