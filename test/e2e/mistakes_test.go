@@ -83,7 +83,7 @@ func TestPodsThatCannotBeCreated(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			const cause, remedy = "maximum memory usage per Container is 127Mi", ". Change the LimitRange. See `kubectl describe deployment chat-probe`"
+			const cause, remedy = "maximum memory usage per Container is 127Mi", ". Change the LimitRange, or change spec.probe.resources. See `kubectl describe deployment chat-probe`"
 			mesh := meta.FindStatusCondition(cluster.Status.Conditions, v1alpha1.ConditionMeshConnected)
 			if mesh == nil || mesh.Reason != v1alpha1.ReasonProbeNotReporting || !strings.Contains(mesh.Message, cause) || !strings.Contains(mesh.Message, remedy) {
 				err = fmt.Errorf("MeshConnected is %+v", mesh)

@@ -35,7 +35,7 @@ func (o *Observer) causes(ctx context.Context, observed *state.State) error {
 // podEvents reads what was recorded of the pods that are not Ready.
 func (o *Observer) podEvents(ctx context.Context, observed *state.State) {
 	observed.PodEvents = map[string][]state.PodEvent{}
-	for _, pod := range observed.TroubledPods() {
+	for _, pod := range slices.Concat(observed.TroubledPods(), observed.TroubledProbes()) {
 		events, err := o.eventsOf(ctx, pod)
 		if err != nil {
 			log.FromContext(ctx).Error(err, "Failed to list the events of a pod", "pod", pod.Name)

@@ -222,13 +222,21 @@ func comesAfter(a, b *certmanager.CertificateRequest) bool {
 }
 
 func (o *Observer) pods(ctx context.Context, observed *state.State) error {
-	var pods corev1.PodList
-	if err := o.Cached.List(ctx, &pods, client.InNamespace(observed.Names.Namespace),
-		client.MatchingLabels(plan.Selector(observed.Names.Cluster, plan.ComponentNode))); err != nil {
-		return fmt.Errorf("list pods: %w", err)
+	var err error
+	if observed.Pods, err = o.podsOf(ctx, observed.Names, plan.ComponentNode); err != nil {
+		return err
 	}
-	observed.Pods = pods.Items
-	return nil
+	observed.ProbePods, err = o.podsOf(ctx, observed.Names, plan.ComponentProbe)
+	return err
+}
+
+func (o *Observer) podsOf(ctx context.Context, names naming.Names, component string) ([]corev1.Pod, error) {
+	var pods corev1.PodList
+	if err := o.Cached.List(ctx, &pods, client.InNamespace(names.Namespace),
+		client.MatchingLabels(plan.Selector(names.Cluster, component))); err != nil {
+		return nil, fmt.Errorf("list pods: %w", err)
+	}
+	return pods.Items, nil
 }
 
 // admissionPolicy reads whether the policy that gives each pod its own certificate exists.

@@ -61,6 +61,17 @@ func (s State) TroubledPods() []*corev1.Pod {
 	return troubled
 }
 
+// TroubledProbes are the pods of the probe of which the kubelet may have recorded that.
+func (s State) TroubledProbes() []*corev1.Pod {
+	var troubled []*corev1.Pod
+	for i := range s.ProbePods {
+		if pod := &s.ProbePods[i]; pod.DeletionTimestamp == nil && len(troubled) < maxTroubled && s.troubled(pod) {
+			troubled = append(troubled, pod)
+		}
+	}
+	return troubled
+}
+
 func (s State) troubled(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.ContainersReady && c.Status != corev1.ConditionTrue && s.Now.Sub(c.LastTransitionTime.Time) > UnreadyTimeout

@@ -40,6 +40,8 @@ type State struct {
 	StatefulSet *appsv1.StatefulSet
 	// Pods are the member pods, in no order, whichever StatefulSet created them.
 	Pods []corev1.Pod
+	// ProbePods are those that the probe's Deployment has made.
+	ProbePods []corev1.Pod
 	// Certificates of ours, by name.
 	Certificates map[string]*certmanager.Certificate
 	// Requests are the latest CertificateRequests of these, by the names of the Certificates.
@@ -59,7 +61,8 @@ type State struct {
 	PodFailures map[string]string
 	// NamesTaken are names of missing pods that pods without the labels have.
 	NamesTaken []string
-	// PodEvents are what was recorded of the TroubledPods, by their names, the latest last.
+	// PodEvents are what was recorded of the TroubledPods and TroubledProbes, by their names,
+	// the latest last.
 	PodEvents map[string][]PodEvent
 	// SecretQuota is a ResourceQuota that allows no more Secrets; empty when there is none,
 	// or no certificate is waited for.

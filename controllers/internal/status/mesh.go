@@ -5,9 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
@@ -19,7 +16,7 @@ func (p pass) mesh() assessment {
 	case p.Replicas() == 0:
 		return isTrue(v1alpha1.ReasonScaledToZero, "The spec asks for no nodes.")
 	case mesh == nil:
-		return pending(v1alpha1.ReasonProbeNotReporting, "The probe has not reported yet. "+p.probeAdvice())
+		return p.neverReported()
 	case p.ProbeIsSilent():
 		return isFalse(v1alpha1.ReasonProbeNotReporting, fmt.Sprintf("The probe has not reported for more than %s, so the state of the mesh is unknown. %s", state.HeartbeatTimeout, p.probeAdvice()))
 	}
@@ -61,24 +58,6 @@ func (p pass) starting(failing []*v1alpha1.NodeStatus) bool {
 		pod := p.Pod(node.Pod)
 		return pod == nil || hasJoined(pod) || p.Now.Sub(pod.CreationTimestamp.Time) > state.StartingTime
 	})
-}
-
-// probeAdvice is why the probe's pod cannot be created, or where to look for the cause.
-func (p pass) probeAdvice() string {
-	at := slices.IndexFunc(p.Owned, func(object state.Object) bool {
-		return object.GetObjectKind().GroupVersionKind().Kind == "Deployment" && object.GetName() == p.Names.Probe()
-	})
-	if at < 0 {
-		return p.advice(false, "deployment", p.Names.Probe())
-	}
-	if deployment, ok := p.Owned[at].(*appsv1.Deployment); ok {
-		for _, condition := range deployment.Status.Conditions {
-			if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
-				return p.probeNotCreated(condition.Message)
-			}
-		}
-	}
-	return p.advice(true, "deployment", p.Names.Probe())
 }
 
 // advice is where to look for the cause: at an object, or, if that is held back, at what

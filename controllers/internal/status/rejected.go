@@ -51,44 +51,37 @@ func (p pass) creationFailed(pod, cause string) assessment {
 var refused = regexp.MustCompile(`is forbidden|is invalid|denied (the )?request`)
 
 // remedies are what to do about a refusal of a pod, by what the API server says: something
-// outside of the pod, or a change of the template.
+// outside of the pod, or a change of the template, or of spec.probe if it is the probe's.
 var remedies = []struct {
-	says              *regexp.Regexp
-	outside, template string
+	says                     *regexp.Regexp
+	outside, template, probe string
 }{
-	{regexp.MustCompile(`serviceaccount "([^"]+)" not found`), "Create ServiceAccount $1", "change template.spec.serviceAccountName"},
-	{regexp.MustCompile(`no PriorityClass with name (\S+) was found`), "Create PriorityClass $1", "change template.spec.priorityClassName"},
-	{regexp.MustCompile(`RuntimeClass "([^"]+)" not found`), "Create RuntimeClass $1", "change template.spec.runtimeClassName"},
-	{regexp.MustCompile(`exceeded quota: ([^,]+),`), "Raise ResourceQuota $1", "ask for less: replicas, template.spec.containers[].resources, volumeClaimTemplates"},
-	{regexp.MustCompile(`failed quota: (\S+): must specify`), "Give what ResourceQuota $1 asks for a default by a LimitRange", "set it in template.spec.containers[].resources"},
-	{regexp.MustCompile(`(?:imum \S+ usage|limit to request ratio) per `), "Change the LimitRange", "change template.spec.containers[].resources or volumeClaimTemplates"},
-	{regexp.MustCompile(`violates PodSecurity "([^"]+)"`), "Change the Pod Security level of the namespace, which is $1", "change template.spec.securityContext and that of each container"},
-	{regexp.MustCompile(`admission webhook "([^"]+)" denied`), "Change the policy of admission webhook $1", "change the field of the template that it objects to"},
-	{regexp.MustCompile(`ValidatingAdmissionPolicy '([^']+)'`), "Change ValidatingAdmissionPolicy $1", "change the field of the template that it objects to"},
-	{regexp.MustCompile(``), "Change the policy that forbids it", "change the field of the template that it names"},
+	{regexp.MustCompile(`serviceaccount "([^"]+)" not found`), "Create ServiceAccount $1", "change template.spec.serviceAccountName", ""},
+	{regexp.MustCompile(`no PriorityClass with name (\S+) was found`), "Create PriorityClass $1", "change template.spec.priorityClassName", "change spec.probe.priorityClassName"},
+	{regexp.MustCompile(`RuntimeClass "([^"]+)" not found`), "Create RuntimeClass $1", "change template.spec.runtimeClassName", ""},
+	{regexp.MustCompile(`exceeded quota: ([^,]+),`), "Raise ResourceQuota $1", "ask for less: replicas, template.spec.containers[].resources, volumeClaimTemplates", "ask for less in spec.probe.resources"},
+	{regexp.MustCompile(`failed quota: (\S+): must specify`), "Give what ResourceQuota $1 asks for a default by a LimitRange", "set it in template.spec.containers[].resources", "set it in spec.probe.resources"},
+	{regexp.MustCompile(`(?:imum \S+ usage|limit to request ratio) per `), "Change the LimitRange", "change template.spec.containers[].resources or volumeClaimTemplates", "change spec.probe.resources"},
+	{regexp.MustCompile(`violates PodSecurity "([^"]+)"`), "Change the Pod Security level of the namespace, which is $1", "change template.spec.securityContext and that of each container", ""},
+	{regexp.MustCompile(`admission webhook "([^"]+)" denied`), "Change the policy of admission webhook $1", "change the field of the template that it objects to", whatPoliciesAskFor},
+	{regexp.MustCompile(`ValidatingAdmissionPolicy '([^']+)'`), "Change ValidatingAdmissionPolicy $1", "change the field of the template that it objects to", whatPoliciesAskFor},
+	{regexp.MustCompile(``), "Change the policy that forbids it", "change the field of the template that it names", whatPoliciesAskFor},
 }
+
+// whatPoliciesAskFor of the probe's pod can be given to it.
+const whatPoliciesAskFor = "set what it asks for in spec.probe.labels, spec.probe.annotations, spec.probe.resources or another field of spec.probe"
 
 // remedy is what to do about a refusal of a member's pod.
 func remedy(cause string) string {
-	outside, template := remedyOf(cause)
+	outside, template, _ := remedyOf(cause)
 	return outside + ", or " + template + "."
 }
 
-func remedyOf(cause string) (outside, template string) {
+func remedyOf(cause string) (outside, template, probe string) {
 	for _, r := range remedies {
 		if match := r.says.FindStringSubmatchIndex(cause); match != nil {
-			return string(r.says.ExpandString(nil, r.outside, cause, match)), r.template
+			return string(r.says.ExpandString(nil, r.outside, cause, match)), r.template, r.probe
 		}
 	}
-	return "", ""
-}
-
-// probeNotCreated is why the probe's pod cannot be created, and what to do about it: its
-// template is not the user's.
-func (p pass) probeNotCreated(cause string) string {
-	quote := sentence(shortened(cause, 500))
-	if outside, _ := remedyOf(cause); refused.MatchString(cause) {
-		quote += " " + outside + "."
-	}
-	return fmt.Sprintf("Its pod cannot be created: %s See `kubectl describe deployment %s`.", quote, p.Names.Probe())
+	return "", "", ""
 }

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -40,7 +41,7 @@ func (p pass) requeueAfter() time.Duration {
 	for _, at := range p.startsOverdue() {
 		after(at)
 	}
-	if len(p.TroubledPods()) > 0 {
+	if len(p.TroubledPods())+len(p.TroubledProbes()) > 0 {
 		in(podRetryInterval)
 	}
 	for _, stored := range p.storedCertificates {
@@ -83,12 +84,11 @@ func (p pass) requeueAfter() time.Duration {
 // startsOverdue is when the events of pods are to be looked at, and when what takes time
 // while a container starts becomes a fault, or is over.
 func (p pass) startsOverdue() (times []time.Time) {
-	for i := range p.Pods {
-		pod := &p.Pods[i]
-		if ready := podCondition(pod, corev1.ContainersReady); ready != nil && ready.Status != corev1.ConditionTrue {
+	for _, pod := range slices.Concat(p.Pods, p.ProbePods) {
+		if ready := podCondition(&pod, corev1.ContainersReady); ready != nil && ready.Status != corev1.ConditionTrue {
 			times = append(times, ready.LastTransitionTime.Add(state.UnreadyTimeout), ready.LastTransitionTime.Add(state.StartingTime))
 		}
-		for _, container := range state.ContainerStatuses(pod) {
+		for _, container := range state.ContainerStatuses(&pod) {
 			if container.State.Running != nil {
 				times = append(times, container.State.Running.StartedAt.Add(state.StartingTime))
 			}

@@ -147,7 +147,7 @@ func TestConditions(t *testing.T) {
 			deployment := &appsv1.Deployment{TypeMeta: metav1.TypeMeta{Kind: "Deployment"}, ObjectMeta: metav1.ObjectMeta{Name: "chat-probe"}}
 			deployment.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: `pods "chat-probe-x" is forbidden: exceeded quota: few, requested: pods=1`}}
 			s.Owned = append(s.Owned, deployment)
-		}, ready: "False ProbeNotReporting", reason: "Reconciling ProbeNotReporting", says: []string{"Its pod cannot be created: pods", "exceeded quota: few, requested: pods=1. Raise ResourceQuota few. See `kubectl describe deployment chat-probe`."}},
+		}, ready: "False ProbeNotReporting", says: []string{"Its pod cannot be created: pods", "exceeded quota: few, requested: pods=1. Raise ResourceQuota few, or ask for less in spec.probe.resources. See `kubectl describe deployment chat-probe`."}},
 		"a pod cannot be created": {edit: func(s *scene) {
 			s.without("chat-1", `pods "chat-1" is forbidden: error looking up service account shop/web: serviceaccount "web" not found`)
 			s.Pods[0].Status.Phase = corev1.PodPending
