@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/erlang-operator/erlang-operator/probe/command"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
@@ -27,7 +28,8 @@ func main() {
 			ctrl.SetLogger(zap.New(zap.UseDevMode(false), func(o *zap.Options) { o.TimeEncoder = zapcore.RFC3339TimeEncoder }))
 		},
 	}
-	root.AddCommand(managerCommand(), probeCommand(), command.Verify(verify.Verifier{Limits: verify.DefaultLimits()}))
+	root.AddCommand(managerCommand(), probeCommand(), versionCommand(), command.Verify(verify.Verifier{Limits: verify.DefaultLimits()}))
+	metrics.Registry.MustRegister(thisBuild().metric())
 	// A container that is at its limit is killed without a trace: the collector must work
 	// harder before. GOMEMLIMIT, where it is set, has precedence; outside of a container
 	// there is no limit, which is no error.

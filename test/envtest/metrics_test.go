@@ -41,7 +41,8 @@ func TestMetrics(t *testing.T) {
 		if status != http.StatusOK {
 			return fmt.Errorf("the status is %d", status)
 		}
-		for _, line := range []string{expected, ready, "erlang_operator_cluster_ca_expiration_timestamp_seconds{", ca, "controller_runtime_reconcile_total"} {
+		for _, line := range []string{expected, ready, "erlang_operator_cluster_ca_expiration_timestamp_seconds{", ca, "controller_runtime_reconcile_total",
+			`erlang_operator_build_info{commit="`} {
 			if !strings.Contains(text, line) {
 				return fmt.Errorf("no %s in:\n%s", line, text)
 			}
