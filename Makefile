@@ -4,6 +4,8 @@ SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
+# The overlay that `make deploy` installs: config/webhook on Kubernetes below 1.36.
+CONFIG ?= config/default
 # The image that `make deploy` installs.
 IMG ?= ghcr.io/erlang-operator/erlang-operator:dev
 
@@ -87,12 +89,12 @@ cluster-examples: ## Build the images of docs/examples, and load them
 
 .PHONY: deploy
 deploy: ## Install the operator; needs cert-manager
-	$(TOOL) kustomize build config/default | sed 's|ghcr.io/erlang-operator/erlang-operator:dev|$(IMG)|' | $(KUBECTL) apply --server-side -f -
+	$(TOOL) kustomize build $(CONFIG) | sed 's|ghcr.io/erlang-operator/erlang-operator:dev|$(IMG)|' | $(KUBECTL) apply --server-side -f -
 	$(KUBECTL) -n erlang-operator-system rollout status deployment/erlang-operator-manager --timeout=5m
 
 .PHONY: undeploy
 undeploy: ## Remove the operator, its CRD, and with it every ErlangCluster
-	$(TOOL) kustomize build config/default | $(KUBECTL) delete --ignore-not-found -f -
+	$(TOOL) kustomize build $(CONFIG) | $(KUBECTL) delete --ignore-not-found -f -
 
 ## Test
 

@@ -43,7 +43,7 @@ var components = []component{
 	{path: "probe/probetest", uses: []string{"api", "certs", "certs/certstest", "erldist", "probe/verify"}, foreign: []string{}},
 	{path: "probe/command", uses: []string{"api", "certs", "erldist", "probe/mesh", "probe/verify"}, foreign: []string{"github.com/spf13/cobra"}},
 	{path: "controllers", uses: []string{"api", "certs",
-		"controllers/internal/state", "controllers/internal/rotation", "controllers/internal/rollout", "controllers/internal/observe", "controllers/internal/beam", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/status", "controllers/internal/podcert", "controllers/internal/metrics"}},
+		"controllers/internal/state", "controllers/internal/rotation", "controllers/internal/rollout", "controllers/internal/observe", "controllers/internal/beam", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/status", "controllers/internal/identity", "controllers/internal/podcert", "controllers/internal/metrics"}},
 	{path: "controllers/internal/state", uses: []string{"api", "certs"}, pure: true},
 	{path: "controllers/internal/state/statetest", uses: []string{"api", "certs", "certs/certstest", "controllers/internal/state", "controllers/internal/rotation"}},
 	{path: "controllers/internal/rotation", uses: []string{"api", "certs", "controllers/internal/state"}, pure: true},
@@ -51,12 +51,13 @@ var components = []component{
 	{path: "controllers/internal/rollout", uses: []string{"api", "certs", "controllers/internal/state", "controllers/internal/rotation"}, pure: true},
 	{path: "controllers/internal/plan", uses: []string{"api", "certs", "controllers/internal/state", "controllers/internal/rotation", "controllers/internal/rollout", "controllers/internal/beam"}, pure: true},
 	{path: "controllers/internal/status", uses: []string{"api", "certs", "controllers/internal/state", "controllers/internal/rotation", "controllers/internal/rollout", "controllers/internal/beam", "controllers/internal/plan"}, pure: true},
+	{path: "controllers/internal/identity", uses: []string{"api", "certs", "controllers/internal/state", "controllers/internal/rotation", "controllers/internal/rollout", "controllers/internal/beam", "controllers/internal/plan"}, pure: true},
 	{path: "controllers/internal/podcert", uses: []string{"api", "certs"}, pure: true},
 	{path: "controllers/internal/observe", uses: []string{"api", "certs", "controllers/internal/state", "controllers/internal/rotation", "controllers/internal/rollout", "controllers/internal/beam", "controllers/internal/plan"}},
 	{path: "controllers/internal/apply", uses: []string{"api", "certs", "controllers/internal/state", "controllers/internal/rotation", "controllers/internal/rollout", "controllers/internal/beam", "controllers/internal/plan"}},
 	{path: "controllers/internal/metrics", uses: []string{"api", "certs"}},
 	{path: "cmd/erlang-operator", uses: []string{"api", "certs", "erldist", "probe", "probe/mesh", "probe/verify", "probe/sweep", "probe/command", "controllers",
-		"controllers/internal/state", "controllers/internal/rotation", "controllers/internal/rollout", "controllers/internal/observe", "controllers/internal/beam", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/status", "controllers/internal/podcert", "controllers/internal/metrics"}},
+		"controllers/internal/state", "controllers/internal/rotation", "controllers/internal/rollout", "controllers/internal/observe", "controllers/internal/beam", "controllers/internal/plan", "controllers/internal/apply", "controllers/internal/status", "controllers/internal/identity", "controllers/internal/podcert", "controllers/internal/metrics"}},
 }
 
 // reaching are packages with side effects or hidden inputs.

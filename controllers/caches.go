@@ -2,7 +2,6 @@ package controllers
 
 import (
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
-	admissionv1 "k8s.io/api/admissionregistration/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -16,25 +15,25 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 )
 
-// CacheOptions cache what has a cluster's label, as far as it is read, and the kubelets'
-// requests to our signer, where Kubernetes has them.
-func CacheOptions(podCertificatesServed bool) (cache.Options, error) {
+// CacheOptions cache what has a cluster's label, as far as it is read, what gives each pod
+// its own certificate, and the kubelets' requests to our signer, where Kubernetes has them.
+func CacheOptions(by PodIdentity, served Served) (cache.Options, error) {
 	labelled, err := labels.NewRequirement(plan.LabelCluster, selection.Exists, nil)
 	if err != nil {
 		return cache.Options{}, err
 	}
 	ours := cache.ByObject{Label: labels.NewSelector().Add(*labelled)}
-	policy := cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", observe.AdmissionPolicy)}
 	options := cache.Options{
 		DefaultTransform: trim,
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:                                 ours,
-			&certmanager.CertificateRequest{}:             ours,
-			&admissionv1.MutatingAdmissionPolicy{}:        policy,
-			&admissionv1.MutatingAdmissionPolicyBinding{}: policy,
+			&corev1.Pod{}:                     ours,
+			&certmanager.CertificateRequest{}: ours,
 		},
 	}
-	if podCertificatesServed {
+	for _, kind := range observe.AdmissionKinds(by, served) {
+		options.ByObject[kind] = cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", observe.Admission)}
+	}
+	if served.PodCertificates {
 		options.ByObject[&certificatesv1.PodCertificateRequest{}] = cache.ByObject{
 			Field: fields.OneTermEqualSelector("spec.signerName", certs.SignerName),
 			// They are written back.

@@ -43,8 +43,8 @@ type Reconciler struct {
 	Client   client.Client
 	Recorder events.EventRecorder
 	Operator plan.Operator
-	// PodCertificatesServed: this Kubernetes has PodCertificateRequests, and a Signer runs.
-	PodCertificatesServed bool
+	// Served is what not every Kubernetes has.
+	Served Served
 
 	observer *observe.Observer
 	applier  *apply.Applier
@@ -64,7 +64,7 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings,verbs=get;list;watch
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings;mutatingwebhookconfigurations,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=list;create;patch
 // +kubebuilder:rbac:groups="",resources=resourcequotas,verbs=list
 

@@ -18,10 +18,20 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	clustermetrics "github.com/erlang-operator/erlang-operator/controllers/internal/metrics"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // Settings of the manager.
 type Settings = plan.Operator
+
+// PodIdentity is what gives each pod its own certificate.
+type PodIdentity = state.PodIdentity
+
+// The values of a PodIdentity.
+const (
+	ByPolicy  = state.ByPolicy
+	ByWebhook = state.ByWebhook
+)
 
 // AddToScheme adds every kind that the manager reads or writes.
 func AddToScheme(scheme *runtime.Scheme) error {
@@ -35,9 +45,9 @@ func AddToScheme(scheme *runtime.Scheme) error {
 	return nil
 }
 
-// SetupWithManager adds the controllers and the metrics to a manager. The signer runs where
-// this Kubernetes has PodCertificateRequests.
-func SetupWithManager(ctx context.Context, mgr ctrl.Manager, settings Settings, podCertificatesServed bool) error {
+// SetupWithManager adds the controllers, the webhook and the metrics to a manager. The signer
+// runs where this Kubernetes has PodCertificateRequests.
+func SetupWithManager(ctx context.Context, mgr ctrl.Manager, settings Settings, served Served) error {
 	if err := requireCertManager(mgr.GetRESTMapper()); err != nil {
 		return err
 	}
@@ -46,12 +56,17 @@ func SetupWithManager(ctx context.Context, mgr ctrl.Manager, settings Settings, 
 	}
 	reconciler := &Reconciler{
 		Client: mgr.GetClient(), Recorder: mgr.GetEventRecorder("erlang-operator"), Operator: settings,
-		PodCertificatesServed: podCertificatesServed,
+		Served: served,
 	}
 	if err := reconciler.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("set up the controller: %w", err)
 	}
-	if !podCertificatesServed {
+	if settings.PodIdentity == state.ByWebhook {
+		if err := serveIdentityWebhook(mgr); err != nil {
+			return fmt.Errorf("set up the webhook: %w", err)
+		}
+	}
+	if !served.PodCertificates {
 		return nil
 	}
 	signer := &Signer{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Domain: settings.Domain, Clock: clock.RealClock{}}

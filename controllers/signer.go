@@ -18,8 +18,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -230,22 +228,4 @@ func (s *Signer) SetupWithManager(mgr ctrl.Manager) error {
 		WithOptions(controller.Options{RateLimiter: retries()}).
 		Watches(v1alpha1.NewUnstructured(), handler.Funcs{UpdateFunc: s.forgetUnused, DeleteFunc: s.forget}).
 		Complete(reconcile.AsReconciler(s.Client, s))
-}
-
-// ServesPodCertificates reports whether a Kubernetes has PodCertificateRequests.
-func ServesPodCertificates(config *rest.Config) (bool, error) {
-	discoverer, err := discovery.NewDiscoveryClientForConfig(config)
-	if err != nil {
-		return false, err
-	}
-	served, err := discoverer.ServerResourcesForGroupVersion(certificatesv1.SchemeGroupVersion.String())
-	if err != nil {
-		return false, client.IgnoreNotFound(err)
-	}
-	for _, resource := range served.APIResources {
-		if resource.Name == "podcertificaterequests" {
-			return true, nil
-		}
-	}
-	return false, nil
 }

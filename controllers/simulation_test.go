@@ -97,8 +97,8 @@ func init() {
 func newSimulation(cluster *v1alpha1.ErlangCluster) *simulation {
 	return &simulation{present: fakeClient(
 		cluster,
-		&admissionv1.MutatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: observe.AdmissionPolicy}},
-		&admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: observe.AdmissionPolicy}},
+		&admissionv1.MutatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: observe.Admission}},
+		&admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: observe.Admission}},
 	)}
 }
 
@@ -109,9 +109,9 @@ func (w *simulation) manager(cached client.Client) *Reconciler {
 	return &Reconciler{
 		Client:   split,
 		Recorder: events.NewFakeRecorder(1000),
-		Operator: Settings{Image: "example.com/erlang-operator:v1", Domain: naming.DefaultDomain},
+		Operator: Settings{Image: "example.com/erlang-operator:v1", Domain: naming.DefaultDomain, PodIdentity: ByPolicy},
 		observer: &observe.Observer{Cached: split, Secrets: cached, WatchSecrets: func() error { return nil }, Live: w.present, Domain: naming.DefaultDomain,
-			Clock: testclock.NewFakePassiveClock(statetest.Now)},
+			Clock: testclock.NewFakePassiveClock(statetest.Now), PodIdentity: ByPolicy, Served: Served{AdmissionPolicies: true}},
 		applier: &apply.Applier{Client: split, Live: w.present},
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
-	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -47,7 +46,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	}
 	r.observer = &observe.Observer{
 		Cached: r.Client, Secrets: secrets, Live: mgr.GetAPIReader(), Domain: r.Operator.Domain, Clock: clock.RealClock{},
-		PodCertificatesServed: r.PodCertificatesServed,
+		PodIdentity: r.Operator.PodIdentity, Served: r.Served,
 	}
 	r.applier = &apply.Applier{Client: r.Client, Live: mgr.GetAPIReader()}
 
@@ -59,11 +58,12 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	for _, kind := range append(observe.OwnedKinds(), &corev1.Pod{}, &certmanager.CertificateRequest{}) {
 		build.Watches(kind, handler.EnqueueRequestsFromMapFunc(byLabel))
 	}
+	for _, kind := range observe.AdmissionKinds(r.Operator.PodIdentity, r.Served) {
+		build.Watches(kind, handler.EnqueueRequestsFromMapFunc(r.all))
+	}
 	watching, err := build.
 		Watches(&certmanager.Issuer{}, handler.EnqueueRequestsFromMapFunc(r.referrers(issuerField))).
 		Watches(&certmanager.ClusterIssuer{}, handler.EnqueueRequestsFromMapFunc(r.referrers(issuerField))).
-		Watches(&admissionv1.MutatingAdmissionPolicy{}, handler.EnqueueRequestsFromMapFunc(r.all)).
-		Watches(&admissionv1.MutatingAdmissionPolicyBinding{}, handler.EnqueueRequestsFromMapFunc(r.all)).
 		Build(reconcile.Func(r.Reconcile))
 	if err != nil {
 		return err

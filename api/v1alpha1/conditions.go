@@ -191,9 +191,9 @@ const (
 	ReasonStartupProbeFailing = "StartupProbeFailing"
 	// ReasonPodsReady: every expected pod is Ready.
 	ReasonPodsReady = "PodsReady"
-	// ReasonAdmissionPolicyMissing: a pod was created without its own certificate,
-	// because the operator's MutatingAdmissionPolicy was not in effect.
-	ReasonAdmissionPolicyMissing = "AdmissionPolicyMissing"
+	// ReasonPodIdentityMissing: the operator's MutatingAdmissionPolicy or webhook, which
+	// gives each pod its own certificate, is not in effect.
+	ReasonPodIdentityMissing = "PodIdentityMissing"
 	// ReasonRefusalsProven: every node refused the connections that it must refuse.
 	ReasonRefusalsProven = "RefusalsProven"
 	// ReasonRollingOut: pods are being replaced by pods of the current template.

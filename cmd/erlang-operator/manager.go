@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/yaml"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
@@ -27,18 +29,21 @@ import (
 )
 
 type managerOptions struct {
+	domain          string
+	healthAddress   string
 	image           string
 	imagePullPolicy string
-	probeDefaults   string
-	domain          string
-	workers         int
 	leaderElection  bool
 	metricsAddress  string
-	healthAddress   string
+	podIdentity     controllers.PodIdentity
+	probeDefaults   string
+	webhookCertDir  string
+	webhookPort     int
+	workers         int
 }
 
 func managerCommand() *cobra.Command {
-	var options managerOptions
+	options := managerOptions{podIdentity: controllers.ByPolicy}
 	command := &cobra.Command{
 		Use:   "manager",
 		Short: "Run the controllers",
@@ -56,6 +61,9 @@ func managerCommand() *cobra.Command {
 	flags.BoolVar(&options.leaderElection, "leader-elect", true, "let one replica lead")
 	flags.StringVar(&options.metricsAddress, "metrics-bind-address", ":8443", "address of the metrics, over TLS and for authorized readers; 0 for none")
 	flags.StringVar(&options.healthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
+	flags.Var(&options.podIdentity, "pod-identity", "what gives each pod its own certificate: the MutatingAdmissionPolicy of config/default (Policy), or a webhook of the manager, as config/webhook sets it up (Webhook)")
+	flags.StringVar(&options.webhookCertDir, "webhook-cert-dir", "/var/run/erlang-operator/webhook", "directory with tls.crt and tls.key of the webhook")
+	flags.IntVar(&options.webhookPort, "webhook-port", 9443, "port of the webhook")
 	return command
 }
 
@@ -64,11 +72,11 @@ func runManager(ctx context.Context, options managerOptions) error {
 	if err != nil {
 		return fmt.Errorf("load the kubeconfig: %w", err)
 	}
-	podCertificatesServed, err := controllers.ServesPodCertificates(kubeconfig)
+	served, err := controllers.Discover(kubeconfig)
 	if err != nil {
-		return fmt.Errorf("discover PodCertificateRequests: %w", err)
+		return err
 	}
-	mgr, err := newManager(kubeconfig, options, podCertificatesServed)
+	mgr, err := newManager(kubeconfig, options, served)
 	if err != nil {
 		return fmt.Errorf("create the manager: %w", err)
 	}
@@ -78,6 +86,7 @@ func runManager(ctx context.Context, options managerOptions) error {
 	}
 	settings := controllers.Settings{
 		Image: options.image, ImagePullPolicy: corev1.PullPolicy(options.imagePullPolicy), Domain: options.domain, Probe: probe,
+		PodIdentity: options.podIdentity,
 	}
 	if settings.Image == "" {
 		pod := types.NamespacedName{Namespace: os.Getenv("POD_NAMESPACE"), Name: os.Getenv("POD_NAME")}
@@ -85,18 +94,18 @@ func runManager(ctx context.Context, options managerOptions) error {
 			return err
 		}
 	}
-	if err := controllers.SetupWithManager(ctx, mgr, settings, podCertificatesServed); err != nil {
+	if err := controllers.SetupWithManager(ctx, mgr, settings, served); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
 }
 
-func newManager(kubeconfig *rest.Config, options managerOptions, podCertificatesServed bool) (ctrl.Manager, error) {
+func newManager(kubeconfig *rest.Config, options managerOptions, served controllers.Served) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := controllers.AddToScheme(scheme); err != nil {
 		return nil, err
 	}
-	caches, err := controllers.CacheOptions(podCertificatesServed)
+	caches, err := controllers.CacheOptions(options.podIdentity, served)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +114,7 @@ func newManager(kubeconfig *rest.Config, options managerOptions, podCertificates
 		Cache:                         caches,
 		LeaderElection:                options.leaderElection,
 		LeaderElectionID:              "erlang-operator.erlang-operator.dev",
+		LeaderElectionNamespace:       os.Getenv("POD_NAMESPACE"),
 		LeaderElectionReleaseOnCancel: true, // the process ends with the manager
 		HealthProbeBindAddress:        options.healthAddress,
 		Metrics: metricsserver.Options{
@@ -112,6 +122,11 @@ func newManager(kubeconfig *rest.Config, options managerOptions, podCertificates
 			SecureServing:  true,
 			FilterProvider: filters.WithAuthenticationAndAuthorization,
 		},
+		WebhookServer: webhook.NewServer(webhook.Options{
+			CertDir: options.webhookCertDir,
+			Port:    options.webhookPort,
+			TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }},
+		}),
 		Controller: config.Controller{
 			MaxConcurrentReconciles: options.workers,
 			EnableWarmup:            ptr.To(true),

@@ -280,7 +280,7 @@ func TestAdmissionPolicyMissing(t *testing.T) {
 			t.Cleanup(func() { installPolicy(t) })
 			startManager(t)
 			create(t, object(t, namespace, minimal))
-			awaitStalled(t, namespace, v1alpha1.ReasonAdmissionPolicyMissing, "erlang-operator-member-identity", "Install the operator again")
+			awaitStalled(t, namespace, v1alpha1.ReasonPodIdentityMissing, "erlang-operator-member-identity", "Install the operator again")
 			installPolicy(t)
 			awaitRecovery(t, namespace)
 			startPods(t, awaitStatefulSet(t, namespace, 3), 0, 1)

@@ -17,9 +17,9 @@ const (
 	cookieVolume       = "erlang-operator-cookie"
 	programsVolume     = "erlang-operator-programs"
 
-	// placeholderSecret stands in the template for the pod's own Secret, which the
-	// MutatingAdmissionPolicy puts in its place. It never exists: a pod that the
-	// policy missed does not start, and the kubelet's event names the cause.
+	// placeholderSecret stands in the template for the pod's own Secret, which admission
+	// puts in its place. It never exists: a pod that the policy or the webhook missed does
+	// not start, and the kubelet's event names the cause.
 	placeholderSecret = "erlang-operator-admission-policy-missing"
 )
 
@@ -120,10 +120,13 @@ func tlsSource(delivery v1alpha1.CertificateDelivery) corev1.VolumeSource {
 		}}}}}
 }
 
-// LacksIdentity reports whether a pod was created without the admission policy, so that it
-// waits for a Secret that will never exist.
-func LacksIdentity(pod corev1.PodSpec) bool {
-	return slices.ContainsFunc(pod.Volumes, func(volume corev1.Volume) bool {
+// LacksIdentity reports whether a pod waits for a Secret that will never exist: admission has
+// to put its own in place.
+func LacksIdentity(pod corev1.PodSpec) bool { return Placeholder(pod) >= 0 }
+
+// Placeholder is the index of the volume that stands for a pod's own Secret; -1 when it has none.
+func Placeholder(pod corev1.PodSpec) int {
+	return slices.IndexFunc(pod.Volumes, func(volume corev1.Volume) bool {
 		return volume.Name == naming.TLSVolume && volume.Secret != nil && volume.Secret.SecretName == placeholderSecret
 	})
 }

@@ -8,20 +8,16 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
-	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
-	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
@@ -31,10 +27,6 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
-
-// AdmissionPolicy is the name of the MutatingAdmissionPolicy, and of its binding,
-// that gives each member pod its own certificate.
-const AdmissionPolicy = "erlang-operator-member-identity"
 
 // Observer reads the state of a cluster.
 type Observer struct {
@@ -48,8 +40,10 @@ type Observer struct {
 	Live client.Reader
 	// Domain of the Kubernetes cluster's DNS.
 	Domain string
-	// PodCertificatesServed: this Kubernetes has PodCertificateRequests.
-	PodCertificatesServed bool
+	// PodIdentity is what gives each pod its own certificate.
+	PodIdentity state.PodIdentity
+	// Served is what not every Kubernetes has.
+	Served Served
 
 	Clock clock.PassiveClock
 
@@ -96,11 +90,11 @@ func (o *Observer) Observe(ctx context.Context, cluster *v1alpha1.ErlangCluster)
 		Issued:       map[string]*certmanager.CertificateRequest{},
 		Secrets:      map[string]*corev1.Secret{},
 
-		PodCertificatesServed: o.PodCertificatesServed,
+		PodCertificatesServed: o.Served.PodCertificates,
 	}
 	observed.HeartbeatObserved = o.heartbeat(cluster, observed.Now)
 	for _, read := range []func(context.Context, *state.State) error{
-		o.owned, o.domain, o.requests, o.pods, o.cookie, o.userCookie, o.issuer, o.admissionPolicy, o.causes,
+		o.owned, o.domain, o.requests, o.pods, o.cookie, o.userCookie, o.issuer, o.admission, o.causes,
 	} {
 		if err := read(ctx, &observed); err != nil {
 			return state.State{}, err
@@ -237,25 +231,4 @@ func (o *Observer) podsOf(ctx context.Context, names naming.Names, component str
 		return nil, fmt.Errorf("list pods: %w", err)
 	}
 	return pods.Items, nil
-}
-
-// admissionPolicy reads whether the policy that gives each pod its own certificate exists.
-func (o *Observer) admissionPolicy(ctx context.Context, observed *state.State) error {
-	key, since := types.NamespacedName{Name: AdmissionPolicy}, time.Time{}
-	for _, object := range []client.Object{
-		&admissionv1.MutatingAdmissionPolicy{}, &admissionv1.MutatingAdmissionPolicyBinding{},
-	} {
-		err := o.Cached.Get(ctx, key, object)
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("get %T %s: %w", object, key.Name, err)
-		}
-		if created := object.GetCreationTimestamp().Time; created.After(since) {
-			since = created
-		}
-	}
-	observed.AdmissionPolicyInForce, observed.AdmissionPolicySince = true, since
-	return nil
 }

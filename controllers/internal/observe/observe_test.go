@@ -76,7 +76,8 @@ func (s *server) read(what string) error {
 }
 
 func (s *server) observer() *observe.Observer {
-	return &observe.Observer{Cached: s, Secrets: s, WatchSecrets: func() error { return nil }, Live: s, Domain: naming.DefaultDomain, Clock: testclock.NewFakePassiveClock(statetest.Now)}
+	return &observe.Observer{Cached: s, Secrets: s, WatchSecrets: func() error { return nil }, Live: s, Domain: naming.DefaultDomain, Clock: testclock.NewFakePassiveClock(statetest.Now),
+		PodIdentity: state.ByPolicy, Served: observe.Served{AdmissionPolicies: true, PodCertificates: true}}
 }
 
 // minimal refers to nothing.
@@ -103,7 +104,7 @@ func issuer() *certmanager.Issuer {
 
 // An observation is complete or an error: a read that fails is never taken for absence.
 func TestFailedReadIsNoAbsence(t *testing.T) {
-	policy := metav1.ObjectMeta{Name: observe.AdmissionPolicy}
+	policy := metav1.ObjectMeta{Name: observe.Admission}
 	objects := []client.Object{legacyCookie(), issuer(),
 		&admissionv1.MutatingAdmissionPolicy{ObjectMeta: policy}, &admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: policy}}
 	undisturbed := newServer(t, objects...)

@@ -15,15 +15,38 @@ import (
 )
 
 const (
-	// policyPropagation is more than API servers take to bring a new policy into effect.
-	policyPropagation = time.Minute
-	// identityRetryInterval is how long a pod stays that was created without effect of the
-	// policy: the next one would be created in the same way.
+	// admissionPropagation is more than API servers take to bring a new policy or webhook
+	// into effect.
+	admissionPropagation = time.Minute
+	// identityRetryInterval is how long a pod stays that was created without effect of it:
+	// the next one would be created in the same way.
 	identityRetryInterval = 5 * time.Minute
 )
 
-// deletePodsWithoutIdentity has pods created again that the admission policy did not give
-// their certificates: at once if they are older than the policy. A pod that another than our
+// notInForce is why pods would not get their own certificates, and what to do about it.
+func notInForce(admission state.Admission) string {
+	switch {
+	case admission.Lacking == state.NotServed:
+		return "this Kubernetes has no MutatingAdmissionPolicy (admissionregistration.k8s.io/v1), which gives each pod its own certificate. Install the operator with its webhook instead (config/webhook), or upgrade to Kubernetes 1.36 or later and restart the manager"
+	case admission.Lacking == state.NoCABundle:
+		return "the MutatingWebhookConfiguration erlang-operator-member-identity has no caBundle, so the API server cannot call the manager, which gives each pod its own certificate. cert-manager's cainjector sets it: check that it runs"
+	case admission.By == state.ByWebhook:
+		return "the MutatingWebhookConfiguration erlang-operator-member-identity, by which the manager gives each pod its own certificate, is not installed. Install the operator again (config/webhook)"
+	default:
+		return "the MutatingAdmissionPolicy and -Binding erlang-operator-member-identity, which give each pod its own certificate, are not installed. Install the operator again (config/default)"
+	}
+}
+
+// withoutEffect is what to check when admission is in force and misses a pod.
+func withoutEffect(by state.PodIdentity) string {
+	if by == state.ByWebhook {
+		return "although the MutatingWebhookConfiguration erlang-operator-member-identity exists: it has no effect. Check that it was not changed"
+	}
+	return "although the MutatingAdmissionPolicy and -Binding erlang-operator-member-identity exist: they have no effect. Check that the API server serves admissionregistration.k8s.io/v1 with the feature gate MutatingAdmissionPolicy, and that neither was changed"
+}
+
+// deletePodsWithoutIdentity has pods created again that admission did not give their
+// certificates: at once if they are older than its policy or webhook. A pod that another than our
 // StatefulSet made, as a copy of one for debugging, is left alone, whatever its labels.
 func (p *Plan) deletePodsWithoutIdentity(s state.State) {
 	reported := false
@@ -36,8 +59,9 @@ func (p *Plan) deletePodsWithoutIdentity(s state.State) {
 		ineffective := isIneffective(s, pod)
 		if ineffective && !reported {
 			reported = true
-			p.problem(v1alpha1.ReasonAdmissionPolicyMissing, fmt.Sprintf(
-				"pod %s was created without its own certificate, although the MutatingAdmissionPolicy and -Binding erlang-operator-member-identity exist: they have no effect. Check that the API server serves admissionregistration.k8s.io/v1 with the feature gate MutatingAdmissionPolicy, and that neither was changed, and install the operator again. The pod is replaced every %s", pod.Name, identityRetryInterval))
+			p.problem(v1alpha1.ReasonPodIdentityMissing, fmt.Sprintf(
+				"pod %s was created without its own certificate, %s, and install the operator again. The pod is replaced every %s",
+				pod.Name, withoutEffect(s.Admission.By), identityRetryInterval))
 		}
 		if !ineffective || s.Now.Sub(pod.CreationTimestamp.Time) > identityRetryInterval {
 			p.Delete = append(p.Delete, pod)
@@ -45,8 +69,7 @@ func (p *Plan) deletePodsWithoutIdentity(s state.State) {
 	}
 }
 
-// isIneffective reports whether the admission policy should have changed a pod that it did
-// not change.
+// isIneffective reports whether admission should have changed a pod that it did not change.
 func isIneffective(s state.State, pod *corev1.Pod) bool {
-	return pod.CreationTimestamp.After(s.AdmissionPolicySince.Add(policyPropagation))
+	return pod.CreationTimestamp.After(s.Admission.Since.Add(admissionPropagation))
 }

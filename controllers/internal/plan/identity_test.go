@@ -35,14 +35,14 @@ func TestIneffectiveAdmissionPolicy(t *testing.T) {
 			if test.foreign {
 				s.Pods[0].OwnerReferences = nil
 			}
-			s.AdmissionPolicySince = s.Now.Add(-test.policyAge)
+			s.Admission.Since = s.Now.Add(-test.policyAge)
 			s.Pods[0].CreationTimestamp.Time = s.Now.Add(-test.podAge)
 			p := plan.Make(s, plan.Operator{Image: "x"}, "cookie")
 			deleted := false
 			for _, object := range p.Delete {
 				deleted = deleted || object.GetName() == "chat-0"
 			}
-			problem := len(p.Problems) == 1 && p.Problems[0].Reason == v1alpha1.ReasonAdmissionPolicyMissing &&
+			problem := len(p.Problems) == 1 && p.Problems[0].Reason == v1alpha1.ReasonPodIdentityMissing &&
 				strings.Contains(p.Problems[0].Message, "pod chat-0")
 			if deleted != test.deleted || problem != test.problem || !problem && len(p.Problems) > 0 {
 				t.Errorf("deleted: %t, problems: %v", deleted, p.Problems)

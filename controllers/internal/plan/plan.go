@@ -22,6 +22,8 @@ type Operator struct {
 	Domain string
 	// Probe is what spec.probe leaves out.
 	Probe v1alpha1.ProbeSpec
+	// PodIdentity is what gives each pod its own certificate.
+	PodIdentity state.PodIdentity
 }
 
 // A Plan is all that one pass intends to do.

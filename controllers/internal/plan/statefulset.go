@@ -67,9 +67,8 @@ func preventing(s state.State) []Problem {
 	case delivery(s) == v1alpha1.DeliveryPodCertificate && !s.PodCertificatesServed:
 		return []Problem{{v1alpha1.ReasonPodCertificatesMissing,
 			"tls.delivery: PodCertificate needs PodCertificateRequests (certificates.k8s.io/v1), and this Kubernetes had none when the manager started. Set tls.delivery to Secret, or upgrade to Kubernetes 1.37 or later and restart the manager"}}
-	case delivery(s) == v1alpha1.DeliverySecret && !s.AdmissionPolicyInForce:
-		return []Problem{{v1alpha1.ReasonAdmissionPolicyMissing,
-			"the MutatingAdmissionPolicy and -Binding erlang-operator-member-identity, which give each pod its own certificate, are not installed. Install the operator again (config/default), on Kubernetes 1.36 or later"}}
+	case delivery(s) == v1alpha1.DeliverySecret && s.Admission.Lacking != "":
+		return []Problem{{v1alpha1.ReasonPodIdentityMissing, notInForce(s.Admission)}}
 	}
 	return problems
 }

@@ -74,11 +74,8 @@ type State struct {
 	UserCookie *UserCookie
 	// Issuer is what tls.issuerRef names; nil when it is not set.
 	Issuer *Issuer
-	// AdmissionPolicyInForce: the MutatingAdmissionPolicy that gives each pod its own
-	// certificate, and its binding, exist.
-	AdmissionPolicyInForce bool
-	// AdmissionPolicySince is when the later of the two was created.
-	AdmissionPolicySince time.Time
+	// Admission gives each pod its own certificate.
+	Admission Admission
 	// PodCertificatesServed: this Kubernetes has PodCertificateRequests.
 	PodCertificatesServed bool
 }

@@ -34,7 +34,7 @@ func (p pass) requeueAfter() time.Duration {
 		if problem.Reason == v1alpha1.ReasonIssuerKindUnknown {
 			in(kindDiscoveryInterval) // No watch reports a new kind.
 		}
-		if problem.Reason == v1alpha1.ReasonAdmissionPolicyMissing {
+		if problem.Reason == v1alpha1.ReasonPodIdentityMissing {
 			in(time.Minute) // A pod without identity is replaced when it has an age.
 		}
 	}

@@ -198,8 +198,8 @@ func TestConditions(t *testing.T) {
 		"suspended": {edit: func(s *scene) { s.suspend(); s.Cluster.Generation = 2 }, ready: "True MeshVerified"},
 		"suspended, and somebody has to act": {edit: func(s *scene) {
 			s.suspend()
-			s.plan.Problems = []plan.Problem{{Reason: v1alpha1.ReasonAdmissionPolicyMissing, Message: "none"}}
-		}, ready: "False AdmissionPolicyMissing", reason: "Stalled AdmissionPolicyMissing"},
+			s.plan.Problems = []plan.Problem{{Reason: v1alpha1.ReasonPodIdentityMissing, Message: "none"}}
+		}, ready: "False PodIdentityMissing", reason: "Stalled PodIdentityMissing"},
 		"a link is missing that the application makes": {
 			edit: func(s *scene) {
 				s.Cluster.Spec.Distribution.Formation = v1alpha1.FormationApplication

@@ -60,7 +60,8 @@ func drawSituation(t *rapid.T) Situation {
 	authority := rapid.SampledFrom([]string{"blue", "green"})
 	pod := rapid.SampledFrom([]string{"chat-0", "chat-1", "chat-2", "chat-3", "chat-7"})
 	situation := Situation{
-		AdmissionPolicyMissing: rapid.Bool().Draw(t, "admission policy missing"),
+		PodIdentity:            rapid.SampledFrom([]state.PodIdentity{state.ByPolicy, state.ByWebhook}).Draw(t, "pod identity"),
+		AdmissionLacks:         rapid.SampledFrom([]state.Lack{"", state.NotInstalled}).Draw(t, "admission lacks"),
 		PodCertificatesMissing: rapid.Bool().Draw(t, "PodCertificateRequests missing"),
 		CA:                     rapid.SampledFrom([]string{"", "blue", "green"}).Draw(t, "CA"),
 		Trust:                  rapid.SliceOfDistinct(authority, rapid.ID).Draw(t, "trust"),

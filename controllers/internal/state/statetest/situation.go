@@ -3,6 +3,7 @@
 package statetest
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -23,8 +24,10 @@ var Now = certstest.Start.Add(36 * time.Hour)
 // A Situation is what there is beside the ErlangCluster itself. The zero value is
 // that of a cluster that was made a moment ago.
 type Situation struct {
-	// AdmissionPolicyMissing from the Kubernetes cluster.
-	AdmissionPolicyMissing bool `json:"admissionPolicyMissing,omitempty"`
+	// PodIdentity is Policy by default.
+	PodIdentity state.PodIdentity `json:"podIdentity,omitempty"`
+	// AdmissionLacks what it needs to be in force.
+	AdmissionLacks state.Lack `json:"admissionLacks,omitempty"`
 	// PodCertificatesMissing from it.
 	PodCertificatesMissing bool `json:"podCertificatesMissing,omitempty"`
 	// Intermediate CA that cert-manager has made, if there is one.
@@ -159,17 +162,17 @@ type Issuer struct {
 // Seen is the cluster in this situation.
 func (s Situation) Seen(cluster *v1alpha1.ErlangCluster) state.State {
 	observed := state.State{
-		Cluster:                cluster,
-		Names:                  naming.Of(cluster, naming.DefaultDomain),
-		ConfiguredDomain:       naming.DefaultDomain,
-		Now:                    Now,
-		Certificates:           map[string]*certmanager.Certificate{},
-		Requests:               map[string]*certmanager.CertificateRequest{},
-		Issued:                 map[string]*certmanager.CertificateRequest{},
-		Secrets:                map[string]*corev1.Secret{},
-		AdmissionPolicyInForce: !s.AdmissionPolicyMissing,
-		AdmissionPolicySince:   certstest.Start.Add(2 * time.Hour), // later than the pods
-		PodCertificatesServed:  !s.PodCertificatesMissing,
+		Cluster:          cluster,
+		Names:            naming.Of(cluster, naming.DefaultDomain),
+		ConfiguredDomain: naming.DefaultDomain,
+		Now:              Now,
+		Certificates:     map[string]*certmanager.Certificate{},
+		Requests:         map[string]*certmanager.CertificateRequest{},
+		Issued:           map[string]*certmanager.CertificateRequest{},
+		Secrets:          map[string]*corev1.Secret{},
+		Admission: state.Admission{By: cmp.Or(s.PodIdentity, state.ByPolicy), Lacking: s.AdmissionLacks,
+			Since: certstest.Start.Add(2 * time.Hour)}, // later than the pods
+		PodCertificatesServed: !s.PodCertificatesMissing,
 	}
 	s.addCredentials(&observed)
 	if s.Cookie != "" { // The first pass has created both.
