@@ -119,6 +119,10 @@ func setProblem(node *v1alpha1.NodeStatus, outcome sweep.Outcome) {
 		node.Message = verify.FormerCookieMessage(outcome.Node)
 		return
 	}
+	if len(outcome.Silent) > 0 {
+		node.Message = verify.SilentMessage(outcome.Node, outcome.Silent[0])
+		return
+	}
 	if len(outcome.Failed) > 0 {
 		node.Message = verify.LinkMessage(outcome.Node, outcome.Failed[0].To, outcome.Failed[0].Err)
 	}

@@ -34,6 +34,19 @@ func Of(expected []string, views map[string][]string) Mesh {
 	return m
 }
 
+// Without is the mesh as if neither end of these links reported them.
+func (m Mesh) Without(links []Edge) Mesh {
+	reports := make([][]bool, len(m.reports))
+	for a := range m.reports {
+		reports[a] = slices.Clone(m.reports[a])
+	}
+	for _, pair := range m.indices(links) {
+		reports[pair[0]][pair[1]], reports[pair[1]][pair[0]] = false, false
+	}
+	m.reports = reports
+	return m
+}
+
 // Nodes are the expected nodes.
 func (m Mesh) Nodes() []string { return slices.Clone(m.nodes) }
 
@@ -54,6 +67,12 @@ func (m Mesh) Links() int {
 func (m Mesh) HasLink(edge Edge) bool {
 	pairs := m.indices([]Edge{edge})
 	return len(pairs) == 1 && m.linked(pairs[0][0], pairs[0][1])
+}
+
+// Reported reports whether the end that a link starts from reports it.
+func (m Mesh) Reported(edge Edge) bool {
+	pairs := m.indices([]Edge{edge})
+	return len(pairs) == 1 && m.reports[pairs[0][0]][pairs[0][1]]
 }
 
 // Lost counts the links of an earlier mesh that no longer exist, though both ends still

@@ -179,3 +179,24 @@ func TestHasLink(t *testing.T) {
 		}
 	}
 }
+
+// TestWithout: a link that is taken away is missing at both ends, whichever end it is named
+// from, and the mesh that it is taken from stays as it is.
+func TestWithout(t *testing.T) {
+	nodes := []string{"a", "b", "c"}
+	whole := mesh.Of(nodes, map[string][]string{"a": {"b", "c"}, "b": {"a", "c"}, "c": {"a", "b"}})
+	without := whole.Without([]mesh.Edge{{From: "b", To: "a"}, {From: "b", To: "elsewhere"}})
+	got := map[string][]string{}
+	for _, node := range nodes {
+		got[node] = without.Missing(node)
+	}
+	if diff := cmp.Diff(map[string][]string{"a": {"b"}, "b": {"a"}, "c": nil}, got); diff != "" {
+		t.Errorf("missing links (-want +got):\n%s", diff)
+	}
+	if without.Whole() || !whole.Whole() {
+		t.Errorf("without the link: whole %t; with it: whole %t", without.Whole(), whole.Whole())
+	}
+	if edge := (mesh.Edge{From: "a", To: "b"}); without.Reported(edge) || !whole.Reported(edge) {
+		t.Error("the link is reported though it was taken away, or not though it was there")
+	}
+}

@@ -31,6 +31,7 @@ type Network struct {
 	t       testing.TB
 	mutex   sync.Mutex
 	links   map[[2]string]bool
+	silent  map[[2]string]bool
 	connect func(from, to string) bool
 }
 
@@ -55,7 +56,7 @@ type Peer struct {
 
 // NewNetwork makes peers that do not listen yet.
 func NewNetwork(t testing.TB, size int) *Network {
-	n := &Network{t: t, CA: certstest.NewAuthority("ca"), links: map[[2]string]bool{}}
+	n := &Network{t: t, CA: certstest.NewAuthority("ca"), links: map[[2]string]bool{}, silent: map[[2]string]bool{}}
 	n.connect = func(from, to string) bool { n.Link(from, to); return true }
 	for i := range size {
 		n.Peers = append(n.Peers, &Peer{
@@ -77,7 +78,7 @@ func (n *Network) Verifier() *verify.Verifier {
 		},
 		Limits: verify.Limits{
 			Resolve: time.Second, Connect: time.Second, Lookup: time.Second, ConnectDistribution: time.Second,
-			TLS: time.Second, Handshake: time.Second, Call: time.Second, Link: time.Second,
+			TLS: time.Second, Handshake: time.Second, Call: time.Second, Link: time.Second, Answer: time.Second,
 		},
 	}
 }
@@ -125,6 +126,22 @@ func (n *Network) Unlink(from, to string) {
 	defer n.mutex.Unlock()
 	delete(n.links, [2]string{from, to})
 	delete(n.links, [2]string{to, from})
+}
+
+// Silence has two peers, which stay linked, not answer each other, or answer again.
+func (n *Network) Silence(one, other string, silent bool) {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	n.silent[[2]string{one, other}], n.silent[[2]string{other, one}] = silent, silent
+}
+
+// unanswering are the peers that one is linked to and that do not answer it.
+func (n *Network) unanswering(name string) []string {
+	return slices.DeleteFunc(n.linkedTo(name), func(peer string) bool {
+		n.mutex.Lock()
+		defer n.mutex.Unlock()
+		return !n.silent[[2]string{name, peer}]
+	})
 }
 
 func (n *Network) linkedTo(name string) (peers []string) {

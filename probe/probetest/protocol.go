@@ -101,6 +101,8 @@ func (p *Peer) apply(module, function erldist.Atom, arguments erldist.Term) erld
 			return erldist.Tuple{erldist.Atom("ok"), erldist.Int(setupTime)}
 		}
 		return erldist.Atom("undefined")
+	case "rpc:multicall":
+		return erldist.Tuple{erldist.AtomList(p.Name), erldist.AtomList(p.unanswering(p.Name)...)}
 	case "net_kernel:connect_node":
 		if connect(p.Name, string(arguments.(erldist.List)[0].(erldist.Atom))) {
 			return erldist.Atom("true")

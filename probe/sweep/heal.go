@@ -79,13 +79,18 @@ func (p *Pass) skipHarmful() {
 }
 
 // next is the link to make. What failed in the last sweep comes last in this one: it may
-// take long to fail again, and must not delay the rest.
+// take long to fail again, and must not delay the rest. Then the other end tries: packets may
+// be lost in one direction.
 func (p *Pass) next() (mesh.Edge, bool) {
 	m := p.mesh()
 	if edge, ok := m.Next(slices.Concat(p.failed, p.options.Postponed)); ok {
 		return edge, true
 	}
-	return m.Next(p.failed)
+	edge, ok := m.Next(p.failed)
+	if back := (mesh.Edge{From: edge.To, To: edge.From}); ok && slices.Contains(p.options.Postponed, edge) && !m.Reported(back) {
+		return back, true
+	}
+	return edge, ok
 }
 
 // link has one node connect to another.

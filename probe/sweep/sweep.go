@@ -55,7 +55,7 @@ type HarmfulLink struct {
 type Result struct {
 	// Outcomes are those of the members, in their order.
 	Outcomes []Outcome
-	// Mesh is what the nodes reported last.
+	// Mesh is what the nodes reported last, without the links over which they do not answer.
 	Mesh mesh.Mesh
 	// Healed reports whether the links that are missing were tried.
 	Healed bool
@@ -80,6 +80,8 @@ type Outcome struct {
 	// FormerCookie reports whether the node was verified with the cookie that the nodes
 	// change from, because its file does not have the current one yet.
 	FormerCookie bool
+	// Silent are the nodes that it is linked to, and that do not answer it over that link.
+	Silent []string
 	// Failed are the links that the node was to make, and could not.
 	Failed []FailedLink
 	// Refusals is the result of the refusal trials; nil when they were not due or not
@@ -162,7 +164,7 @@ func Begin(verifier *verify.Verifier, members []Member, options Options) *Pass {
 func (p *Pass) Steps() []func(context.Context) Result {
 	return []func(context.Context) Result{
 		func(ctx context.Context) Result {
-			p.each(func(i int) { p.verify(ctx, i) })
+			p.each(func(i int) { p.verify(ctx, i); p.askPeers(ctx, i) })
 			return p.result(false, false)
 		},
 		func(ctx context.Context) Result {
@@ -187,7 +189,7 @@ func (p *Pass) Steps() []func(context.Context) Result {
 
 func (p *Pass) result(healed, tried bool) Result {
 	return Result{
-		Outcomes: slices.Clone(p.outcomes), Mesh: p.mesh(), Healed: healed, Tried: tried, ReadOnly: p.options.ReadOnly,
+		Outcomes: slices.Clone(p.outcomes), Mesh: p.mesh().Without(p.silent()), Healed: healed, Tried: tried, ReadOnly: p.options.ReadOnly,
 		Made: p.made, Failed: p.failed, Harmful: p.harmful, Lost: p.lost,
 	}
 }
@@ -224,7 +226,11 @@ func (p *Pass) Close() {
 	}
 }
 
-// verify tries a second time where time ran out, because some lost packets, or a machine
+// patience is how long a first try may take to be followed by a second one. After the limit
+// of TLS nothing is left to be learned from it, and a node that hangs is to be reported.
+const patience = 6 * time.Second
+
+// verify tries a second time where time soon ran out, because some lost packets, or a machine
 // that was busy for a moment, prove nothing. Both take no longer than the stages of one may.
 func (p *Pass) verify(ctx context.Context, i int) {
 	begun, most := time.Now(), p.verifier.Limits.Sum()
@@ -235,7 +241,7 @@ func (p *Pass) verify(ctx context.Context, i int) {
 		}
 		p.outcomes[i].Verdict, p.sessions[i] = verdict, session
 		p.members[i].NotPlaintext = verdict.TriedPlaintext
-		if !mayDiffer(verdict) || 2*time.Since(begun) > most {
+		if took := time.Since(begun); !mayDiffer(verdict) || took > patience || 2*took > most {
 			return
 		}
 	}

@@ -121,6 +121,49 @@ func TestSweepTriesTheOtherEnd(t *testing.T) {
 	}
 }
 
+// TestSweepTriesTheOtherEndNextTime: a link that one node could not make is made by the other
+// in the next sweep, if the time of one sweep is not enough for both.
+func TestSweepTriesTheOtherEndNextTime(t *testing.T) {
+	n := newNetwork(t, 2)
+	n.OnConnect(func(from, to string) bool {
+		if from == n.Peers[0].Name {
+			time.Sleep(2 * time.Second) // longer than the limit
+			return false
+		}
+		n.Link(from, to)
+		return true
+	})
+	failed := []mesh.Edge{{From: n.Peers[0].Name, To: n.Peers[1].Name}}
+	first := n.run(n.members(), Options{})
+	if diff := cmp.Diff(failed, first.Failed); diff != "" {
+		t.Fatalf("links that failed (-want +got):\n%s", diff)
+	}
+	if second := n.run(n.members(), Options{Postponed: first.Failed}); !second.Mesh.Whole() {
+		t.Errorf("links made %v, failed %v", second.Made, second.Failed)
+	}
+}
+
+// TestSweepFindsSilentLinks: a link over which nothing arrives is not one of the mesh, and no
+// other is made in its place until it has ended. It is one again when it is answered.
+func TestSweepFindsSilentLinks(t *testing.T) {
+	n := newNetwork(t, 3)
+	n.Link(n.Peers[0].Name, n.Peers[1].Name)
+	n.Link(n.Peers[0].Name, n.Peers[2].Name)
+	n.OnConnect(func(from, to string) bool {
+		t.Errorf("%s is made to connect to %s", from, to)
+		return false
+	})
+	n.Silence(n.Peers[0].Name, n.Peers[2].Name, true)
+	result := n.run(n.members(), Options{})
+	if diff := cmp.Diff([]string{n.Peers[2].Name}, result.Mesh.Missing(n.Peers[0].Name)); diff != "" || result.Mesh.Links() != 2 {
+		t.Errorf("%d links, missing (-want +got):\n%s", result.Mesh.Links(), diff)
+	}
+	n.Silence(n.Peers[0].Name, n.Peers[2].Name, false)
+	if result := n.run(n.members(), Options{}); !result.Mesh.Whole() {
+		t.Errorf("the parts are %v", result.Mesh.Components())
+	}
+}
+
 // TestSweepStopsAtLostLinks: when nodes drop links while one is made, it is the last one of
 // the sweep, it is harmful, and it is not made while it rests.
 func TestSweepStopsAtLostLinks(t *testing.T) {

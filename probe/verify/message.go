@@ -54,6 +54,14 @@ func AcceptedMessage(node string, accepted []v1alpha1.RefusalTrial) string {
 			"with the cluster's CA alone as cacertfile, and restart it")
 }
 
+// SilentMessage is about a verified node that is linked to another, which does not answer
+// over that link.
+func SilentMessage(node, peer string) string {
+	return message(node, fmt.Sprintf("is linked to %s, and gets no answer over that link, though both are verified", peer),
+		"check the network between their machines, in both directions, and that no network policy or packet filter drops what one sends: "+
+			"OTP keeps the link for a minute or more (net_ticktime), and the probe makes another when it has ended")
+}
+
 // ErrLinksLost is the cause of a link that was made while nodes dropped other links.
 var ErrLinksLost = errors.New("other links were lost when the link was made")
 

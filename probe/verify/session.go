@@ -122,3 +122,23 @@ func (s *Session) Connect(ctx context.Context, peer string) error {
 	}
 	return nil
 }
+
+// Silent are the peers that the node reports being linked to, and that do not answer over
+// those links. A link whose packets are lost stays until OTP finds nothing arriving for
+// net_ticktime, a minute or more. The node calls all of its peers at once.
+func (s *Session) Silent(ctx context.Context) ([]string, error) {
+	within := s.limits.Answer
+	ctx, cancel := context.WithTimeout(ctx, within+s.limits.Call)
+	defer cancel()
+	answer, err := s.conn.Call(ctx, "rpc", "multicall",
+		erldist.Atom("erlang"), erldist.Atom("node"), erldist.List{}, erldist.Int(within.Milliseconds()))
+	if err != nil {
+		return nil, fmt.Errorf("call the peers of %s: %w", s.node, err)
+	}
+	if results, ok := answer.(erldist.Tuple); ok && len(results) == 2 {
+		if silent, ok := erldist.Atoms(results[1]); ok {
+			return silent, nil
+		}
+	}
+	return nil, fmt.Errorf("call the peers of %s: the answer to rpc:multicall/4 has the wrong types", s.node)
+}

@@ -48,6 +48,8 @@ type Limits struct {
 	// Link is how long a node may take to connect to another. OTP itself gives up
 	// after net_setuptime, 7 s.
 	Link time.Duration
+	// Answer is how long a node may take to answer another over a link.
+	Answer time.Duration
 }
 
 // Sum is the time that all the stages of one attempt may take together.
@@ -63,7 +65,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		Resolve: 3 * time.Second, Connect: 4 * time.Second, Lookup: 3 * time.Second, ConnectDistribution: 4 * time.Second,
 		TLS: 8 * time.Second, Handshake: 7 * time.Second, Call: 5 * time.Second,
-		Link: 9 * time.Second,
+		Link: 9 * time.Second, Answer: 3 * time.Second,
 	}
 }
 

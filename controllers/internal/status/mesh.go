@@ -40,7 +40,7 @@ func (p pass) mesh() assessment {
 		return unserved
 	case mesh.Components > 1:
 		return isFalse(v1alpha1.ReasonPartitioned, fmt.Sprintf(
-			"The nodes are partitioned into %d components, although each of them is verified: %s. %s", mesh.Components, p.missing(), p.whoLinks()))
+			"The nodes are partitioned into %d components, although each of them is verified: %s%s. %s", mesh.Components, p.components(), p.missing(), p.whoLinks()))
 	case p.links() < p.expectedLinks() && p.oneSided() != "":
 		return isFalse(v1alpha1.ReasonAsymmetricLink, fmt.Sprintf(
 			"%d of %d links are established: %s. One end reports a link that the other does not. %s", p.links(), p.expectedLinks(), p.oneSided(), p.whoLinks()))
@@ -81,6 +81,39 @@ func describeFailures(failing []*v1alpha1.NodeStatus) string {
 		others = append(others, fmt.Sprintf("%s (%s)", node.Pod, node.Reason))
 	}
 	return fmt.Sprintf("%s Also: %s.", text, strings.Join(others, ", "))
+}
+
+// components names the pods of each component; empty when a node reports too few of its
+// missing links for that.
+func (p pass) components() string {
+	var components [][]string
+	for _, pod := range p.Names.Pods(p.Replicas()) {
+		if node := p.Node(pod); node == nil || len(node.MissingLinks) == v1alpha1.MaxMissingLinks {
+			return ""
+		}
+		linked := [][]string{{}} // The pod's component is the first of all that it is linked to.
+		for _, component := range components {
+			if slices.ContainsFunc(component, func(other string) bool { return p.linked(pod, other) }) {
+				linked[0] = append(linked[0], component...)
+			} else {
+				linked = append(linked, component)
+			}
+		}
+		linked[0] = append(linked[0], pod)
+		components = linked
+	}
+	names := make([]string, 0, len(components))
+	for _, component := range components {
+		slices.Sort(component)
+		names = append(names, strings.Join(component, ", "))
+	}
+	slices.Sort(names)
+	return strings.Join(names, " | ") + "; "
+}
+
+// linked reports whether both ends report a link.
+func (p pass) linked(one, other string) bool {
+	return !slices.Contains(p.Node(one).MissingLinks, other) && !slices.Contains(p.Node(other).MissingLinks, one)
 }
 
 // missing names the missing links.

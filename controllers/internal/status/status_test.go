@@ -181,7 +181,7 @@ func TestConditions(t *testing.T) {
 				s.Cluster.Status.Mesh.Components, s.Cluster.Status.Mesh.Links = 2, 1
 				s.node(2).MissingLinks = []string{"chat-0", "chat-1"}
 			},
-			ready: "False Partitioned", says: []string{"2 components", "chat-2 is not linked to chat-0, chat-1"}},
+			ready: "False Partitioned", says: []string{"2 components", "verified: chat-0, chat-1 | chat-2; ", "chat-2 is not linked to chat-0, chat-1"}},
 		"a link is missing": {
 			edit: func(s *scene) {
 				s.Cluster.Status.Mesh.Links = 2

@@ -106,10 +106,3 @@ func (m Machine) Lose(t testing.TB, percent int) (end func()) {
 		chain in { type filter hook prerouting priority raw; iifname "eth0" numgen random mod 100 < %[1]d drop; };
 		chain out { type filter hook postrouting priority raw; oifname "eth0" numgen random mod 100 < %[1]d drop; };`, percent))
 }
-
-// DropOutgoing drops what a member sends to a port of others.
-func (c Cluster) DropOutgoing(t testing.TB, ordinal, port int) (end func()) {
-	t.Helper()
-	beams := Must(c.beams(t.Context(), ordinal))(t)
-	return filter(t, beams[0], fmt.Sprintf("chain out { type filter hook output priority filter; tcp dport %d drop; };", port))
-}

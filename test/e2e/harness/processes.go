@@ -1,15 +1,12 @@
 package harness
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
-	"testing"
 )
 
 // processes are the IDs of the processes of a name that have a text in a file of theirs in
@@ -52,37 +49,4 @@ func signal(pids []int, signal syscall.Signal) error {
 		}
 	}
 	return nil
-}
-
-// beams are the virtual machines that run in a member's pod.
-func (c Cluster) beams(ctx context.Context, ordinal int) ([]int, error) {
-	uid, err := c.PodUID(ctx, ordinal)
-	if err != nil {
-		return nil, err
-	}
-	pids, err := processes("beam.smp", "cgroup", "pod"+uid)
-	if err == nil && len(pids) == 0 {
-		err = fmt.Errorf("no BEAM of %s runs on this machine", c.Pod(ordinal))
-	}
-	return pids, err
-}
-
-// KillNode kills the BEAM of a member.
-func (c Cluster) KillNode(t testing.TB, ordinal int) {
-	t.Helper()
-	if err := signal(Must(c.beams(t.Context(), ordinal))(t), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// FreezeNode stops the BEAM of a member: connections stay open, and nothing answers.
-func (c Cluster) FreezeNode(t testing.TB, ordinal int) (thaw func()) {
-	t.Helper()
-	pids := Must(c.beams(t.Context(), ordinal))(t)
-	if err := signal(pids, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	thaw = sync.OnceFunc(func() { _ = signal(pids, syscall.SIGCONT) }) // It may have been killed meanwhile.
-	t.Cleanup(thaw)
-	return thaw
 }
