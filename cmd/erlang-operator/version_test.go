@@ -15,7 +15,7 @@ func TestVersion(t *testing.T) {
 	command := versionCommand()
 	var out strings.Builder
 	command.SetOut(&out)
-	command.SetArgs(nil)
+	command.SetArgs([]string{})
 	if err := command.Execute(); err != nil {
 		t.Fatal(err)
 	}

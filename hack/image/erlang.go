@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/erlang-operator/erlang-operator/hack/cache"
+	"github.com/erlang-operator/erlang-operator/hack/oci"
 )
 
 // suites maps each OTP release to the Debian suite that ships it.
@@ -73,17 +74,17 @@ func erlangImage(ctx context.Context, release string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return image{
-		reference: "docker.io/library/erlang:" + release,
-		config: v1.Config{
+	return oci.Image{
+		Reference: "docker.io/library/erlang:" + release,
+		Config: v1.Config{
 			Cmd:        []string{"erl", "-noinput"},
 			Env:        environment(home),
 			User:       fmt.Sprintf("%d:%d", uid, uid),
 			WorkingDir: home,
 		},
-		inputs: inputs,
-		files:  func(t *tree) error { return t.directory(rootfs, emptied...) },
-	}.archive(filepath.Join(cached, "images"))
+		Inputs: inputs,
+		Files:  func(t *oci.Tree) error { return t.Directory(rootfs, emptied...) },
+	}.Archive(filepath.Join(cached, "images"))
 }
 
 func environment(home string) []string {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/erlang-operator/erlang-operator/hack/cache"
+	"github.com/erlang-operator/erlang-operator/hack/oci"
 )
 
 // exampleRelease is the release of OTP that the Dockerfiles of the examples have by default.
@@ -40,12 +41,12 @@ func example(ctx context.Context, what, name, release string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return image{
-		reference: reference,
-		config:    last.config,
-		inputs:    last.inputs,
-		files:     func(t *tree) error { return t.directory(last.rootfs, emptied...) },
-	}.archive(filepath.Join(cached, "images"))
+	return oci.Image{
+		Reference: reference,
+		Config:    last.config,
+		Inputs:    last.inputs,
+		Files:     func(t *oci.Tree) error { return t.Directory(last.rootfs, emptied...) },
+	}.Archive(filepath.Join(cached, "images"))
 }
 
 func exampleReference(dir, release string) (string, error) {

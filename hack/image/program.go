@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -17,6 +16,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/erlang-operator/erlang-operator/hack/cache"
+	"github.com/erlang-operator/erlang-operator/hack/gobuild"
+	"github.com/erlang-operator/erlang-operator/hack/oci"
 )
 
 // nobody is the user of images without files of their own, as in distroless images.
@@ -59,9 +60,9 @@ func addon(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return p.image(inputs, func(t *tree) error {
+	return p.image(inputs, func(t *oci.Tree) error {
 		return p.buildInto(ctx, t)
-	}).archive(filepath.Join(cached, "images"))
+	}).Archive(filepath.Join(cached, "images"))
 }
 
 // operator returns the archive of the operator. It is always built, with the compiler's
@@ -86,25 +87,25 @@ func operator(ctx context.Context) (string, error) {
 		return "", err
 	}
 	p.reference += "-" + inputs[:12]
-	archive, err := p.image(inputs, func(t *tree) error {
-		return t.program(p.name(), binary)
-	}).archive(bin)
+	archive, err := p.image(inputs, func(t *oci.Tree) error {
+		return t.File(p.name(), binary, 0o755)
+	}).Archive(bin)
 	if err != nil {
 		return "", err
 	}
 	return archive, removeOthers(archive, filepath.Join(bin, p.name()+"-dev-*"))
 }
 
-func (p program) image(inputs string, files func(*tree) error) image {
-	return image{
-		reference: p.reference,
-		config: v1.Config{
+func (p program) image(inputs string, files func(*oci.Tree) error) oci.Image {
+	return oci.Image{
+		Reference: p.reference,
+		Config: v1.Config{
 			Entrypoint: []string{"/" + p.name()},
 			User:       nobody,
 			WorkingDir: "/",
 		},
-		inputs: inputs,
-		files:  files,
+		Inputs: inputs,
+		Files:  files,
 	}
 }
 
@@ -115,7 +116,7 @@ func (p program) name() string {
 }
 
 // buildInto builds the program and adds it to the tree.
-func (p program) buildInto(ctx context.Context, t *tree) error {
+func (p program) buildInto(ctx context.Context, t *oci.Tree) error {
 	tmp, err := os.MkdirTemp("", "build-")
 	if err != nil {
 		return err
@@ -125,20 +126,13 @@ func (p program) buildInto(ctx context.Context, t *tree) error {
 	if err := p.build(ctx, binary); err != nil {
 		return err
 	}
-	return t.program(p.name(), binary)
+	return t.File(p.name(), binary, 0o755)
 }
 
 // build builds a static binary that depends only on its sources and the compiler.
 func (p program) build(ctx context.Context, binary string) error {
 	progress("Building %s", p.name())
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", binary, p.pkg)
-	cmd.Dir = p.dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("build %s in %s: %w", p.pkg, p.dir, err)
-	}
-	return nil
+	return gobuild.Program{Dir: p.dir, Package: p.pkg, OS: "linux", Architecture: runtime.GOARCH}.Build(ctx, binary)
 }
 
 // repository returns the root of the source tree that contains the working directory.

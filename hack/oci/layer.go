@@ -1,10 +1,11 @@
-package main
+package oci
 
 import (
 	"io"
 	"os"
 
 	"github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -16,7 +17,16 @@ type layer struct {
 	size   int64
 }
 
-func newLayer(path string, files func(*tree) error) (*layer, error) {
+// CompressedLayer writes the files into a tar file at the path, and returns the layer that
+// has them compressed.
+func CompressedLayer(path string, files func(*Tree) error) (v1.Layer, error) {
+	if _, err := writeTree(path, files); err != nil {
+		return nil, err
+	}
+	return tarball.LayerFromFile(path, tarball.WithMediaType(types.OCILayer))
+}
+
+func newLayer(path string, files func(*Tree) error) (*layer, error) {
 	digest, err := writeTree(path, files)
 	if err != nil {
 		return nil, err

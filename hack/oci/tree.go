@@ -1,4 +1,4 @@
-package main
+package oci
 
 import (
 	"archive/tar"
@@ -15,19 +15,19 @@ import (
 // epoch replaces all times, so that equal content gives equal bytes.
 var epoch = time.Unix(0, 0)
 
-// tree writes files into a tar stream, reproducibly.
-type tree struct {
+// A Tree writes files into a tar stream, reproducibly.
+type Tree struct {
 	tar *tar.Writer
 	// inodes remembers the first name of each file that has several.
 	inodes map[uint64]string
 }
 
-func newTree(w io.Writer) *tree {
-	return &tree{tar: tar.NewWriter(w), inodes: map[uint64]string{}}
+func newTree(w io.Writer) *Tree {
+	return &Tree{tar: tar.NewWriter(w), inodes: map[uint64]string{}}
 }
 
-// program adds one executable file, owned by root.
-func (t *tree) program(name, source string) error {
+// File adds one file, owned by root.
+func (t *Tree) File(name, source string, mode int64) error {
 	f, err := os.Open(source)
 	if err != nil {
 		return err
@@ -40,7 +40,7 @@ func (t *tree) program(name, source string) error {
 	if err := t.tar.WriteHeader(&tar.Header{
 		Typeflag: tar.TypeReg,
 		Name:     name,
-		Mode:     0o755,
+		Mode:     mode,
 		Size:     info.Size(),
 		ModTime:  epoch,
 	}); err != nil {
@@ -50,10 +50,10 @@ func (t *tree) program(name, source string) error {
 	return err
 }
 
-// directory adds the content of root, in lexical order, with owners, modes and links,
+// Directory adds the content of root, in lexical order, with owners, modes and links,
 // but without the content of the emptied directories, devices and sockets: a container
 // gets its own.
-func (t *tree) directory(root string, emptied ...string) error {
+func (t *Tree) Directory(root string, emptied ...string) error {
 	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || path == root {
 			return err
@@ -76,7 +76,7 @@ func (t *tree) directory(root string, emptied ...string) error {
 	})
 }
 
-func (t *tree) entry(name, path string, info fs.FileInfo) error {
+func (t *Tree) entry(name, path string, info fs.FileInfo) error {
 	if info.Mode()&(fs.ModeDevice|fs.ModeSocket|fs.ModeNamedPipe) != 0 {
 		return nil
 	}
@@ -118,7 +118,7 @@ func (t *tree) entry(name, path string, info fs.FileInfo) error {
 }
 
 // linked returns the name under which this file is already in the tree, or "".
-func (t *tree) linked(name string, info fs.FileInfo) string {
+func (t *Tree) linked(name string, info fs.FileInfo) string {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || !info.Mode().IsRegular() || stat.Nlink < 2 {
 		return ""
@@ -130,4 +130,4 @@ func (t *tree) linked(name string, info fs.FileInfo) string {
 	return first
 }
 
-func (t *tree) close() error { return t.tar.Close() }
+func (t *Tree) close() error { return t.tar.Close() }

@@ -1,4 +1,4 @@
-package main
+package oci
 
 import (
 	"archive/tar"
@@ -20,11 +20,11 @@ import (
 
 func TestArchiveIsAValidNamedImage(t *testing.T) {
 	files := sampleFiles(t)
-	path, err := image{
-		reference: "docker.io/example/sample:1",
-		config:    v1.Config{User: nobody, Cmd: []string{"/bin/tool"}},
-		files:     func(t *tree) error { return t.directory(files) },
-	}.archive(t.TempDir())
+	path, err := Image{
+		Reference: "docker.io/example/sample:1",
+		Config:    v1.Config{User: "65532:65532", Cmd: []string{"/bin/tool"}},
+		Files:     func(t *Tree) error { return t.Directory(files) },
+	}.Archive(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,8 +55,8 @@ func TestArchiveIsAValidNamedImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config.Config.User != nobody {
-		t.Errorf("user %q, want %q", config.Config.User, nobody)
+	if config.Config.User != "65532:65532" {
+		t.Errorf("user %q, want %q", config.Config.User, "65532:65532")
 	}
 }
 
@@ -65,10 +65,10 @@ func TestArchiveIsReproducible(t *testing.T) {
 	for i := range contents {
 		// Created again, with other inodes and times.
 		files := sampleFiles(t)
-		path, err := image{
-			reference: "docker.io/example/sample:1",
-			files:     func(t *tree) error { return t.directory(files) },
-		}.archive(t.TempDir())
+		path, err := Image{
+			Reference: "docker.io/example/sample:1",
+			Files:     func(t *Tree) error { return t.Directory(files) },
+		}.Archive(t.TempDir())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,7 +85,7 @@ func TestTreeKeepsModesAndLinks(t *testing.T) {
 	files := sampleFiles(t)
 	var buffer bytes.Buffer
 	tr := newTree(&buffer)
-	if err := tr.directory(files, "tmp"); err != nil {
+	if err := tr.Directory(files, "tmp"); err != nil {
 		t.Fatal(err)
 	}
 	if err := tr.close(); err != nil {
@@ -120,11 +120,11 @@ func TestTreeKeepsModesAndLinks(t *testing.T) {
 }
 
 func TestArchiveNameFollowsItsInputs(t *testing.T) {
-	base := image{reference: "docker.io/example/sample:1", inputs: "a"}
-	for what, other := range map[string]image{
-		"files":  {reference: base.reference, inputs: "b"},
-		"config": {reference: base.reference, inputs: "a", config: v1.Config{User: "1"}},
-		"tag":    {reference: "docker.io/example/sample:2", inputs: "a"},
+	base := Image{Reference: "docker.io/example/sample:1", Inputs: "a"}
+	for what, other := range map[string]Image{
+		"files":  {Reference: base.Reference, Inputs: "b"},
+		"config": {Reference: base.Reference, Inputs: "a", Config: v1.Config{User: "1"}},
+		"tag":    {Reference: "docker.io/example/sample:2", Inputs: "a"},
 	} {
 		if other.digest() == base.digest() {
 			t.Errorf("another %s, but the same archive name", what)
