@@ -80,9 +80,9 @@ func TestProbePodIsMadeToFit(t *testing.T) {
 	c.Patch(t, `{"probe":{"labels":{"team":"red"}}}`)
 	awaitProbeCause(t, c, "Its pod cannot be scheduled: ", "untolerated taint", "spec.probe.tolerations")
 	c.Patch(t, `{"probe":{"tolerations":[{"key":%q,"operator":"Exists"}]}}`, c.Namespace)
-	awaitProbeCause(t, c, "Its image cannot be pulled: ", "401 Unauthorized", "name a Secret that has them in spec.probe.imagePullSecrets")
+	awaitProbeCause(t, c, "Its image cannot be pulled: ", "pull access denied", "name a Secret that has them in spec.probe.imagePullSecrets")
 	c.Patch(t, `{"probe":{"imagePullSecrets":[{"name":"mirror"}]}}`)
-	awaitProbeCause(t, c, "Its image cannot be pulled: ", "401 Unauthorized", "imagePullSecrets: mirror. Create them in namespace "+c.Namespace)
+	awaitProbeCause(t, c, "Its image cannot be pulled: ", "pull access denied", "imagePullSecrets: mirror. Create them in namespace "+c.Namespace)
 	kubectl.Must(t, "create", "secret", "docker-registry", "mirror", "-n", c.Namespace,
 		"--docker-server="+registry.Host, "--docker-username="+registry.User, "--docker-password="+registry.Password)
 	kubectl.Must(t, "delete", "pod", "-n", c.Namespace, "-l", v1alpha1.Group+"/component=probe")
