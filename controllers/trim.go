@@ -46,7 +46,8 @@ func trim(object any) (any, error) {
 		object.Spec = trimmedPod(object.Spec)
 	case *appsv1.StatefulSet:
 		object.Spec = appsv1.StatefulSetSpec{Replicas: object.Spec.Replicas, UpdateStrategy: object.Spec.UpdateStrategy,
-			Template: corev1.PodTemplateSpec{Spec: trimmedPod(object.Spec.Template.Spec)}}
+			Template: corev1.PodTemplateSpec{Spec: trimmedPod(object.Spec.Template.Spec), ObjectMeta: metav1.ObjectMeta{
+				Annotations: kept(object.Spec.Template.Annotations, plan.AnnotationTemplateDefaults)}}}
 	case *certmanager.Certificate:
 		if !ours {
 			object.Spec, object.Status = certmanager.CertificateSpec{}, certmanager.CertificateStatus{}
@@ -125,6 +126,7 @@ func trimmedPod(spec corev1.PodSpec) corev1.PodSpec {
 var readAnnotations = []string{
 	certmanager.CertificateNameKey, certmanager.CertificateRequestRevisionAnnotationKey, certmanager.IssuerNameAnnotationKey, certmanager.IssuerKindAnnotationKey,
 	certmanager.IssuerGroupAnnotationKey, naming.RotationAnnotation, plan.AnnotationClusterUID, plan.CredentialsAnnotation,
+	plan.AnnotationTemplateDefaults,
 }
 
 // isOurs reports whether an object may belong to an ErlangCluster.

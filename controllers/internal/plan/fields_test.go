@@ -210,6 +210,10 @@ func TestTemplateArrivesWhole(t *testing.T) {
 		delete(got.Labels, plan.LabelComponent)
 		delete(got.Labels, plan.LabelCluster)
 		delete(want.Labels, plan.LabelCluster) // reserved: ours wins
+		delete(got.Annotations, plan.AnnotationTemplateDefaults)
+		if len(want.Spec.TopologySpreadConstraints) == 0 {
+			got.Spec.TopologySpreadConstraints, got.Spec.Affinity = nil, nil
+		}
 		ours := func(name string) bool { return strings.HasPrefix(name, "erlang-operator-") }
 		got.Spec.ReadinessGates = slices.DeleteFunc(got.Spec.ReadinessGates, func(g corev1.PodReadinessGate) bool {
 			return g.ConditionType == v1alpha1.ReadinessGate

@@ -12,7 +12,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -55,11 +57,14 @@ func TestPlanIsAsWritten(t *testing.T) {
 // An upgrade of the operator must roll no pod: these templates are what running
 // clusters have, and a difference here restarts every node of every one of them.
 // Only a change of the user's may change a template. If this test fails, find
-// another way; write these files anew only for a case that no release has had, or where the API
-// server sets by itself what is new.
+// another way, as AnnotationTemplateDefaults; write these files anew only for a case that no
+// release has had, or where the API server sets by itself what is new.
 func TestPodTemplateIsAsReleased(t *testing.T) {
 	compared := 0
 	forEachCase(t, func(t *testing.T, name string, s state.State) {
+		if s.StatefulSet == nil {
+			s.StatefulSet = &appsv1.StatefulSet{} // of a release without defaults
+		}
 		set := statefulSet(plan.Make(s, operator, freshCookie))
 		if set == nil {
 			return
@@ -77,6 +82,24 @@ func TestPodTemplateIsAsReleased(t *testing.T) {
 	if compared < 20 {
 		t.Errorf("only %d situations have a StatefulSet", compared)
 	}
+}
+
+// As TestPodTemplateIsAsReleased, of what each version of the defaults adds to the templates of
+// clusters that are created with it.
+func TestDefaultsOfPodTemplatesAreAsReleased(t *testing.T) {
+	forEachCase(t, func(t *testing.T, name string, s state.State) {
+		template := func(version string) (template any) {
+			metav1.SetMetaDataAnnotation(&s.Cluster.Spec.Template.ObjectMeta, plan.AnnotationTemplateDefaults, version)
+			if set := statefulSet(plan.Make(s, operator, freshCookie)); set != nil {
+				convert(t, set.Spec.Template, &template)
+			}
+			return template
+		}
+		spreads := len(s.Cluster.Spec.Template.Spec.TopologySpreadConstraints) > 0
+		if former := template("0"); former != nil && !spreads {
+			compare(t, "testdata/podtemplates/defaults-1.golden.yaml", toYAML(t, changedFields(former, template("1"))))
+		}
+	})
 }
 
 // forEachCase runs a subtest for each situation of testdata.

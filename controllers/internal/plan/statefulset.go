@@ -178,8 +178,9 @@ func (p *Plan) replaceOutdated(s state.State) {
 }
 
 func podTemplate(s state.State) (*applycore.PodTemplateSpecApplyConfiguration, error) {
-	template := &applycore.PodTemplateSpecApplyConfiguration{}
-	if err := convert(beam.Template(s.Cluster, s.Names), template); err != nil {
+	template, complete := &applycore.PodTemplateSpecApplyConfiguration{}, beam.Template(s.Cluster, s.Names)
+	completeTemplate(complete, s)
+	if err := convert(complete, template); err != nil {
 		return nil, err
 	}
 	return template.WithLabels(Selector(s.Names.Cluster, ComponentNode)), nil
