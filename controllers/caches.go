@@ -16,24 +16,25 @@ import (
 )
 
 // CacheOptions cache what has a cluster's label, as far as it is read, what gives each pod
-// its own certificate, and the kubelets' requests to our signer, where Kubernetes has them.
-func CacheOptions(by PodIdentity, served Served) (cache.Options, error) {
+// its own certificate, and the kubelets' requests to our signer, where it runs.
+func CacheOptions(by PodIdentity, scope Scope) (cache.Options, error) {
 	labelled, err := labels.NewRequirement(plan.LabelCluster, selection.Exists, nil)
 	if err != nil {
 		return cache.Options{}, err
 	}
 	ours := cache.ByObject{Label: labels.NewSelector().Add(*labelled)}
 	options := cache.Options{
-		DefaultTransform: trim,
+		DefaultNamespaces: scope.namespaces(),
+		DefaultTransform:  trim,
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:                     ours,
 			&certmanager.CertificateRequest{}: ours,
 		},
 	}
-	for _, kind := range observe.AdmissionKinds(by, served) {
+	for _, kind := range scope.admissionKinds(by) {
 		options.ByObject[kind] = cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", observe.Admission)}
 	}
-	if served.PodCertificates {
+	if scope.signs() {
 		options.ByObject[&certificatesv1.PodCertificateRequest{}] = cache.ByObject{
 			Field: fields.OneTermEqualSelector("spec.signerName", certs.SignerName),
 			// They are written back.

@@ -81,7 +81,7 @@ func TestCachesKnowWhatIsServed(t *testing.T) {
 		"Kubernetes 1.34":          {controllers.ByPolicy, controllers.Served{}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			options, err := controllers.CacheOptions(test.by, test.served)
+			options, err := controllers.CacheOptions(test.by, controllers.Scope{Served: test.served, MaySign: true})
 			if err != nil {
 				t.Fatal(err)
 			}

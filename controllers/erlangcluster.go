@@ -43,14 +43,16 @@ type Reconciler struct {
 	Client   client.Client
 	Recorder events.EventRecorder
 	Operator plan.Operator
-	// Served is what not every Kubernetes has.
-	Served Served
+	Scope    Scope
 
 	observer *observe.Observer
 	applier  *apply.Applier
 	written  sync.Map // of types.NamespacedName, a cluster's, to written
 }
 
+// What is in a namespace is in the role erlang-operator-manager, of which the installation for
+// some namespaces makes Roles. What is in none is in erlang-operator-manager-cluster.
+//
 // +kubebuilder:rbac:groups=erlang-operator.dev,resources=erlangclusters,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=erlang-operator.dev,resources=erlangclusters/status,verbs=patch
 // +kubebuilder:rbac:groups=erlang-operator.dev,resources=erlangclusters/finalizers,verbs=update
@@ -60,11 +62,12 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch;delete
 // +kubebuilder:rbac:groups="",resources=pods/status,verbs=patch
 // +kubebuilder:rbac:groups=cert-manager.io,resources=certificates;issuers,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=cert-manager.io,resources=certificaterequests;clusterissuers,verbs=get;list;watch
+// +kubebuilder:rbac:groups=cert-manager.io,resources=certificaterequests,verbs=get;list;watch
+// +kubebuilder:rbac:roleName=erlang-operator-manager-cluster,groups=cert-manager.io,resources=clusterissuers,verbs=get;list;watch
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings;mutatingwebhookconfigurations,verbs=get;list;watch
+// +kubebuilder:rbac:roleName=erlang-operator-manager-cluster,groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings;mutatingwebhookconfigurations,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=list;create;patch
 // +kubebuilder:rbac:groups="",resources=resourcequotas,verbs=list
 

@@ -46,17 +46,20 @@ func AddToScheme(scheme *runtime.Scheme) error {
 }
 
 // SetupWithManager adds the controllers, the webhook and the metrics to a manager. The signer
-// runs where this Kubernetes has PodCertificateRequests.
-func SetupWithManager(ctx context.Context, mgr ctrl.Manager, settings Settings, served Served) error {
+// runs where this Kubernetes has PodCertificateRequests, and allows it.
+func SetupWithManager(ctx context.Context, mgr ctrl.Manager, settings Settings, scope Scope) error {
 	if err := requireCertManager(mgr.GetRESTMapper()); err != nil {
 		return err
 	}
 	if err := metrics.Registry.Register(clustermetrics.Collector{Reader: mgr.GetClient()}); err != nil {
 		return fmt.Errorf("register the metrics: %w", err)
 	}
+	if err := addReadiness(ctx, mgr, settings.PodIdentity, scope); err != nil {
+		return err
+	}
 	reconciler := &Reconciler{
 		Client: mgr.GetClient(), Recorder: mgr.GetEventRecorder("erlang-operator"), Operator: settings,
-		Served: served,
+		Scope: scope,
 	}
 	if err := reconciler.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("set up the controller: %w", err)
@@ -66,7 +69,7 @@ func SetupWithManager(ctx context.Context, mgr ctrl.Manager, settings Settings, 
 			return fmt.Errorf("set up the webhook: %w", err)
 		}
 	}
-	if !served.PodCertificates {
+	if !scope.signs() {
 		return nil
 	}
 	signer := &Signer{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Domain: settings.Domain, Clock: clock.RealClock{}}

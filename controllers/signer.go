@@ -52,7 +52,7 @@ const pendingRetryInterval = 2 * time.Second
 
 // +kubebuilder:rbac:groups=certificates.k8s.io,resources=podcertificaterequests,verbs=get;list;watch
 // +kubebuilder:rbac:groups=certificates.k8s.io,resources=podcertificaterequests/status,verbs=update;patch
-// +kubebuilder:rbac:groups=certificates.k8s.io,resources=signers,resourceNames=erlang-operator.dev/member,verbs=sign
+// +kubebuilder:rbac:roleName=erlang-operator-manager-cluster,groups=certificates.k8s.io,resources=signers,resourceNames=erlang-operator.dev/member,verbs=sign
 
 // Reconcile looks up the pod and its owners, decides, and writes the result once.
 func (s *Signer) Reconcile(ctx context.Context, request *certificatesv1.PodCertificateRequest) (ctrl.Result, error) {

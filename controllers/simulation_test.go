@@ -111,7 +111,7 @@ func (w *simulation) manager(cached client.Client) *Reconciler {
 		Recorder: events.NewFakeRecorder(1000),
 		Operator: Settings{Image: "example.com/erlang-operator:v1", Domain: naming.DefaultDomain, PodIdentity: ByPolicy},
 		observer: &observe.Observer{Cached: split, Secrets: cached, WatchSecrets: func() error { return nil }, Live: w.present, Domain: naming.DefaultDomain,
-			Clock: testclock.NewFakePassiveClock(statetest.Now), PodIdentity: ByPolicy, Served: Served{AdmissionPolicies: true}},
+			Clock: testclock.NewFakePassiveClock(statetest.Now), ClusterWide: true, MaySign: true, PodIdentity: ByPolicy, Served: Served{AdmissionPolicies: true}},
 		applier: &apply.Applier{Client: split, Live: w.present},
 	}
 }

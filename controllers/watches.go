@@ -36,7 +36,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	// The manager's own cache has labelled Secrets only. This one has the names and versions
 	// of all of them, from when the first cluster has a secretKeyRef.
 	secrets, err := cache.New(mgr.GetConfig(), cache.Options{
-		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), DefaultTransform: trim,
+		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), DefaultTransform: trim, DefaultNamespaces: r.Scope.namespaces(),
 	})
 	if err != nil {
 		return fmt.Errorf("create the cache of Secrets: %w", err)
@@ -46,7 +46,8 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	}
 	r.observer = &observe.Observer{
 		Cached: r.Client, Secrets: secrets, Live: mgr.GetAPIReader(), Domain: r.Operator.Domain, Clock: clock.RealClock{},
-		PodIdentity: r.Operator.PodIdentity, Served: r.Served,
+		PodIdentity: r.Operator.PodIdentity, Served: r.Scope.Served,
+		ClusterWide: r.Scope.clusterWide(), MaySign: r.Scope.MaySign,
 	}
 	r.applier = &apply.Applier{Client: r.Client, Live: mgr.GetAPIReader()}
 
@@ -58,13 +59,13 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	for _, kind := range append(observe.OwnedKinds(), &corev1.Pod{}, &certmanager.CertificateRequest{}) {
 		build.Watches(kind, handler.EnqueueRequestsFromMapFunc(byLabel))
 	}
-	for _, kind := range observe.AdmissionKinds(r.Operator.PodIdentity, r.Served) {
+	for _, kind := range r.Scope.admissionKinds(r.Operator.PodIdentity) {
 		build.Watches(kind, handler.EnqueueRequestsFromMapFunc(r.all))
 	}
-	watching, err := build.
-		Watches(&certmanager.Issuer{}, handler.EnqueueRequestsFromMapFunc(r.referrers(issuerField))).
-		Watches(&certmanager.ClusterIssuer{}, handler.EnqueueRequestsFromMapFunc(r.referrers(issuerField))).
-		Build(reconcile.Func(r.Reconcile))
+	for _, kind := range r.Scope.issuers() {
+		build.Watches(kind, handler.EnqueueRequestsFromMapFunc(r.referrers(issuerField)))
+	}
+	watching, err := build.Build(reconcile.Func(r.Reconcile))
 	if err != nil {
 		return err
 	}

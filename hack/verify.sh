@@ -39,7 +39,7 @@ step "lint"
 make -s lint || fail "lint reported problems"
 
 step "manifests"
-for tree in config/default config/webhook config/samples; do
+for tree in config/default config/namespaced config/webhook config/samples; do
 	go tool -modfile=hack/tools/go.mod kustomize build "$tree" >/dev/null || fail "kustomize cannot build $tree"
 done
 

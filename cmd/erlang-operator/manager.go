@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -34,9 +33,11 @@ type managerOptions struct {
 	image           string
 	imagePullPolicy string
 	leaderElection  bool
+	leaseName       string
 	metricsAddress  string
 	podIdentity     controllers.PodIdentity
 	probeDefaults   string
+	watchNamespaces []string
 	webhookCertDir  string
 	webhookPort     int
 	workers         int
@@ -53,17 +54,19 @@ func managerCommand() *cobra.Command {
 		},
 	}
 	flags := command.Flags()
+	flags.StringVar(&options.domain, "cluster-domain", naming.DefaultDomain, "DNS domain of the Kubernetes cluster")
+	flags.StringVar(&options.healthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
+	flags.BoolVar(&options.leaderElection, "leader-elect", true, "let one replica lead")
+	flags.StringVar(&options.leaseName, "leader-elect-resource-name", "erlang-operator.erlang-operator.dev", "name of the Lease of the replica that leads, in the manager's namespace")
+	flags.StringVar(&options.metricsAddress, "metrics-bind-address", ":8443", "address of the metrics, over TLS and for authorized readers; 0 for none")
+	flags.Var(&options.podIdentity, "pod-identity", "what gives each pod its own certificate: the MutatingAdmissionPolicy of config/default (Policy), or a webhook of the manager, as config/webhook sets it up (Webhook)")
+	flags.StringVar(&options.probeDefaults, "probe-defaults", "", "spec.probe of the clusters that leave its fields out, as YAML or JSON")
 	flags.StringVar(&options.image, "probe-image", "", "image that the probes run (default: that of the manager's own pod, which POD_NAME and POD_NAMESPACE name)")
 	flags.StringVar(&options.imagePullPolicy, "probe-image-pull-policy", string(corev1.PullIfNotPresent), "pull policy of that image")
-	flags.StringVar(&options.probeDefaults, "probe-defaults", "", "spec.probe of the clusters that leave its fields out, as YAML or JSON")
-	flags.StringVar(&options.domain, "cluster-domain", naming.DefaultDomain, "DNS domain of the Kubernetes cluster")
-	flags.IntVar(&options.workers, "workers", 4, "ErlangClusters reconciled at the same time")
-	flags.BoolVar(&options.leaderElection, "leader-elect", true, "let one replica lead")
-	flags.StringVar(&options.metricsAddress, "metrics-bind-address", ":8443", "address of the metrics, over TLS and for authorized readers; 0 for none")
-	flags.StringVar(&options.healthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
-	flags.Var(&options.podIdentity, "pod-identity", "what gives each pod its own certificate: the MutatingAdmissionPolicy of config/default (Policy), or a webhook of the manager, as config/webhook sets it up (Webhook)")
+	flags.StringSliceVar(&options.watchNamespaces, "watch-namespaces", nil, "namespaces of the ErlangClusters, separated by commas; the manager then needs Roles in these alone (default: all)")
 	flags.StringVar(&options.webhookCertDir, "webhook-cert-dir", "/var/run/erlang-operator/webhook", "directory with tls.crt and tls.key of the webhook")
 	flags.IntVar(&options.webhookPort, "webhook-port", 9443, "port of the webhook")
+	flags.IntVar(&options.workers, "workers", 4, "ErlangClusters reconciled at the same time")
 	return command
 }
 
@@ -72,11 +75,11 @@ func runManager(ctx context.Context, options managerOptions) error {
 	if err != nil {
 		return fmt.Errorf("load the kubeconfig: %w", err)
 	}
-	served, err := controllers.Discover(kubeconfig)
+	scope, err := controllers.ScopeOf(ctx, kubeconfig, options.watchNamespaces)
 	if err != nil {
 		return err
 	}
-	mgr, err := newManager(kubeconfig, options, served)
+	mgr, err := newManager(kubeconfig, options, scope)
 	if err != nil {
 		return fmt.Errorf("create the manager: %w", err)
 	}
@@ -94,18 +97,18 @@ func runManager(ctx context.Context, options managerOptions) error {
 			return err
 		}
 	}
-	if err := controllers.SetupWithManager(ctx, mgr, settings, served); err != nil {
+	if err := controllers.SetupWithManager(ctx, mgr, settings, scope); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
 }
 
-func newManager(kubeconfig *rest.Config, options managerOptions, served controllers.Served) (ctrl.Manager, error) {
+func newManager(kubeconfig *rest.Config, options managerOptions, scope controllers.Scope) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := controllers.AddToScheme(scheme); err != nil {
 		return nil, err
 	}
-	caches, err := controllers.CacheOptions(options.podIdentity, served)
+	caches, err := controllers.CacheOptions(options.podIdentity, scope)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +116,7 @@ func newManager(kubeconfig *rest.Config, options managerOptions, served controll
 		Scheme:                        scheme,
 		Cache:                         caches,
 		LeaderElection:                options.leaderElection,
-		LeaderElectionID:              "erlang-operator.erlang-operator.dev",
+		LeaderElectionID:              options.leaseName,
 		LeaderElectionNamespace:       os.Getenv("POD_NAMESPACE"),
 		LeaderElectionReleaseOnCancel: true, // the process ends with the manager
 		HealthProbeBindAddress:        options.healthAddress,
@@ -142,7 +145,7 @@ func newManager(kubeconfig *rest.Config, options managerOptions, served controll
 	if err != nil {
 		return nil, err
 	}
-	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping))
+	return mgr, mgr.AddHealthzCheck("ping", healthz.Ping)
 }
 
 // parseProbeDefaults refuses a field that spec.probe does not have: it would change nothing.

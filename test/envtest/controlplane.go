@@ -14,7 +14,6 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -151,16 +150,12 @@ func install() error {
 	if err := admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "erlang-operator-system"}}); err != nil {
 		return err
 	}
-	for _, file := range []string{"config/admission/member_identity.yaml", "config/rbac/role.yaml"} {
+	for _, file := range []string{"config/admission/member_identity.yaml", "config/rbac/role.yaml", "config/rbac/role_binding.yaml"} {
 		if err := applyFile(ctx, file); err != nil {
 			return err
 		}
 	}
-	return admin.Create(ctx, &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "erlang-operator-manager"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "erlang-operator-manager"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: managerAccount}},
-	})
+	return nil
 }
 
 // applyFile applies the objects of a file of this repository.
@@ -183,6 +178,11 @@ func objectsOf(name string) ([]*unstructured.Unstructured, error) {
 		return nil, err
 	}
 	defer file.Close()
+	return decoded(name, file)
+}
+
+// decoded are the objects of a file.
+func decoded(name string, file io.Reader) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	for decoder := yaml.NewYAMLOrJSONDecoder(file, 4096); ; {
 		object := &unstructured.Unstructured{}

@@ -18,7 +18,7 @@ import (
 // Only the role erlang-operator-metrics-reader may read the metrics, which have series of
 // each cluster until it is deleted.
 func TestMetrics(t *testing.T) {
-	check(t, applyFile(t.Context(), "config/rbac/metrics.yaml"))
+	check(t, applyFile(t.Context(), "config/metrics/authorization.yaml"))
 	namespace := newNamespace(t)
 	address := freeAddress(t)
 	startManagerWith(t, managerKubeconfig(t), "--metrics-bind-address="+address)

@@ -37,12 +37,16 @@ func AdmissionKinds(by state.PodIdentity, served Served) []client.Object {
 	}
 }
 
-// admission reads whether what gives each pod its own certificate is in force.
+// admission reads whether what gives each pod its own certificate is in force. Where that may
+// not be read, a pod that it did not change tells that it is not.
 func (o *Observer) admission(ctx context.Context, observed *state.State) error {
 	observed.Admission = state.Admission{By: o.PodIdentity}
 	kinds := AdmissionKinds(o.PodIdentity, o.Served)
 	if kinds == nil {
 		observed.Admission.Lacking = state.NotServed
+	}
+	if !o.ClusterWide {
+		return nil
 	}
 	for _, object := range kinds {
 		err := o.Cached.Get(ctx, types.NamespacedName{Name: Admission}, object)

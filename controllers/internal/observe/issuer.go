@@ -32,6 +32,9 @@ func (o *Observer) issuer(ctx context.Context, observed *state.State) error {
 		return nil
 	case ref.Kind == certmanager.IssuerKind:
 		return o.certManagerIssuer(ctx, observed, &certmanager.Issuer{}, types.NamespacedName{Namespace: observed.Names.Namespace, Name: ref.Name})
+	case ref.Kind == certmanager.ClusterIssuerKind && !o.ClusterWide:
+		// Its CertificateRequests tell whether it is there.
+		observed.Issuer.KindKnown, observed.Issuer.Found = true, true
 	case ref.Kind == certmanager.ClusterIssuerKind:
 		return o.certManagerIssuer(ctx, observed, &certmanager.ClusterIssuer{}, types.NamespacedName{Name: ref.Name})
 	}

@@ -44,6 +44,10 @@ type Observer struct {
 	PodIdentity state.PodIdentity
 	// Served is what not every Kubernetes has.
 	Served Served
+	// ClusterWide: what is in no namespace may be read.
+	ClusterWide bool
+	// MaySign: the manager may answer PodCertificateRequests.
+	MaySign bool
 
 	Clock clock.PassiveClock
 
@@ -91,6 +95,7 @@ func (o *Observer) Observe(ctx context.Context, cluster *v1alpha1.ErlangCluster)
 		Secrets:      map[string]*corev1.Secret{},
 
 		PodCertificatesServed: o.Served.PodCertificates,
+		MaySign:               o.MaySign,
 	}
 	observed.HeartbeatObserved = o.heartbeat(cluster, observed.Now)
 	for _, read := range []func(context.Context, *state.State) error{

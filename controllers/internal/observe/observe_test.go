@@ -77,7 +77,7 @@ func (s *server) read(what string) error {
 
 func (s *server) observer() *observe.Observer {
 	return &observe.Observer{Cached: s, Secrets: s, WatchSecrets: func() error { return nil }, Live: s, Domain: naming.DefaultDomain, Clock: testclock.NewFakePassiveClock(statetest.Now),
-		PodIdentity: state.ByPolicy, Served: observe.Served{AdmissionPolicies: true, PodCertificates: true}}
+		ClusterWide: true, PodIdentity: state.ByPolicy, Served: observe.Served{AdmissionPolicies: true, PodCertificates: true}}
 }
 
 // minimal refers to nothing.

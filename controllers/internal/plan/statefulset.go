@@ -67,6 +67,9 @@ func preventing(s state.State) []Problem {
 	case delivery(s) == v1alpha1.DeliveryPodCertificate && !s.PodCertificatesServed:
 		return []Problem{{v1alpha1.ReasonPodCertificatesMissing,
 			"tls.delivery: PodCertificate needs PodCertificateRequests (certificates.k8s.io/v1), and this Kubernetes had none when the manager started. Set tls.delivery to Secret, or upgrade to Kubernetes 1.37 or later and restart the manager"}}
+	case delivery(s) == v1alpha1.DeliveryPodCertificate && !s.MaySign:
+		return []Problem{{v1alpha1.ReasonPodCertificatesMissing,
+			"tls.delivery: PodCertificate needs a manager that may sign for erlang-operator.dev/member, and this one might not when it started. Set tls.delivery to Secret, or have an administrator bind the ClusterRole erlang-operator-manager-cluster to the ServiceAccount of the manager, and restart the manager"}}
 	case delivery(s) == v1alpha1.DeliverySecret && s.Admission.Lacking != "":
 		return []Problem{{v1alpha1.ReasonPodIdentityMissing, notInForce(s.Admission)}}
 	}

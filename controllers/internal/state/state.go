@@ -78,6 +78,8 @@ type State struct {
 	Admission Admission
 	// PodCertificatesServed: this Kubernetes has PodCertificateRequests.
 	PodCertificatesServed bool
+	// MaySign: the manager may answer them.
+	MaySign bool
 }
 
 // UserCookie is the Secret that cookie.secretKeyRef names.

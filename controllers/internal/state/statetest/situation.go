@@ -173,6 +173,7 @@ func (s Situation) Seen(cluster *v1alpha1.ErlangCluster) state.State {
 		Admission: state.Admission{By: cmp.Or(s.PodIdentity, state.ByPolicy), Lacking: s.AdmissionLacks,
 			Since: certstest.Start.Add(2 * time.Hour)}, // later than the pods
 		PodCertificatesServed: !s.PodCertificatesMissing,
+		MaySign:               true,
 	}
 	s.addCredentials(&observed)
 	if s.Cookie != "" { // The first pass has created both.
