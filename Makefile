@@ -132,16 +132,18 @@ bench: modules ## The cost of a verification compared with its limits: ratio to 
 
 SOAK     ?= 1h
 REPEAT   ?= 20
+FAULTS   ?= 50
 FUZZTIME ?= 10m
 
 # A fuzzer whose time is up may fail with "context deadline exceeded": only an input that
 # it wrote is a finding.
 .PHONY: soak
-soak: cluster-up cluster-deploy cluster-examples ## Hours: repeated renewals and rotations (SOAK=1h), repeated tests (REPEAT=20), fuzzing (FUZZTIME=10m per target)
+soak: cluster-up cluster-deploy cluster-examples ## Hours: repeated renewals and rotations (SOAK=1h), repeated tests (REPEAT=20), random faults (FAULTS=50), fuzzing (FUZZTIME=10m per target)
 	$(E2E) -count=1 -parallel=5 -timeout=48h -run 'TestSoak|TestStrictProbes' -v -soak=$(SOAK)
 	for release in 25 29; do for example in elixir relx erl; do \
 		archive=$$($(IMAGE) example $$example $$release) && $(CLUSTER) load $$archive || exit 1; done; done
 	$(E2E) -count=1 -parallel=3 -timeout=3h -v -run TestExamplesMatrix -matrix
+	$(E2E) -count=1 -timeout=12h -v -run TestRandomFaults -machines -faults=$(FAULTS)
 	$(E2E) -count=$(REPEAT) -timeout=12h -v -run 'TestMesh|TestCookieMismatch|TestScale|TestManagerKilled|TestMemberDies|Rotation|TestChaos|KubeletRestart'
 	go test -C test -tags erlang -count=$(REPEAT) -timeout=6h ./erlang/...
 	go test -C test -tags erlang -count=1 -timeout=6h -p 1 -run 'Trace' -bench . -benchtime 100x ./erlang ./erlang/probe -soak

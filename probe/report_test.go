@@ -228,6 +228,25 @@ func TestReportOfFailedLink(t *testing.T) {
 	}
 }
 
+// TestReportOfSilentLink: a link over which a node gets no answer is missing at both ends, and
+// the node that got none says so, rather than why another link was not made.
+func TestReportOfSilentLink(t *testing.T) {
+	outcomes := goodCluster(2)
+	outcomes[0].Silent = []string{outcomes[1].Node}
+	outcomes[0].Failed = []sweep.FailedLink{{To: outcomes[1].Node, Err: errors.New("no")}}
+	result := resultOf(outcomes...)
+	result.Mesh = result.Mesh.Without([]mesh.Edge{{From: outcomes[0].Node, To: outcomes[1].Node}})
+	status := report(nil, wanted(1), result, noon)
+	for _, node := range status.Nodes {
+		if !node.Verified() || node.Links != 0 || len(node.MissingLinks) != 1 || status.Components != 2 {
+			t.Errorf("status %+v", status)
+		}
+	}
+	if says := status.Nodes[0].Message; !strings.Contains(says, "gets no answer over that link") || status.Nodes[1].Message != "" {
+		t.Errorf("messages %q and %q", says, status.Nodes[1].Message)
+	}
+}
+
 // TestReportOfHostileNodes: whatever peers say, the report is one that the API accepts, and
 // the same the next time. TestHostileNodes in test/envtest has the API server decide.
 func TestReportOfHostileNodes(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 // its default.
 type Intervals struct {
 	// Settled is the time between two sweeps while nothing is wrong: with it a node that no
-	// longer answers is reported 15 s later at most. Default: 5 s.
+	// longer answers is reported 15 s later at most. Default: 4 s.
 	Settled time.Duration
 	// Unsettled is the longest time between two sweeps while something is wrong.
 	// Default: 5 s.
@@ -29,7 +29,7 @@ type Intervals struct {
 
 func (i Intervals) withDefaults() Intervals {
 	return Intervals{
-		Settled:    cmp.Or(i.Settled, 5*time.Second),
+		Settled:    cmp.Or(i.Settled, 4*time.Second),
 		Unsettled:  cmp.Or(i.Unsettled, 5*time.Second),
 		Persistent: cmp.Or(i.Persistent, 15*time.Second),
 		Heartbeat:  cmp.Or(i.Heartbeat, time.Minute),

@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -65,7 +66,23 @@ func (l *Timeline) Reached(ready bool, since time.Time) (at time.Time, text stri
 			return change.at, change.text, l.err
 		}
 	}
-	return time.Time{}, "", fmt.Errorf("Ready has not been %t since %s (%w)", ready, since.Format(time.TimeOnly), l.err)
+	return time.Time{}, "", fmt.Errorf("Ready has not been %t since %s (%v)", ready, since.Format(time.TimeOnly), l.err)
+}
+
+// Stable is since when the cluster is Ready.
+func (l *Timeline) Stable() (since time.Time, err error) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	for _, change := range slices.Backward(l.changes) {
+		if !change.ready {
+			break
+		}
+		since = change.at
+	}
+	if since.IsZero() {
+		err = fmt.Errorf("Ready is %+v (%v)", l.changes[max(0, len(l.changes)-1):], l.err)
+	}
+	return since, err
 }
 
 // Lapses are the changes to Ready between two moments.

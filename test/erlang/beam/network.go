@@ -253,6 +253,14 @@ func (h *Host) Restore() {
 	}
 }
 
+// CutOffFrom drops everything that the host would send to another one, until the returned
+// function is called.
+func (h *Host) CutOffFrom(other *Host) (restore func()) {
+	h.network.t.Helper()
+	mustIP(h.network.t, "-n", h.namespace, "route", "add", "blackhole", other.Address)
+	return func() { mustIP(h.network.t, "-n", h.namespace, "route", "delete", "blackhole", other.Address) }
+}
+
 // waitForPort waits until something listens on a port of the host.
 func (h *Host) waitForPort(port string, p *process) error {
 	limit := time.After(30 * time.Second)

@@ -3,7 +3,9 @@
 package probe
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/probe/mesh"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
 	"github.com/erlang-operator/erlang-operator/probe/verify"
+	"github.com/erlang-operator/erlang-operator/test/await"
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
@@ -65,6 +68,41 @@ func TestHeal(t *testing.T) {
 	c.wantReasons(result, "Verified", "Verified", "Verified")
 	if !result.Mesh.Whole() || len(result.Made) != 1 {
 		t.Errorf("%d links made, the parts are %v", len(result.Made), result.Mesh.Components())
+	}
+}
+
+// A link over which packets are lost in one direction is missing long before OTP ends it, no
+// matter which end is the deaf one. No other is made in its place, and it is one of the mesh
+// again when the packets arrive.
+func TestSilentLink(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	var nodes []*beam.Node
+	for ordinal, otp := range beam.Releases {
+		nodes = append(nodes, c.start(otp, ordinal))
+	}
+	if result := c.sweep(nodes); !result.Mesh.Whole() {
+		t.Fatalf("the parts are %v", result.Mesh.Components())
+	}
+	for _, pair := range [][2]*beam.Node{{nodes[0], nodes[1]}, {nodes[2], nodes[0]}} {
+		restore := pair[0].Host.CutOffFrom(pair[1].Host)
+		result := c.sweep(nodes)
+		c.wantReasons(result, "Verified", "Verified", "Verified")
+		for end, node := range pair {
+			if diff := cmp.Diff([]string{pair[1-end].Name}, result.Mesh.Missing(node.Name)); diff != "" {
+				t.Errorf("links that %s misses (-want +got):\n%s", node.Name, diff)
+			}
+		}
+		if len(result.Made) > 0 || len(result.Failed) > 0 {
+			t.Errorf("made %v, failed %v", result.Made, result.Failed)
+		}
+		restore()
+		await.Until(t, 30*time.Second, "the link is answered again", func(context.Context) error {
+			if result := c.sweep(nodes); !result.Mesh.Whole() || len(result.Made) > 0 {
+				return fmt.Errorf("made %v, the parts are %v", result.Made, result.Mesh.Components())
+			}
+			return nil
+		})
 	}
 }
 
