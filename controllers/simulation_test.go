@@ -26,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -191,12 +192,15 @@ func (w *simulation) withFaults() client.Client {
 	})
 }
 
-// checkUID rejects an apply to an object of another UID, as the API server does, and the
+// checkUID rejects an apply to an object of another UID, or of a new object where one exists, as the API server does, and the
 // fake does not. (See test/envtest.)
 func (w *simulation) checkUID(configuration runtime.ApplyConfiguration) error {
 	wanted, there := headOf(configuration), headOf(configuration)
 	err := w.present.Get(context.Background(), client.ObjectKeyFromObject(wanted), there)
 	must(client.IgnoreNotFound(err))
+	if err == nil && wanted.ResourceVersion != "" {
+		return apierrors.NewConflict(schema.GroupResource{Resource: wanted.Kind}, wanted.Name, errors.New("it exists"))
+	}
 	if err == nil && wanted.UID != "" && wanted.UID != there.UID {
 		return apierrors.NewInvalid(wanted.GroupVersionKind().GroupKind(), wanted.Name,
 			field.ErrorList{field.Invalid(field.NewPath("metadata", "uid"), wanted.UID, "field is immutable")})

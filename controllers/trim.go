@@ -33,9 +33,13 @@ func trim(object any) (any, error) {
 	} else {
 		trimManagedFields(metadata)
 	}
+	stamp := apply.Stamp(metadata)
 	metadata.SetLabels(kept(metadata.GetLabels(), plan.LabelCluster, plan.LabelComponent, appsv1.ControllerRevisionHashLabelKey))
 	metadata.SetAnnotations(kept(metadata.GetAnnotations(), readAnnotations...))
 	ours := isOurs(metadata)
+	if ours {
+		metadata.GetAnnotations()[apply.StampAnnotation] = stamp
+	}
 	trimReferences(metadata)
 	switch object := object.(type) {
 	case *corev1.Secret:

@@ -41,12 +41,11 @@ type memory map[objectID]applied
 
 type objectID struct{ kind, name string }
 
-// applied is a configuration, and the version of the object that it resulted in. While
-// the object has that version, applying the same again would change nothing, and is
-// skipped.
+// applied is a configuration, and the stamp of the object that it resulted in. While the
+// object has that stamp, applying the same again would change nothing, and is skipped.
 type applied struct {
-	version string
-	digest  [sha256.Size]byte
+	stamp  string
+	digest [sha256.Size]byte
 }
 
 // Apply carries out a plan in its order. What is rejected, or fails at a webhook, holds up
@@ -181,8 +180,7 @@ func (a *Applier) applyAll(ctx context.Context, configurations []plan.Configurat
 }
 
 // apply applies a configuration, unless that was the last that was applied to the object
-// as it is. An object that is not among ours is looked up first: a forced apply would
-// take it over.
+// as it is.
 func (a *Applier) apply(ctx context.Context, observed state.State, configuration plan.Configuration, existing state.Object, last applied) (applied, error) {
 	text, err := json.Marshal(configuration)
 	if err != nil {
@@ -192,7 +190,7 @@ func (a *Applier) apply(ctx context.Context, observed state.State, configuration
 	digest := sha256.Sum256(text)
 	switch metadata := metadataOf(configuration); {
 	case existing != nil:
-		if last == (applied{existing.GetResourceVersion(), digest}) {
+		if last == (applied{stampOf(existing), digest}) {
 			return last, nil
 		}
 		// A cache may be so late that the cluster and its objects have been deleted and
@@ -202,18 +200,43 @@ func (a *Applier) apply(ctx context.Context, observed state.State, configuration
 		if paused, err := a.takeOver(ctx, observed, existing, last.digest != digest); err != nil || paused {
 			return last, err
 		}
+		err = a.Client.Apply(ctx, configuration, client.ForceOwnership)
 	case metadata.UID == nil:
-		if err := a.checkNames(ctx, observed, configuration); errors.Is(err, errNotObserved) {
-			return last, nil
-		} else if err != nil {
-			return last, err
-		}
+		err = a.applyNew(ctx, observed, configuration)
+	default:
+		err = a.Client.Apply(ctx, configuration, client.ForceOwnership)
 	}
-	if err := a.Client.Apply(ctx, configuration, client.ForceOwnership); err != nil {
+	if errors.Is(err, errNotObserved) {
+		return last, nil
+	}
+	if err != nil {
 		return last, err
 	}
 	// The client has put the answer of the API server into the configuration.
-	return applied{ptr.Deref(metadataOf(configuration).ResourceVersion, ""), digest}, nil
+	return applied{stampOfAnswer(metadataOf(configuration)), digest}, nil
+}
+
+// noVersion is the resourceVersion of no object. An apply with it creates an object that does
+// not exist, and is a conflict for any that exists.
+const noVersion = "1"
+
+// applyNew applies a configuration of an object that is not among those that were observed. If
+// there is one, it is looked at first: a forced apply would take it over.
+func (a *Applier) applyNew(ctx context.Context, observed state.State, configuration plan.Configuration) error {
+	if err := a.checkSecretOf(ctx, observed, configuration); err != nil {
+		return err
+	}
+	metadata := metadataOf(configuration)
+	metadata.ResourceVersion = ptr.To(noVersion)
+	err := a.Client.Apply(ctx, configuration, client.ForceOwnership)
+	if !apierrors.IsConflict(err) {
+		return err
+	}
+	if err := a.checkNames(ctx, observed, configuration); err != nil {
+		return err
+	}
+	metadata.ResourceVersion = nil
+	return a.Client.Apply(ctx, configuration, client.ForceOwnership)
 }
 
 // metadataOf is the metadata of a typed apply configuration. Each of them embeds it, and

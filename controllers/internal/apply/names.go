@@ -97,18 +97,27 @@ func (a *Applier) checkOthers(ctx context.Context, held []plan.Configuration, ob
 	return nil
 }
 
-// checkNames finds objects of other owners in the way of a new one. cert-manager would
-// write into the Secret of a new Certificate, whoever owns it.
+// checkNames finds objects of other owners in the way of a new one.
 func (a *Applier) checkNames(ctx context.Context, observed state.State, configuration plan.Configuration) error {
 	gvk := schema.FromAPIVersionAndKind(*configuration.GetAPIVersion(), *configuration.GetKind())
 	controlled := func(cluster *v1alpha1.ErlangCluster, object metav1.Object) bool {
 		return metav1.IsControlledBy(object, cluster)
 	}
 	err := a.checkName(ctx, gvk, *configuration.GetName(), observed, controlled)
-	if certificate, ok := configuration.(*applycertmanager.CertificateApplyConfiguration); ok && (err == nil || IsNameConflict(err)) {
-		err = errors.Join(err, a.checkName(ctx, corev1.SchemeGroupVersion.WithKind("Secret"), *certificate.Spec.SecretName, observed, plan.MayTake))
+	if err == nil || IsNameConflict(err) {
+		err = errors.Join(err, a.checkSecretOf(ctx, observed, configuration))
 	}
 	return err
+}
+
+// checkSecretOf finds a Secret of another owner where that of a Certificate is to be:
+// cert-manager would write into it.
+func (a *Applier) checkSecretOf(ctx context.Context, observed state.State, configuration plan.Configuration) error {
+	certificate, ok := configuration.(*applycertmanager.CertificateApplyConfiguration)
+	if !ok {
+		return nil
+	}
+	return a.checkName(ctx, corev1.SchemeGroupVersion.WithKind("Secret"), *certificate.Spec.SecretName, observed, plan.MayTake)
 }
 
 func (a *Applier) checkName(ctx context.Context, gvk schema.GroupVersionKind, name string, observed state.State, ours func(*v1alpha1.ErlangCluster, metav1.Object) bool) error {
