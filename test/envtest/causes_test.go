@@ -175,6 +175,9 @@ func (c statefulSetController) refused(t *testing.T, set *appsv1.StatefulSet, or
 		t.Fatalf("the pod is not forbidden: %v", err)
 	}
 	c.Event(set, corev1.EventTypeWarning, "FailedCreate", fmt.Sprintf("Create Pod %s in StatefulSet %s failed error: %s", pod.Name, set.Name, err))
+	set = get(t, set)
+	set.Status.ObservedGeneration = set.Generation
+	check(t, admin.Status().Update(t.Context(), set))
 }
 
 // A certificate that cert-manager cannot store because of a quota is reported with that

@@ -23,9 +23,11 @@ type Contest struct {
 	Again, Over time.Time
 }
 
-// MissingPods are those that the StatefulSet is to create, and that do not exist.
+// MissingPods are those that the StatefulSet's controller has to create, and that do not exist
+// although it has looked at the StatefulSet as it is.
 func (s State) MissingPods() []string {
-	if s.StatefulSet == nil || s.StatefulSet.Spec.Replicas == nil {
+	set := s.StatefulSet
+	if set == nil || set.Spec.Replicas == nil || set.Status.ObservedGeneration != set.Generation {
 		return nil
 	}
 	var missing []string
