@@ -36,7 +36,7 @@ func TestEditedStatusIsRestored(t *testing.T) {
 		n.until(t, p, "after "+patch, func(ctx context.Context) error { return statusEdited(ctx, namespace) })
 	}
 	// The manager writes an element that is there already, and removes it.
-	n.broken = "chat-1"
+	n.broken, n.ready = "chat-1", false
 	n.steps(t, p, 1)
 	patchTLS(t, namespace, `{"ca":{"rotationID":"2026-11"}}`)
 	awaitCondition(t, namespace, v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonRotatingCA)
