@@ -54,8 +54,9 @@ func drawPod(t *rapid.T) *corev1.Pod {
 		Labels: rapid.MapOfN(rapid.SampledFrom([]string{"erlang-operator.dev/cluster", "erlang-operator.dev/component", "app"}),
 			rapid.SampledFrom([]string{"", "node", "probe", "chat"}), 0, 3).Draw(t, "labels"),
 	}}
-	for range rapid.IntRange(0, 4).Draw(t, "volumes") {
-		volume := corev1.Volume{Name: rapid.SampledFrom([]string{"erlang-operator-tls", "erlang-operator-cookie", "data"}).Draw(t, "volume")}
+	// The API server refuses two volumes of one name.
+	for _, name := range rapid.SliceOfDistinct(rapid.SampledFrom([]string{"erlang-operator-tls", "erlang-operator-cookie", "data"}), rapid.ID[string]).Draw(t, "volumes") {
+		volume := corev1.Volume{Name: name}
 		if secret := rapid.SampledFrom([]string{"", placeholder, "chat-1-tls", "mine"}).Draw(t, "secret"); secret != "" {
 			volume.Secret = &corev1.SecretVolumeSource{SecretName: secret}
 		}
