@@ -130,6 +130,11 @@ bench: modules ## The cost of a verification compared with its limits: ratio to 
 	for release in 25 27 29; do $(IMAGE) rootfs $$release || exit 1; done
 	go test -C test -tags erlang -run '^$$' -bench . -benchtime 300x ./erlang/probe
 
+.PHONY: bench-mesh
+bench-mesh: modules ## What a link between two nodes carries: as the operator runs it, with OTP's own TLS, over TCP
+	for release in 25 27 29; do $(IMAGE) rootfs $$release || exit 1; done
+	go test -C test -tags erlang -run '^$$' -bench Mesh -benchtime 5x -timeout=30m ./erlang
+
 SOAK     ?= 1h
 REPEAT   ?= 20
 FAULTS   ?= 50

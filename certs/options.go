@@ -18,16 +18,33 @@ import (
 // in use, in many lines. This reports what to do instead. A node that restarts finds its
 // own name for an instant where its former process was killed, hence the second look.
 //
+// A socket of OTP reads at most 1460 bytes at a time, so TLS spends most of its time on tiny
+// reads. It reads SocketBuffer at a time unless the node's own kernel parameters say
+// otherwise, or the spec does, which sets the variable.
+//
 // fail_if_no_peer_cert is an option of the server only: as a client option, OTP 26 and
 // later refuse to connect, without an error message. There is no keyfile, because
 // certfile also contains the key: the node never pairs an old certificate with a new
 // key.
 func Options() string {
-	return fmt.Sprintf(options, naming.TLSDir+"/"+naming.CombinedKey, naming.DistributionDir+"/"+naming.TrustKey, naming.ProgramsDir)
+	return fmt.Sprintf(options, naming.TLSDir+"/"+naming.CombinedKey, naming.DistributionDir+"/"+naming.TrustKey, naming.ProgramsDir,
+		naming.SocketBufferVariable, SocketBuffer)
 }
+
+// SocketBuffer is how many bytes a node reads from a socket of the distribution at a time.
+const SocketBuffer = 64 << 10
 
 const options = `begin
     os:unsetenv("ERL_ZFLAGS"),
+    lists:foreach(fun(Parameter) ->
+        Options = application:get_env(kernel, Parameter, []),
+        IsSet = lists:any(fun(Name) -> lists:keymember(Name, 1, Options) end, [buffer, recbuf]),
+        case os:getenv(%[4]q) of
+            false when IsSet -> ok;
+            false -> application:set_env(kernel, Parameter, [{buffer, %[5]d} | Options]);
+            Bytes -> application:set_env(kernel, Parameter, [{buffer, list_to_integer(Bytes)} | lists:keydelete(buffer, 1, Options)])
+        end
+    end, [inet_dist_listen_options, inet_dist_connect_options]),
     (fun() ->
         Node = os:getenv("ERLANG_NODE"),
         IsInUse = fun() ->

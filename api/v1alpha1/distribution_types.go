@@ -1,5 +1,7 @@
 package v1alpha1
 
+import "k8s.io/apimachinery/pkg/api/resource"
+
 // DistributionSpec configures how nodes are named and how they find each other.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.nodeBasename) == has(oldSelf.nodeBasename)",message="distribution.nodeBasename cannot be added or removed after creation: node names are identities (Mnesia and others store them); make a new cluster"
@@ -54,6 +56,22 @@ type DistributionSpec struct {
 	// +optional
 	// +kubebuilder:default=None
 	ServiceMesh ServiceMesh `json:"serviceMesh,omitempty"`
+
+	// socket configures the connections between the nodes.
+	// +optional
+	Socket SocketSpec `json:"socket,omitzero"`
+}
+
+// SocketSpec configures the sockets of the distribution (inet_dist_listen_options and
+// inet_dist_connect_options of kernel(6)).
+type SocketSpec struct {
+	// buffer is how much a node reads from a connection at a time, from 1Ki to 16Mi: each
+	// connection takes as much memory. Default: what the image or the template sets itself
+	// (buffer or recbuf in the two kernel parameters), else 64Ki. OTP's own 1460 bytes make
+	// TLS slow. A change restarts the nodes, one by one.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isInteger() && quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('16Mi')) <= 0",message="distribution.socket.buffer must be a whole number of bytes from 1Ki to 16Mi"
+	Buffer *resource.Quantity `json:"buffer,omitempty"`
 }
 
 // Formation is who connects the nodes.

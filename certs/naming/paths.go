@@ -3,6 +3,10 @@ package naming
 // PodUIDVariable is the environment variable in which a node has the UID of its pod.
 const PodUIDVariable = "ERLANG_OPERATOR_POD_UID"
 
+// SocketBufferVariable is the environment variable in which a node finds
+// spec.distribution.socket.buffer, in bytes, where the spec has one.
+const SocketBufferVariable = "ERLANG_OPERATOR_SOCKET_BUFFER"
+
 // Paths in the container of the BEAM. OTP reads the options file once, at boot, and the
 // files named in it repeatedly, so the paths never change and the contents may.
 const (

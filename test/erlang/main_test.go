@@ -26,7 +26,7 @@ func onEachRelease(t *testing.T, test func(t *testing.T, otp string)) {
 
 // deadline is far longer than anything here takes, and than the 7 s after which a node
 // gives up a peer.
-func deadline(t *testing.T) context.Context {
+func deadline(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(cancel)
 	return ctx
@@ -39,7 +39,7 @@ type cluster struct {
 	probe       beam.Identity
 }
 
-func newCluster(t *testing.T) *cluster {
+func newCluster(t testing.TB) *cluster {
 	ca := beam.NewCA(t, "cluster")
 	return &cluster{Network: beam.NewNetwork(t), ca: ca, foreign: beam.NewCA(t, "foreign"), probe: ca.Issue("probe." + beam.Domain)}
 }
@@ -57,7 +57,7 @@ func (c *cluster) dialer(n *beam.Node) *erldist.Dialer {
 }
 
 // mustDial connects for the duration of a test.
-func mustDial(t *testing.T, d *erldist.Dialer, node string) *erldist.Conn {
+func mustDial(t testing.TB, d *erldist.Dialer, node string) *erldist.Conn {
 	t.Helper()
 	conn, err := d.Dial(deadline(t), node)
 	if err != nil {
@@ -68,7 +68,7 @@ func mustDial(t *testing.T, d *erldist.Dialer, node string) *erldist.Conn {
 }
 
 // mustCall returns the result of a remote call.
-func mustCall(t *testing.T, c *erldist.Conn, module, function string, args ...erldist.Term) erldist.Term {
+func mustCall(t testing.TB, c *erldist.Conn, module, function string, args ...erldist.Term) erldist.Term {
 	t.Helper()
 	result, err := c.Call(deadline(t), module, function, args...)
 	if err != nil {

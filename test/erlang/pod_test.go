@@ -35,7 +35,7 @@ func podEnvironment(node, discovery string) []string {
 }
 
 // podFiles are the files that the manager has mounted in such a container.
-func podFiles(t *testing.T, identity beam.Identity, trust []byte) map[string][]byte {
+func podFiles(t testing.TB, identity beam.Identity, trust []byte) map[string][]byte {
 	t.Helper()
 	files := map[string][]byte{
 		"tls/" + naming.CombinedKey:         slices.Concat(identity.KeyPEM, identity.CertPEM),

@@ -18,6 +18,7 @@ const (
 	envPodUID      = naming.PodUIDVariable
 	envNode        = "ERLANG_NODE"
 	envSharedFlags = "ERLANG_OPERATOR_SHARED_FLAGS"
+	envBuffer      = naming.SocketBufferVariable
 	envNodeFlags   = "ERLANG_OPERATOR_NODE_FLAGS"
 	// envFlags is the variable that OTP appends to the command line last (erl(1)).
 	// Images set ERL_FLAGS and ERL_AFLAGS themselves.
@@ -25,7 +26,7 @@ const (
 )
 
 // ourVariables are those that the user cannot set.
-var ourVariables = []string{envPod, envPodUID, envNode, envSharedFlags, envNodeFlags}
+var ourVariables = []string{envPod, envPodUID, envNode, envSharedFlags, envNodeFlags, envBuffer}
 
 // environment puts our variables before the user's, since $(VAR) is expanded from
 // earlier ones only, and joins the user's ERL_ZFLAGS to ours.
@@ -37,6 +38,9 @@ func environment(container *corev1.Container, spec v1alpha1.ErlangClusterSpec, n
 			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.uid"}}},
 		{Name: envNode, Value: names.Node(expanded(envPod))},
 		{Name: envSharedFlags, Value: Flags(spec.Distribution)},
+	}
+	if buffer := spec.Distribution.Socket.Buffer; buffer != nil {
+		ours = append(ours, corev1.EnvVar{Name: envBuffer, Value: strconv.FormatInt(buffer.Value(), 10)})
 	}
 	var flags []string
 	if isErl(spec) {

@@ -58,6 +58,9 @@ var changes = map[string]change{
 	"distribution.serviceMesh":  {to: func(s *v1alpha1.ErlangClusterSpec) { s.Distribution.ServiceMesh = v1alpha1.ServiceMeshLinkerd }},
 	"distribution.ports.min":    {to: func(s *v1alpha1.ErlangClusterSpec) { s.Distribution.Ports.Min = 9099 }},
 	"distribution.ports.max":    {to: func(s *v1alpha1.ErlangClusterSpec) { s.Distribution.Ports.Max = 9110 }},
+	"distribution.socket.buffer": {to: func(s *v1alpha1.ErlangClusterSpec) {
+		s.Distribution.Socket.Buffer = ptr.To(resource.MustParse("128Ki"))
+	}},
 	"cookie.secretKeyRef.name": {
 		to: func(s *v1alpha1.ErlangClusterSpec) {
 			s.Cookie.SecretKeyRef = &v1alpha1.SecretKeyReference{Name: "legacy", Key: "cookie"}
