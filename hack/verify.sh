@@ -39,8 +39,16 @@ step "lint"
 make -s lint || fail "lint reported problems"
 
 step "manifests"
-for tree in config/default config/namespaced config/webhook config/samples; do
+for tree in config/default config/ha config/namespaced config/webhook config/samples; do
 	go tool -modfile=hack/tools/go.mod kustomize build "$tree" >/dev/null || fail "kustomize cannot build $tree"
+done
+
+monitored=config/samples/monitored
+mkdir $monitored
+trap 'rm -rf "$before" $monitored' EXIT
+for monitors in ../../prometheus "../../prometheus, ../../prometheus/pods"; do
+	echo "{resources: [../../ha], components: [$monitors]}" >$monitored/kustomization.yaml
+	go tool -modfile=hack/tools/go.mod kustomize build $monitored >/dev/null || fail "kustomize cannot build config/ha with $monitors"
 done
 
 step "docs"

@@ -31,7 +31,8 @@ type Options struct {
 	// Default: DNS, by full names, and TCP.
 	Resolve     func(ctx context.Context, host string) ([]string, error)
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
-	// MetricsAddr is where metrics are served; "0" is nowhere. Default: ":8080".
+	// MetricsAddr is where metrics are served; "0" is nowhere. Default: "127.0.0.1:8080", for who may forward
+	// a port of the pod: nobody is authenticated.
 	MetricsAddr string
 	// HealthAddr is where /healthz and /readyz are served. Default: ":8081".
 	HealthAddr string
@@ -46,7 +47,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.HealingTime = cmp.Or(o.HealingTime, 5*time.Second)
 	o.Concurrency = cmp.Or(o.Concurrency, 16)
 	o.Limits = cmp.Or(o.Limits, verify.DefaultLimits())
-	o.MetricsAddr = cmp.Or(o.MetricsAddr, ":8080")
+	o.MetricsAddr = cmp.Or(o.MetricsAddr, "127.0.0.1:8080")
 	o.HealthAddr = cmp.Or(o.HealthAddr, ":8081")
 	return o, nil
 }

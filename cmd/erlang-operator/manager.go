@@ -35,6 +35,7 @@ type managerOptions struct {
 	leaderElection  bool
 	leaseName       string
 	metricsAddress  string
+	metricsCertDir  string
 	podIdentity     controllers.PodIdentity
 	probeDefaults   string
 	watchNamespaces []string
@@ -59,6 +60,7 @@ func managerCommand() *cobra.Command {
 	flags.BoolVar(&options.leaderElection, "leader-elect", true, "let one replica lead")
 	flags.StringVar(&options.leaseName, "leader-elect-resource-name", "erlang-operator.erlang-operator.dev", "name of the Lease of the replica that leads, in the manager's namespace")
 	flags.StringVar(&options.metricsAddress, "metrics-bind-address", ":8443", "address of the metrics, over TLS and for authorized readers; 0 for none")
+	flags.StringVar(&options.metricsCertDir, "metrics-cert-dir", "", "directory with tls.crt and tls.key of the metrics (default: a self-signed certificate)")
 	flags.Var(&options.podIdentity, "pod-identity", "what gives each pod its own certificate: the MutatingAdmissionPolicy of config/default (Policy), or a webhook of the manager, as config/webhook sets it up (Webhook)")
 	flags.StringVar(&options.probeDefaults, "probe-defaults", "", "spec.probe of the clusters that leave its fields out, as YAML or JSON")
 	flags.StringVar(&options.image, "probe-image", "", "image that the probes run (default: that of the manager's own pod, which POD_NAME and POD_NAMESPACE name)")
@@ -122,6 +124,7 @@ func newManager(kubeconfig *rest.Config, options managerOptions, scope controlle
 		HealthProbeBindAddress:        options.healthAddress,
 		Metrics: metricsserver.Options{
 			BindAddress:    options.metricsAddress,
+			CertDir:        options.metricsCertDir,
 			SecureServing:  true,
 			FilterProvider: filters.WithAuthenticationAndAuthorization,
 		},

@@ -25,7 +25,7 @@ func probeCommand() *cobra.Command {
 	flags.StringVar(&options.Namespace, "namespace", "", "namespace of the ErlangCluster")
 	flags.StringVar(&options.Cluster, "cluster", "", "name of the ErlangCluster")
 	flags.StringVar(&options.Domain, "cluster-domain", naming.DefaultDomain, "DNS domain of the Kubernetes cluster")
-	flags.StringVar(&options.MetricsAddr, "metrics-bind-address", ":8080", "address of the metrics; 0 for none")
+	flags.StringVar(&options.MetricsAddr, "metrics-bind-address", "127.0.0.1:8080", "address of the metrics, which everybody who reaches it may read; 0 for none")
 	flags.StringVar(&options.HealthAddr, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
 	for _, required := range []string{"namespace", "cluster"} {
 		if err := command.MarkFlagRequired(required); err != nil {

@@ -3,6 +3,10 @@
 package e2e
 
 import (
+	"bufio"
+	"io"
+	"net/http"
+	"os/exec"
 	"regexp"
 	"strconv"
 	"testing"
@@ -22,7 +26,7 @@ func TestMemoryLimit(t *testing.T) {
 	if limit != "128Mi" {
 		t.Fatalf("the limit of the probe is %s: change this test", limit)
 	}
-	metrics := kubectl.Must(t, "get", "--raw", "/api/v1/namespaces/"+c.Namespace+"/pods/"+pod+":8080/proxy/metrics")
+	metrics := forwarded(t, c.Namespace, pod, "8080", "/metrics")
 	match := regexp.MustCompile(`(?m)^go_gc_gomemlimit_bytes (\S+)$`).FindStringSubmatch(metrics)
 	if match == nil {
 		t.Fatal("the probe has no metric go_gc_gomemlimit_bytes")
@@ -31,4 +35,33 @@ func TestMemoryLimit(t *testing.T) {
 	if want := 0.9 * (128 << 20); err != nil || got < want-1 || got > want {
 		t.Errorf("Go's memory limit is %s bytes (%v), want %.0f", match[1], err, want)
 	}
+}
+
+// forwarded is what a port of a pod answers that listens inside of the pod alone.
+func forwarded(t *testing.T, namespace, pod, port, path string) string {
+	t.Helper()
+	forward := exec.CommandContext(t.Context(), "kubectl", "port-forward", "-n", namespace, "pod/"+pod, ":"+port)
+	output, err := forward.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := forward.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = forward.Process.Kill(); _ = forward.Wait() }()
+	line, err := bufio.NewReader(output).ReadString('\n')
+	match := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(line)
+	if match == "" {
+		t.Fatalf("kubectl port-forward says %q: %v", line, err)
+	}
+	response, err := http.Get("http://" + match + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
 }

@@ -3,10 +3,13 @@ package envtest
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -21,7 +24,8 @@ func TestMetrics(t *testing.T) {
 	check(t, applyFile(t.Context(), "config/metrics/authorization.yaml"))
 	namespace := newNamespace(t)
 	address := freeAddress(t)
-	startManagerWith(t, managerKubeconfig(t), "--metrics-bind-address="+address)
+	directory, roots := metricsCertificate(t)
+	startManagerWith(t, managerKubeconfig(t), "--metrics-bind-address="+address, "--metrics-cert-dir="+directory)
 	outsider, reader := tokenOf(t, namespace, "outsider"), tokenOf(t, namespace, "prometheus")
 	create(t, &rbacv1.ClusterRoleBinding{
 		ObjectMeta: named("", "prometheus-of-"+namespace),
@@ -34,7 +38,7 @@ func TestMetrics(t *testing.T) {
 	ready := fmt.Sprintf(`erlang_operator_cluster_condition{cluster="chat",namespace=%q,type="Ready"} 0`, namespace)
 	ca := fmt.Sprintf(`,cluster="chat",namespace=%q}`, namespace)
 	eventually(t, "the series of the cluster", func(ctx context.Context) error {
-		status, text, err := scrape(ctx, address, reader)
+		status, text, err := scrape(ctx, roots, address, reader)
 		if err != nil {
 			return err
 		}
@@ -50,14 +54,14 @@ func TestMetrics(t *testing.T) {
 		return nil
 	})
 	for who, token := range map[string]string{"an outsider": outsider, "an anonymous client": ""} {
-		if status, _, err := scrape(t.Context(), address, token); err != nil || status == http.StatusOK {
+		if status, _, err := scrape(t.Context(), roots, address, token); err != nil || status == http.StatusOK {
 			t.Errorf("%s is answered with %d, %v", who, status, err)
 		}
 	}
 
 	check(t, admin.Delete(t.Context(), clusterIn(namespace)))
 	eventually(t, "the end of the series", func(ctx context.Context) error {
-		_, text, err := scrape(ctx, address, reader)
+		_, text, err := scrape(ctx, roots, address, reader)
 		if err == nil && strings.Contains(text, expected) {
 			err = fmt.Errorf("still there: %s", expected)
 		}
@@ -83,8 +87,28 @@ func tokenOf(t *testing.T, namespace, name string) string {
 	return token.Status.Token
 }
 
-// scrape asks for the metrics as Prometheus does.
-func scrape(ctx context.Context, address, token string) (status int, text string, err error) {
+// metricsCertificate is the directory of the certificate that cert-manager issues for
+// config/metrics, and what Prometheus verifies it with.
+func metricsCertificate(t *testing.T) (directory string, roots *x509.CertPool) {
+	t.Helper()
+	check(t, applyFile(t.Context(), "config/metrics/certificate.yaml"))
+	secret := &corev1.Secret{ObjectMeta: named("erlang-operator-system", "erlang-operator-metrics-tls")}
+	eventually(t, "the certificate of the metrics", func(ctx context.Context) error {
+		_, err := read(ctx, secret)
+		return err
+	})
+	directory, roots = t.TempDir(), x509.NewCertPool()
+	for _, key := range []string{corev1.TLSCertKey, corev1.TLSPrivateKeyKey} {
+		check(t, os.WriteFile(filepath.Join(directory, key), secret.Data[key], 0o600))
+	}
+	if !roots.AppendCertsFromPEM(secret.Data["ca.crt"]) {
+		t.Fatal("the Secret has no CA")
+	}
+	return directory, roots
+}
+
+// scrape asks for the metrics as Prometheus does with config/prometheus.
+func scrape(ctx context.Context, roots *x509.CertPool, address, token string) (status int, text string, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+address+"/metrics", nil)
 	if err != nil {
 		return 0, "", err
@@ -92,8 +116,7 @@ func scrape(ctx context.Context, address, token string) (status int, text string
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	// The manager's certificate is self-signed.
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "erlang-operator-metrics.erlang-operator-system.svc"}}
 	defer transport.CloseIdleConnections()
 	response, err := (&http.Client{Transport: transport}).Do(request)
 	if err != nil {

@@ -199,6 +199,22 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 }
 
+// Every alert has a section, to which its runbook_url leads.
+func TestAlertsHaveRunbooks(t *testing.T) {
+	const guide = "https://github.com/erlang-operator/erlang-operator/blob/main/docs/metrics.md#"
+	documented := read(t, "../../../docs/metrics.md")
+	rules := strings.Split(read(t, "../../../config/prometheus/rules.yaml"), "- alert: ")[1:]
+	if len(rules) == 0 {
+		t.Error("config/prometheus/rules.yaml has no alerts")
+	}
+	for _, rule := range rules {
+		alert, _, _ := strings.Cut(rule, "\n")
+		if !strings.Contains(rule, "runbook_url: "+guide+strings.ToLower(alert)+"\n") || !strings.Contains(documented, "\n### "+alert+"\n") {
+			t.Errorf("%s has no runbook_url, or no section in docs/metrics.md", alert)
+		}
+	}
+}
+
 func read(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)

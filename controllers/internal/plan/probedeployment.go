@@ -108,7 +108,6 @@ func probeContainer(s state.State, operator Operator, spec v1alpha1.ProbeSpec) (
 			fmt.Sprintf("--cluster=%s", s.Names.Cluster),
 			fmt.Sprintf("--cluster-domain=%s", s.Names.ClusterDomain())).
 		WithPorts(
-			applycore.ContainerPort().WithName("metrics").WithContainerPort(8080).WithProtocol(corev1.ProtocolTCP),
 			applycore.ContainerPort().WithName("health").WithContainerPort(8081).WithProtocol(corev1.ProtocolTCP)).
 		WithLivenessProbe(httpProbe("/healthz")).
 		WithReadinessProbe(httpProbe("/readyz")).
