@@ -179,6 +179,9 @@ const (
 	ReasonRejected = "Rejected"
 	// ReasonPodsPending: pods are missing, or not running or Ready yet.
 	ReasonPodsPending = "PodsPending"
+	// ReasonPodTerminating: a pod is not gone although its grace period is over, as on a machine
+	// that is off.
+	ReasonPodTerminating = "PodTerminating"
 	// ReasonPodFailing: a pod cannot start, keeps crashing, or does not become Ready.
 	ReasonPodFailing = "PodFailing"
 	// ReasonReadinessProbeFailing: a container has run for minutes, and its readiness probe

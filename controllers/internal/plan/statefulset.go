@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -16,10 +15,6 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/rollout"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
-
-// terminationSlack is how long after the end of its grace period, which is its deletion
-// timestamp, a pod may take to be gone.
-const terminationSlack = 30 * time.Second
 
 // nodes plans the StatefulSet that runs the nodes. It starts a node only when what the
 // node needs to prove itself is there: a pod whose Secret is missing waits in the
@@ -98,22 +93,19 @@ func lastSurplus(s state.State) int32 {
 	last := int32(0)
 	for _, pod := range s.OwnPods() {
 		ordinal, ours := s.Names.Ordinal(pod.Name)
-		if ours && (pod.DeletionTimestamp == nil || !stuckAt(pod).Before(s.Now)) {
+		if ours && (pod.DeletionTimestamp == nil || !state.StuckAt(pod).Before(s.Now)) {
 			last = max(last, ordinal)
 		}
 	}
 	return last
 }
 
-// stuckAt is when a pod that terminates should be gone.
-func stuckAt(pod corev1.Pod) time.Time { return pod.DeletionTimestamp.Add(terminationSlack) }
-
 // awaitSurplus plans a pass for the time when a pod that is to go is stuck.
 func (p *Plan) awaitSurplus(s state.State) {
 	for _, pod := range s.OwnPods() {
 		ordinal, ours := s.Names.Ordinal(pod.Name)
-		if ours && ordinal >= s.Replicas() && pod.DeletionTimestamp != nil && stuckAt(pod).After(s.Now) {
-			p.again(stuckAt(pod))
+		if ours && ordinal >= s.Replicas() && pod.DeletionTimestamp != nil && state.StuckAt(pod).After(s.Now) {
+			p.again(state.StuckAt(pod))
 		}
 	}
 }

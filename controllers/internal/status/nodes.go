@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // nodes: every expected pod exists and is Ready. Until its node has joined its containers
@@ -61,7 +63,7 @@ func (p pass) unready(name string) (unreadyPod, bool) {
 	case pod == nil:
 		return podWaits(name, "Pod %s does not exist yet. %s", name, p.advice(p.StatefulSet != nil, "statefulset", p.Names.StatefulSet()))
 	case pod.DeletionTimestamp != nil:
-		return podWaits(name, "Pod %s is being replaced.", name)
+		return p.terminating(pod)
 	}
 	if failing, found := p.failing(pod); found {
 		return failing, true
@@ -73,6 +75,26 @@ func (p pass) unready(name string) (unreadyPod, bool) {
 		return unready, true
 	}
 	return p.joinedUnready(pod)
+}
+
+// terminating is that a pod is being deleted, which takes for ever while the kubelet of its
+// machine does not report.
+func (p pass) terminating(pod *corev1.Pod) (unreadyPod, bool) {
+	if state.StuckAt(*pod).After(p.Now) {
+		return podWaits(pod.Name, "Pod %s is being replaced.", pod.Name)
+	}
+	message := fmt.Sprintf("Pod %s should have been gone since %s, and its place is empty until it is. ", pod.Name, pod.DeletionTimestamp.UTC().Format(time.RFC3339))
+	if pod.Spec.NodeName != "" {
+		message += fmt.Sprintf("If its machine, %s, is off and does not come back, run %s. Else see", pod.Spec.NodeName, outOfService(pod.Spec.NodeName))
+	} else {
+		message += "See"
+	}
+	return podFails(pod.Name, v1alpha1.ReasonPodTerminating, "%s `kubectl describe pod %s`.", message, pod.Name)
+}
+
+// outOfService is the command that has Kubernetes give up the pods of a machine that is off.
+func outOfService(machine string) string {
+	return fmt.Sprintf("`kubectl taint node %s %s=nodeshutdown:NoExecute`", machine, corev1.TaintNodeOutOfService)
 }
 
 func podWaits(pod, format string, args ...any) (unreadyPod, bool) {

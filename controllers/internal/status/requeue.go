@@ -85,6 +85,9 @@ func (p pass) requeueAfter() time.Duration {
 // while a container starts becomes a fault, or is over.
 func (p pass) startsOverdue() (times []time.Time) {
 	for _, pod := range slices.Concat(p.Pods, p.ProbePods) {
+		if pod.DeletionTimestamp != nil {
+			times = append(times, state.StuckAt(pod))
+		}
 		if ready := podCondition(&pod, corev1.ContainersReady); ready != nil && ready.Status != corev1.ConditionTrue {
 			times = append(times, ready.LastTransitionTime.Add(state.UnreadyTimeout), ready.LastTransitionTime.Add(state.StartingTime))
 		}

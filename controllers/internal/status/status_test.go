@@ -346,6 +346,15 @@ func TestConditions(t *testing.T) {
 		"a pod is leaving": {
 			edit:  func(s *scene) { s.Pods[1].DeletionTimestamp = &metav1.Time{Time: s.Now} },
 			ready: "False PodsPending", reason: "Reconciling PodsPending", says: []string{"chat-1 is being replaced"}},
+		"a pod does not leave": {
+			edit: func(s *scene) {
+				s.Pods[1].DeletionTimestamp, s.Pods[1].Spec.NodeName = &metav1.Time{Time: s.Now.Add(-time.Minute)}, "worker-3"
+			},
+			ready: "False PodTerminating", says: []string{"Pod chat-1 should have been gone since 2026-01-02T11:59:00Z", "its machine, worker-3, is off",
+				"`kubectl taint node worker-3 node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`", "`kubectl describe pod chat-1`"}},
+		"a pod without a machine does not leave": {
+			edit:  func(s *scene) { s.Pods[1].DeletionTimestamp = &metav1.Time{Time: s.Now.Add(-time.Minute)} },
+			ready: "False PodTerminating", says: []string{"its place is empty until it is. See `kubectl describe pod chat-1`."}},
 		"a pod finds no place": {
 			edit: func(s *scene) {
 				s.Pods[1].Status.Phase = corev1.PodPending

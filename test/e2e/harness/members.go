@@ -24,6 +24,15 @@ func (c Cluster) beams(ctx context.Context, ordinal int) ([]int, error) {
 	return pids, err
 }
 
+// HasEnded returns an error as long as a BEAM of a pod runs, whatever Kubernetes knows of it.
+func HasEnded(uid string) error {
+	pids, err := processes("beam.smp", "cgroup", "pod"+uid)
+	if err == nil && len(pids) > 0 {
+		err = fmt.Errorf("processes %v run", pids)
+	}
+	return err
+}
+
 // KillNode kills the BEAM of a member.
 func (c Cluster) KillNode(t testing.TB, ordinal int) {
 	t.Helper()
