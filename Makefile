@@ -148,7 +148,7 @@ soak: cluster-up cluster-deploy cluster-examples ## Hours: repeated renewals and
 	for release in 25 29; do for example in elixir relx erl; do \
 		archive=$$($(IMAGE) example $$example $$release) && $(CLUSTER) load $$archive || exit 1; done; done
 	$(E2E) -count=1 -parallel=3 -timeout=3h -v -run TestExamplesMatrix -matrix
-	$(E2E) -count=1 -timeout=12h -v -run TestRandomFaults -machines -faults=$(FAULTS)
+	$(E2E) -count=1 -timeout=12h -v -run TestRandomFaults -machines -stretch=10 -faults=$(FAULTS)
 	$(E2E) -count=$(REPEAT) -timeout=12h -v -run 'TestMesh|TestCookieMismatch|TestScale|TestManagerKilled|TestMemberDies|Rotation|TestChaos|KubeletRestart'
 	go test -C test -tags erlang -count=$(REPEAT) -timeout=6h ./erlang/...
 	go test -C test -tags erlang -count=1 -timeout=6h -p 1 -run 'Trace' -bench . -benchtime 100x ./erlang ./erlang/probe -soak

@@ -13,6 +13,7 @@ import (
 type sweeper struct {
 	options      Options
 	failed       []mesh.Edge // in the last sweep
+	suspects     []mesh.Edge // of the last sweep
 	harmful      backoff
 	notPlaintext map[string]bool // nodes that were tried in plaintext, and still do not answer in TLS
 }
@@ -29,13 +30,13 @@ func (s *sweeper) begin(desired desired, now time.Time) *sweep.Pass {
 	return sweep.Begin(verifier, desired.members, sweep.Options{
 		Concurrency: s.options.Concurrency, HealingTime: s.options.HealingTime,
 		NoLinks: desired.formation == v1alpha1.FormationApplication, ReadOnly: desired.suspended,
-		Postponed: s.failed, Harmful: s.harmful.resting(now),
+		Postponed: s.failed, Harmful: s.harmful.resting(now), Suspects: s.suspects,
 	})
 }
 
 // record takes the result of a sweep that began at some time.
 func (s *sweeper) record(begun, now time.Time, result sweep.Result) {
-	s.failed = result.Failed
+	s.failed, s.suspects = result.Failed, result.Suspects
 	s.notPlaintext = notPlaintext(result.Outcomes)
 	s.harmful.record(begun, now, result.Harmful)
 }

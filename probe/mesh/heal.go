@@ -45,6 +45,25 @@ func (m Mesh) Next(tried []Edge) (Edge, bool) {
 	return Edge{}, false
 }
 
+// Between are the pairs of nodes that a link makes connect to each other: each node of one part
+// and each of the other, or the ends alone if they are in one part.
+func (m Mesh) Between(edge Edge) (pairs []Edge) {
+	ends := m.indices([]Edge{edge})
+	if len(ends) == 0 {
+		return nil
+	}
+	from, to := m.partOf(ends[0][0]), m.partOf(ends[0][1])
+	if slices.Contains(from, ends[0][1]) {
+		return []Edge{edge}
+	}
+	for _, a := range from {
+		for _, b := range to {
+			pairs = append(pairs, Edge{From: m.nodes[a], To: m.nodes[b]})
+		}
+	}
+	return pairs
+}
+
 // healable are the parts in and between which it is safe to make links.
 func (m Mesh) healable() [][]int {
 	var healable [][]int

@@ -96,14 +96,8 @@ func (m Mesh) Whole() bool { return m.Links() == len(m.nodes)*(len(m.nodes)-1)/2
 // WholeAround reports whether the nodes of the part that a node belongs to all report
 // each other.
 func (m Mesh) WholeAround(node string) bool {
-	for _, part := range m.parts() {
-		for _, a := range part {
-			if m.nodes[a] == node {
-				return m.wholePart(part)
-			}
-		}
-	}
-	return false
+	at := slices.Index(m.nodes, node)
+	return at >= 0 && m.wholePart(m.partOf(at))
 }
 
 func (m Mesh) wholePart(part []int) bool {
@@ -168,6 +162,12 @@ func (m Mesh) Components() [][]string {
 }
 
 func (m Mesh) linked(a, b int) bool { return m.reports[a][b] && m.reports[b][a] }
+
+// partOf is the part that a node belongs to.
+func (m Mesh) partOf(a int) []int {
+	parts := m.parts()
+	return parts[slices.IndexFunc(parts, func(part []int) bool { return slices.Contains(part, a) })]
+}
 
 func (m Mesh) parts() [][]int {
 	seen := make([]bool, len(m.nodes))

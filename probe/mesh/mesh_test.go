@@ -200,3 +200,18 @@ func TestWithout(t *testing.T) {
 		t.Error("the link is reported though it was taken away, or not though it was there")
 	}
 }
+
+// TestBetween: a link between two parts has every node of one connect to every node of the
+// other; one within a part concerns its ends alone.
+func TestBetween(t *testing.T) {
+	m := mesh.Of([]string{"a", "b", "c", "d"}, map[string][]string{"a": {"b", "c"}, "b": {"a"}, "c": {"a"}, "d": {}})
+	for edge, want := range map[mesh.Edge][]mesh.Edge{
+		{From: "d", To: "b"}:         {{From: "d", To: "a"}, {From: "d", To: "b"}, {From: "d", To: "c"}},
+		{From: "b", To: "c"}:         {{From: "b", To: "c"}},
+		{From: "b", To: "elsewhere"}: nil,
+	} {
+		if diff := cmp.Diff(want, m.Between(edge)); diff != "" {
+			t.Errorf("between the ends of %v (-want +got):\n%s", edge, diff)
+		}
+	}
+}

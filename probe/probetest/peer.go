@@ -32,6 +32,7 @@ type Network struct {
 	mutex   sync.Mutex
 	links   map[[2]string]bool
 	silent  map[[2]string]bool
+	apart   map[[2]string]bool // from cannot open TCP connections to
 	connect func(from, to string) bool
 }
 
@@ -56,7 +57,7 @@ type Peer struct {
 
 // NewNetwork makes peers that do not listen yet.
 func NewNetwork(t testing.TB, size int) *Network {
-	n := &Network{t: t, CA: certstest.NewAuthority("ca"), links: map[[2]string]bool{}, silent: map[[2]string]bool{}}
+	n := &Network{t: t, CA: certstest.NewAuthority("ca"), links: map[[2]string]bool{}, silent: map[[2]string]bool{}, apart: map[[2]string]bool{}}
 	n.connect = func(from, to string) bool { n.Link(from, to); return true }
 	for i := range size {
 		n.Peers = append(n.Peers, &Peer{
@@ -142,6 +143,20 @@ func (n *Network) unanswering(name string) []string {
 		defer n.mutex.Unlock()
 		return !n.silent[[2]string{name, peer}]
 	})
+}
+
+// Block has one peer unable to open TCP connections to another, or able again.
+func (n *Network) Block(from, to string, blocked bool) {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	n.apart[[2]string{from, to}] = blocked
+}
+
+// reaches reports whether the peer can open a TCP connection to the one that listens on a port.
+func (p *Peer) reaches(port int) bool {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	return !slices.ContainsFunc(p.Peers, func(other *Peer) bool { return int(other.port) == port && p.apart[[2]string{p.Name, other.Name}] })
 }
 
 func (n *Network) linkedTo(name string) (peers []string) {

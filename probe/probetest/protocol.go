@@ -101,6 +101,11 @@ func (p *Peer) apply(module, function erldist.Atom, arguments erldist.Term) erld
 			return erldist.Tuple{erldist.Atom("ok"), erldist.Int(setupTime)}
 		}
 		return erldist.Atom("undefined")
+	case "gen_tcp:connect":
+		if p.reaches(int(arguments.(erldist.List)[1].(erldist.Int))) {
+			return erldist.Tuple{erldist.Atom("ok"), erldist.Atom("socket")}
+		}
+		return erldist.Tuple{erldist.Atom("error"), erldist.Atom("timeout")}
 	case "rpc:multicall":
 		return erldist.Tuple{erldist.AtomList(p.Name), erldist.AtomList(p.unanswering(p.Name)...)}
 	case "net_kernel:connect_node":

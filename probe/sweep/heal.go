@@ -45,6 +45,9 @@ func (p *Pass) heal(ctx context.Context) {
 		if !ok {
 			return
 		}
+		if p.keepsApart(ctx, edge) {
+			continue
+		}
 		before, incarnations := p.mesh(), p.incarnations()
 		err := p.link(ctx, edge)
 		if errors.Is(err, verify.ErrNotConnected) && time.Now().Before(deadline) {
@@ -60,7 +63,8 @@ func (p *Pass) heal(ctx context.Context) {
 		if err != nil {
 			p.failed = append(p.failed, edge)
 		}
-		if errors.Is(err, verify.ErrLinksLost) || errors.Is(err, errNotKept) {
+		didHarm := errors.Is(err, verify.ErrLinksLost) || errors.Is(err, errNotKept)
+		if didHarm && !p.suspectAll(ctx, before.Between(edge)) {
 			p.harmful = append(p.harmful, HarmfulLink{Edge: edge, Err: err, ends: p.ends(edge)})
 		}
 	}
@@ -82,11 +86,11 @@ func (p *Pass) skipHarmful() {
 // take long to fail again, and must not delay the rest. Then the other end tries: packets may
 // be lost in one direction.
 func (p *Pass) next() (mesh.Edge, bool) {
-	m := p.mesh()
-	if edge, ok := m.Next(slices.Concat(p.failed, p.options.Postponed)); ok {
+	m, failed := p.mesh(), slices.Concat(p.failed, p.apart)
+	if edge, ok := m.Next(slices.Concat(failed, p.options.Postponed)); ok {
 		return edge, true
 	}
-	edge, ok := m.Next(p.failed)
+	edge, ok := m.Next(failed)
 	if back := (mesh.Edge{From: edge.To, To: edge.From}); ok && slices.Contains(p.options.Postponed, edge) && !m.Reported(back) {
 		return back, true
 	}

@@ -42,6 +42,8 @@ type Options struct {
 	Postponed []mesh.Edge
 	// Harmful are the links that are not to be made.
 	Harmful []HarmfulLink
+	// Suspects are the Suspects of the last sweep.
+	Suspects []mesh.Edge
 }
 
 // HarmfulLink is a link that did not last when it was made, or at the cost of others.
@@ -69,6 +71,10 @@ type Result struct {
 	Failed []mesh.Edge
 	// Harmful are those of them that did harm in this sweep.
 	Harmful []HarmfulLink
+	// Suspects are pairs of nodes that did not answer or reach each other, in this sweep or an
+	// earlier one, and have not been linked since. No link is made that would have them connect,
+	// unless they reach each other.
+	Suspects []mesh.Edge
 	// Lost is how many links the nodes dropped while the last one was made. After that
 	// no further link was begun.
 	Lost int
@@ -139,6 +145,8 @@ type Pass struct {
 	made     []mesh.Edge
 	failed   []mesh.Edge
 	harmful  []HarmfulLink
+	suspects []mesh.Edge
+	apart    []mesh.Edge // links not made, because of nodes that do not reach each other
 	lost     int
 	changes  changes
 }
@@ -150,6 +158,7 @@ func Begin(verifier *verify.Verifier, members []Member, options Options) *Pass {
 		options:  options,
 		members:  slices.Clone(members),
 		outcomes: make([]Outcome, len(members)),
+		suspects: slices.Clone(options.Suspects),
 		sessions: make([]*verify.Session, len(members)),
 		changes:  newChanges(),
 	}
@@ -188,9 +197,10 @@ func (p *Pass) Steps() []func(context.Context) Result {
 }
 
 func (p *Pass) result(healed, tried bool) Result {
+	m := p.mesh().Without(p.silent())
 	return Result{
-		Outcomes: slices.Clone(p.outcomes), Mesh: p.mesh().Without(p.silent()), Healed: healed, Tried: tried, ReadOnly: p.options.ReadOnly,
-		Made: p.made, Failed: p.failed, Harmful: p.harmful, Lost: p.lost,
+		Outcomes: slices.Clone(p.outcomes), Mesh: m, Healed: healed, Tried: tried, ReadOnly: p.options.ReadOnly,
+		Made: p.made, Failed: p.failed, Harmful: p.harmful, Suspects: p.stillSuspect(m), Lost: p.lost,
 	}
 }
 
@@ -224,32 +234,6 @@ func (p *Pass) Close() {
 			session.Close()
 		}
 	}
-}
-
-// patience is how long a first try may take to be followed by a second one. After the limit
-// of TLS nothing is left to be learned from it, and a node that hangs is to be reported.
-const patience = 6 * time.Second
-
-// verify tries a second time where time soon ran out, because some lost packets, or a machine
-// that was busy for a moment, prove nothing. Both take no longer than the stages of one may.
-func (p *Pass) verify(ctx context.Context, i int) {
-	begun, most := time.Now(), p.verifier.Limits.Sum()
-	for range 2 {
-		verdict, session := p.tryCookies(ctx, i)
-		if session == nil && ctx.Err() != nil {
-			return // Cut off: what failed proves nothing.
-		}
-		p.outcomes[i].Verdict, p.sessions[i] = verdict, session
-		p.members[i].NotPlaintext = verdict.TriedPlaintext
-		if took := time.Since(begun); !mayDiffer(verdict) || took > patience || 2*took > most {
-			return
-		}
-	}
-}
-
-// mayDiffer reports whether a second try may have another result.
-func mayDiffer(verdict verify.Verdict) bool {
-	return verdict.TimedOut || verdict.Reason == v1alpha1.ReasonConnectionTimedOut || verdict.Reason == v1alpha1.ReasonHandshakeTimedOut
 }
 
 // refresh asks every verified node for its peers. One that no longer answers is verified

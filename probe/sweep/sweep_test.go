@@ -164,6 +164,55 @@ func TestSweepFindsSilentLinks(t *testing.T) {
 	}
 }
 
+// TestSweepKeepsApartWhoCannotConnect: three nodes, two of which do not reach each other. No
+// link is made that would have these two connect: neither between them, nor from the third one
+// to the second. When one end reaches the other, all links are made at once.
+func TestSweepKeepsApartWhoCannotConnect(t *testing.T) {
+	n := newNetwork(t, 3)
+	n.Link(n.Peers[0].Name, n.Peers[1].Name)
+	n.Link(n.Peers[0].Name, n.Peers[2].Name)
+	n.Silence(n.Peers[1].Name, n.Peers[2].Name, true)
+	n.Block(n.Peers[1].Name, n.Peers[2].Name, true)
+	n.Block(n.Peers[2].Name, n.Peers[1].Name, true)
+	suspects := n.run(n.members(), Options{}).Suspects
+	if diff := cmp.Diff([]mesh.Edge{{From: n.Peers[1].Name, To: n.Peers[2].Name}}, suspects); diff != "" {
+		t.Fatalf("suspects (-want +got):\n%s", diff)
+	}
+	n.Unlink(n.Peers[1].Name, n.Peers[2].Name) // OTP ends the silent link, and another one because of it.
+	n.Unlink(n.Peers[0].Name, n.Peers[2].Name)
+	n.OnConnect(func(from, to string) bool {
+		t.Errorf("%s is made to connect to %s", from, to)
+		return false
+	})
+	result := n.run(n.members(), Options{Suspects: suspects})
+	if diff := cmp.Diff(suspects, result.Suspects); diff != "" || len(result.Failed) > 0 || len(result.Harmful) > 0 {
+		t.Errorf("failed %v, harmful %v, suspects (-want +got):\n%s", result.Failed, result.Harmful, diff)
+	}
+	if failed := result.Outcomes[1].Failed; len(failed) != 1 || !errors.Is(failed[0].Err, verify.ErrUnreachable) {
+		t.Errorf("failed links %v", failed)
+	}
+	n.Block(n.Peers[2].Name, n.Peers[1].Name, false)
+	n.Silence(n.Peers[1].Name, n.Peers[2].Name, false)
+	n.OnConnect(func(from, to string) bool { n.Link(from, to); return true })
+	if result := n.run(n.members(), Options{Suspects: suspects}); !result.Mesh.Whole() || len(result.Suspects) > 0 {
+		t.Errorf("the parts are %v, suspects %v", result.Mesh.Components(), result.Suspects)
+	}
+}
+
+// TestSweepFindsWhoCannotConnect: a link that costs others because two nodes do not reach each
+// other is not harmful in itself: it may be made as soon as they do.
+func TestSweepFindsWhoCannotConnect(t *testing.T) {
+	n := newNetwork(t, 3)
+	n.Link(n.Peers[0].Name, n.Peers[1].Name)
+	n.Block(n.Peers[1].Name, n.Peers[2].Name, true)
+	n.Block(n.Peers[2].Name, n.Peers[1].Name, true)
+	n.OnConnect(func(string, string) bool { n.Unlink(n.Peers[0].Name, n.Peers[1].Name); return false })
+	result := n.run(n.members(), Options{})
+	if diff := cmp.Diff([]mesh.Edge{{From: n.Peers[1].Name, To: n.Peers[2].Name}}, result.Suspects); diff != "" || len(result.Harmful) > 0 || result.Lost == 0 {
+		t.Errorf("%d links lost, harmful %v, suspects (-want +got):\n%s", result.Lost, result.Harmful, diff)
+	}
+}
+
 // TestSweepStopsAtLostLinks: when nodes drop links while one is made, it is the last one of
 // the sweep, it is harmful, and it is not made while it rests.
 func TestSweepStopsAtLostLinks(t *testing.T) {

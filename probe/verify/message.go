@@ -65,12 +65,21 @@ func SilentMessage(node, peer string) string {
 // ErrLinksLost is the cause of a link that was made while nodes dropped other links.
 var ErrLinksLost = errors.New("other links were lost when the link was made")
 
+// ErrUnreachable is the cause of a link that was not tried, because TCP connections between its
+// ends fail in both directions.
+var ErrUnreachable = errors.New("neither end opens a TCP connection to the other")
+
 // LinkMessage is about a verified node that could not be linked to another.
 func LinkMessage(node, to string, err error) string {
 	if errors.Is(err, ErrLinksLost) {
 		return message(node, fmt.Sprintf("was connected to %s, and nodes dropped other links because of it, though all are verified", to),
 			"check the logs of the nodes for two of them that cannot connect (prevent_overlapping_partitions makes the others disconnect from these), "+
 				"and check whether nodes are overloaded")
+	}
+	if errors.Is(err, ErrUnreachable) {
+		return message(node, fmt.Sprintf("and %s cannot open TCP connections to each other, though both are verified", to),
+			"check the network between their machines, and that no network policy or packet filter drops what one sends: no link is made "+
+				"that would have them try, because OTP makes other nodes disconnect from two that cannot connect")
 	}
 	cause := "does not stay connected to"
 	switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
@@ -141,4 +142,29 @@ func (s *Session) Silent(ctx context.Context) ([]string, error) {
 		}
 	}
 	return nil, fmt.Errorf("call the peers of %s: the answer to rpc:multicall/4 has the wrong types", s.node)
+}
+
+// Reaches reports whether the node opens a TCP connection to an address, which it closes at
+// once. The peer there logs nothing.
+func (s *Session) Reaches(ctx context.Context, address string) (bool, error) {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return false, fmt.Errorf("connect from %s: %w", s.node, err)
+	}
+	options := erldist.AtomList("inet")
+	if to.Addr().Is6() {
+		options = erldist.AtomList("inet6")
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Answer+s.limits.Call)
+	defer cancel()
+	answer, err := s.conn.Call(ctx, "gen_tcp", "connect",
+		erldist.String(to.Addr().String()), erldist.Int(to.Port()), options, erldist.Int(s.limits.Answer.Milliseconds()))
+	if failed := new(erldist.CallError); errors.As(err, &failed) {
+		return false, nil // gen_tcp exits where the machine has a route to nowhere.
+	}
+	if err != nil {
+		return false, fmt.Errorf("connect from %s to %s: %w", s.node, address, err)
+	}
+	result, ok := answer.(erldist.Tuple)
+	return ok && len(result) == 2 && result[0] == erldist.Term(erldist.Atom("ok")), nil
 }

@@ -57,6 +57,16 @@ func (v Verdict) Verified() bool {
 	return false
 }
 
+// Address is that of the distribution port; empty when the node was not found.
+func (v Verdict) Address() string {
+	for _, timing := range v.Timings {
+		if timing.Stage == v1alpha1.StageConnectDistribution {
+			return timing.Address
+		}
+	}
+	return ""
+}
+
 // Timing is how long a stage took.
 type Timing struct {
 	Stage    v1alpha1.Stage `json:"stage"`

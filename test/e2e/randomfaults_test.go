@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"sync"
 	"testing"
@@ -20,8 +21,9 @@ import (
 
 var (
 	faultCount = flag.Int("faults", 10, "how many faults TestRandomFaults makes")
-	ofMachines = flag.Bool("machines", false, "TestRandomFaults makes faults of machines and of the control plane, too, and they last longer")
-	onlyFault  = flag.String("fault", "", "the one fault that TestRandomFaults makes, again and again")
+	ofMachines = flag.Bool("machines", false, "TestRandomFaults makes faults of machines and of the control plane, too")
+	stretch    = flag.Int("stretch", 1, "how many times longer the faults of TestRandomFaults last")
+	onlyFault  = flag.String("fault", "", "a regular expression for the faults that TestRandomFaults makes")
 )
 
 // What the cluster promises about a fault.
@@ -43,7 +45,7 @@ type randomFault struct {
 	// make makes the fault, and returns what ends it, and the members that may lose their
 	// links by it.
 	make func(x *randomFaults) (end func(), affected []int)
-	// lasts is how long the fault lasts; tenfold up to 90 s where there is time.
+	// lasts is how long the fault lasts, once it is noticed.
 	lasts time.Duration
 	// noticed is after how long the cluster is not Ready, until the fault ends. 0: it need
 	// not be.
@@ -92,15 +94,15 @@ func TestRandomFaults(t *testing.T) {
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
-	t.Logf("to repeat: -seed=%d -faults=%d -machines=%t", seed, *faultCount, *ofMachines)
+	t.Logf("to repeat: -seed=%d -faults=%d -machines=%t -stretch=%d", seed, *faultCount, *ofMachines, *stretch)
 	faults := memberFaults
 	if *ofMachines {
 		faults = slices.Concat(memberFaults, machineFaults)
 	} else {
 		t.Parallel()
 	}
-	if *onlyFault != "" {
-		faults = slices.DeleteFunc(slices.Clone(faults), func(f randomFault) bool { return f.name != *onlyFault })
+	if only := regexp.MustCompile(*onlyFault); *onlyFault != "" {
+		faults = slices.DeleteFunc(slices.Clone(faults), func(f randomFault) bool { return !only.MatchString(f.name) })
 	}
 	x := &randomFaults{t: t, members: 4, random: rand.New(rand.NewPCG(seed, 4))}
 	x.Cluster = harness.StartMixed(t, "chat", x.members)
@@ -155,10 +157,7 @@ func (x *randomFaults) one(number int, fault randomFault) {
 }
 
 func (x *randomFaults) lasts(fault randomFault) time.Duration {
-	if *ofMachines {
-		return min(10*fault.lasts, 90*time.Second)
-	}
-	return fault.lasts
+	return time.Duration(*stretch) * fault.lasts
 }
 
 // awaitNoticed waits until the cluster is not Ready, and returns since when.

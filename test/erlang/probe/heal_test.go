@@ -106,6 +106,62 @@ func TestSilentLink(t *testing.T) {
 	}
 }
 
+// Two nodes that cannot connect, and have lost each other, are kept apart once that is known:
+// the others keep what they have, and the logs of the nodes stay quiet. When the network is
+// back, one sweep makes all of them one mesh.
+func TestHealKeepsApart(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	var nodes []*beam.Node
+	var members []sweep.Member
+	for ordinal := range 4 {
+		nodes = append(nodes, c.start(beam.Releases[ordinal%len(beam.Releases)], ordinal))
+		members = append(members, sweep.Member{Target: target(nodes[ordinal])})
+	}
+	result := c.sweep(nodes)
+	if !result.Mesh.Whole() {
+		t.Fatalf("the parts are %v", result.Mesh.Components())
+	}
+	for i, outcome := range result.Outcomes {
+		members[i].ProvenAt = outcome.Incarnation // No refusals, which are logged, are tried again.
+	}
+	one, other := nodes[1], nodes[2]
+	restore := []func(){one.Host.CutOffFrom(other.Host), other.Host.CutOffFrom(one.Host)}
+	c.call(c.dial(one, cookie), "erlang", "disconnect_node", erldist.Atom(other.Name)) // as OTP does after net_ticktime
+	var suspects []mesh.Edge
+	again := func() sweep.Result {
+		result := sweep.Run(deadline(t), c.verifier, members, sweep.Options{Concurrency: 16, HealingTime: 20 * time.Second, Suspects: suspects})
+		suspects = result.Suspects
+		return result
+	}
+	await.Until(t, time.Minute, "nothing changes any more", func(context.Context) error {
+		if result := again(); result.Lost > 0 || len(result.Made) > 0 || len(suspects) == 0 {
+			return fmt.Errorf("%d links lost, made %v, suspects %v", result.Lost, result.Made, suspects)
+		}
+		return nil
+	})
+	var logged []int
+	for _, node := range nodes {
+		logged = append(logged, len(node.Log()))
+	}
+	before := again().Mesh.Components()
+	after := again()
+	if diff := cmp.Diff(before, after.Mesh.Components()); diff != "" || len(before) < 2 || len(after.Harmful) > 0 {
+		t.Errorf("harmful %v, the parts (-before +after):\n%s", after.Harmful, diff)
+	}
+	for i, node := range nodes {
+		if more := node.Log()[logged[i]:]; more != "" {
+			t.Errorf("%s logs\n%s", node.Name, more)
+		}
+	}
+	for _, end := range restore {
+		end()
+	}
+	if result := again(); !result.Mesh.Whole() || len(suspects) > 0 {
+		t.Errorf("made %v, suspects %v, the parts are %v", result.Made, suspects, result.Mesh.Components())
+	}
+}
+
 func (c *cluster) wantReasons(result sweep.Result, want ...string) {
 	c.t.Helper()
 	var got []string
