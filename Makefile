@@ -135,6 +135,13 @@ bench-mesh: modules ## What a link between two nodes carries: as the operator ru
 	for release in 25 27 29; do $(IMAGE) rootfs $$release || exit 1; done
 	go test -C test -tags erlang -run '^$$' -bench Mesh -benchtime 5x -timeout=30m ./erlang
 
+CLUSTERS ?= 100
+
+.PHONY: bench-manager
+bench-manager: modules ## What the manager costs the API server, CPU and memory for CLUSTERS=100 new clusters
+	KUBEBUILDER_ASSETS=$$($(CLUSTER) build kube-apiserver etcd kube-controller-manager) \
+		go test -C test -count=1 -timeout=1h -v ./envtest -run TestBenchmarkManager -clusters=$(CLUSTERS)
+
 SOAK     ?= 1h
 REPEAT   ?= 20
 FAULTS   ?= 50
