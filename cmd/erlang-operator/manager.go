@@ -37,6 +37,7 @@ type managerOptions struct {
 	metricsAddress  string
 	metricsCertDir  string
 	podIdentity     controllers.PodIdentity
+	pprofAddress    string
 	probeDefaults   string
 	watchNamespaces []string
 	webhookCertDir  string
@@ -62,6 +63,7 @@ func managerCommand() *cobra.Command {
 	flags.StringVar(&options.metricsAddress, "metrics-bind-address", ":8443", "address of the metrics, over TLS and for authorized readers; 0 for none")
 	flags.StringVar(&options.metricsCertDir, "metrics-cert-dir", "", "directory with tls.crt and tls.key of the metrics (default: a self-signed certificate)")
 	flags.Var(&options.podIdentity, "pod-identity", "what gives each pod its own certificate: the MutatingAdmissionPolicy of config/default (Policy), or a webhook of the manager, as config/webhook sets it up (Webhook)")
+	flags.StringVar(&options.pprofAddress, "pprof-bind-address", "", "address of /debug/pprof, such as 127.0.0.1:6060 (default: none)")
 	flags.StringVar(&options.probeDefaults, "probe-defaults", "", "spec.probe of the clusters that leave its fields out, as YAML or JSON")
 	flags.StringVar(&options.image, "probe-image", "", "image that the probes run (default: that of the manager's own pod, which POD_NAME and POD_NAMESPACE name)")
 	flags.StringVar(&options.imagePullPolicy, "probe-image-pull-policy", string(corev1.PullIfNotPresent), "pull policy of that image")
@@ -122,6 +124,7 @@ func newManager(kubeconfig *rest.Config, options managerOptions, scope controlle
 		LeaderElectionNamespace:       os.Getenv("POD_NAMESPACE"),
 		LeaderElectionReleaseOnCancel: true, // the process ends with the manager
 		HealthProbeBindAddress:        options.healthAddress,
+		PprofBindAddress:              options.pprofAddress,
 		Metrics: metricsserver.Options{
 			BindAddress:    options.metricsAddress,
 			CertDir:        options.metricsCertDir,
