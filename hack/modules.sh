@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 delays=(5 20 60) # seconds
-for file in $(find . -path ./.cluster -prune -o -name go.mod -print | sort); do
+# Other versions of Kubernetes and cert-manager are downloaded by `make test-versions` only.
+for file in $(find . \( -path ./.cluster -o -path './hack/kubernetes/*' -o -path './hack/certmanager/*' \) -type d -prune -o -name go.mod -print | sort); do
 	module=$(dirname "$file")
 	for wait in "${delays[@]}" none; do
 		go -C "$module" mod download && break

@@ -72,6 +72,7 @@ require (
 	google.golang.org/grpc v1.83.2 // indirect
 	k8s.io/apiserver v0.37.0 // indirect
 	k8s.io/component-base v0.37.0 // indirect
+	k8s.io/kube-aggregator v0.36.2 // indirect
 	k8s.io/streaming v0.37.1 // indirect
 	mvdan.cc/sh/v3 v3.12.0 // indirect
 	sigs.k8s.io/apiserver-network-proxy/konnectivity-client v0.36.0 // indirect

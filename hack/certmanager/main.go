@@ -13,6 +13,9 @@ import (
 	"syscall"
 	_ "time/tzdata" // renewal windows name time zones; the image has no files
 
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+
 	"github.com/erlang-operator/erlang-operator/hack/certmanager/controllers"
 )
 
@@ -23,6 +26,7 @@ func main() {
 	flag.BoolVar(&options.EnableCertificateOwnerRef, "enable-certificate-owner-ref", false, "make each Certificate the owner of its Secret")
 	flag.Parse()
 
+	ctrl.SetLogger(klog.Background())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := controllers.Run(ctx, options)
 	stopped := errors.Is(ctx.Err(), context.Canceled)

@@ -52,7 +52,15 @@ var programs = map[string]program{
 
 // binDir is the directory of links to the programs of the pinned versions. down keeps
 // it, because tests that need only an API server use it as well.
-func (c *cluster) binDir() string { return c.path("bin") }
+func (c *cluster) binDir() string { return c.path("bin", c.kubernetes) }
+
+// pins is the directory of the module that pins a source.
+func (c *cluster) pins(s source) string {
+	if s.dir == kubernetes.dir {
+		return filepath.Join(c.checkout, "hack", s.dir, c.kubernetes)
+	}
+	return filepath.Join(c.checkout, "hack", s.dir)
+}
 
 func (c *cluster) bin(name string) string { return filepath.Join(c.binDir(), name) }
 
@@ -88,7 +96,7 @@ func (c *cluster) buildPrograms(ctx context.Context, names ...string) error {
 // buildProgram returns the path of the cached program of the pinned version, which it
 // builds if necessary.
 func (c *cluster) buildProgram(ctx context.Context, name string, p program) (string, error) {
-	dir := filepath.Join(c.checkout, "hack", p.source.dir)
+	dir := c.pins(p.source)
 	version, err := pinnedVersion(ctx, dir, p.source.module)
 	if err != nil {
 		return "", err

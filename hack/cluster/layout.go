@@ -27,6 +27,9 @@ type cluster struct {
 	cache    string
 	families []family
 	nodes    []node
+	// kubernetes is another version than that of the cluster, whose API server is built
+	// for tests; empty otherwise.
+	kubernetes string
 	// started returns, for each daemon that this process has started, how it has
 	// ended, or nil.
 	started map[string]func() error

@@ -22,6 +22,7 @@ const usage = `Run Kubernetes on this machine.
 
 NODES                   number of nodes (default 1)
 IPV6                    1 for pods and Services with IPv6 addresses as well
+KUBERNETES              the version that build builds, as 1.34 (default that of the cluster)
 ERLANG_OPERATOR_CACHE   where built programs and images are kept
 `
 
@@ -76,6 +77,7 @@ func run(ctx context.Context, args []string) error {
 	case "shell":
 		return c.shell(args)
 	case "build":
+		c.kubernetes = os.Getenv("KUBERNETES")
 		return c.build(ctx, args)
 	}
 	return fmt.Errorf("unknown command %q\n\n%s", strings.Join(append([]string{command}, args...), " "), usage)

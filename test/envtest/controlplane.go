@@ -80,6 +80,10 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, stopCertManager()) }()
+	if err := startAdmission(); err != nil {
+		return 1, err
+	}
+	defer identityWebhook.stop()
 	return m.Run(), nil
 }
 
@@ -150,12 +154,26 @@ func install() error {
 	if err := admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "erlang-operator-system"}}); err != nil {
 		return err
 	}
-	for _, file := range []string{"config/admission/member_identity.yaml", "config/rbac/role.yaml", "config/rbac/role_binding.yaml"} {
+	for _, file := range []string{"config/rbac/role.yaml", "config/rbac/role_binding.yaml"} {
 		if err := applyFile(ctx, file); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// startAdmission has pods get their certificates as config/default or config/webhook would.
+func startAdmission() error {
+	ctx := context.Background()
+	if err := discover(); err != nil {
+		return err
+	}
+	if podIdentity == controllers.ByWebhook {
+		if err := errors.Join(identityWebhook.prepare(ctx), identityWebhook.start(ctx)); err != nil {
+			return fmt.Errorf("start the webhook: %w", err)
+		}
+	}
+	return applyAdmission(ctx, podIdentity)
 }
 
 // applyFile applies the objects of a file of this repository.

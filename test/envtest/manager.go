@@ -49,7 +49,7 @@ func launchManager(t *testing.T, kubeconfig string, environment []string, flags 
 	file := must(os.Create(m.log))(t)
 	defer file.Close()
 	m.command = exec.Command(operatorProgram, append([]string{"manager",
-		"--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0"}, flags...)...)
+		"--leader-elect=false", "--metrics-bind-address=0", "--health-probe-bind-address=0"}, append(identityFlags(t), flags...)...)...)
 	m.command.Env = append(append(os.Environ(), "KUBECONFIG="+kubeconfig), environment...)
 	m.command.Stdout, m.command.Stderr = file, file
 	m.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

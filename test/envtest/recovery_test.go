@@ -13,7 +13,6 @@ import (
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	"github.com/google/go-cmp/cmp"
-	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -267,46 +266,39 @@ func TestTemplateConflictsWithTheOperator(t *testing.T) {
 	awaitRecovery(t, namespace)
 }
 
-func TestAdmissionPolicyMissing(t *testing.T) {
-	for _, gone := range []client.Object{
-		&admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: "erlang-operator-member-identity"}},
-		&admissionv1.MutatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "erlang-operator-member-identity"}},
-	} {
+func TestPodIdentityMissing(t *testing.T) {
+	for _, gone := range admissionObjects() {
 		t.Run(fmt.Sprintf("%T", gone), func(t *testing.T) {
 			namespace := newNamespace(t)
-			if err := admin.Delete(t.Context(), gone); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { installPolicy(t) })
+			check(t, admin.Delete(t.Context(), gone))
+			t.Cleanup(func() { installAdmission(t) })
 			startManager(t)
 			create(t, object(t, namespace, minimal))
-			awaitStalled(t, namespace, v1alpha1.ReasonPodIdentityMissing, "erlang-operator-member-identity", "Install the operator again")
-			installPolicy(t)
+			awaitStalled(t, namespace, v1alpha1.ReasonPodIdentityMissing, memberIdentity, "Install the operator again")
+			installAdmission(t)
 			awaitRecovery(t, namespace)
 			startPods(t, awaitStatefulSet(t, namespace, 3), 0, 1)
 		})
 	}
 }
 
-// A pod that was created without the policy can never start: it is deleted.
+// A pod that was created without policy or webhook can never start: it is deleted.
 func TestPodWithoutIdentityIsReplaced(t *testing.T) {
 	namespace := newNamespace(t)
 	startManager(t)
 	create(t, object(t, namespace, minimal))
 	set := awaitStatefulSet(t, namespace, 3)
-	// Without the policy, the name of its Secret stays the placeholder.
 	pod := podOf(set, 0)
-	placeholder := pod.Spec.Volumes[0].Secret.SecretName
 	if pod.Spec.Volumes[0].Name != "erlang-operator-tls" {
 		t.Fatalf("the first volume is %s", pod.Spec.Volumes[0].Name)
 	}
-	withoutPolicy(t, func() {
+	withoutAdmission(t, func() {
 		if err := admin.Create(t.Context(), pod); err != nil {
 			t.Fatal(err)
 		}
 	})
 	if got := pod.Spec.Volumes[0].Secret.SecretName; got != placeholder {
-		t.Fatalf("the pod mounts %s although there is no policy", got)
+		t.Fatalf("the pod mounts %s although nothing gives it a certificate", got)
 	}
 	eventually(t, "the pod is deleted", func(ctx context.Context) error {
 		now := &corev1.Pod{}
@@ -314,50 +306,6 @@ func TestPodWithoutIdentityIsReplaced(t *testing.T) {
 			return err
 		} else if err == nil && now.UID == pod.UID && now.DeletionTimestamp == nil {
 			return fmt.Errorf("it is there")
-		}
-		return nil
-	})
-}
-
-// withoutPolicy calls do while there is no admission policy.
-func withoutPolicy(t *testing.T, do func()) {
-	t.Helper()
-	binding := &admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: "erlang-operator-member-identity"}}
-	if err := admin.Delete(t.Context(), binding); err != nil {
-		t.Fatal(err)
-	}
-	defer installPolicy(t)
-	awaitPolicy(t, "erlang-operator-admission-policy-missing")
-	do()
-}
-
-// installPolicy creates the admission policy, and waits until it is in force.
-func installPolicy(t *testing.T) {
-	t.Helper()
-	if err := applyFile(context.Background(), "config/admission/member_identity.yaml"); err != nil {
-		t.Fatal(err)
-	}
-	awaitPolicy(t, "trial-tls")
-}
-
-// awaitPolicy waits until a pod called trial would mount that Secret.
-func awaitPolicy(t *testing.T, want string) {
-	t.Helper()
-	eventually(t, "the admission policy takes or loses effect", func(ctx context.Context) error {
-		trial := &corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "trial", Labels: map[string]string{
-				"erlang-operator.dev/component": "node", "erlang-operator.dev/cluster": "trial"}},
-			Spec: corev1.PodSpec{
-				Containers: []corev1.Container{{Name: "trial", Image: "trial"}},
-				Volumes: []corev1.Volume{{Name: "erlang-operator-tls", VolumeSource: corev1.VolumeSource{
-					Secret: &corev1.SecretVolumeSource{SecretName: "erlang-operator-admission-policy-missing"}}}},
-			},
-		}
-		if err := admin.Create(ctx, trial, client.DryRunAll); err != nil {
-			return err
-		}
-		if got := trial.Spec.Volumes[0].Secret.SecretName; got != want {
-			return fmt.Errorf("a pod mounts %s", got)
 		}
 		return nil
 	})

@@ -64,6 +64,7 @@ func Run(until context.Context, options Options) error {
 		}
 		running.Go(func() error { return c.Run(workers, ctx) })
 	}
+	running.Go(func() error { return runCAInjector(ctx, options.Kubeconfig) })
 	// Every controller has registered its informers.
 	shared.SharedInformerFactory.Start(ctx.Done())
 	shared.KubeSharedInformerFactory.Start(ctx.Done())

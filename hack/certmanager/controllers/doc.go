@@ -1,5 +1,5 @@
 // Package controllers runs cert-manager's own controllers for the issuer
-// kinds CA and SelfSigned: the code of the release that go.mod requires, in
+// kinds CA and SelfSigned, and its cainjector for mutating webhooks: the code of the release that go.mod requires, in
 // any process.
 //
 // cert-manager publishes its controllers as packages, but not its programs, so this
