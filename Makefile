@@ -112,6 +112,14 @@ test-unit: modules ## Unit and property tests: seconds
 test-envtest: modules ## The API and the manager against a real kube-apiserver, with the real cert-manager
 	KUBEBUILDER_ASSETS=$$($(CLUSTER) build kube-apiserver etcd) go test -C test -count=1 ./envtest/...
 
+# The first time builds kube-apiserver of 1.34 and 1.36: 4 minutes each on two idle cores.
+.PHONY: test-versions
+test-versions: modules ## test-envtest on Kubernetes 1.34 and 1.36, and on 1.37 with the webhook
+	for version in 1.34 1.36; do \
+		assets=$$(KUBERNETES=$$version $(CLUSTER) build kube-apiserver etcd) && \
+		KUBEBUILDER_ASSETS=$$assets go test -C test -count=1 -timeout=30m ./envtest || exit 1; done
+	POD_IDENTITY=Webhook KUBEBUILDER_ASSETS=$$($(CLUSTER) build kube-apiserver etcd) go test -C test -count=1 -timeout=30m ./envtest
+
 # Six at a time: most of them wait for a deadline.
 .PHONY: test-erlang
 test-erlang: modules ## The protocol and the probe against real nodes of OTP 25, 27 and 29
@@ -159,6 +167,7 @@ soak: cluster-up cluster-deploy cluster-examples ## Hours: repeated renewals and
 	$(E2E) -count=$(REPEAT) -timeout=12h -v -run 'TestMesh|TestCookieMismatch|TestScale|TestManagerKilled|TestMemberDies|Rotation|TestChaos|KubeletRestart'
 	go test -C test -tags erlang -count=$(REPEAT) -timeout=6h ./erlang/...
 	go test -C test -tags erlang -count=1 -timeout=6h -p 1 -run 'Trace' -bench . -benchtime 100x ./erlang ./erlang/probe -soak
+	$(MAKE) --no-print-directory test-versions
 	go test -timeout=6h ./controllers -run AnyHistory -histories=1000
 	go test -timeout=6h ./controllers/internal/plan ./controllers/internal/rotation ./controllers/internal/status ./certs/... ./probe/mesh ./erldist -rapid.checks=10000
 	for package in ./erldist ./certs; do \
