@@ -56,6 +56,7 @@ generate: ## Generate CRD, RBAC, deep copies and API reference from the Go types
 	go run -C hack ./crd $(CURDIR)/$(CRD)
 	$(TOOL) controller-gen rbac:roleName=erlang-operator-manager output:rbac:dir=config/rbac paths=./controllers/...
 	$(TOOL) crd-ref-docs --source-path=api/v1alpha1 --config=docs/api-reference.config.yaml --renderer=markdown --output-path=docs/api-reference.md --log-level=ERROR
+	go run -C hack ./apireference $(CURDIR)/docs/api-reference.md
 
 .PHONY: format
 format: ## Format the Go code
