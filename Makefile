@@ -99,7 +99,10 @@ undeploy: ## Remove the operator, its CRD, and with it every ErlangCluster
 
 ## Test
 
-E2E = $(LOCAL) PATH=$$($(CLUSTER) build kubectl):$$PATH go test -C test -tags e2e ./e2e
+# The end-to-end tests run on the Kubernetes of this machine, or on the one that E2E_KUBECONFIG
+# names, where the operator and cert-manager are installed and images can be pulled.
+E2E = KUBECONFIG=$(or $(abspath $(E2E_KUBECONFIG)),$(CURDIR)/.cluster/kubeconfig) \
+	PATH=$(if $(E2E_KUBECONFIG),,$$($(CLUSTER) build kubectl):)$$PATH go test -C test -tags e2e ./e2e
 
 .PHONY: test
 test: test-unit test-envtest test-erlang test-e2e ## Every test
@@ -131,7 +134,7 @@ test-erlang: modules ## The protocol and the probe against real nodes of OTP 25,
 .PHONY: test-e2e
 test-e2e soak: export NODES ?= 3
 test-e2e soak: export IPV6 ?= $(if $(wildcard /proc/sys/net/ipv6/conf/all/forwarding),1)
-test-e2e: cluster-up cluster-deploy cluster-examples ## Everything on the Kubernetes of this machine
+test-e2e: $(if $(E2E_KUBECONFIG),,cluster-up cluster-deploy cluster-examples) ## Everything on the Kubernetes of this machine, or on that of E2E_KUBECONFIG
 	$(E2E) -count=1 -parallel=6 -timeout=30m -skip KubeletRestart -v
 
 .PHONY: bench

@@ -56,6 +56,9 @@ func TestMisfits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if misfit.image != erlImage {
+				harness.OneMachine(t)
+			}
 			c := harness.Cluster{Namespace: harness.Namespace(t), Name: "chat"}
 			command := "command: " + misfit.command
 			if misfit.command == "" {

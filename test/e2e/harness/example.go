@@ -20,6 +20,7 @@ import (
 // waits until its three nodes are Ready.
 func StartExample(t testing.TB, namespace, name, cluster string, replacements ...string) Cluster {
 	t.Helper()
+	OneMachine(t)
 	manifest := string(Must(os.ReadFile("../../docs/examples/" + name + "/cluster.yaml"))(t))
 	manifest = strings.NewReplacer(replacements...).Replace(manifest)
 	if err := kubectl.Apply(t.Context(), manifest, "-n", namespace); err != nil {

@@ -37,6 +37,7 @@ func (c Cluster) ProbeKiller(random *rand.Rand) *Killer {
 // WhileKilling calls do while each killer kills that many times, and waits for both.
 func WhileKilling(t testing.TB, killers []*Killer, times int, do func()) {
 	t.Helper()
+	OneMachine(t)
 	var kills sync.WaitGroup
 	t.Cleanup(kills.Wait) // do may end the test.
 	for _, killer := range killers {

@@ -24,6 +24,7 @@ type Machine struct {
 // MachineNamed is the machine that Kubernetes knows by a name.
 func MachineNamed(t testing.TB, name string) Machine {
 	t.Helper()
+	OneMachine(t)
 	holders := Must(processes("sleep", "environ", "ERLANG_OPERATOR_DAEMON="+name+"/namespaces\x00"))(t)
 	if len(holders) != 1 {
 		t.Fatalf("%d processes of this host hold the namespaces of machine %s, want 1: run `make cluster-up`", len(holders), name)

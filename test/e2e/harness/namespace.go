@@ -131,6 +131,7 @@ func HasIPv6(t testing.TB) bool {
 // LocalVolumes creates volumes for claims without a class, each a directory in dir.
 func LocalVolumes(t testing.TB, dir, namespace string, claims ...string) {
 	t.Helper()
+	OneMachine(t)
 	for _, claim := range claims {
 		path := filepath.Join(dir, claim)
 		if err := os.Mkdir(path, 0o755); err != nil {
