@@ -169,6 +169,7 @@ soak: cluster-up cluster-deploy cluster-examples ## Hours: repeated renewals and
 	$(E2E) -count=1 -parallel=3 -timeout=3h -v -run TestExamplesMatrix -matrix
 	$(E2E) -count=1 -timeout=12h -v -run TestRandomFaults -machines -stretch=10 -faults=$(FAULTS)
 	$(E2E) -count=$(REPEAT) -timeout=12h -v -run 'TestMesh|TestCookieMismatch|TestScale|TestManagerKilled|TestMemberDies|Rotation|TestChaos|KubeletRestart'
+	dpkg --status libfaketime >/dev/null || apt-get install -qq -y --no-install-recommends libfaketime
 	go test -C test -tags erlang -count=$(REPEAT) -timeout=6h ./erlang/...
 	go test -C test -tags erlang -count=1 -timeout=6h -p 1 -run 'Trace' -bench . -benchtime 100x ./erlang ./erlang/probe -soak
 	$(MAKE) --no-print-directory test-versions

@@ -68,6 +68,9 @@ func (p pass) requeueAfter() time.Duration {
 			after(issuance.Since.Add(issuingTimeout))
 		}
 	}
+	for _, at := range p.validFrom() {
+		after(at)
+	}
 	for _, e := range p.expiries() {
 		after(e.warnAt)
 		after(e.urgentAt)
@@ -79,6 +82,17 @@ func (p pass) requeueAfter() time.Duration {
 		in(untilTimeLeftChanges(first.Sub(p.Now)))
 	}
 	return next
+}
+
+// validFrom is when the stored certificates begin to be valid: later than now where the clock
+// of the machine that signs is ahead of the manager's.
+func (p pass) validFrom() (times []time.Time) {
+	for name := range p.Certificates {
+		if stored, ok := p.Stored(name); ok {
+			times = append(times, stored.X509.NotBefore)
+		}
+	}
+	return times
 }
 
 // startsOverdue is when the events of pods are to be looked at, and when what takes time

@@ -1006,7 +1006,14 @@ func TestAgain(t *testing.T) {
 			s.container(1, running(115*time.Second, true, 2, end(1, 116*time.Second, time.Second, "")))
 		}, 6 * time.Second},
 		"when a quota may have been raised": {func(s *scene) { s.SecretQuota = "shop" }, time.Minute},
-		"while a pod is missing":            {func(s *scene) { s.without("chat-1", "") }, 15 * time.Second},
+		"when a certificate is valid, of an issuer whose clock is ahead": {func(s *scene) {
+			s.Cluster.Status.Mesh = nil // The probe does not start without a valid certificate.
+			leaf := certstest.NewAuthority("blue").Issue(s.Names.ProbeHost(), func(c *x509.Certificate) {
+				c.NotBefore, c.NotAfter = s.Now.Add(7*time.Minute), s.Now.Add(1000*time.Hour+50*time.Second)
+			})
+			s.Secrets["chat-probe-tls"].Data[corev1.TLSCertKey] = certstest.PEM(leaf)
+		}, 7*time.Minute + time.Second},
+		"while a pod is missing": {func(s *scene) { s.without("chat-1", "") }, 15 * time.Second},
 		"when the time left reads otherwise": {func(s *scene) {
 			s.node(1).CertificateNotAfter = ptr.To(metav1.NewTime(statetest.Now.Add(3*time.Hour + time.Minute)))
 		}, time.Minute + time.Second},

@@ -25,7 +25,8 @@ type rotating struct {
 
 const trustFile, identityFile = "distribution/" + naming.TrustKey, "tls/" + naming.CombinedKey
 
-func startRotating(t *testing.T) *rotating {
+// startRotating starts a node of each release, some with another clock, by their ordinals.
+func startRotating(t *testing.T, clocks map[int]clock) *rotating {
 	r := &rotating{cluster: newCluster(t)}
 	for ordinal, otp := range beam.Releases {
 		host := r.Host([]string{"chat-0", "chat-1", "chat-2"}[ordinal])
@@ -33,10 +34,11 @@ func startRotating(t *testing.T) *rotating {
 		r.nodes = append(r.nodes, host.Start(beam.Options{
 			OTP: otp, Cookie: cookie, FixedPort: port,
 			TLS: &beam.TLS{Identity: identity, CAs: r.ca.PEM, OptionsFile: certs.Options()},
-			Files: map[string][]byte{
+			Files: clocks[ordinal].with(map[string][]byte{
 				identityFile: slices.Concat(identity.KeyPEM, identity.CertPEM),
 				trustFile:    r.ca.PEM,
-			},
+			}),
+			Env: clocks[ordinal].environment(),
 		}))
 		r.stored = append(r.stored, r.serial(identity))
 	}
@@ -52,10 +54,13 @@ func (r *rotating) serial(identity beam.Identity) string {
 	return certs.Serial(leaf)
 }
 
+// fromNow is a change for Issue and NewCA: issued now, by a machine whose clock is right.
+func fromNow(c *x509.Certificate) { c.NotBefore = time.Now() }
+
 // reissue replaces the certificate of every node.
 func (r *rotating) reissue(ca *beam.CA) {
 	for i, node := range r.nodes {
-		identity := ca.Issue(node.Host.Name)
+		identity := ca.Issue(node.Host.Name, fromNow)
 		node.WriteFile(identityFile, slices.Concat(identity.KeyPEM, identity.CertPEM))
 		r.stored[i] = r.serial(identity)
 	}
@@ -117,8 +122,9 @@ func (r *rotating) look(what string, accepts, outdated bool, serial ...string) {
 
 // Nodes serve another certificate one sweep after it is in their files, and change from one
 // CA to another, while their links stay.
-func TestCertificatesChange(t *testing.T) {
-	r := startRotating(t)
+func TestCertificatesChange(t *testing.T) { certificatesChange(t, startRotating(t, nil)) }
+
+func certificatesChange(t *testing.T, r *rotating) {
 	if result := r.sweep(r.nodes); !result.Mesh.Whole() {
 		t.Fatalf("parts are %v", result.Mesh.Components())
 	}
@@ -129,7 +135,7 @@ func TestCertificatesChange(t *testing.T) {
 	r.look("renewed", false, true, before...)
 	r.look("renewed, and reloaded", false, false, r.stored...)
 
-	old, next := r.ca, beam.NewCA(t, "next")
+	old, next := r.ca, beam.NewCA(t, "next", fromNow)
 	r.canary(next)
 	r.look("the new CA is not trusted", false, false, r.stored...)
 	r.trust(old, next)
