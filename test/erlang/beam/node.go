@@ -366,6 +366,16 @@ func (p *process) CPU() time.Duration {
 	return time.Duration(ticks[0]+ticks[1]) * (time.Second / 100) // USER_HZ
 }
 
+// Memory is how many bytes of its memory are the process's own, and in RAM.
+func (p *process) Memory() int64 {
+	statm := must(os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid)))(p.t)
+	var size, resident, shared int64
+	if _, err := fmt.Sscan(string(statm), &size, &resident, &shared); err != nil {
+		p.t.Fatal(err)
+	}
+	return (resident - shared) * int64(os.Getpagesize())
+}
+
 // Ended is closed when the process has ended.
 func (p *process) Ended() <-chan struct{} { return p.ended }
 

@@ -169,6 +169,7 @@ func benchmarkSweep(b *testing.B, count int) {
 	}
 	printSweep("that are not linked", nodes, apart, processorTime(b, nodes)-before)
 
+	unlinked := residentMemory(b, nodes)
 	begun, links, sweeps := time.Now(), 0, 0
 	var result sweep.Result
 	for result = sweepOnce(healing); !result.Mesh.Whole(); result = sweepOnce(healing) {
@@ -182,6 +183,7 @@ func benchmarkSweep(b *testing.B, count int) {
 	}
 	fmt.Printf("%d nodes became one mesh in %s, by %d links, in %d sweeps\n",
 		len(nodes), time.Since(begun).Round(time.Millisecond), links+len(result.Made), sweeps+1)
+	printRest(b, nodes, unlinked)
 
 	var took []time.Duration
 	before = processorTime(b, nodes)
@@ -203,6 +205,26 @@ func printSweep(how string, nodes []*beam.Node, took []time.Duration, cpu time.D
 	fmt.Printf("a sweep of %d nodes %s takes %s (%s to %s), and %s of processor time, the nodes' included\n", len(nodes), how,
 		median(took).Round(time.Millisecond), took[0].Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond),
 		(cpu / time.Duration(len(took))).Round(time.Millisecond))
+}
+
+// printRest prints what a node costs in the mesh when nothing happens in it.
+func printRest(b *testing.B, nodes []*beam.Node, unlinked float64) {
+	const rest = 20 * time.Second
+	before := processorTime(b, nodes)
+	time.Sleep(rest) // that is what is measured
+	cpu := (processorTime(b, nodes) - before).Seconds() * float64(time.Minute/rest) / float64(len(nodes))
+	linked := residentMemory(b, nodes)
+	fmt.Printf("a node of %d takes %.1f MiB of memory, %.1f MiB before it was linked, so %.0f KiB for each link; and %.0f ms of processor time each minute\n",
+		len(nodes), linked, unlinked, (linked-unlinked)*1024/float64(len(nodes)-1), cpu*1000)
+}
+
+// residentMemory is that of a node on average, in MiB.
+func residentMemory(b *testing.B, nodes []*beam.Node) float64 {
+	var total int64
+	for _, node := range nodes {
+		total += node.Memory()
+	}
+	return float64(total) / float64(len(nodes)) / (1 << 20)
 }
 
 // startMany starts nodes, a few at a time.
