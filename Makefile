@@ -97,6 +97,10 @@ deploy: ## Install the operator; needs cert-manager
 undeploy: ## Remove the operator, its CRD, and with it every ErlangCluster
 	$(TOOL) kustomize build $(CONFIG) | $(KUBECTL) delete --ignore-not-found -f -
 
+.PHONY: chart
+chart: ## Package the Helm chart into dist/ (VERSION=v0.1.0)
+	$(if $(VERSION),,$(error say which: make chart VERSION=v0.1.0))go run -C hack ./chart -version $(VERSION) -output $(CURDIR)/dist
+
 ## Test
 
 # The end-to-end tests run on the Kubernetes of this machine, or on the one that E2E_KUBECONFIG
@@ -136,6 +140,11 @@ test-e2e soak: export NODES ?= 3
 test-e2e soak: export IPV6 ?= $(if $(wildcard /proc/sys/net/ipv6/conf/all/forwarding),1)
 test-e2e: $(if $(E2E_KUBECONFIG),,cluster-up cluster-deploy cluster-examples) ## Everything on the Kubernetes of this machine, or on that of E2E_KUBECONFIG
 	$(E2E) -count=1 -parallel=6 -timeout=30m -skip KubeletRestart -v
+
+# Beside the others: to build Helm takes minutes.
+.PHONY: test-chart
+test-chart: modules ## The Helm chart: that it renders config/, its values, and helm lint
+	go test -C hack/helm -count=1 ./...
 
 .PHONY: bench
 bench: modules ## The cost of a verification compared with its limits: ratio to a bare TLS handshake, a sweep

@@ -31,7 +31,7 @@ unformatted=$(gofmt -l $(git ls-files '*.go'))
 }
 
 step "modules"
-for module in . hack hack/coredns hack/certmanager test; do
+for module in . hack hack/coredns hack/certmanager hack/helm test; do
 	go -C "$module" mod tidy -diff || fail "$module/go.mod is not tidy: run 'go mod tidy' there"
 done
 
