@@ -74,7 +74,8 @@ func nodesOf(t *rapid.T) world {
 }
 
 // TestHealingVerifiedGroups: from any partition of verified nodes into groups that
-// are meshed in themselves, n groups become one in n-1 calls.
+// are meshed in themselves, n groups become one in n-1 calls. Each has exactly those
+// nodes connect that Between names.
 func TestHealingVerifiedGroups(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := nodesOf(t)
@@ -93,7 +94,16 @@ func TestHealingVerifiedGroups(t *testing.T) {
 			if calls++; calls >= len(groups) {
 				t.Fatalf("%d groups, and call %d is proposed: %v", len(groups), calls, edge)
 			}
+			between, links := w.mesh().Between(edge), len(w.links)/2
 			w.connect(edge)
+			for _, pair := range between {
+				if !w.linked(pair.From, pair.To) {
+					t.Fatalf("%v has not linked %v", edge, pair)
+				}
+			}
+			if made := len(w.links)/2 - links; made != len(between) {
+				t.Fatalf("%v has made %d links, and %d are between its ends", edge, made, len(between))
+			}
 		}
 		if !w.mesh().Whole() || calls != len(groups)-1 {
 			t.Fatalf("%d calls for %d groups leave the parts %v", calls, len(groups), w.mesh().Components())

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,8 +33,10 @@ const (
 	noticedNode = 15 * time.Second
 	// noticedLink is after how long a link over which nothing arrives is reported.
 	noticedLink = 30 * time.Second
-	// recovered is how long after the end of a fault the cluster is Ready.
+	// recovered is how long after the end of a fault the cluster is Ready, and healed after the
+	// end of one of the network.
 	recovered = time.Minute
+	healed    = 20 * time.Second
 	// sweeps is a little more than the time between two sweeps of the probe. What is Ready
 	// for that long was not only taken for it.
 	sweeps = 7 * time.Second
@@ -84,6 +87,29 @@ var memberFaults = []randomFault{
 		at := x.member()
 		return x.LosePackets(x.t, at, 20), []int{at}
 	}},
+}
+
+// What a node sends to the distribution port of others is dropped: the links that it has made
+// are silent, and those that others have made to it are not. The cluster is not Ready long
+// before OTP ends these links, and names the node. When the packets arrive, the links work.
+func TestOutgoingPortDropped(t *testing.T) {
+	t.Parallel()
+	c := harness.Start(t, harness.Namespace(t), "chat", 3, "27")
+	timeline, begun := c.Timeline(t), time.Now()
+	at := c.Dialled(t, 3, 9100)
+	end := c.DropOutgoing(t, at, 9100)
+	await.Until(t, noticedLink, "not Ready", func(context.Context) error {
+		_, text, err := timeline.Reached(false, begun)
+		if err == nil && !strings.Contains(text, c.Pod(at)) {
+			t.Errorf("it does not name %s: %s", c.Pod(at), text)
+		}
+		return err
+	})
+	end()
+	await.Until(t, healed, "Ready again", func(context.Context) error {
+		_, err := timeline.Stable()
+		return err
+	})
 }
 
 // TestRandomFaults makes one fault after the other. Each is noticed in time, and the cluster is

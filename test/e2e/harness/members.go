@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -94,4 +95,20 @@ func (c Cluster) CutOffFrom(t testing.TB, ordinal, other int) (end func()) {
 func (c Cluster) DropOutgoing(t testing.TB, ordinal, port int) (end func()) {
 	t.Helper()
 	return c.filterMember(t, ordinal, fmt.Sprintf("chain out { type filter hook output priority filter; tcp dport %d drop; };", port))
+}
+
+// Dialled is a member that has opened a connection to a port of another one: of a link, that of
+// the node that made it.
+func (c Cluster) Dialled(t testing.TB, members, port int) (ordinal int) {
+	t.Helper()
+	established := fmt.Sprintf(":%04X 01 ", port) // the remote port and the state, see proc_pid_net(5)
+	for ordinal := range members {
+		for _, pid := range Must(c.beams(t.Context(), ordinal))(t) {
+			if table := Must(os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", pid)))(t); strings.Contains(string(table), established) {
+				return ordinal
+			}
+		}
+	}
+	t.Fatalf("no member has a connection to port %d of another", port)
+	return 0
 }
