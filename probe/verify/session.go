@@ -155,10 +155,10 @@ func (s *Session) Reaches(ctx context.Context, address string) (bool, error) {
 	if to.Addr().Is6() {
 		options = erldist.AtomList("inet6")
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.limits.Answer+s.limits.Call)
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Connect+s.limits.Call)
 	defer cancel()
 	answer, err := s.conn.Call(ctx, "gen_tcp", "connect",
-		erldist.String(to.Addr().String()), erldist.Int(to.Port()), options, erldist.Int(s.limits.Answer.Milliseconds()))
+		erldist.String(to.Addr().String()), erldist.Int(to.Port()), options, erldist.Int(s.limits.Connect.Milliseconds()))
 	if failed := new(erldist.CallError); errors.As(err, &failed) {
 		return false, nil // gen_tcp exits where the machine has a route to nowhere.
 	}

@@ -65,7 +65,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		Resolve: 3 * time.Second, Connect: 4 * time.Second, Lookup: 3 * time.Second, ConnectDistribution: 4 * time.Second,
 		TLS: 8 * time.Second, Handshake: 7 * time.Second, Call: 5 * time.Second,
-		Link: 9 * time.Second, Answer: 3 * time.Second,
+		Link: 9 * time.Second, Answer: 5 * time.Second,
 	}
 }
 
