@@ -3,6 +3,7 @@ package controllers
 import (
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
@@ -29,6 +30,7 @@ func CacheOptions(by PodIdentity, scope Scope) (cache.Options, error) {
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:                     ours,
 			&certmanager.CertificateRequest{}: ours,
+			&coordinationv1.Lease{}:           ours,
 		},
 	}
 	for _, kind := range scope.admissionKinds(by) {

@@ -61,6 +61,8 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups="",resources=configmaps;services;serviceaccounts,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch;delete
 // +kubebuilder:rbac:groups="",resources=pods/status,verbs=patch
+// +kubebuilder:rbac:roleName=erlang-operator-manager-cluster,groups="",resources=nodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;list;watch;create;update
 // +kubebuilder:rbac:groups=cert-manager.io,resources=certificates;issuers,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=cert-manager.io,resources=certificaterequests,verbs=get;list;watch
 // +kubebuilder:rbac:roleName=erlang-operator-manager-cluster,groups=cert-manager.io,resources=clusterissuers,verbs=get;list;watch
@@ -70,6 +72,9 @@ type Reconciler struct {
 // +kubebuilder:rbac:roleName=erlang-operator-manager-cluster,groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings;mutatingwebhookconfigurations,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=list;create;patch
 // +kubebuilder:rbac:groups="",resources=resourcequotas,verbs=list
+
+// Of Leases only those of clusters are read. What it grants to probes, each for one Lease, the
+// manager must be allowed itself: to create and to update.
 
 // Reconcile reconciles the cluster that a request names. A pass that fails because the
 // cluster was deleted meanwhile is no error: what it could not find was deleted with it.

@@ -51,9 +51,6 @@ func SetupWithManager(ctx context.Context, mgr ctrl.Manager, settings Settings, 
 	if err := requireCertManager(mgr.GetRESTMapper()); err != nil {
 		return err
 	}
-	if err := metrics.Registry.Register(clustermetrics.Collector{Reader: mgr.GetClient()}); err != nil {
-		return fmt.Errorf("register the metrics: %w", err)
-	}
 	if err := addReadiness(ctx, mgr, settings.PodIdentity, scope); err != nil {
 		return err
 	}
@@ -63,6 +60,10 @@ func SetupWithManager(ctx context.Context, mgr ctrl.Manager, settings Settings, 
 	}
 	if err := reconciler.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("set up the controller: %w", err)
+	}
+	collector := clustermetrics.Collector{Reader: mgr.GetClient(), Heartbeat: reconciler.observer.Heartbeats.Last}
+	if err := metrics.Registry.Register(collector); err != nil {
+		return fmt.Errorf("register the metrics: %w", err)
 	}
 	if settings.PodIdentity == state.ByWebhook {
 		if err := serveIdentityWebhook(mgr); err != nil {

@@ -11,7 +11,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/go-logr/logr"
@@ -403,8 +402,7 @@ func (w *simulation) probe() bool {
 	}
 	count := int32(len(pods.Items))
 	mesh := &v1alpha1.MeshStatus{
-		ObservedGeneration: cluster.Generation, HeartbeatTime: metav1.NewTime(statetest.Now.Truncate(time.Second)),
-		CookieVersion: cookie.ResourceVersion, Components: 1, Links: count * (count - 1) / 2,
+		ObservedGeneration: cluster.Generation, CookieVersion: cookie.ResourceVersion, Components: 1, Links: count * (count - 1) / 2,
 	}
 	for _, pod := range pods.Items {
 		node := v1alpha1.NodeStatus{

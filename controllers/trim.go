@@ -6,6 +6,7 @@ import (
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -101,6 +102,11 @@ func trimSpec(object any) {
 		object.Spec, object.Status.ACME = certmanager.IssuerSpec{}, nil
 	case *appsv1.Deployment:
 		object.Spec = appsv1.DeploymentSpec{}
+	case *coordinationv1.Lease:
+		object.ManagedFields = nil
+		object.Spec = coordinationv1.LeaseSpec{HolderIdentity: object.Spec.HolderIdentity, RenewTime: object.Spec.RenewTime}
+	case *corev1.Node:
+		object.Spec, object.Status = corev1.NodeSpec{}, corev1.NodeStatus{Conditions: readyCondition(object)}
 	case *corev1.Service:
 		object.Spec, object.Status = corev1.ServiceSpec{}, corev1.ServiceStatus{}
 	case *corev1.ServiceAccount:
@@ -114,6 +120,17 @@ func trimSpec(object any) {
 	case *rbacv1.RoleBinding:
 		object.Subjects = nil
 	}
+}
+
+// readyCondition is whether a machine is Ready, and nothing that changes without it.
+func readyCondition(machine *corev1.Node) []corev1.NodeCondition {
+	for _, condition := range machine.Status.Conditions {
+		if condition.Type == corev1.NodeReady {
+			condition.LastHeartbeatTime = metav1.Time{}
+			return []corev1.NodeCondition{condition}
+		}
+	}
+	return nil
 }
 
 // trimmedPod is of a pod's spec its delivery, the ports of its node, where it runs, and with

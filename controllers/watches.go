@@ -7,11 +7,13 @@ import (
 	"sync"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -65,6 +67,10 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	for _, kind := range r.Scope.issuers() {
 		build.Watches(kind, handler.EnqueueRequestsFromMapFunc(r.referrers(issuerField)))
 	}
+	if r.Scope.clusterWide() {
+		build.Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.onMachine), builder.WithPredicates(readinessChanges()))
+	}
+	build.Watches(&coordinationv1.Lease{}, onHeartbeat(r.observer)).WatchesRawSource(source.Func(onSilence(r.observer)))
 	watching, err := build.Build(reconcile.Func(r.Reconcile))
 	if err != nil {
 		return err

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"github.com/erlang-operator/erlang-operator/certs/naming"
@@ -18,7 +20,10 @@ type Options struct {
 	Namespace, Cluster string
 	// Domain is the DNS domain of the Kubernetes cluster. Default: cluster.local.
 	Domain string
-	// Intervals between sweeps, and between reports.
+	// Identity names this probe among those of the cluster. Default: the name of the host,
+	// which is that of the pod. Two processes never have the same at a time.
+	Identity string
+	// Intervals between sweeps.
 	Intervals Intervals
 	// HealingTime is the time after which a sweep begins no further link: verdicts must
 	// not wait for links that take long to fail. Default: 5 s.
@@ -43,6 +48,13 @@ func (o Options) withDefaults() (Options, error) {
 		return o, errors.New("the namespace and the name of the ErlangCluster must be given")
 	}
 	o.Domain = cmp.Or(o.Domain, naming.DefaultDomain)
+	if o.Identity == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return o, fmt.Errorf("name the probe: %w", err)
+		}
+		o.Identity = host
+	}
 	o.Intervals = o.Intervals.withDefaults()
 	o.HealingTime = cmp.Or(o.HealingTime, 5*time.Second)
 	o.Concurrency = cmp.Or(o.Concurrency, 16)

@@ -16,8 +16,7 @@ import (
 // TestPrevious: what was just written counts, even if the cache does not have it yet, and nothing
 // counts that was written about an earlier cluster of that name.
 func TestPrevious(t *testing.T) {
-	older := &v1alpha1.MeshStatus{HeartbeatTime: *at(noon)}
-	newer := &v1alpha1.MeshStatus{HeartbeatTime: *at(noon.Add(time.Second))}
+	older, newer := &v1alpha1.MeshStatus{Links: 1}, &v1alpha1.MeshStatus{Links: 2}
 	for name, tc := range map[string]struct {
 		uid           string
 		cached, wrote *v1alpha1.MeshStatus
@@ -50,7 +49,7 @@ func TestPublishAfterFailedWrite(t *testing.T) {
 	outcomes := goodCluster(1)
 	outcomes[0].Refusals = &sweep.Refusals{Incarnation: 1000}
 	down, writes := errors.New("the API server is down"), 0
-	p := publisher{heartbeat: time.Minute, write: func(ctx context.Context, _ *v1alpha1.ErlangCluster, _ *v1alpha1.MeshStatus) error {
+	p := publisher{write: func(ctx context.Context, _ *v1alpha1.ErlangCluster, _ *v1alpha1.MeshStatus) error {
 		if _, limited := ctx.Deadline(); !limited {
 			t.Error("a write may take for ever")
 		}
@@ -58,7 +57,7 @@ func TestPublishAfterFailedWrite(t *testing.T) {
 		return down
 	}}
 	first := report(nil, wanted(1), resultOf(outcomes...), noon)
-	if err := p.publish(t.Context(), chat, nil, first); !errors.Is(err, down) {
+	if err := p.publish(t.Context(), chat, nil, first, noon); !errors.Is(err, down) {
 		t.Errorf("error %v", err)
 	}
 	if got := members(chat, names, p.previous(chat), "")[0].ProvenAt; got != 1000 {
@@ -68,7 +67,7 @@ func TestPublishAfterFailedWrite(t *testing.T) {
 	down = nil
 	for _, want := range []int{2, 2} {
 		previous := p.previous(chat)
-		if err := p.publish(t.Context(), chat, previous, report(previous, wanted(1), resultOf(goodCluster(1)...), noon.Add(10*time.Second))); err != nil {
+		if err := p.publish(t.Context(), chat, previous, report(previous, wanted(1), resultOf(goodCluster(1)...), noon), noon); err != nil {
 			t.Error(err)
 		}
 		if writes != want {
@@ -78,7 +77,7 @@ func TestPublishAfterFailedWrite(t *testing.T) {
 }
 
 // TestReplacedReport: a report that somebody has edited or removed is written again with the
-// next pass, and not when the heartbeat is due.
+// next pass.
 func TestReplacedReport(t *testing.T) {
 	edited := func(edit func(*v1alpha1.MeshStatus)) *v1alpha1.MeshStatus {
 		mesh := report(nil, wanted(1), resultOf(goodCluster(2)...), noon)
@@ -94,18 +93,17 @@ func TestReplacedReport(t *testing.T) {
 		"removed":           {nil, 10 * time.Second, true},
 		"not cached yet":    {nil, 2 * time.Second, false},
 		"a verdict":         {edited(func(m *v1alpha1.MeshStatus) { m.Nodes[0].Reason = "Fine" }), 10 * time.Second, true},
-		"a heartbeat ahead": {edited(func(m *v1alpha1.MeshStatus) { m.HeartbeatTime = *at(noon.AddDate(10, 0, 0)) }), 10 * time.Second, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			writes := 0
-			p := publisher{heartbeat: time.Minute, write: func(context.Context, *v1alpha1.ErlangCluster, *v1alpha1.MeshStatus) error {
+			p := publisher{write: func(context.Context, *v1alpha1.ErlangCluster, *v1alpha1.MeshStatus) error {
 				writes++
 				return nil
 			}}
 			cluster := chat.DeepCopy()
 			for _, now := range []time.Time{noon, noon.Add(tc.after)} {
 				previous := p.previous(cluster)
-				if err := p.publish(t.Context(), cluster, previous, report(previous, wanted(1), resultOf(goodCluster(2)...), now)); err != nil {
+				if err := p.publish(t.Context(), cluster, previous, report(previous, wanted(1), resultOf(goodCluster(2)...), noon), now); err != nil {
 					t.Fatal(err)
 				}
 				cluster.Status.Mesh = tc.cached
@@ -114,16 +112,6 @@ func TestReplacedReport(t *testing.T) {
 				t.Errorf("%d writes", writes)
 			}
 		})
-	}
-}
-
-// TestHeartbeatAhead: a probe that has just started does not wait for the heartbeat of one
-// whose clock was ahead.
-func TestHeartbeatAhead(t *testing.T) {
-	p := publisher{heartbeat: time.Minute}
-	found := &v1alpha1.MeshStatus{HeartbeatTime: *at(noon.Add(time.Hour))}
-	if !p.due(found, &v1alpha1.MeshStatus{HeartbeatTime: *at(noon)}) {
-		t.Error("the report is not due")
 	}
 }
 
@@ -138,15 +126,14 @@ func TestOptions(t *testing.T) {
 // TestNodesThatWaitForTheirFiles are reported at once, and are likely to have the former
 // cookie in the next sweep, as all are when the cookie's Secret has changed.
 func TestNodesThatWaitForTheirFiles(t *testing.T) {
-	p := publisher{heartbeat: time.Minute}
 	desired := wanted(1)
 	desired.cookieVersion = "7"
 	before := report(nil, desired, resultOf(goodCluster(2)...), noon)
 	waiting := goodCluster(2)
 	waiting[1].FormerCookie = true
 	after := report(before, desired, resultOf(waiting...), noon)
-	if p.latest = noon; p.urgent(before, before) || !p.urgent(before, after) || p.urgent(after, after) {
-		t.Errorf("urgent: %t, %t and %t", p.urgent(before, before), p.urgent(before, after), p.urgent(after, after))
+	if urgent(before, before) || !urgent(before, after) || urgent(after, after) {
+		t.Errorf("urgent: %t, %t and %t", urgent(before, before), urgent(before, after), urgent(after, after))
 	}
 	cluster := chat.DeepCopy()
 	cluster.Spec.Replicas = ptr.To(int32(3))

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -20,14 +21,16 @@ type reconciler struct {
 	publisher publisher
 	schedule  schedule
 	cookie    provenCookie
+	lock      *lock
 	now       func() time.Time
 }
 
-func newReconciler(c client.Client, options Options) *reconciler {
+func newReconciler(c client.Client, options Options, lock *lock) *reconciler {
 	return &reconciler{
+		lock:      lock,
 		reader:    reader{domain: options.Domain},
 		sweeper:   sweeper{options: options},
-		publisher: publisher{write: writeStatus(c), heartbeat: options.Intervals.Heartbeat},
+		publisher: publisher{write: writeStatus(c, lock)},
 		schedule:  schedule{intervals: options.Intervals},
 		now:       time.Now,
 	}
@@ -37,8 +40,10 @@ func newReconciler(c client.Client, options Options) *reconciler {
 // observed and publish the report, step by step, and schedule the next pass.
 func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangCluster) (ctrl.Result, error) {
 	if !cluster.DeletionTimestamp.IsZero() {
+		r.lock.forget()
 		return ctrl.Result{}, nil // The nodes are terminating, and so is this probe.
 	}
+	defer r.lock.begin(cluster)()
 	log := logr.FromContextOrDiscard(ctx)
 	previous := r.publisher.previous(cluster)
 
@@ -62,7 +67,7 @@ func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 func (r *reconciler) prove(ctx context.Context, cluster *v1alpha1.ErlangCluster, desired desired) (result sweep.Result, current *v1alpha1.MeshStatus) {
 	begun := r.now()
 	desired.credentials = r.cookie.complete(desired.credentials)
-	pass := r.sweeper.begin(desired, begun)
+	pass := r.sweeper.begin(desired, begun, func() bool { return desired.suspended || !r.lock.held() })
 	defer pass.Close()
 	for _, step := range pass.Steps() {
 		if result = step(ctx); ctx.Err() != nil {
@@ -70,10 +75,13 @@ func (r *reconciler) prove(ctx context.Context, cluster *v1alpha1.ErlangCluster,
 		}
 		previous := r.publisher.previous(cluster)
 		current = report(previous, desired, result, r.now())
-		if !result.Healed && !r.publisher.urgent(previous, current) {
+		if !result.Healed && !urgent(previous, current) {
 			continue
 		}
-		if err := r.publisher.publish(ctx, cluster, previous, current); err != nil {
+		err := r.publisher.publish(ctx, cluster, previous, current, r.now())
+		if err == nil || errors.Is(err, errNotHolder) {
+			r.lock.confirm()
+		} else {
 			logr.FromContextOrDiscard(ctx).Info("Report not written", "cause", err.Error())
 		}
 	}

@@ -27,7 +27,7 @@ func proving(t *testing.T, size int) (*reconciler, *probetest.Network, desired, 
 		desired.members = append(desired.members, sweep.Member{Target: peer.Target()})
 	}
 	var reports []*v1alpha1.MeshStatus
-	r := newReconciler(nil, options)
+	r := newReconciler(nil, options, &lock{renewed: time.Now(), ours: true})
 	r.publisher.write = func(_ context.Context, _ *v1alpha1.ErlangCluster, mesh *v1alpha1.MeshStatus) error {
 		reports = append(reports, mesh)
 		return nil
@@ -79,24 +79,25 @@ func TestNodeComesBack(t *testing.T) {
 	}
 }
 
-// TestHeartbeatWhileNodesHang: where reports are made every 35 s, because nodes hang, no
-// heartbeat is older than a minute. Where they are made every 10 s, one a minute is written.
-func TestHeartbeatWhileNodesHang(t *testing.T) {
-	for interval, want := range map[time.Duration]time.Duration{35 * time.Second: 35 * time.Second, 10 * time.Second: time.Minute} {
-		r, _, _, reports := proving(t, 0)
-		cluster := chat.DeepCopy()
-		for now := noon; now.Before(noon.Add(time.Hour)); now = now.Add(interval) {
-			cluster.Status.Mesh = r.publisher.last
-			previous := r.publisher.previous(cluster)
-			if err := r.publisher.publish(t.Context(), cluster, previous, report(previous, wanted(1), resultOf(), now)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for i, report := range (*reports)[2:] {
-			if age := report.HeartbeatTime.Sub((*reports)[i+1].HeartbeatTime.Time); age != want {
-				t.Errorf("where reports are made every %s, a heartbeat is %s old, want %s", interval, age, want)
-				break
-			}
-		}
+// TestLockIsLost: a probe that no longer holds the lock begins no further link, in whatever
+// step it is, and continues to verify.
+func TestLockIsLost(t *testing.T) {
+	r, network, desired, reports := proving(t, 4)
+	var links atomic.Int32
+	network.OnConnect(func(string, string) bool {
+		links.Add(1)
+		r.lock.renewed = time.Now().Add(-validity)
+		return true
+	})
+	result, _ := r.prove(t.Context(), chat, desired)
+	if links.Load() != 1 || !result.ReadOnly {
+		t.Errorf("%d links were made, read-only: %t", links.Load(), result.ReadOnly)
+	}
+	r.lock.ours = false
+	r.publisher.write = writeStatus(nil, r.lock)
+	*reports = nil
+	result, current := r.prove(t.Context(), chat, desired)
+	if links.Load() != 1 || result.Outcomes[3].Reason != v1alpha1.ReasonVerified || current.Nodes[3].Reason != v1alpha1.ReasonVerified {
+		t.Errorf("%d links were made; node 3 is %s", links.Load(), result.Outcomes[3].Reason)
 	}
 }

@@ -20,7 +20,6 @@ func report(previous *v1alpha1.MeshStatus, desired desired, result sweep.Result,
 	status := &v1alpha1.MeshStatus{
 		ObservedGeneration: desired.generation,
 		CookieVersion:      desired.cookieVersion,
-		HeartbeatTime:      instant(now),
 		Components:         int32(len(result.Mesh.Components())),
 		Links:              int32(result.Mesh.Links()),
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -79,7 +80,14 @@ func cacheOf(namespace, name string) cache.Options {
 // addController has the manager reconcile the cluster whenever its spec or one of the
 // credentials changes.
 func addController(manager ctrl.Manager, config *rest.Config, options Options) error {
-	reconciler := newReconciler(manager.GetClient(), options)
+	lock, err := newLock(manager, config, options)
+	if err != nil {
+		return err
+	}
+	if err := manager.Add(lock); err != nil {
+		return err
+	}
+	reconciler := newReconciler(manager.GetClient(), options, lock)
 	build := ctrl.NewControllerManagedBy(manager).
 		Named("probe").
 		For(v1alpha1.NewUnstructured(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
@@ -87,6 +95,7 @@ func addController(manager ctrl.Manager, config *rest.Config, options Options) e
 			MaxConcurrentReconciles: 1,
 			SkipNameValidation:      ptr.To(true), // A program may prove several clusters.
 		})
+	build.WatchesRawSource(source.Channel(lock.acquired, &handler.EnqueueRequestForObject{}))
 	if err := watchCredentials(manager, config, build, &reconciler.reader, options); err != nil {
 		return err
 	}
@@ -99,6 +108,9 @@ func addController(manager ctrl.Manager, config *rest.Config, options Options) e
 	decoder := decoder{reader: manager.GetClient()}
 	return build.Complete(reconcile.Func(func(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 		cluster, err := decoder.get(ctx, request.NamespacedName)
+		if apierrors.IsNotFound(err) {
+			lock.forget()
+		}
 		if cluster == nil || err != nil {
 			return reconcile.Result{}, client.IgnoreNotFound(err)
 		}

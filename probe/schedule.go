@@ -9,8 +9,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
 )
 
-// Intervals are the times between two sweeps, and between two reports. What is zero gets
-// its default.
+// Intervals are the times between two sweeps. What is zero gets its default.
 type Intervals struct {
 	// Settled is the time between two sweeps while nothing is wrong: with it a node that no
 	// longer answers is reported 15 s later at most. Default: 4 s.
@@ -22,9 +21,6 @@ type Intervals struct {
 	// minute and each sweep adds a line to the log of a node. A fix is seen after this
 	// time at the latest. Default: 15 s.
 	Persistent time.Duration
-	// Heartbeat is the age at which a report that did not change is written again.
-	// Default: 1 minute.
-	Heartbeat time.Duration
 }
 
 func (i Intervals) withDefaults() Intervals {
@@ -32,7 +28,6 @@ func (i Intervals) withDefaults() Intervals {
 		Settled:    cmp.Or(i.Settled, 4*time.Second),
 		Unsettled:  cmp.Or(i.Unsettled, 5*time.Second),
 		Persistent: cmp.Or(i.Persistent, 15*time.Second),
-		Heartbeat:  cmp.Or(i.Heartbeat, time.Minute),
 	}
 }
 

@@ -19,7 +19,7 @@ type sweeper struct {
 }
 
 // begin begins a sweep at some time.
-func (s *sweeper) begin(desired desired, now time.Time) *sweep.Pass {
+func (s *sweeper) begin(desired desired, now time.Time, readOnly func() bool) *sweep.Pass {
 	verifier := &verify.Verifier{
 		Credentials: desired.credentials, Limits: s.options.Limits,
 		Resolve: s.options.Resolve, FullNames: true, DialContext: s.options.DialContext,
@@ -29,7 +29,7 @@ func (s *sweeper) begin(desired desired, now time.Time) *sweep.Pass {
 	}
 	return sweep.Begin(verifier, desired.members, sweep.Options{
 		Concurrency: s.options.Concurrency, HealingTime: s.options.HealingTime,
-		NoLinks: desired.formation == v1alpha1.FormationApplication, ReadOnly: desired.suspended,
+		NoLinks: desired.formation == v1alpha1.FormationApplication, ReadOnly: readOnly,
 		Postponed: s.failed, Harmful: s.harmful.resting(now), Suspects: s.suspects,
 	})
 }

@@ -182,6 +182,8 @@ const (
 	// ReasonPodTerminating: a pod is not gone although its grace period is over, as on a machine
 	// that is off.
 	ReasonPodTerminating = "PodTerminating"
+	// ReasonMachineNotReady: the machine of a pod, which Kubernetes calls a node, is not Ready.
+	ReasonMachineNotReady = "MachineNotReady"
 	// ReasonPodFailing: a pod cannot start, keeps crashing, or does not become Ready.
 	ReasonPodFailing = "PodFailing"
 	// ReasonReadinessProbeFailing: a container has run for minutes, and its readiness probe

@@ -4,7 +4,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// MeshStatus is what the probe observed in its last sweep over all nodes.
+// MeshStatus is what the probe observed in its last sweep over all nodes. It is written when it
+// changes. The Lease of the probe shows when it was last confirmed.
 type MeshStatus struct {
 	// observedGeneration is the generation of the spec that the probe compared the mesh
 	// with.
@@ -16,11 +17,6 @@ type MeshStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	CookieVersion string `json:"cookieVersion,omitempty"`
-
-	// heartbeatTime is when the probe last confirmed this status. It is updated at most
-	// once a minute while nothing else changes.
-	// +required
-	HeartbeatTime metav1.Time `json:"heartbeatTime"`
 
 	// components is the number of connected components of the mesh: 1 if it is not
 	// partitioned.

@@ -2,6 +2,20 @@ package naming
 
 import "github.com/erlang-operator/erlang-operator/api/v1alpha1"
 
+// LabelCluster of everything that belongs to an ErlangCluster is its name.
+const LabelCluster = v1alpha1.Group + "/cluster"
+
+// Labels of the objects of a cluster. Selectors and caches use those of our own group, so that
+// users may put what they like into the others.
+func Labels(cluster string) map[string]string {
+	return map[string]string{
+		LabelCluster:                   cluster,
+		"app.kubernetes.io/name":       "erlang",
+		"app.kubernetes.io/instance":   cluster,
+		"app.kubernetes.io/managed-by": "erlang-operator",
+	}
+}
+
 // RotationAnnotation of the cookie Secret is the cookie.rotationID that its cookie was
 // drawn for.
 const RotationAnnotation = v1alpha1.Group + "/rotation-id"

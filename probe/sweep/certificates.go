@@ -21,7 +21,7 @@ func (p *Pass) tryCertificates(ctx context.Context, i int) {
 		outcome.Canary = &Canary{Authority: canary.Authority, Accepted: accepted}
 		outcome.Outdated = outcome.Outdated || accepted != canary.Trusted
 	}
-	if outcome.Outdated && !p.options.ReadOnly {
+	if outcome.Outdated && !p.options.ReadOnly() {
 		if err := p.sessions[i].DropPEMCache(ctx); err != nil {
 			outcome.CertificatesError = err
 		}

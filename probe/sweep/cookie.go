@@ -37,14 +37,14 @@ func (p *Pass) tryCookies(ctx context.Context, i int) (verify.Verdict, *verify.S
 	if session == nil && verdict.Reason != v1alpha1.ReasonCookieMismatch {
 		return verdict, nil
 	}
-	if session != nil && p.options.ReadOnly {
+	if session != nil && p.options.ReadOnly() {
 		p.outcomes[i].FormerCookie = true
 		return verdict, session
 	}
 	if session != nil {
 		if changed, err := session.ChangeCookie(ctx, credentials.Cookie); !changed && err == nil {
 			p.outcomes[i].FormerCookie = true
-			p.changes.begin(ctx, session, credentials.Cookie)
+			p.changes.begin(ctx, session, credentials.Cookie, p.options.ReadOnly)
 			return verdict, session
 		}
 		session.Close()
@@ -71,8 +71,9 @@ type changes struct {
 
 func newChanges() changes { return changes{&sync.WaitGroup{}, make(chan struct{})} }
 
-// begin asks a node for its file until the cookie is changed, or the session ends.
-func (c changes) begin(ctx context.Context, session *verify.Session, cookie erldist.Cookie) {
+// begin asks a node for its file until the cookie is changed, or the session ends, or nothing
+// may be changed any more.
+func (c changes) begin(ctx context.Context, session *verify.Session, cookie erldist.Cookie, readOnly func() bool) {
 	c.group.Go(func() {
 		for {
 			select {
@@ -81,6 +82,9 @@ func (c changes) begin(ctx context.Context, session *verify.Session, cookie erld
 			case <-c.closed:
 				return
 			case <-time.After(filePoll): // A node does not announce that a file has changed.
+			}
+			if readOnly() {
+				return
 			}
 			if changed, err := session.ChangeCookie(ctx, cookie); changed || err != nil {
 				return

@@ -32,7 +32,7 @@ var errNotKept = errors.New("the link was made and did not last")
 // when two of them cannot connect, or when they are too busy to keep what they have: then
 // each further link costs more than it gains.
 func (p *Pass) heal(ctx context.Context) {
-	if p.options.NoLinks || p.options.ReadOnly || p.cookiesChange() {
+	if p.options.NoLinks || p.options.ReadOnly() || p.cookiesChange() {
 		return
 	}
 	p.skipHarmful()
@@ -48,9 +48,12 @@ func (p *Pass) heal(ctx context.Context) {
 		if p.keepsApart(ctx, edge) {
 			continue
 		}
+		if p.options.ReadOnly() {
+			return
+		}
 		before, incarnations := p.mesh(), p.incarnations()
 		err := p.link(ctx, edge)
-		if errors.Is(err, verify.ErrNotConnected) && time.Now().Before(deadline) {
+		if errors.Is(err, verify.ErrNotConnected) && time.Now().Before(deadline) && !p.options.ReadOnly() {
 			err = p.link(ctx, mesh.Edge{From: edge.To, To: edge.From})
 		}
 		if err != nil {

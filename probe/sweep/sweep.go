@@ -35,9 +35,10 @@ type Options struct {
 	HealingTime time.Duration
 	// NoLinks: no link is made, because the application makes them.
 	NoLinks bool
-	// ReadOnly: nothing is changed in the nodes. No link is made, no cookie is changed, and
-	// no node is made to read its files again.
-	ReadOnly bool
+	// ReadOnly reports whether nothing may be changed in the nodes now: no link is made, no
+	// cookie is changed, and no node is made to read its files again. It is asked before each
+	// change; nil for never.
+	ReadOnly func() bool
 	// Postponed are the links that failed in the last sweep.
 	Postponed []mesh.Edge
 	// Harmful are the links that are not to be made.
@@ -153,6 +154,9 @@ type Pass struct {
 
 // Begin begins a pass over the members. The caller closes it.
 func Begin(verifier *verify.Verifier, members []Member, options Options) *Pass {
+	if options.ReadOnly == nil {
+		options.ReadOnly = func() bool { return false }
+	}
 	return &Pass{
 		verifier: verifier,
 		options:  options,
@@ -199,7 +203,7 @@ func (p *Pass) Steps() []func(context.Context) Result {
 func (p *Pass) result(healed, tried bool) Result {
 	m := p.mesh().Without(p.silent())
 	return Result{
-		Outcomes: slices.Clone(p.outcomes), Mesh: m, Healed: healed, Tried: tried, ReadOnly: p.options.ReadOnly,
+		Outcomes: slices.Clone(p.outcomes), Mesh: m, Healed: healed, Tried: tried, ReadOnly: p.options.ReadOnly(),
 		Made: p.made, Failed: p.failed, Harmful: p.harmful, Suspects: p.stillSuspect(m), Lost: p.lost,
 	}
 }

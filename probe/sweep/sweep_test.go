@@ -289,7 +289,7 @@ func unlinkedAndOutdated(t *testing.T) (network, []Member) {
 // TestSweepReadOnly: nothing is changed in the nodes, and the same is reported.
 func TestSweepReadOnly(t *testing.T) {
 	n, members := unlinkedAndOutdated(t)
-	result := n.run(members, Options{ReadOnly: true})
+	result := n.run(members, Options{ReadOnly: func() bool { return true }})
 	checkReasons(t, result, "Verified", "Verified")
 	if calls := n.Peers[1].Called("gen_server:call"); !result.Outcomes[1].Outdated || calls > 0 {
 		t.Errorf("the node is outdated: %t, and was made to read its files %d times", result.Outcomes[1].Outdated, calls)

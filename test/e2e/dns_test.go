@@ -4,7 +4,7 @@ package e2e
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -21,15 +21,12 @@ func TestDNSRestart(t *testing.T) {
 	kubectl.Must(t, "delete", "pod", "-l", "k8s-app=kube-dns", "-n", "kube-system", "--wait=false")
 	kubectl.Must(t, "rollout", "status", "deployment/coredns", "-n", "kube-system", "--timeout=2m")
 	restarted := time.Now()
-	await.Until(t, 2*time.Minute, "the probe reports after the restart", func(ctx context.Context) error {
-		mesh, err := c.Mesh(ctx)
-		if err != nil {
-			return err
+	await.Until(t, 2*time.Minute, "the probe has swept twice since the restart", func(ctx context.Context) error {
+		_, renewed, err := c.ProbeLease(ctx)
+		if err == nil && renewed.Before(restarted.Add(20*time.Second)) {
+			err = fmt.Errorf("it has confirmed its report at %s", renewed)
 		}
-		if !mesh.HeartbeatTime.After(restarted) {
-			return errors.New("the last report is from before")
-		}
-		return nil
+		return err
 	})
 	watched()
 }

@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
@@ -41,7 +44,35 @@ func startProbe(t *testing.T, namespace string) *probe {
 	c := must(client.New(config, client.Options{Scheme: scheme}))(t)
 	p := &probe{namespace: namespace, client: c}
 	p.expectPermissions(t)
+	p.confirm(t)
 	return p
+}
+
+// confirm renews the Lease until the test ends.
+func (p *probe) confirm(t *testing.T) {
+	t.Helper()
+	cluster := clusterIn(p.namespace)
+	check(t, p.client.Get(t.Context(), client.ObjectKeyFromObject(cluster), cluster))
+	lease := &coordinationv1.Lease{ObjectMeta: named(p.namespace, "chat-probe")}
+	lease.Labels = map[string]string{v1alpha1.Group + "/cluster": "chat"}
+	lease.OwnerReferences = []metav1.OwnerReference{{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "ErlangCluster",
+		Name: cluster.Name, UID: cluster.UID, Controller: ptr.To(true)}}
+	renew := func(ctx context.Context) error {
+		lease.Spec.HolderIdentity, lease.Spec.RenewTime = ptr.To("chat-probe-0"), ptr.To(metav1.NowMicro())
+		return p.client.Update(ctx, lease)
+	}
+	check(t, renew(t.Context()))
+	go func() {
+		for t.Context().Err() == nil {
+			if err := renew(t.Context()); err != nil {
+				_ = p.client.Get(t.Context(), client.ObjectKeyFromObject(lease), lease) // It was changed, or the test has ended.
+			}
+			select {
+			case <-t.Context().Done():
+			case <-time.After(5 * time.Second):
+			}
+		}
+	}()
 }
 
 // expectPermissions requires that the probe may read what it needs, and nothing else.
@@ -53,6 +84,8 @@ func (p *probe) expectPermissions(t *testing.T) {
 		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-probe-tls")}:         true,
 		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-probe-canary-tls")}:  true,
 		&corev1.ConfigMap{ObjectMeta: named(p.namespace, "chat-distribution")}:   true,
+		&coordinationv1.Lease{ObjectMeta: named(p.namespace, "chat-probe")}:      true,
+		&coordinationv1.Lease{ObjectMeta: named(p.namespace, "somebody-else")}:   false,
 		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-0-tls")}:             false,
 		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-ca")}:                false,
 		&corev1.ConfigMap{ObjectMeta: named(p.namespace, "kube-root-ca.crt")}:    false,
@@ -71,6 +104,7 @@ func (p *probe) expectPermissions(t *testing.T) {
 	for what, err := range map[string]error{
 		"list Secrets":             p.client.List(t.Context(), &corev1.SecretList{}, client.InNamespace(p.namespace)),
 		"list pods":                p.client.List(t.Context(), &corev1.PodList{}, client.InNamespace(p.namespace)),
+		"take any Lease":           p.client.Update(t.Context(), &coordinationv1.Lease{ObjectMeta: named(p.namespace, "any")}),
 		"create ConfigMaps":        p.client.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: named(p.namespace, "any")}),
 		"change the cookie":        p.client.Patch(t.Context(), &corev1.Secret{ObjectMeta: named(p.namespace, "chat-cookie")}, patch),
 		"change the ErlangCluster": p.client.Patch(t.Context(), clusterIn(p.namespace), patch),
@@ -101,7 +135,7 @@ func (p *probe) apply(ctx context.Context, mesh *v1alpha1.MeshStatus) error {
 // wholeMesh is what the probe reports of a mesh without faults.
 func wholeMesh(namespace string, pods []*corev1.Pod) *v1alpha1.MeshStatus {
 	count := int32(len(pods))
-	mesh := &v1alpha1.MeshStatus{ObservedGeneration: 1, HeartbeatTime: metav1.Now(), Components: 1, Links: count * (count - 1) / 2}
+	mesh := &v1alpha1.MeshStatus{ObservedGeneration: 1, Components: 1, Links: count * (count - 1) / 2}
 	for _, pod := range pods {
 		mesh.Nodes = append(mesh.Nodes, v1alpha1.NodeStatus{
 			Pod: pod.Name, Node: "chat@" + pod.Name + ".chat-nodes." + namespace + ".svc.cluster.local",

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -25,6 +26,8 @@ const listTimeout = 5 * time.Second
 // Collector exports the metrics of all ErlangClusters that a reader returns.
 type Collector struct {
 	Reader client.Reader
+	// Heartbeat is when the probe of a cluster was last heard of; false if it was not.
+	Heartbeat func(cluster types.NamespacedName) (time.Time, bool)
 }
 
 // conditions are those that are exported, also while they are absent. The reason is no
@@ -51,7 +54,7 @@ var (
 	linksEstablished = describe("cluster_links_established",
 		"Links that both ends report.")
 	heartbeat = describe("cluster_probe_heartbeat_timestamp_seconds",
-		"When the probe last confirmed its report, in seconds since 1970.")
+		"When the manager last saw the probe confirm its report, in seconds since 1970.")
 	rotating = describe("cluster_rotation_in_progress",
 		"Whether the CA, or the cookie, of the nodes is being replaced: 1, or else 0.", "credential")
 	caExpiration = describe("cluster_ca_expiration_timestamp_seconds",
@@ -93,6 +96,9 @@ func (c Collector) Collect(metrics chan<- prometheus.Metric) {
 		cluster, err := v1alpha1.Decode(&clusters.Items[i])
 		s := series{cluster: cluster, metrics: metrics}
 		s.status()
+		if at, known := c.Heartbeat(client.ObjectKeyFromObject(cluster)); known {
+			s.gauge(heartbeat, float64(at.Unix()))
+		}
 		if err == nil { // without its spec, what is expected is unknown
 			s.mesh()
 		}
@@ -143,7 +149,6 @@ func (s series) mesh() {
 			}
 		}
 		links = min(mesh.Links, expected)
-		s.gauge(heartbeat, seconds(mesh.HeartbeatTime))
 	}
 	s.gauge(nodesExpected, float64(replicas))
 	s.gauge(nodesVerified, float64(verified))

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -41,7 +42,7 @@ func chat() *v1alpha1.ErlangCluster {
 			Authorities: []v1alpha1.AuthorityStatus{
 				{Identity: "00000000000000aa", NotAfter: at(5000)}, {Identity: "00000000000000bb", NotAfter: at(6000)}},
 			Mesh: &v1alpha1.MeshStatus{
-				HeartbeatTime: at(1000), Links: 3,
+				Links: 3,
 				Nodes: []v1alpha1.NodeStatus{
 					{Pod: "chat-0", Reason: v1alpha1.ReasonVerified, CertificateNotAfter: ptr.To(at(2000))},
 					{Pod: "chat-1", Reason: v1alpha1.ReasonConnectionRefused},
@@ -59,6 +60,11 @@ func reader(t *testing.T, clusters ...client.Object) client.WithWatch {
 		t.Fatal(err)
 	}
 	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(clusters...).Build()
+}
+
+// heard is when the probe of shop/chat was heard of.
+func heard(cluster types.NamespacedName) (time.Time, bool) {
+	return time.Unix(1000, 0), cluster.Name == "chat"
 }
 
 func TestSeries(t *testing.T) {
@@ -80,7 +86,7 @@ erlang_operator_cluster_nodes_expected{cluster="fresh",namespace="shop"} 1
 # TYPE erlang_operator_cluster_nodes_verified gauge
 erlang_operator_cluster_nodes_verified{cluster="chat",namespace="shop"} 1
 erlang_operator_cluster_nodes_verified{cluster="fresh",namespace="shop"} 0
-# HELP erlang_operator_cluster_probe_heartbeat_timestamp_seconds When the probe last confirmed its report, in seconds since 1970.
+# HELP erlang_operator_cluster_probe_heartbeat_timestamp_seconds When the manager last saw the probe confirm its report, in seconds since 1970.
 # TYPE erlang_operator_cluster_probe_heartbeat_timestamp_seconds gauge
 erlang_operator_cluster_probe_heartbeat_timestamp_seconds{cluster="chat",namespace="shop"} 1000
 # HELP erlang_operator_cluster_ca_expiration_timestamp_seconds When a CA that the nodes trust expires, in seconds since 1970.
@@ -107,7 +113,7 @@ erlang_operator_node_certificate_expiration_timestamp_seconds{cluster="chat",nam
 			names = append(names, strings.Fields(name)[0])
 		}
 	}
-	collector := metrics.Collector{Reader: reader(t, chat(), fresh)}
+	collector := metrics.Collector{Heartbeat: heard, Reader: reader(t, chat(), fresh)}
 	if err := testutil.CollectAndCompare(collector, strings.NewReader(want), names...); err != nil {
 		t.Error(err)
 	}
@@ -120,7 +126,7 @@ erlang_operator_node_certificate_expiration_timestamp_seconds{cluster="chat",nam
 // Conditions that are there only while true are 0 while they are not.
 func TestConditions(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(metrics.Collector{Reader: reader(t, chat())})
+	registry.MustRegister(metrics.Collector{Heartbeat: heard, Reader: reader(t, chat())})
 	got := map[string]float64{}
 	for _, metric := range gathered(t, registry)["erlang_operator_cluster_condition"] {
 		got[metric.labels["type"]] = metric.value
@@ -140,7 +146,7 @@ func TestConditions(t *testing.T) {
 func TestNothingIsKept(t *testing.T) {
 	there := reader(t, chat())
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(metrics.Collector{Reader: there})
+	registry.MustRegister(metrics.Collector{Heartbeat: heard, Reader: there})
 	if len(gathered(t, registry)) == 0 {
 		t.Fatal("no series of a cluster that is there")
 	}
@@ -160,7 +166,7 @@ func TestFailureIsSilent(t *testing.T) {
 		},
 	})
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(metrics.Collector{Reader: broken})
+	registry.MustRegister(metrics.Collector{Heartbeat: heard, Reader: broken})
 	if got := gathered(t, registry); len(got) > 0 {
 		t.Errorf("%v", got)
 	}
@@ -170,7 +176,7 @@ func TestFailureIsSilent(t *testing.T) {
 // no other either.
 func TestMetricsAreDocumented(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(metrics.Collector{Reader: reader(t, chat())})
+	registry.MustRegister(metrics.Collector{Heartbeat: heard, Reader: reader(t, chat())})
 	code := map[string]string{}
 	for name, series := range gathered(t, registry) {
 		labels := []string{}

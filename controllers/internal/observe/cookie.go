@@ -72,7 +72,7 @@ func (o *Observer) readCookie(ctx context.Context, cluster, secretName types.Nam
 // Forget drops what is remembered of a deleted cluster.
 func (o *Observer) Forget(cluster types.NamespacedName) {
 	o.cookies.Delete(cluster)
-	o.heartbeats.Delete(cluster)
+	o.Heartbeats.forget(cluster)
 }
 
 // SecretMetadata is a Secret without its content.

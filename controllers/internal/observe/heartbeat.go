@@ -1,39 +1,122 @@
 package observe
 
 import (
+	"context"
+	"fmt"
+	"sync"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
-// observedHeartbeat is a probe's heartbeat, and when it was first observed.
-type observedHeartbeat struct {
-	cluster types.UID
-	value   time.Time
-	at      time.Time
+// Heartbeats are when the Leases of the probes were last seen to change. That is measured by
+// this manager's clock alone: the probes' may be ahead or behind. What was there when this
+// manager first looked counts from then.
+type Heartbeats struct {
+	mutex sync.Mutex
+	last  map[types.NamespacedName]heartbeat // by cluster
 }
 
-// heartbeat is when the probe's last heartbeat was first observed. The age of a heartbeat
-// is measured by this manager's clock alone: the probe's may be ahead or behind. One that
-// was there before this manager started is as old as it says, and never from the future.
-func (o *Observer) heartbeat(cluster *v1alpha1.ErlangCluster, now time.Time) time.Time {
-	if cluster.Status.Mesh == nil {
-		return time.Time{}
+type heartbeat struct {
+	cluster types.UID
+	holder  string
+	renewed metav1.MicroTime
+	at      time.Time
+	silent  bool // and Silenced has returned it
+}
+
+// Saw takes a Lease that was seen at some time, and reports whether its probe was silent.
+func (h *Heartbeats) Saw(lease *coordinationv1.Lease, now time.Time) (cluster types.NamespacedName, wasSilent bool) {
+	owner := metav1.GetControllerOf(lease)
+	cluster = types.NamespacedName{Namespace: lease.Namespace, Name: lease.Labels[naming.LabelCluster]}
+	if owner == nil || owner.Kind != "ErlangCluster" || lease.Name != (naming.Names{Cluster: cluster.Name}).Probe() {
+		return cluster, false
 	}
-	key, value := client.ObjectKeyFromObject(cluster), cluster.Status.Mesh.HeartbeatTime.Time
-	known, ok := o.heartbeats.Load(key)
-	last, _ := known.(observedHeartbeat)
-	switch {
-	case ok && last.cluster == cluster.UID && last.value.Equal(value):
-		return last.at
-	case !ok && value.Before(now):
-		last.at = value
-	default:
-		last.at = now
+	seen := heartbeat{cluster: owner.UID, holder: ptr.Deref(lease.Spec.HolderIdentity, ""), renewed: ptr.Deref(lease.Spec.RenewTime, metav1.MicroTime{}), at: now}
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	before := h.last[cluster]
+	if before.cluster == seen.cluster && before.holder == seen.holder && before.renewed.Equal(&seen.renewed) {
+		return cluster, false
 	}
-	o.heartbeats.Store(key, observedHeartbeat{cluster: cluster.UID, value: value, at: last.at})
-	return last.at
+	h.keep(cluster, seen)
+	return cluster, before.silent
+}
+
+func (h *Heartbeats) keep(cluster types.NamespacedName, seen heartbeat) {
+	if h.last == nil {
+		h.last = map[types.NamespacedName]heartbeat{}
+	}
+	h.last[cluster] = seen
+}
+
+// of is the last heartbeat of a cluster's probe.
+func (h *Heartbeats) of(cluster *v1alpha1.ErlangCluster, now time.Time) heartbeat {
+	key := client.ObjectKeyFromObject(cluster)
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	if h.last[key].cluster != cluster.UID {
+		h.keep(key, heartbeat{cluster: cluster.UID, at: now})
+	}
+	return h.last[key]
+}
+
+// Last is when the last heartbeat of a cluster's probe was seen; false when there was none.
+func (h *Heartbeats) Last(cluster types.NamespacedName) (time.Time, bool) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	last := h.last[cluster]
+	return last.at, last.holder != ""
+}
+
+// Silenced are the clusters whose probes have become silent since it was called last.
+func (h *Heartbeats) Silenced(now time.Time) (clusters []types.NamespacedName) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	for cluster, last := range h.last {
+		if !last.silent && now.Sub(last.at) > state.HeartbeatTimeout {
+			last.silent = true
+			h.last[cluster] = last
+			clusters = append(clusters, cluster)
+		}
+	}
+	return clusters
+}
+
+func (h *Heartbeats) forget(cluster types.NamespacedName) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	delete(h.last, cluster)
+}
+
+// heartbeat reads when the probe was last heard of. Before it counts as silent, its Lease is
+// read from the API server: this manager may be what has heard nothing.
+func (o *Observer) heartbeat(ctx context.Context, observed *state.State) error {
+	set := func() {
+		last := o.Heartbeats.of(observed.Cluster, observed.Now)
+		observed.HeartbeatObserved, observed.ProbeHolder = last.at, last.holder
+	}
+	set()
+	if !observed.ProbeIsSilent() {
+		return nil
+	}
+	var lease coordinationv1.Lease
+	key := types.NamespacedName{Namespace: observed.Names.Namespace, Name: observed.Names.Probe()}
+	if err := o.Live.Get(ctx, key, &lease); apierrors.IsNotFound(err) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("get Lease %s: %w", key, err)
+	}
+	o.Heartbeats.Saw(&lease, observed.Now)
+	set()
+	return nil
 }

@@ -51,8 +51,10 @@ type Observer struct {
 
 	Clock clock.PassiveClock
 
-	cookies    sync.Map // of types.NamespacedName, a cluster's, to readCookie
-	heartbeats sync.Map // of types.NamespacedName, a cluster's, to observedHeartbeat
+	// Heartbeats of the probes.
+	Heartbeats Heartbeats
+
+	cookies sync.Map // of types.NamespacedName, a cluster's, to readCookie
 }
 
 // owned are the kinds that a cluster owns, each with its list.
@@ -93,13 +95,13 @@ func (o *Observer) Observe(ctx context.Context, cluster *v1alpha1.ErlangCluster)
 		Requests:     map[string]*certmanager.CertificateRequest{},
 		Issued:       map[string]*certmanager.CertificateRequest{},
 		Secrets:      map[string]*corev1.Secret{},
+		LostMachines: map[string]state.LostMachine{},
 
 		PodCertificatesServed: o.Served.PodCertificates,
 		MaySign:               o.MaySign,
 	}
-	observed.HeartbeatObserved = o.heartbeat(cluster, observed.Now)
 	for _, read := range []func(context.Context, *state.State) error{
-		o.owned, o.domain, o.requests, o.pods, o.cookie, o.userCookie, o.issuer, o.admission, o.causes,
+		o.owned, o.domain, o.requests, o.pods, o.machines, o.heartbeat, o.cookie, o.userCookie, o.issuer, o.admission, o.causes,
 	} {
 		if err := read(ctx, &observed); err != nil {
 			return state.State{}, err

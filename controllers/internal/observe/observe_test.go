@@ -254,38 +254,6 @@ func TestIssuer(t *testing.T) {
 	}
 }
 
-// The age of a heartbeat is measured by the manager's clock alone.
-func TestHeartbeatIsTimedByTheManagersClock(t *testing.T) {
-	s := newServer(t)
-	observer := s.observer()
-	clock := testclock.NewFakePassiveClock(statetest.Now)
-	observer.Clock = clock
-	c := cluster()
-	expect := func(after, heartbeat, want time.Duration) {
-		t.Helper()
-		clock.SetTime(statetest.Now.Add(after))
-		c.Status.Mesh = &v1alpha1.MeshStatus{HeartbeatTime: metav1.NewTime(statetest.Now.Add(heartbeat))}
-		observed, err := observer.Observe(t.Context(), c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := observed.HeartbeatObserved.Sub(statetest.Now); got != want {
-			t.Errorf("after %s, with a heartbeat at %s: observed at %s, want %s", after, heartbeat, got, want)
-		}
-	}
-	const ahead = time.Hour
-	expect(0, ahead, 0)
-	expect(4*time.Minute, ahead, 0)
-	expect(5*time.Minute, ahead+time.Minute, 5*time.Minute)
-	expect(6*time.Minute, -ahead, 6*time.Minute)
-	expect(9*time.Minute, -ahead, 6*time.Minute)
-	c.UID = "recreated"
-	expect(10*time.Minute, -ahead, 10*time.Minute)
-	// A manager that has just started does not take an old heartbeat for a new one.
-	observer.Forget(client.ObjectKeyFromObject(c))
-	expect(11*time.Minute, -ahead, -ahead)
-}
-
 // The nodes keep their names when the manager's flag changes. A Certificate that somebody
 // edited does not rename them, nor does one of somebody else's.
 func TestClusterKeepsItsDomain(t *testing.T) {

@@ -1,12 +1,13 @@
 package plan
 
-import "github.com/erlang-operator/erlang-operator/api/v1alpha1"
+import (
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+)
 
-// Labels that everything of a cluster carries. Selectors and caches use the ones of
-// our own group, so that users may put what they like into the others.
 const (
 	// LabelCluster is the name of the ErlangCluster.
-	LabelCluster = v1alpha1.Group + "/cluster"
+	LabelCluster = naming.LabelCluster
 	// LabelComponent distinguishes a node from the probe.
 	LabelComponent = v1alpha1.Group + "/component"
 
@@ -21,14 +22,7 @@ const (
 const AnnotationClusterUID = v1alpha1.Group + "/cluster-uid"
 
 // Labels of the objects of a cluster.
-func Labels(cluster string) map[string]string {
-	return map[string]string{
-		LabelCluster:                   cluster,
-		"app.kubernetes.io/name":       "erlang",
-		"app.kubernetes.io/instance":   cluster,
-		"app.kubernetes.io/managed-by": "erlang-operator",
-	}
-}
+func Labels(cluster string) map[string]string { return naming.Labels(cluster) }
 
 // Selector selects the pods of one component of a cluster.
 func Selector(cluster, component string) map[string]string {

@@ -67,8 +67,11 @@ func probeDeployment(s state.State, operator Operator, spec v1alpha1.ProbeSpec, 
 	return owned(applyapps.Deployment(s.Names.Probe(), s.Names.Namespace), s).
 		WithSpec(applyapps.DeploymentSpec().
 			WithReplicas(1).
-			// Two probes would heal the same mesh at once.
-			WithStrategy(applyapps.DeploymentStrategy().WithType(appsv1.RecreateDeploymentStrategyType)).
+			// The former pod goes first, and is not waited for: on a machine that is lost it would
+			// never end. The Lease keeps the two apart.
+			WithStrategy(applyapps.DeploymentStrategy().WithType(appsv1.RollingUpdateDeploymentStrategyType).
+				WithRollingUpdate(applyapps.RollingUpdateDeployment().
+					WithMaxSurge(intstr.FromInt32(0)).WithMaxUnavailable(intstr.FromInt32(1)))).
 			WithSelector(applymeta.LabelSelector().WithMatchLabels(selector)).
 			WithTemplate(applycore.PodTemplateSpec().
 				WithLabels(overlaid(Labels(s.Names.Cluster), spec.Labels, selector)).

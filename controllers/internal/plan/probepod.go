@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
@@ -68,7 +69,7 @@ func overlaid(layers ...map[string]string) map[string]string {
 func probePodSpec(spec v1alpha1.ProbeSpec) (*applycore.PodSpecApplyConfiguration, error) {
 	pod := &applycore.PodSpecApplyConfiguration{}
 	err := convert(&corev1.PodSpec{
-		Tolerations:               spec.Tolerations,
+		Tolerations:               slices.Concat(spec.Tolerations, lostMachine(spec.Tolerations)),
 		NodeSelector:              spec.NodeSelector,
 		Affinity:                  spec.Affinity,
 		TopologySpreadConstraints: spec.TopologySpreadConstraints,
@@ -76,4 +77,16 @@ func probePodSpec(spec v1alpha1.ProbeSpec) (*applycore.PodSpecApplyConfiguration
 		ImagePullSecrets:          spec.ImagePullSecrets,
 	}, pod)
 	return pod, err
+}
+
+// lostMachine are tolerations with which the pod leaves a machine soon after Kubernetes has
+// found it lost, unless the user has some of their own: the default is five minutes.
+func lostMachine(own []corev1.Toleration) (tolerations []corev1.Toleration) {
+	for _, taint := range []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable} {
+		if !slices.ContainsFunc(own, func(t corev1.Toleration) bool { return t.Key == taint }) {
+			tolerations = append(tolerations, corev1.Toleration{Key: taint, Operator: corev1.TolerationOpExists,
+				Effect: corev1.TaintEffectNoExecute, TolerationSeconds: ptr.To(int64(5))})
+		}
+	}
+	return tolerations
 }

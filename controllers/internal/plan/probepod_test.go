@@ -29,7 +29,8 @@ func TestProbeSpecHasDefaults(t *testing.T) {
 	}
 	got := probePod(t, plan.Make(s, operator, freshCookie))
 	for what, both := range map[string][2]any{
-		"tolerations":          {operator.Probe.Tolerations, got.Spec.Tolerations},
+		"tolerations":          {operator.Probe.Tolerations, got.Spec.Tolerations[:1]},
+		"taints it soon flees": {[]string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable}, []string{got.Spec.Tolerations[1].Key, got.Spec.Tolerations[2].Key}},
 		"nodeSelector":         {s.Cluster.Spec.Probe.NodeSelector, got.Spec.NodeSelector},
 		"imagePullSecrets":     {[]corev1.LocalObjectReference{{Name: "registry"}, {Name: "mirror"}}, got.Spec.ImagePullSecrets},
 		"label team":           {"shop", got.Labels["team"]},

@@ -54,8 +54,11 @@ type State struct {
 	Distribution *corev1.ConfigMap
 
 	// HeartbeatObserved is when the manager first observed the probe's last heartbeat, by
-	// the manager's clock.
+	// the manager's clock, and ProbeHolder the probe's pod; empty when none was observed.
 	HeartbeatObserved time.Time
+	ProbeHolder       string
+	// LostMachines are those that the cluster's pods run on and that are not Ready, by name.
+	LostMachines map[string]LostMachine
 
 	// PodFailures are why pods that are missing could not be created, by their names.
 	PodFailures map[string]string
@@ -155,7 +158,8 @@ func (s State) FormerCookie() []byte {
 
 // Node is the probe's verdict on the node in a pod that exists; nil when there is none. A
 // verdict is on one pod, and none on a later one of its name: a node proves by its UID which
-// it runs in. One that could not be verified may not have told.
+// it runs in. One that could not be verified may not have told. A verdict on a node whose
+// machine is not Ready may be of before.
 func (s State) Node(pod string) *v1alpha1.NodeStatus {
 	node, existing := s.Cluster.Status.Mesh.Node(pod), s.Pod(pod)
 	if node == nil || existing == nil {
@@ -164,15 +168,11 @@ func (s State) Node(pod string) *v1alpha1.NodeStatus {
 	if node.PodUID != string(existing.UID) && (node.Verified() || node.PodUID != "") {
 		return nil
 	}
+	if _, lost := s.LostMachine(existing); lost {
+		return nil
+	}
 	return node
 }
-
-// HeartbeatTimeout is how old the probe's heartbeat may be. It is written at least once
-// a minute, and a sweep over unreachable nodes takes its time too.
-const HeartbeatTimeout = 3 * time.Minute
-
-// ProbeIsSilent reports whether the probe has not reported for too long.
-func (s State) ProbeIsSilent() bool { return s.Now.Sub(s.HeartbeatObserved) > HeartbeatTimeout }
 
 // IsLinked reports whether the node of a pod is verified, and linked to all that are.
 func (s State) IsLinked(pod string) bool {

@@ -18,7 +18,10 @@ func (p pass) mesh() assessment {
 	case mesh == nil:
 		return p.neverReported()
 	case p.ProbeIsSilent():
-		return isFalse(v1alpha1.ReasonProbeNotReporting, fmt.Sprintf("The probe has not reported for more than %s, so the state of the mesh is unknown. %s", state.HeartbeatTimeout, p.probeAdvice()))
+		return isFalse(v1alpha1.ReasonProbeNotReporting, fmt.Sprintf("The probe has not reported for more than %s, so the state of the mesh is unknown. %s", state.HeartbeatTimeout, p.silentProbe()))
+	}
+	if lost, found := p.lostMachines(); found {
+		return lost
 	}
 	pods := p.Names.Pods(p.Replicas())
 	var failing []*v1alpha1.NodeStatus

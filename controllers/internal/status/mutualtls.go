@@ -11,6 +11,10 @@ import (
 
 // mutualTLS: every node refused what it must refuse.
 func (p pass) mutualTLS() assessment {
+	if lost, found := p.lostMachines(); found {
+		lost.status = metav1.ConditionUnknown
+		return lost
+	}
 	for _, pod := range p.Names.Pods(p.Replicas()) {
 		node := p.Node(pod)
 		switch {

@@ -19,6 +19,9 @@ func (p pass) nodes() assessment {
 	if rejected, found := p.notCreated(); found {
 		return rejected
 	}
+	if lost, found := p.lostMachines(); found {
+		return lost
+	}
 	if unready := p.unreadyPods(); len(unready) > 0 {
 		return describeUnready(unready)
 	}

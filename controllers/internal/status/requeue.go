@@ -14,8 +14,8 @@ import (
 // kindDiscoveryInterval is how long until a missing kind is looked up again.
 const kindDiscoveryInterval = time.Minute
 
-// requeueAfter is when the status changes although no watch fires: the heartbeat becomes
-// too old, a timeout or a warning begins, or a time left reads differently.
+// requeueAfter is when the status changes although no watch fires: a timeout or a warning
+// begins, or a time left reads differently.
 func (p pass) requeueAfter() time.Duration {
 	var next time.Duration
 	in := func(d time.Duration) {
@@ -24,9 +24,6 @@ func (p pass) requeueAfter() time.Duration {
 		}
 	}
 	after := func(at time.Time) { in(at.Sub(p.Now) + time.Second) }
-	if p.Cluster.Status.Mesh != nil {
-		after(p.HeartbeatObserved.Add(state.HeartbeatTimeout))
-	}
 	if !p.plan.Again.IsZero() {
 		after(p.plan.Again)
 	}

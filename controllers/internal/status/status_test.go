@@ -54,8 +54,7 @@ func whole(replicas int32) *scene {
 		StatefulSet: &statetest.StatefulSet{Replicas: replicas},
 	}
 	mesh := &v1alpha1.MeshStatus{
-		ObservedGeneration: cluster.Generation, HeartbeatTime: metav1.NewTime(statetest.Now.Add(-time.Minute)),
-		Components: 1, Links: replicas * (replicas - 1) / 2,
+		ObservedGeneration: cluster.Generation, Components: 1, Links: replicas * (replicas - 1) / 2,
 	}
 	for ordinal := range replicas {
 		pod := fmt.Sprintf("chat-%d", ordinal)
@@ -70,6 +69,24 @@ func whole(replicas int32) *scene {
 	}
 	cluster.Status.Mesh = mesh
 	return &scene{State: situation.Seen(cluster)}
+}
+
+// silence is that nothing was heard of the probe for too long.
+func (s *scene) silence() {
+	s.HeartbeatObserved, s.ProbeHolder = s.Now.Add(-state.HeartbeatTimeout-time.Second), "chat-probe-a"
+}
+
+func probePod(name, machine string) corev1.Pod {
+	return corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PodSpec{NodeName: machine}}
+}
+
+// lost are machines whose kubelets have been silent for a minute.
+func lost(machines ...string) map[string]state.LostMachine {
+	all := map[string]state.LostMachine{}
+	for _, name := range machines {
+		all[name] = state.LostMachine{Since: statetest.Now.Add(-time.Minute), Says: "Kubelet stopped posting node status."}
+	}
+	return all
 }
 
 func (s *scene) node(ordinal int) *v1alpha1.NodeStatus { return &s.Cluster.Status.Mesh.Nodes[ordinal] }
@@ -93,8 +110,8 @@ func (s *scene) remember(ago time.Duration) {
 func (s *scene) describe(t failer) status.Report {
 	t.Helper()
 	observed := s.State
-	if mesh := s.Cluster.Status.Mesh; mesh != nil && observed.HeartbeatObserved.IsZero() {
-		observed.HeartbeatObserved = mesh.HeartbeatTime.Time
+	if observed.HeartbeatObserved.IsZero() {
+		observed.HeartbeatObserved = s.Now.Add(-5 * time.Second)
 	}
 	report := status.Compute(observed, s.plan, s.outcome)
 	checkDiscipline(t, s.Cluster, report.Status)
@@ -158,8 +175,6 @@ func TestConditions(t *testing.T) {
 			ready: "False PodsPending", reason: "Reconciling PodsPending", says: []string{"Pod chat-1 does not exist yet"}},
 		"a pod is there that could not be created before": {edit: func(s *scene) { s.PodFailures = map[string]string{"chat-1": "is forbidden"} },
 			ready: "True MeshVerified"},
-		"the probe fell silent": {edit: func(s *scene) { s.Now = s.Now.Add(3 * time.Minute) }, ready: "False ProbeNotReporting", says: []string{"has not reported for more than 3m0s"}},
-		"shortly before that":   {edit: func(s *scene) { s.Now = s.Now.Add(2 * time.Minute) }, ready: "True MeshVerified"},
 		"the probe looks at an older spec": {
 			edit: func(s *scene) { s.Cluster.Generation = 2 }, ready: "True MeshVerified", reason: "Reconciling Progressing"},
 		"a cookie differs": {
@@ -333,7 +348,6 @@ func TestConditions(t *testing.T) {
 		"a certificate expired": {
 			edit: func(s *scene) {
 				s.Now = certstest.End.Add(time.Hour)
-				s.Cluster.Status.Mesh.HeartbeatTime = metav1.NewTime(s.Now)
 			},
 			ready: "False CertificateExpired", says: []string{"Secret chat-0-tls expired at 2026-01-31"}},
 		"the trust bundle lost the CA": {
@@ -382,7 +396,7 @@ func TestConditions(t *testing.T) {
 				for i := range s.Pods {
 					s.Pods[i].UID = "replaced"
 				}
-				s.Now = s.Now.Add(110 * time.Second) // 170 s after the heartbeat
+				s.Now = s.Now.Add(110 * time.Second)
 			},
 			ready: "False Progressing", reason: "Reconciling Progressing", says: []string{"has not verified pod chat-0 yet"}},
 		"the verdict before the call is of another pod": {
@@ -391,18 +405,38 @@ func TestConditions(t *testing.T) {
 				s.Pods[1].UID = "replaced"
 			},
 			ready: "False Progressing", reason: "Reconciling Progressing", says: []string{"has not verified pod chat-1 yet"}},
-		"the heart beats by a clock that is an hour ahead": {
-			edit: func(s *scene) {
-				s.Cluster.Status.Mesh.HeartbeatTime = metav1.NewTime(s.Now.Add(time.Hour))
-				s.HeartbeatObserved = s.Now.Add(-4 * time.Minute)
-			},
-			ready: "False ProbeNotReporting", says: []string{"has not reported for more than 3m0s"}},
-		"the heart beats by a clock that is an hour behind": {
-			edit: func(s *scene) {
-				s.Cluster.Status.Mesh.HeartbeatTime = metav1.NewTime(s.Now.Add(-time.Hour))
-				s.HeartbeatObserved = s.Now.Add(-time.Minute)
-			},
+		"the probe was heard of before the limit": {
+			edit:  func(s *scene) { s.HeartbeatObserved = s.Now.Add(-state.HeartbeatTimeout) },
 			ready: "True MeshVerified"},
+		"the probe is silent": {
+			edit:  func(s *scene) { s.silence() },
+			ready: "False ProbeNotReporting", says: []string{"has not reported for more than 27s", "describe deployment chat-probe"}},
+		"the probe is silent, on a machine that is Ready": {
+			edit: func(s *scene) {
+				s.silence()
+				s.ProbePods = []corev1.Pod{probePod("chat-probe-b", "east"), probePod("chat-probe-a", "west")}
+			},
+			ready: "False ProbeNotReporting", says: []string{"Its pod chat-probe-a is on machine west. See"}},
+		"the probe is silent, on a machine that is lost": {
+			edit: func(s *scene) {
+				s.silence()
+				s.ProbePods = []corev1.Pod{probePod("chat-probe-b", "east"), probePod("chat-probe-a", "west")}
+				s.LostMachines = lost("west")
+			},
+			ready: "False ProbeNotReporting", says: []string{"Its pod chat-probe-a is on machine west, which is not Ready since 2026-", ": Kubelet stopped posting node status. See"}},
+		"the machine of a member is lost, whatever the probe says": {
+			edit: func(s *scene) {
+				s.Pods[1].Spec.NodeName, s.LostMachines = "west", lost("west")
+			},
+			ready: "False MachineNotReady", says: []string{"Pod chat-1 is on machine west, which is not Ready since 2026-", ": Kubelet stopped posting node status. https://"}},
+		"the machines of two members are lost, which are being deleted": {
+			edit: func(s *scene) {
+				s.LostMachines = lost("west", "east")
+				for i, machine := range []string{"east", "west", "south"} {
+					s.Pods[i].Spec.NodeName, s.Pods[i].DeletionTimestamp = machine, ptr.To(metav1.NewTime(s.Now))
+				}
+			},
+			ready: "False MachineNotReady", says: []string{"Pod chat-0 is on machine east,", "Also: chat-1 (west)."}},
 		"pods run an older template": {
 			edit: func(s *scene) {
 				s.plan.Rollout = rollout.Step{Updated: 1, Next: "chat-1", WaitingFor: "pod chat-2 to be Ready"}
@@ -743,7 +777,6 @@ func TestMembers(t *testing.T) {
 func TestLooksAgainWhenANodeShouldServe(t *testing.T) {
 	s := whole(2)
 	s.remember(4 * time.Minute)
-	s.Cluster.Status.Mesh.HeartbeatTime = metav1.NewTime(s.Now)
 	before := s.describe(t).RequeueAfter
 	s.node(1).CertificateSerial = "17"
 	if again := s.describe(t).RequeueAfter; again != time.Minute+time.Second || again >= before {
@@ -777,7 +810,6 @@ func TestTransitionTimes(t *testing.T) {
 	first := s.describe(t).Status
 	later := func(minutes int) {
 		s.Now = statetest.Now.Add(time.Duration(minutes) * time.Minute)
-		s.Cluster.Status.Mesh.HeartbeatTime = metav1.NewTime(s.Now)
 	}
 	adopt := func(status v1alpha1.ErlangClusterStatus) {
 		status.Mesh = s.Cluster.Status.Mesh
@@ -979,9 +1011,7 @@ func TestAgain(t *testing.T) {
 		edit func(*scene)
 		want time.Duration
 	}{
-		// The heartbeat of a minute ago may be followed by two minutes of silence.
-		"when the probe has been silent too long": {func(*scene) {}, 2*time.Minute + time.Second},
-		"never for what has no end":               {func(s *scene) { s.Cluster.Status.Mesh, s.Secrets, s.Certificates, s.Distribution = nil, nil, nil, nil }, 0},
+		"never for what has no end": {func(s *scene) { s.Cluster.Status.Mesh, s.Secrets, s.Certificates, s.Distribution = nil, nil, nil, nil }, 0},
 		"when a kind may be there": {func(s *scene) {
 			s.plan.Problems = []plan.Problem{{Reason: v1alpha1.ReasonIssuerKindUnknown, Message: "none"}}
 		}, time.Minute},

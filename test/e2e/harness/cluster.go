@@ -12,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/test/await"
@@ -92,6 +94,15 @@ func (c Cluster) Mesh(ctx context.Context) (*v1alpha1.MeshStatus, error) {
 		err = fmt.Errorf("the probe has not reported")
 	}
 	return read.Status.Mesh, err
+}
+
+// ProbeLease is who has confirmed the last report, and when.
+func (c Cluster) ProbeLease(ctx context.Context) (holder string, renewed time.Time, err error) {
+	var lease coordinationv1.Lease
+	if err := kubectl.Get(ctx, &lease, "lease", c.Name+"-probe", "-n", c.Namespace); err != nil {
+		return "", time.Time{}, err
+	}
+	return ptr.Deref(lease.Spec.HolderIdentity, ""), ptr.Deref(lease.Spec.RenewTime, metav1.MicroTime{}).Time, nil
 }
 
 // condition is a condition of the latest generation.
@@ -181,7 +192,7 @@ func (c Cluster) Patch(t testing.TB, spec string, args ...any) {
 
 // OwnedKinds are the kinds of object that a cluster owns, directly or not.
 const OwnedKinds = "statefulsets,deployments,replicasets,pods,services,configmaps,secrets,serviceaccounts,roles,rolebindings," +
-	"networkpolicies,poddisruptionbudgets,certificates,certificaterequests,issuers"
+	"networkpolicies,poddisruptionbudgets,certificates,certificaterequests,issuers,leases"
 
 // Objects lists the objects of some kinds that belong to the cluster, by name.
 func (c Cluster) Objects(ctx context.Context, kinds string) ([]string, error) {

@@ -63,7 +63,7 @@ func TestChangeCookieWithItsFile(t *testing.T) {
 		c.verifier.Credentials.FormerCookie = c.verifier.Credentials.Cookie
 		c.verifier.Credentials.Cookie = erldist.NewCookie(another)
 
-		idle := sweep.Run(deadline(t), c.verifier, []sweep.Member{{Target: target(ready)}}, sweep.Options{Concurrency: 1, ReadOnly: true})
+		idle := sweep.Run(deadline(t), c.verifier, []sweep.Member{{Target: target(ready)}}, sweep.Options{Concurrency: 1, ReadOnly: func() bool { return true }})
 		if !idle.Outcomes[0].Verified() || !idle.Outcomes[0].FormerCookie {
 			t.Errorf("the cookie was changed by a read-only sweep: %+v", idle.Outcomes[0])
 		}

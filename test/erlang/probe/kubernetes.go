@@ -123,6 +123,7 @@ func (k *kubernetes) create() naming.Names {
 			allow(v1alpha1.Group, "erlangclusters/status", []string{"patch"}, "chat"),
 			allow("", "secrets", []string{"get", "list", "watch"}, names.CookieSecret(), names.Certificate(names.Probe()), names.Certificate(names.Canary())),
 			allow("", "configmaps", []string{"get", "list", "watch"}, names.Distribution()),
+			allow("coordination.k8s.io", "leases", []string{"get", "create", "update"}, names.Probe()),
 		},
 	})
 	k.mustCreate(&rbacv1.RoleBinding{

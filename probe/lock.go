@@ -1,0 +1,193 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+)
+
+// The times of a lock. Nothing compares the clocks of two machines. The holder counts from
+// before it sent its last renewal, and the others from after they saw that. So the holder
+// has stopped for as long as a node may still be busy with what it was told last before
+// another probe begins. All of them may only become longer in a later version.
+const (
+	renewInterval = 5 * time.Second
+	retryInterval = time.Second
+	// renewTimeout bounds a request: an API server that does not answer costs no more.
+	renewTimeout = 3 * time.Second
+	// validity is how long the holder may change nodes after a renewal.
+	validity = 10 * time.Second
+	// leaseDuration is how long the others wait for the next one. It exceeds validity by the
+	// time that a node takes to connect to another at most, seven seconds by default.
+	leaseDuration = 17 * time.Second
+	// confirmationTimeout is how old the last confirmation of a report may be. It is more than
+	// any step of a sweep takes, and the pause after it.
+	confirmationTimeout = 2 * time.Minute
+)
+
+// A lock is the Lease of a cluster. One probe holds it at a time, and no other changes
+// anything in a node: two that make links, and see each other's links go, do harm. Each
+// renewal also confirms the report in status.mesh to the manager.
+type lock struct {
+	leases         leases
+	name, identity string
+	log            logr.Logger
+	// acquired has the cluster when the lock was not held before.
+	acquired chan event.GenericEvent
+
+	cluster atomic.Pointer[v1alpha1.ErlangCluster]
+	changed chan struct{} // has a value when there is a cluster that was not known
+	passes  chan struct{} // has a value during a pass
+
+	mutex     sync.Mutex
+	renewed   time.Time             // when the last renewal that succeeded was begun
+	confirmed time.Time             // when a report was last confirmed
+	lease     *coordinationv1.Lease // as it was written last; nil if it is to be read
+	ours      bool                  // nobody else was seen to hold it since
+	other     heldLease
+}
+
+// heldLease is the Lease of another probe, and when it was seen to change.
+type heldLease struct {
+	holder  string
+	renewed metav1.MicroTime
+	at      time.Time
+}
+
+// begin begins a pass over a cluster, until the function that it returns is called.
+func (l *lock) begin(cluster *v1alpha1.ErlangCluster) (end func()) {
+	l.passes <- struct{}{}
+	if before := l.cluster.Swap(cluster); before == nil || before.UID != cluster.UID {
+		l.confirm()
+		select {
+		case l.changed <- struct{}{}:
+		default: // It has one already.
+		}
+	}
+	return func() { <-l.passes }
+}
+
+// forget is called when there is no cluster any more.
+func (l *lock) forget() { l.cluster.Store(nil) }
+
+// confirm confirms the last report: it is in the status, or this probe may not write it.
+func (l *lock) confirm() {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.confirmed = time.Now()
+}
+
+// held reports whether nodes may be changed now.
+func (l *lock) held() bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	now := time.Now()
+	// A machine that was suspended may show that by the other clock only.
+	elapsed := max(now.Sub(l.renewed), now.Round(0).Sub(l.renewed.Round(0)))
+	return !l.renewed.IsZero() && elapsed < validity
+}
+
+// isOurs reports whether nobody else was seen to hold the lock since it was held.
+func (l *lock) isOurs() bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.ours
+}
+
+// Start keeps the lock until the context ends, and releases it after the last pass.
+func (l *lock) Start(ctx context.Context) error {
+	for failure := ""; ; {
+		wait := retryInterval
+		if cluster := l.cluster.Load(); cluster != nil && l.isConfirmed() {
+			wait, failure = l.keep(ctx, cluster, failure)
+		}
+		select {
+		case <-ctx.Done():
+			l.release(context.WithoutCancel(ctx))
+			return nil
+		case <-l.changed:
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (l *lock) isConfirmed() bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return time.Since(l.confirmed) < confirmationTimeout
+}
+
+// keep acquires or renews the lock, logs what has changed, and returns when to do so again.
+func (l *lock) keep(ctx context.Context, cluster *v1alpha1.ErlangCluster, failure string) (time.Duration, string) {
+	held := l.held()
+	switch err := l.renew(ctx, cluster); {
+	case err != nil && err.Error() != failure:
+		l.log.Info("Lease not renewed", "cause", err.Error(), "held", l.held())
+		return retryInterval, err.Error()
+	case err != nil:
+		if held && !l.held() {
+			l.log.Info("Nothing is changed in the nodes, because the Lease was not renewed in time")
+		}
+		return retryInterval, failure
+	case !held:
+		l.log.Info("Lease acquired", "holder", l.identity)
+		select {
+		case l.acquired <- event.GenericEvent{Object: cluster}:
+		default: // A pass is due already.
+		}
+	}
+	return renewInterval, ""
+}
+
+// renew acquires or renews the lock. The version of the Lease that was read makes sure that
+// nobody else has done so meanwhile.
+func (l *lock) renew(ctx context.Context, cluster *v1alpha1.ErlangCluster) error {
+	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
+	defer cancel()
+	lease := l.lease
+	if lease == nil {
+		var err error
+		if lease, err = l.read(ctx, cluster); err != nil {
+			return err
+		}
+	}
+	begun := time.Now()
+	written, err := l.leases.Update(ctx, l.taken(lease, cluster), metav1.UpdateOptions{})
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if err != nil {
+		l.lease = nil
+		return fmt.Errorf("write Lease %s: %w", l.name, err)
+	}
+	l.lease, l.renewed, l.ours = written, begun, true
+	return nil
+}
+
+// release lets another probe begin at once.
+func (l *lock) release(ctx context.Context) {
+	l.passes <- struct{}{} // What was begun has ended.
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.renewed = time.Time{}
+	if l.lease == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
+	defer cancel()
+	lease := l.lease.DeepCopy()
+	lease.Spec.HolderIdentity = nil
+	if _, err := l.leases.Update(ctx, lease, metav1.UpdateOptions{}); err != nil {
+		l.log.Info("Lease not released", "cause", err.Error())
+		return
+	}
+	l.log.Info("Lease released")
+}

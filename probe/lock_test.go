@@ -1,0 +1,331 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/erlang-operator/erlang-operator/certs/naming"
+)
+
+// leaseServer is an API server with one Lease.
+type leaseServer struct {
+	mutex   sync.Mutex
+	lease   *coordinationv1.Lease
+	version int
+}
+
+var leaseResource = coordinationv1.Resource("leases")
+
+func (s *leaseServer) get() (*coordinationv1.Lease, error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.lease == nil {
+		return nil, apierrors.NewNotFound(leaseResource, "chat-probe")
+	}
+	return s.lease.DeepCopy(), nil
+}
+
+func (s *leaseServer) update(lease *coordinationv1.Lease) (*coordinationv1.Lease, error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.lease != nil && s.lease.ResourceVersion != lease.ResourceVersion || s.lease == nil && lease.ResourceVersion != "" {
+		return nil, apierrors.NewConflict(leaseResource, "chat-probe", errors.New("changed meanwhile"))
+	}
+	s.version++
+	s.lease = lease.DeepCopy()
+	s.lease.ResourceVersion = fmt.Sprint(s.version)
+	return s.lease.DeepCopy(), nil
+}
+
+// connection is the way of one probe to the server: requests and answers take their time, are
+// lost, or arrive long after the probe has given up.
+type connection struct {
+	server *leaseServer
+	// delay is how long a request or an answer takes; negative if it never arrives.
+	delay func() time.Duration
+}
+
+func (c connection) Get(ctx context.Context, _ string, _ metav1.GetOptions) (*coordinationv1.Lease, error) {
+	return c.request(ctx, c.server.get)
+}
+
+func (c connection) Update(ctx context.Context, lease *coordinationv1.Lease, _ metav1.UpdateOptions) (*coordinationv1.Lease, error) {
+	return c.request(ctx, func() (*coordinationv1.Lease, error) { return c.server.update(lease) })
+}
+
+func (c connection) request(ctx context.Context, handle func() (*coordinationv1.Lease, error)) (lease *coordinationv1.Lease, err error) {
+	answered := make(chan struct{})
+	there, back := c.delay(), c.delay()
+	go func() {
+		if there < 0 {
+			return
+		}
+		time.Sleep(there)
+		lease, err = handle()
+		if back >= 0 {
+			time.Sleep(back)
+			close(answered)
+		}
+	}()
+	select {
+	case <-answered:
+		return lease, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// testLock is the lock of a probe that confirms its report all the time.
+func testLock(server *leaseServer, identity string, delay func() time.Duration) *lock {
+	l := &lock{
+		leases: connection{server, delay}, name: "chat-probe", identity: identity, log: logr.Discard(),
+		changed: make(chan struct{}, 1), passes: make(chan struct{}, 1), acquired: make(chan event.GenericEvent, 1),
+	}
+	l.begin(chat)()
+	return l
+}
+
+func atOnce() time.Duration { return 0 }
+
+// keepLock runs a lock until the function that it returns is called.
+func keepLock(t *testing.T, l *lock) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- l.Start(ctx) }()
+	return func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// awaitHeld waits until a lock is held, and returns how long that took.
+func awaitHeld(t *testing.T, l *lock, atMost time.Duration) time.Duration {
+	t.Helper()
+	begun := time.Now()
+	for ; !l.held(); time.Sleep(100 * time.Millisecond) {
+		if time.Since(begun) > atMost {
+			t.Fatalf("%s does not hold the lock within %s", l.identity, atMost)
+		}
+	}
+	return time.Since(begun)
+}
+
+// setupTime is how long a node tries to connect to another, unless net_setuptime is set.
+const setupTime = 7 * time.Second
+
+// TestOneHolder: whatever happens to requests, between a moment at which one probe may change
+// nodes and one at which another may there is the time that a node takes for a link. When the
+// faults are over, one of them soon holds the lock.
+func TestOneHolder(t *testing.T) {
+	for seed := range uint64(100) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 0))
+			var mutex sync.Mutex
+			worst := [3]time.Duration{-1, -1, -1} // of each connection; negative while it is cut
+			delay := func(i int) func() time.Duration {
+				return func() time.Duration {
+					mutex.Lock()
+					defer mutex.Unlock()
+					if worst[i] < 0 || random.IntN(10) == 0 && worst[i] > 0 {
+						return -1
+					}
+					return time.Duration(random.Int64N(int64(worst[i]) + 1))
+				}
+			}
+			server, locks, lastHeld := &leaseServer{}, [3]*lock{}, [3]time.Time{}
+			for i := range locks {
+				locks[i] = testLock(server, fmt.Sprint("probe-", i), delay(i))
+				defer keepLock(t, locks[i])()
+			}
+			changes := 0
+			watch := func(span time.Duration) {
+				for end := time.Now().Add(span); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+					for i, l := range locks {
+						l.confirm()
+						if !l.held() {
+							continue
+						}
+						for j, last := range lastHeld {
+							if apart := time.Since(last); j != i && !last.IsZero() && apart < setupTime-50*time.Millisecond {
+								t.Fatalf("seed %d: probe %d may change nodes %s after probe %d might", seed, i, apart, j)
+							}
+						}
+						if lastHeld[i].IsZero() {
+							changes++
+						}
+						lastHeld = [3]time.Time{}
+						lastHeld[i] = time.Now()
+					}
+				}
+			}
+			for range 20 {
+				mutex.Lock()
+				for i := range worst {
+					worst[i] = []time.Duration{-1, 0, 0, time.Second, 8 * time.Second}[random.IntN(5)]
+				}
+				mutex.Unlock()
+				watch(time.Duration(random.Int64N(int64(40 * time.Second))))
+			}
+			mutex.Lock()
+			worst = [3]time.Duration{}
+			mutex.Unlock()
+			watch(30 * time.Second)
+			if !locks[0].held() && !locks[1].held() && !locks[2].held() {
+				t.Errorf("seed %d: nobody holds the lock", seed)
+			}
+			if changes == 0 {
+				t.Errorf("seed %d: nobody ever held the lock", seed)
+			}
+		})
+	}
+}
+
+// TestCutOffProbe stops to change nodes in time, and begins again where nobody has taken over.
+func TestCutOffProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, cut := &leaseServer{}, false
+		first := testLock(server, "first", func() time.Duration {
+			if cut {
+				return -1
+			}
+			return 0
+		})
+		defer keepLock(t, first)()
+		awaitHeld(t, first, time.Second)
+		time.Sleep(time.Minute)
+		if !first.held() {
+			t.Error("a lock that is renewed is not held")
+		}
+		cut = true
+		time.Sleep(validity + time.Second)
+		if first.held() || !first.isOurs() {
+			t.Errorf("cut off: held %t, ours %t", first.held(), first.isOurs())
+		}
+		cut = false
+		awaitHeld(t, first, renewTimeout+2*retryInterval)
+
+		cut = true
+		second := testLock(server, "second", atOnce)
+		defer keepLock(t, second)()
+		if took := awaitHeld(t, second, leaseDuration+2*retryInterval); took < leaseDuration {
+			t.Errorf("taken over after %s", took)
+		}
+		cut = false
+		time.Sleep(renewTimeout + 2*retryInterval)
+		if first.held() || first.isOurs() {
+			t.Errorf("replaced: held %t, ours %t", first.held(), first.isOurs())
+		}
+	})
+}
+
+// TestReleasedLock: a probe that ends makes way at once, after its last pass.
+func TestReleasedLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &leaseServer{}
+		first, second := testLock(server, "first", atOnce), testLock(server, "second", atOnce)
+		stop := keepLock(t, first)
+		awaitHeld(t, first, time.Second)
+		defer keepLock(t, second)()
+		end := first.begin(chat)
+		go stop()
+		time.Sleep(2 * retryInterval)
+		if !first.held() || second.held() {
+			t.Error("the lock was released during a pass")
+		}
+		end()
+		awaitHeld(t, second, 2*retryInterval)
+		if first.held() {
+			t.Error("a lock that was released is held")
+		}
+		lease, err := server.get()
+		if err != nil || *lease.Spec.LeaseTransitions != 2 || !metav1.IsControlledBy(lease, chat) || lease.Labels[naming.LabelCluster] != chat.Name {
+			t.Errorf("Lease %+v, %v", lease, err)
+		}
+	})
+}
+
+// TestUnconfirmedReport: a probe that cannot report does not go on renewing, and nobody takes
+// it for alive.
+func TestUnconfirmedReport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := testLock(&leaseServer{}, "first", atOnce)
+		defer keepLock(t, l)()
+		awaitHeld(t, l, time.Second)
+		time.Sleep(confirmationTimeout - validity)
+		if !l.held() {
+			t.Error("the lock is not held although the report is recent")
+		}
+		time.Sleep(2*validity + renewInterval)
+		if l.held() {
+			t.Error("the lock is held although nothing was reported")
+		}
+		l.confirm()
+		awaitHeld(t, l, 2*retryInterval)
+	})
+}
+
+// TestForeignLease: a Lease of somebody else stays.
+func TestForeignLease(t *testing.T) {
+	for name, tc := range map[string]struct {
+		lease metav1.ObjectMeta
+		want  bool
+	}{
+		"without our labels":             {metav1.ObjectMeta{}, false},
+		"of another owner":               {metav1.ObjectMeta{Labels: naming.Labels("chat"), OwnerReferences: []metav1.OwnerReference{{Kind: "Deployment", Controller: ptr.To(true)}}}, false},
+		"of a cluster that had its name": {metav1.ObjectMeta{Labels: naming.Labels("chat"), OwnerReferences: []metav1.OwnerReference{{Kind: "ErlangCluster", UID: "former", Controller: ptr.To(true)}}}, true},
+		"that lost its owner":            {metav1.ObjectMeta{Labels: naming.Labels("chat")}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := &leaseServer{}
+				if _, err := server.update(&coordinationv1.Lease{ObjectMeta: tc.lease}); err != nil {
+					t.Fatal(err)
+				}
+				l := testLock(server, "first", atOnce)
+				defer keepLock(t, l)()
+				time.Sleep(time.Minute)
+				if l.held() != tc.want {
+					t.Errorf("held: %t", l.held())
+				}
+			})
+		})
+	}
+}
+
+// TestNoLease: without an ErlangCluster there is no Lease, and after another is created in its
+// place the Lease is that one's.
+func TestNoLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &leaseServer{}
+		l := testLock(server, "first", atOnce)
+		l.forget()
+		defer keepLock(t, l)()
+		time.Sleep(time.Minute)
+		if _, err := server.get(); !apierrors.IsNotFound(err) {
+			t.Errorf("without a cluster: %v", err)
+		}
+		recreated := chat.DeepCopy()
+		recreated.UID = types.UID("recreated")
+		l.begin(recreated)()
+		awaitHeld(t, l, time.Second)
+		if lease, err := server.get(); err != nil || !metav1.IsControlledBy(lease, recreated) {
+			t.Errorf("Lease %+v, %v", lease, err)
+		}
+	})
+}
