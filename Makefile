@@ -97,9 +97,23 @@ deploy: ## Install the operator; needs cert-manager
 undeploy: ## Remove the operator, its CRD, and with it every ErlangCluster
 	$(TOOL) kustomize build $(CONFIG) | $(KUBECTL) delete --ignore-not-found -f -
 
+## Release
+
 .PHONY: chart
 chart: ## Package the Helm chart into dist/ (VERSION=v0.1.0)
 	$(if $(VERSION),,$(error say which: make chart VERSION=v0.1.0))go run -C hack ./chart -version $(VERSION) -output $(CURDIR)/dist
+
+.PHONY: release
+release: modules ## Make everything of VERSION=v0.1.0 from the commit that is checked out, in dist/
+	go run -C hack ./release $(or $(VERSION),$(error say which: make release VERSION=v0.1.0))
+
+.PHONY: publish
+publish: ## Sign and publish what is in dist/, VERSION=v0.1.0: docs/releasing.md
+	./hack/publish.sh $(or $(VERSION),$(error say which: make publish VERSION=v0.1.0))
+
+.PHONY: test-release
+test-release: modules ## Make the release VERSION=v0.1.0 from two clean clones, and compare: a quarter of an hour
+	./hack/reproduce.sh $(or $(VERSION),v0.1.0)
 
 ## Test
 

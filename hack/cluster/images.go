@@ -54,12 +54,25 @@ func (c *cluster) loadArchive(ctx context.Context, archive string) error {
 		if !n.has(ctx, image) {
 			return fmt.Errorf("load %s: %s imported the archive but does not have the image", image.name, n.name)
 		}
+		if _, err := n.ctr(ctx, "images", "tag", "--force", image.name, image.byDigest()); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 // An image is identified by its name and its digest.
 type image struct{ name, digest string }
+
+// byDigest is the name under which a manifest finds the image that names it by its digest:
+// a registry would have it, and the import of an archive does not make it.
+func (i image) byDigest() string {
+	repository := i.name
+	if colon := strings.LastIndex(i.name, ":"); colon > strings.LastIndex(i.name, "/") {
+		repository = i.name[:colon]
+	}
+	return repository + "@" + i.digest
+}
 
 // has reports whether the node has this image, not another one of that name.
 func (n node) has(ctx context.Context, i image) bool {

@@ -67,3 +67,14 @@ func writeArchive(t *testing.T, index string) string {
 	check(t, errors.Join(archive.Close(), f.Close()))
 	return file
 }
+
+func TestAnImageByItsDigest(t *testing.T) {
+	for name, want := range map[string]string{
+		"ghcr.io/a/b:v1":   "ghcr.io/a/b@sha256:ab",
+		"localhost:5000/b": "localhost:5000/b@sha256:ab",
+	} {
+		if got := (image{name, "sha256:ab"}).byDigest(); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}

@@ -2,6 +2,8 @@ module github.com/erlang-operator/erlang-operator/hack/coredns
 
 go 1.26.0
 
+toolchain go1.26.8
+
 require github.com/coredns/coredns v1.15.0
 
 require (

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+
+	"github.com/google/go-containerregistry/pkg/v1"
 )
 
 // Flags make a program independent of where it is built, and small.
@@ -15,6 +17,15 @@ var Flags = []string{"-trimpath", "-buildvcs=false"}
 
 // LinkerFlags leave out the symbols that only a debugger reads.
 const LinkerFlags = "-s -w"
+
+// Repository is where the images of the operator are.
+const Repository = "ghcr.io/erlang-operator/erlang-operator"
+
+// ImageConfig is the configuration of an image that has only a program, by its name at the
+// root: it runs as the user without privileges that is usual in such images.
+func ImageConfig(program string, labels map[string]string) v1.Config {
+	return v1.Config{Entrypoint: []string{"/" + program}, User: "65532:65532", WorkingDir: "/", Labels: labels}
+}
 
 // A Program is what is built, and for which platform.
 type Program struct {

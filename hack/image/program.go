@@ -13,15 +13,10 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/v1"
-
 	"github.com/erlang-operator/erlang-operator/hack/cache"
 	"github.com/erlang-operator/erlang-operator/hack/gobuild"
 	"github.com/erlang-operator/erlang-operator/hack/oci"
 )
-
-// nobody is the user of images without files of their own, as in distroless images.
-const nobody = "65532:65532"
 
 // program is a Go program that is the only file of an image.
 type program struct {
@@ -31,8 +26,6 @@ type program struct {
 	// pkg is the package to build, relative to dir.
 	pkg string
 }
-
-const operatorRepository = "ghcr.io/erlang-operator/erlang-operator"
 
 // addons are the programs that the cluster itself runs. The manifests use the same
 // names.
@@ -73,7 +66,7 @@ func operator(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	p := program{operatorRepository + ":dev", root, "./cmd/erlang-operator"}
+	p := program{gobuild.Repository + ":dev", root, "./cmd/erlang-operator"}
 	bin := filepath.Join(root, "bin")
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return "", err
@@ -99,13 +92,9 @@ func operator(ctx context.Context) (string, error) {
 func (p program) image(inputs string, files func(*oci.Tree) error) oci.Image {
 	return oci.Image{
 		Reference: p.reference,
-		Config: v1.Config{
-			Entrypoint: []string{"/" + p.name()},
-			User:       nobody,
-			WorkingDir: "/",
-		},
-		Inputs: inputs,
-		Files:  files,
+		Config:    gobuild.ImageConfig(p.name(), nil),
+		Inputs:    inputs,
+		Files:     files,
 	}
 }
 

@@ -1,6 +1,8 @@
 package oci
 
 import (
+	"bytes"
+	"errors"
 	"io"
 	"os"
 
@@ -17,13 +19,16 @@ type layer struct {
 	size   int64
 }
 
-// CompressedLayer writes the files into a tar file at the path, and returns the layer that
-// has them compressed.
-func CompressedLayer(path string, files func(*Tree) error) (v1.Layer, error) {
-	if _, err := writeTree(path, files); err != nil {
+// CompressedLayer returns the layer with these files, compressed, in memory.
+func CompressedLayer(files func(*Tree) error) (v1.Layer, error) {
+	var content bytes.Buffer
+	t := newTree(&content)
+	if err := errors.Join(files(t), t.close()); err != nil {
 		return nil, err
 	}
-	return tarball.LayerFromFile(path, tarball.WithMediaType(types.OCILayer))
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(content.Bytes())), nil
+	}, tarball.WithMediaType(types.OCILayer), tarball.WithCompressedCaching)
 }
 
 func newLayer(path string, files func(*Tree) error) (*layer, error) {

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/erlang-operator/erlang-operator/hack/gobuild"
+)
+
+// installations are the files for `kubectl apply`, and the directories they are built from.
+var installations = map[string]string{
+	"install.yaml":            "config/default",
+	"install-namespaced.yaml": "config/namespaced",
+}
+
+// makeManifests builds the files with the image by its digest.
+func (r *release) makeManifests(ctx context.Context) error {
+	for file, dir := range installations {
+		objects, err := output(ctx, r.root, "go", "tool", "-modfile=hack/tools/go.mod", "kustomize", "build", dir)
+		if err != nil {
+			return err
+		}
+		const development = "image: " + gobuild.Repository + ":dev\n"
+		if !strings.Contains(objects, development) {
+			return errors.New(dir + " does not have the line " + development)
+		}
+		objects = strings.ReplaceAll(objects, development, "image: "+r.image()+"\n")
+		header := fmt.Sprintf("# erlang-operator %s: %s\n", r.version, source)
+		if err := os.WriteFile(filepath.Join(r.dist, file), []byte(header+objects+"\n"), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
