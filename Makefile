@@ -132,7 +132,7 @@ test-unit: modules ## Unit and property tests: seconds
 
 .PHONY: test-envtest
 test-envtest: modules ## The API and the manager against a real kube-apiserver, with the real cert-manager
-	KUBEBUILDER_ASSETS=$$($(CLUSTER) build kube-apiserver etcd) go test -C test -count=1 ./envtest/...
+	KUBEBUILDER_ASSETS=$$($(CLUSTER) build kube-apiserver etcd kube-scheduler) go test -C test -count=1 ./envtest/...
 
 # The first time builds kube-apiserver of 1.34 and 1.36: 4 minutes each on two idle cores.
 .PHONY: test-versions
