@@ -97,7 +97,7 @@ func TestCauseOfAProbeThatCannotBeCreated(t *testing.T) {
 	probe.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: err.Error()}}
 	check(t, admin.Status().Update(t.Context(), probe))
 	awaitCondition(t, namespace, v1alpha1.ConditionMeshConnected, metav1.ConditionFalse, v1alpha1.ReasonProbeNotReporting,
-		"Its pod cannot be created", "exceeded quota: limits", "Raise ResourceQuota limits. See `kubectl describe deployment chat-probe`.")
+		"Its pod cannot be created", "exceeded quota: limits", "Raise ResourceQuota limits, or ask for less in spec.probe.resources. See `kubectl describe deployment chat-probe`.")
 }
 
 // A pod that the kubelet does not report Ready is named, with what the kubelet recorded last.

@@ -10,7 +10,8 @@ import (
 )
 
 // foreign are the fields below which the schema is Kubernetes' own.
-var foreign = []string{"spec.template", "spec.volumeClaimTemplates", "spec.persistentVolumeClaimRetentionPolicy", "status.conditions"}
+var foreign = []string{"spec.template", "spec.volumeClaimTemplates", "spec.persistentVolumeClaimRetentionPolicy", "status.conditions",
+	"spec.probe.resources", "spec.probe.tolerations", "spec.probe.affinity", "spec.probe.topologySpreadConstraints", "spec.probe.imagePullSecrets"}
 
 // Every field has a description for `kubectl explain`, and bounds.
 func TestSchemaIsDocumentedAndBounded(t *testing.T) {
