@@ -7,9 +7,9 @@ import (
 
 const (
 	// maxRequests is what a cluster of three nodes may cost the API server until it is Ready: 17
-	// objects, a look at the Secrets of 5 Certificates and at the cookie's, the owner of those 5,
+	// objects, a look at Secrets and at that of the cookie, the owner of 5 Secrets,
 	// and for each pod a refresh and its readiness gate.
-	maxRequests = 34
+	maxRequests = 30
 	// maxReports is how often its status and events may be written meanwhile. That depends on
 	// how much of what others do is seen at once.
 	maxReports = 16

@@ -159,6 +159,10 @@ func (a *Applier) applyAll(ctx context.Context, configurations []plan.Configurat
 	for _, object := range observed.Owned {
 		existing[idOf(object)] = object
 	}
+	secrets, err := a.secretsOf(ctx, configurations, observed)
+	if err != nil {
+		return err
+	}
 	for _, configuration := range configurations {
 		id := objectID{*configuration.GetKind(), *configuration.GetName()}
 		if !rejected.none(plan.Dependencies(id.kind)) || slices.Contains(rejected.unreachable, id.kind) {
@@ -167,7 +171,10 @@ func (a *Applier) applyAll(ctx context.Context, configurations []plan.Configurat
 			}
 			continue
 		}
-		result, err := a.apply(ctx, observed, configuration, existing[id], remembered[id])
+		result, err := remembered[id], checkSecretOf(observed, configuration, secrets)
+		if err == nil {
+			result, err = a.apply(ctx, observed, configuration, existing[id], remembered[id])
+		}
 		if err != nil {
 			if err := rejected.keep(id.kind, fmt.Errorf("apply %s %s: %w", id.kind, id.name, err)); err != nil {
 				return err
@@ -223,16 +230,13 @@ const noVersion = "1"
 // applyNew applies a configuration of an object that is not among those that were observed. If
 // there is one, it is looked at first: a forced apply would take it over.
 func (a *Applier) applyNew(ctx context.Context, observed state.State, configuration plan.Configuration) error {
-	if err := a.checkSecretOf(ctx, observed, configuration); err != nil {
-		return err
-	}
 	metadata := metadataOf(configuration)
 	metadata.ResourceVersion = ptr.To(noVersion)
 	err := a.Client.Apply(ctx, configuration, client.ForceOwnership)
 	if !apierrors.IsConflict(err) {
 		return err
 	}
-	if err := a.checkNames(ctx, observed, configuration); err != nil {
+	if err := a.checkName(ctx, observed, configuration); err != nil {
 		return err
 	}
 	metadata.ResourceVersion = nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	applycertmanager "github.com/cert-manager/cert-manager/pkg/client/applyconfigurations/certmanager/v1"
@@ -88,8 +89,13 @@ func (a *Applier) checkOthers(ctx context.Context, held []plan.Configuration, ob
 	if !IsNameConflict(rejected) {
 		return nil
 	}
-	for _, configuration := range append(rejected.blocked, held...) {
-		err := a.checkNames(ctx, observed, configuration)
+	all := append(rejected.blocked, held...)
+	secrets, err := a.secretsOf(ctx, all, observed)
+	if err != nil {
+		return err
+	}
+	for _, configuration := range all {
+		err := errors.Join(a.checkName(ctx, observed, configuration), checkSecretOf(observed, configuration, secrets))
 		if err := rejected.keep(*configuration.GetKind(), err); err != nil && !errors.Is(err, errNotObserved) {
 			return err
 		}
@@ -97,39 +103,71 @@ func (a *Applier) checkOthers(ctx context.Context, held []plan.Configuration, ob
 	return nil
 }
 
-// checkNames finds objects of other owners in the way of a new one.
-func (a *Applier) checkNames(ctx context.Context, observed state.State, configuration plan.Configuration) error {
-	gvk := schema.FromAPIVersionAndKind(*configuration.GetAPIVersion(), *configuration.GetKind())
-	controlled := func(cluster *v1alpha1.ErlangCluster, object metav1.Object) bool {
-		return metav1.IsControlledBy(object, cluster)
-	}
-	err := a.checkName(ctx, gvk, *configuration.GetName(), observed, controlled)
-	if err == nil || IsNameConflict(err) {
-		err = errors.Join(err, a.checkSecretOf(ctx, observed, configuration))
-	}
-	return err
-}
-
 // checkSecretOf finds a Secret of another owner where that of a Certificate is to be:
 // cert-manager would write into it.
-func (a *Applier) checkSecretOf(ctx context.Context, observed state.State, configuration plan.Configuration) error {
+func checkSecretOf(observed state.State, configuration plan.Configuration, secrets secrets) error {
 	certificate, ok := configuration.(*applycertmanager.CertificateApplyConfiguration)
 	if !ok {
 		return nil
 	}
-	return a.checkName(ctx, corev1.SchemeGroupVersion.WithKind("Secret"), *certificate.Spec.SecretName, observed, plan.MayTake)
+	existing := secrets[*certificate.Spec.SecretName]
+	if existing == nil || plan.MayTake(observed.Cluster, existing) {
+		return nil
+	}
+	return conflict(observed.Cluster, secretKind, existing)
 }
 
-func (a *Applier) checkName(ctx context.Context, gvk schema.GroupVersionKind, name string, observed state.State, ours func(*v1alpha1.ErlangCluster, metav1.Object) bool) error {
-	existing, err := a.metadata(ctx, gvk, types.NamespacedName{Namespace: observed.Names.Namespace, Name: name})
+var secretKind = corev1.SchemeGroupVersion.WithKind("Secret")
+
+// maxListed is how many Secrets one answer has at most.
+const maxListed = 500
+
+// secrets are the metadata of those that exist, by name.
+type secrets map[string]*metav1.PartialObjectMetadata
+
+// secretsOf lists those that exist where the new ones of some Certificates are to be. One
+// request costs less than one for each.
+func (a *Applier) secretsOf(ctx context.Context, configurations []plan.Configuration, observed state.State) (secrets, error) {
+	wanted := secrets{}
+	for _, configuration := range configurations {
+		if certificate, ok := configuration.(*applycertmanager.CertificateApplyConfiguration); ok && !slices.ContainsFunc(observed.Owned, func(object state.Object) bool {
+			return idOf(object) == objectID{"Certificate", *certificate.GetName()}
+		}) {
+			wanted[*certificate.Spec.SecretName] = nil
+		}
+	}
+	if len(wanted) == 0 {
+		return nil, nil
+	}
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(secretKind)
+	for {
+		if err := a.Live.List(ctx, list, client.InNamespace(observed.Names.Namespace), client.Limit(maxListed), client.Continue(list.Continue)); err != nil {
+			return nil, fmt.Errorf("list Secrets: %w", err)
+		}
+		for i := range list.Items {
+			if _, ok := wanted[list.Items[i].Name]; ok {
+				wanted[list.Items[i].Name] = list.Items[i].DeepCopy()
+			}
+		}
+		if list.Continue == "" {
+			return wanted, nil
+		}
+	}
+}
+
+// checkName finds an object of another owner in the way of a new one.
+func (a *Applier) checkName(ctx context.Context, observed state.State, configuration plan.Configuration) error {
+	gvk := schema.FromAPIVersionAndKind(*configuration.GetAPIVersion(), *configuration.GetKind())
+	existing, err := a.metadata(ctx, gvk, types.NamespacedName{Namespace: observed.Names.Namespace, Name: *configuration.GetName()})
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil
 	case err != nil:
 		return err
-	case plan.Adoptable(observed.Cluster, existing) && gvk != corev1.SchemeGroupVersion.WithKind("Secret"):
+	case plan.Adoptable(observed.Cluster, existing):
 		return a.adopt(ctx, observed.Cluster, existing)
-	case !ours(observed.Cluster, existing):
+	case !metav1.IsControlledBy(existing, observed.Cluster):
 		return conflict(observed.Cluster, gvk, existing)
 	case gvk.Kind == "StatefulSet" && existing.Labels[plan.LabelCluster] == observed.Names.Cluster:
 		return errNotObserved
