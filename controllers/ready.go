@@ -9,6 +9,7 @@ import (
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -48,9 +49,12 @@ func addReadiness(ctx context.Context, mgr ctrl.Manager, by PodIdentity, scope S
 
 // watched are the kinds that the manager watches.
 func watched(by PodIdentity, scope Scope) []client.Object {
-	kinds := append(observe.OwnedKinds(), v1alpha1.NewUnstructured(), &corev1.Pod{}, &certmanager.CertificateRequest{})
+	kinds := append(observe.OwnedKinds(), v1alpha1.NewUnstructured(), &corev1.Pod{}, &coordinationv1.Lease{}, &certmanager.CertificateRequest{})
 	kinds = append(kinds, scope.issuers()...)
 	kinds = append(kinds, scope.admissionKinds(by)...)
+	if scope.clusterWide() {
+		kinds = append(kinds, &corev1.Node{})
+	}
 	if scope.signs() {
 		kinds = append(kinds, &certificatesv1.PodCertificateRequest{})
 	}

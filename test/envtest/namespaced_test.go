@@ -12,8 +12,12 @@ import (
 	"testing"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
@@ -138,8 +142,28 @@ func bindRoles(t *testing.T, namespace, account string) {
 // The installation for some namespaces grants nothing beyond them.
 func TestNamespacedInstallationHasRolesOnly(t *testing.T) {
 	for _, object := range must(built("config/namespaced"))(t) {
-		if object.GetKind() == "ClusterRoleBinding" {
+		switch object.GetKind() {
+		case "ClusterRoleBinding":
 			t.Errorf("ClusterRoleBinding %s", object.GetName())
+		case "Role":
+			role := &rbacv1.Role{}
+			check(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, role))
+			for _, rule := range role.Rules {
+				expectNamespaced(t, rule)
+			}
+		}
+	}
+}
+
+// expectNamespaced fails for what is in no namespace: a Role grants none of that.
+func expectNamespaced(t *testing.T, rule rbacv1.PolicyRule) {
+	t.Helper()
+	for _, resource := range rule.Resources {
+		resource, _, _ = strings.Cut(resource, "/")
+		kind := must(admin.RESTMapper().KindFor(schema.GroupVersionResource{Group: rule.APIGroups[0], Resource: resource}))(t)
+		mapping := must(admin.RESTMapper().RESTMapping(kind.GroupKind(), kind.Version))(t)
+		if mapping.Scope.Name() != meta.RESTScopeNameNamespace {
+			t.Errorf("%s are in no namespace: use roleName=erlang-operator-manager-cluster", resource)
 		}
 	}
 }
