@@ -14,13 +14,17 @@ import (
 	"github.com/erlang-operator/erlang-operator/test/await"
 	"github.com/erlang-operator/erlang-operator/test/e2e/harness"
 	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
+	"github.com/erlang-operator/erlang-operator/test/journal"
 )
 
 // Scaled to five and to two by the scale subresource, the cluster is one mesh again, and
-// no certificate or key of a removed member is left.
+// no certificate or key of a removed member is left. The members that stay keep their links to each
+// other, and those that go close theirs.
 func TestScale(t *testing.T) {
 	t.Parallel()
-	c := harness.Start(t, harness.Namespace(t), "chat", 3, "27")
+	c := startJournal(t, 3, "27", "")
+	followed := c.Follow(t, 5)
+	c.AwaitReady(t, 3)
 	for _, replicas := range []int{5, 2} {
 		c.Scale(t, replicas)
 		c.AwaitReady(t, replicas)
@@ -39,6 +43,15 @@ func TestScale(t *testing.T) {
 			if got := len(harness.Must(c.Peers(t.Context(), ordinal))(t)); got != replicas-1 {
 				t.Errorf("%s has %d peers, want %d", c.Pod(ordinal), got, replicas-1)
 			}
+		}
+	}
+	events := followed.End()
+	journal.Check(t, events, 5, 2)
+	for removed := 2; removed < 5; removed++ {
+		reasons := journal.Reasons(events, removed)
+		t.Logf("links to %s went down: %v", c.Pod(removed), reasons)
+		if len(reasons) != 1 || reasons["shutdown"] == 0 {
+			t.Errorf("links to %s went down for these reasons: %v, want shutdown, by which a node closes its links", c.Pod(removed), reasons)
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/test/await"
 	"github.com/erlang-operator/erlang-operator/test/e2e/harness"
 	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
+	"github.com/erlang-operator/erlang-operator/test/journal"
 )
 
 // A template whose pods cannot become members stops at the first of them, and reverting it
@@ -73,10 +74,14 @@ func TestCorrectedTemplate(t *testing.T) {
 // all restarted by a change of the template. A pause keeps them all.
 func TestRolloutOfUnreadyMembers(t *testing.T) {
 	t.Parallel()
-	c := harness.Start(t, harness.Namespace(t), "chat", 3, "27")
-	const probed = `"readinessProbe":{"exec":{"command":["test","!","-e","/tmp/broken"]},"periodSeconds":1,"failureThreshold":1}`
-	const template = `{"template":{"metadata":{"annotations":{"change":"%s"}},"spec":{"containers":[{"name":"node","image":"erlang:27","command":["erl","-noinput"],` + probed + `}]}}}`
-	c.Patch(t, template, "1")
+	c := startJournal(t, 3, "27", "")
+	followed := c.Follow(t, 3)
+	const probed = `"readinessProbe":{"exec":{"command":["test","!","-e","/tmp/broken"]},"periodSeconds":1,"failureThreshold":1},"command"`
+	change := func(change string) {
+		template := strings.Replace(harness.JournalTemplate("27", ""), `"command"`, probed, 1)
+		c.Patch(t, `{"template":%s}`, strings.Replace(template, "{", `{"metadata":{"annotations":{"change":"`+change+`"}},`, 1))
+	}
+	change("1")
 	c.AwaitReady(t, 3)
 	for ordinal := range 3 {
 		kubectl.Must(t, "exec", "-n", c.Namespace, c.Pod(ordinal), "-c", "node", "--", "touch", "/tmp/broken")
@@ -90,7 +95,7 @@ func TestRolloutOfUnreadyMembers(t *testing.T) {
 	})
 	c.Patch(t, `{"rollout":{"paused":true}}`)
 	before := uids(t, c)
-	c.Patch(t, template, "2")
+	change("2")
 	awaitRollout(t, c, "rollout.paused")
 	if diff := cmp.Diff(before, uids(t, c)); diff != "" {
 		t.Errorf("pods were replaced in a pause (-before +after):\n%s", diff)
@@ -99,6 +104,32 @@ func TestRolloutOfUnreadyMembers(t *testing.T) {
 	c.Patch(t, `{"rollout":null}`)
 	c.AwaitReady(t, 3)
 	stop()
+	journal.Check(t, followed.End(), 3, 2)
+}
+
+// While the members of a cluster are replaced one by one, by those of the next release of OTP,
+// the others stay linked to each other at every instant, and no call between them is lost. A
+// soak goes on to the release after it.
+func TestRolloutUnderTraffic(t *testing.T) {
+	t.Parallel()
+	const members = 5
+	c := startJournal(t, members, "25", "")
+	followed := c.Follow(t, members)
+	c.AwaitReady(t, members)
+	releases := []string{"27"}
+	if *soak > 0 {
+		releases = append(releases, "29")
+	}
+	for _, otp := range releases {
+		c.Patch(t, `{"template":%s}`, harness.JournalTemplate(otp, ""))
+		c.AwaitReady(t, members)
+	}
+	journal.Check(t, followed.End(), members, members-1)
+	for _, node := range harness.Must(c.Mesh(t.Context()))(t).Nodes {
+		if node.OTPRelease != releases[len(releases)-1] {
+			t.Errorf("%s runs OTP %s", node.Pod, node.OTPRelease)
+		}
+	}
 }
 
 // awaitRollout waits until the status has one of these as what the rollout waits for.

@@ -376,3 +376,33 @@ func TestHealOnBadWire(t *testing.T) {
 	}
 	c.t.Errorf("parts are %v", result.Mesh.Components())
 }
+
+// Nodes that connect to no others by themselves (-connect_all false) become one mesh, link by
+// link.
+func TestHealWithoutConnectAll(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	var nodes []*beam.Node
+	for ordinal := range 4 {
+		host := c.Host(fmt.Sprintf("chat-%d", ordinal))
+		nodes = append(nodes, host.Launch(beam.Options{OTP: "27", Cookie: cookie, FixedPort: port, TLS: c.tls(host), Args: []string{"-connect_all", "false"}}))
+	}
+	for _, node := range nodes {
+		node.AwaitUp()
+	}
+	begun, made := time.Now(), 0
+	await.Until(t, time.Minute, "the mesh is whole", func(context.Context) error {
+		result := c.sweep(nodes)
+		if made += len(result.Made); !result.Mesh.Whole() {
+			return fmt.Errorf("made %v, the parts are %v", result.Made, result.Mesh.Components())
+		}
+		return nil
+	})
+	t.Logf("%d links made in %s", made, time.Since(begun).Round(time.Millisecond))
+	if made != 6 {
+		t.Errorf("%d links made, want all 6", made)
+	}
+	if result := c.sweep(nodes); len(result.Made) > 0 || len(result.Harmful) > 0 {
+		t.Errorf("a whole mesh was given the links %v", result.Made)
+	}
+}
