@@ -169,7 +169,7 @@ func benchmarkSweep(b *testing.B, count int) {
 	}
 	printSweep("that are not linked", nodes, apart, processorTime(b, nodes)-before)
 
-	unlinked := residentMemory(b, nodes)
+	unlinked := residentMemory(nodes)
 	begun, links, sweeps := time.Now(), 0, 0
 	var result sweep.Result
 	for result = sweepOnce(healing); !result.Mesh.Whole(); result = sweepOnce(healing) {
@@ -213,13 +213,13 @@ func printRest(b *testing.B, nodes []*beam.Node, unlinked float64) {
 	before := processorTime(b, nodes)
 	time.Sleep(rest) // that is what is measured
 	cpu := (processorTime(b, nodes) - before).Seconds() * float64(time.Minute/rest) / float64(len(nodes))
-	linked := residentMemory(b, nodes)
+	linked := residentMemory(nodes)
 	fmt.Printf("a node of %d takes %.1f MiB of memory, %.1f MiB before it was linked, so %.0f KiB for each link; and %.0f ms of processor time each minute\n",
 		len(nodes), linked, unlinked, (linked-unlinked)*1024/float64(len(nodes)-1), cpu*1000)
 }
 
 // residentMemory is that of a node on average, in MiB.
-func residentMemory(b *testing.B, nodes []*beam.Node) float64 {
+func residentMemory(nodes []*beam.Node) float64 {
 	var total int64
 	for _, node := range nodes {
 		total += node.Memory()
