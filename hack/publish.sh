@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 version=$1
 
 tool() { go tool -modfile="$PWD/hack/tools/go.mod" "$@"; }
-for program in cosign gh; do
+for program in cosign gh helm; do
 	command -v "$program" >/dev/null || { echo "publish: $program is not installed" >&2; exit 1; }
 done
 
@@ -27,7 +27,7 @@ for architecture in amd64 arm64; do
 	cosign attest --yes --type spdxjson --predicate "dist/erlang-operator-$version-image-linux-$architecture.spdx.json" \
 		"$repository@$(tool crane digest --platform "linux/$architecture" "$repository@$digest")"
 done
-for chart in dist/erlang-operator-*.tgz; do
+helm push "dist/erlang-operator-${version#v}.tgz" "oci://${repository%/*}/charts"
 	[ ! -e "$chart" ] || helm push "$chart" "oci://${repository%/*}/charts"
 done
 cosign sign-blob --yes --bundle dist/SHA256SUMS.sigstore.json dist/SHA256SUMS

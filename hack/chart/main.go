@@ -41,9 +41,10 @@ var copied = map[string][]string{
 
 func main() {
 	version := flag.String("version", "v0.0.0-dev", "version of the operator, and of its image")
+	digest := flag.String("digest", "", "digest of its image, sha256:…; default: the image is named by its version")
 	output := flag.String("output", "../dist", "directory to write the package to")
 	flag.Parse()
-	file, err := pack("..", *version, *output)
+	file, err := pack("..", *version, *digest, *output)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chart:", err)
 		os.Exit(1)
@@ -52,8 +53,8 @@ func main() {
 }
 
 // pack writes the package of a version, and returns its path.
-func pack(repository, version, output string) (string, error) {
-	files, err := contents(repository, version)
+func pack(repository, version, digest, output string) (string, error) {
+	files, err := contents(repository, version, digest)
 	if err != nil {
 		return "", err
 	}
@@ -74,7 +75,7 @@ func pack(repository, version, output string) (string, error) {
 var versions = regexp.MustCompile(`(?m)^(version|appVersion): .*$`)
 
 // contents are the files of the chart, by their paths in it.
-func contents(repository, version string) (map[string][]byte, error) {
+func contents(repository, version, digest string) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	chart := os.DirFS(filepath.Join(repository, "config/chart"))
 	err := fs.WalkDir(chart, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -93,6 +94,7 @@ func contents(repository, version string) (map[string][]byte, error) {
 		}
 		return []byte("version: " + strings.TrimPrefix(version, "v"))
 	})
+	files["values.yaml"] = bytes.Replace(files["values.yaml"], []byte(`  digest: ""`), fmt.Appendf(nil, "  digest: %q", digest), 1)
 	return files, addManifests(repository, files)
 }
 

@@ -58,6 +58,7 @@ func (r *release) make(ctx context.Context) error {
 		{"licenses", r.makeLicenses},
 		{"image", r.makeImage},
 		{"manifests", r.makeManifests},
+		{"chart", r.makeChart},
 		{"SBOMs", r.makeSBOMs},
 		{"notes", r.makeNotes},
 		{"checksums", r.makeChecksums},

@@ -17,6 +17,17 @@ var installations = map[string]string{
 	"install-namespaced.yaml": "config/namespaced",
 }
 
+// makeChart packages the chart, which names the image by its digest as well.
+func (r *release) makeChart(ctx context.Context) error {
+	_, err := output(ctx, filepath.Join(r.root, "hack"), "go", "run", "./chart", "-version", r.version, "-digest", r.digest, "-output", r.dist)
+	return err
+}
+
+// chart is the package of the chart, in which helm wants the version without the v.
+func (r *release) chart() string {
+	return filepath.Join(r.dist, name+"-"+strings.TrimPrefix(r.version, "v")+".tgz")
+}
+
 // makeManifests builds the files with the image by its digest.
 func (r *release) makeManifests(ctx context.Context) error {
 	for file, dir := range installations {

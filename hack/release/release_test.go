@@ -19,6 +19,7 @@ func assemble(t *testing.T) *release {
 	check(t, r.makeLicenses(t.Context()))
 	check(t, r.makeImage(t.Context()))
 	check(t, r.makeManifests(t.Context()))
+	check(t, r.makeChart(t.Context()))
 	check(t, r.makeSBOMs(t.Context()))
 	check(t, r.makeNotes(t.Context()))
 	check(t, r.makeChecksums(t.Context()))
@@ -60,6 +61,15 @@ func TestPiecesOfAReleaseAgree(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a chart of another image", func(t *testing.T) {
+		other := *r
+		other.digest = "sha256:" + strings.Repeat("0", 64)
+		check(t, other.makeChart(t.Context()))
+		defer func() { check(t, r.makeChart(t.Context())) }()
+		if err := r.verify(); err == nil || !strings.Contains(err.Error(), "does not install "+r.digest) {
+			t.Errorf("error %v", err)
+		}
+	})
 	t.Run("a piece that is not listed", func(t *testing.T) {
 		check(t, os.WriteFile(filepath.Join(r.dist, "more"), nil, 0o644))
 		if err := r.verify(); err == nil || !strings.Contains(err.Error(), "does not list [more]") {

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"compress/gzip"
 	"debug/buildinfo"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -22,7 +24,7 @@ import (
 // verify checks that the pieces in dist/ agree: each is listed with its checksum, the
 // manifests name the image that is there by its digest, and everything has the version.
 func (r *release) verify() error {
-	return errors.Join(r.verifyChecksums(), r.verifyImage(), r.verifyManifests(), r.verifySBOMs())
+	return errors.Join(r.verifyChecksums(), r.verifyImage(), r.verifyManifests(), r.verifyChart(), r.verifySBOMs())
 }
 
 func (r *release) verifyChecksums() error {
@@ -129,6 +131,29 @@ func (r *release) verifyManifests() (err error) {
 		}
 		if strings.Contains(string(content), gobuild.Repository+":dev") {
 			err = errors.Join(err, fmt.Errorf("%s names the development image", file))
+		}
+	}
+	return err
+}
+
+// verifyChart checks that the chart is of the version, and installs the image.
+func (r *release) verifyChart() error {
+	f, err := os.Open(r.chart())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	unpacked, err := gzip.NewReader(f)
+	if err != nil {
+		return fmt.Errorf("unpack %s: %w", r.chart(), err)
+	}
+	content, err := io.ReadAll(unpacked)
+	if err != nil {
+		return fmt.Errorf("unpack %s: %w", r.chart(), err)
+	}
+	for _, line := range []string{"appVersion: " + r.version + "\n", "repository: " + gobuild.Repository + "\n", fmt.Sprintf("digest: %q\n", r.digest)} {
+		if !strings.Contains(string(content), line) {
+			err = errors.Join(err, fmt.Errorf("%s does not install %s of %s: it has no line %s", r.chart(), r.digest, r.version, line))
 		}
 	}
 	return err
