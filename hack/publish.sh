@@ -28,8 +28,6 @@ for architecture in amd64 arm64; do
 		"$repository@$(tool crane digest --platform "linux/$architecture" "$repository@$digest")"
 done
 helm push "dist/erlang-operator-${version#v}.tgz" "oci://${repository%/*}/charts"
-	[ ! -e "$chart" ] || helm push "$chart" "oci://${repository%/*}/charts"
-done
 cosign sign-blob --yes --bundle dist/SHA256SUMS.sigstore.json dist/SHA256SUMS
 
 prerelease=()

@@ -15,6 +15,7 @@ import (
 var installations = map[string]string{
 	"install.yaml":            "config/default",
 	"install-namespaced.yaml": "config/namespaced",
+	"install-webhook.yaml":    "config/webhook",
 }
 
 // makeChart packages the chart, which names the image by its digest as well.
