@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -34,22 +35,27 @@ func completeTemplate(template *corev1.PodTemplateSpec, s state.State) {
 	spread(&template.Spec, &metav1.LabelSelector{MatchLabels: Selector(s.Names.Cluster, ComponentNode)})
 }
 
-// templateDefaults is the version that the user asks for, or that of the pods that are there.
+// templateDefaults is the version that the user asks for, or else that of the pods that are
+// there, also where somebody has edited the StatefulSet, or deleted it and left its pods.
 func templateDefaults(s state.State) int {
 	if version, ok := defaultsIn(s.Cluster.Spec.Template.Annotations); ok {
 		return version
 	}
+	var versions []int
 	if s.StatefulSet != nil {
 		version, _ := defaultsIn(s.StatefulSet.Spec.Template.Annotations)
-		return version
+		versions = append(versions, version)
 	}
-	version := latestDefaults
-	// The StatefulSet that is created adopts them.
 	for _, pod := range s.OwnPods() {
-		other, _ := defaultsIn(pod.Annotations)
-		version = min(version, other)
+		if _, ours := s.Names.Ordinal(pod.Name); ours {
+			version, _ := defaultsIn(pod.Annotations)
+			versions = append(versions, version)
+		}
 	}
-	return version
+	if len(versions) == 0 {
+		return latestDefaults
+	}
+	return slices.Max(versions)
 }
 
 // defaultsIn are those that annotations name; false when they name none.

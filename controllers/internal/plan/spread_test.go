@@ -60,6 +60,17 @@ func TestDefaultsAreForNewClusters(t *testing.T) {
 	expect("nothing yet", true)
 }
 
+// Somebody who edits the annotation of the StatefulSet restarts no pod.
+func TestEditedDefaultsAreRestored(t *testing.T) {
+	s := load(t, "converged")
+	runsWith(t, &s, map[string]string{plan.AnnotationTemplateDefaults: "1"})
+	want := templateOf(t, s)
+	s.StatefulSet.Spec.Template.Annotations = nil
+	if diff := cmp.Diff(want, templateOf(t, s)); diff != "" {
+		t.Errorf("the template (-want +got):\n%s", diff)
+	}
+}
+
 // What the user says of the places of pods is not completed; a choice of machines is.
 func TestPlacementOfTheUserWins(t *testing.T) {
 	s := load(t, "credentials-there")

@@ -47,3 +47,10 @@ func TestClockAhead(t *testing.T) {
 	}
 	certificatesChange(t, r)
 }
+
+// As TestClockAhead, of the probe's machine.
+func TestClockOfTheProbeAhead(t *testing.T) {
+	r := startRotating(t, nil)
+	r.verifier.Now = func() time.Time { return time.Now().Add(10 * time.Minute) }
+	certificatesChange(t, r)
+}
