@@ -87,7 +87,7 @@ func TestPodTemplateIsAsReleased(t *testing.T) {
 // As TestPodTemplateIsAsReleased, of what each version of the defaults adds to the templates of
 // clusters that are created with it.
 func TestDefaultsOfPodTemplatesAreAsReleased(t *testing.T) {
-	forEachCase(t, func(t *testing.T, name string, s state.State) {
+	forEachCase(t, func(t *testing.T, _ string, s state.State) {
 		template := func(version string) (template any) {
 			metav1.SetMetaDataAnnotation(&s.Cluster.Spec.Template.ObjectMeta, plan.AnnotationTemplateDefaults, version)
 			if set := statefulSet(plan.Make(s, operator, freshCookie)); set != nil {
