@@ -79,6 +79,18 @@ var memberFaults = []randomFault{
 		at := x.member()
 		return x.CutOff(x.t, at), []int{at}
 	}},
+	{name: "cut a node off and kill it", lasts: 9 * time.Second, noticed: noticedNode, make: func(x *randomFaults) (func(), []int) {
+		at := x.member()
+		end := x.CutOff(x.t, at)
+		x.KillNode(x.t, at)
+		return end, []int{at}
+	}},
+	{name: "cut two nodes from each other, one way, and kill one", lasts: 5 * time.Second, make: func(x *randomFaults) (func(), []int) {
+		at := x.random.Perm(x.members)
+		end := x.CutOffFrom(x.t, at[0], at[1])
+		x.KillNode(x.t, at[x.random.IntN(2)])
+		return end, at[:2]
+	}},
 	{name: "cut two nodes from each other, one way", lasts: 5 * time.Second, noticed: noticedLink, make: func(x *randomFaults) (func(), []int) {
 		at := x.random.Perm(x.members)
 		return x.CutOffFrom(x.t, at[0], at[1]), at[:2]
