@@ -153,7 +153,15 @@ test-erlang: modules ## The protocol and the probe against real nodes of OTP 25,
 test-e2e soak: export NODES ?= 3
 test-e2e soak: export IPV6 ?= $(if $(wildcard /proc/sys/net/ipv6/conf/all/forwarding),1)
 test-e2e: $(if $(E2E_KUBECONFIG),,cluster-up cluster-deploy cluster-examples) ## Everything on the Kubernetes of this machine, or on that of E2E_KUBECONFIG
-	$(E2E) -count=1 -parallel=6 -timeout=30m -skip KubeletRestart -v
+	$(E2E) -count=1 -parallel=6 -timeout=30m -skip 'KubeletRestart|IdentityByWebhook' -v
+
+# The manager of config/webhook, for which the policy is deleted, in place of that of config/default.
+.PHONY: test-webhook
+test-webhook: cluster-up ## The webhook in place of the policy, on the Kubernetes of this machine
+	$(MAKE) --no-print-directory cluster-deploy CONFIG=config/webhook
+	status=0; $(E2E) -count=1 -timeout=15m -run IdentityByWebhook -v || status=$$?; \
+	$(MAKE) --no-print-directory cluster-deploy && $(LOCAL) $(KUBECTL) delete --ignore-not-found \
+		$(foreach file,certificate configuration service,-f config/webhook/$(file).yaml) && exit $$status
 
 # Beside the others: to build Helm takes minutes.
 .PHONY: test-chart
@@ -195,7 +203,7 @@ soak: cluster-up cluster-deploy cluster-examples ## Hours: repeated renewals and
 	dpkg --status libfaketime >/dev/null || apt-get install -qq -y --no-install-recommends libfaketime
 	go test -C test -tags erlang -count=$(REPEAT) -timeout=6h ./erlang/...
 	go test -C test -tags erlang -count=1 -timeout=6h -p 1 -run 'Trace' -bench . -benchtime 100x ./erlang ./erlang/probe -soak
-	$(MAKE) --no-print-directory test-versions
+	$(MAKE) --no-print-directory test-versions test-webhook
 	go test -timeout=6h ./controllers -run AnyHistory -histories=1000
 	go test -timeout=6h ./controllers/internal/plan ./controllers/internal/rotation ./controllers/internal/status ./certs/... ./probe/mesh ./erldist -rapid.checks=10000
 	for package in ./erldist ./certs; do \

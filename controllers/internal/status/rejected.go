@@ -44,8 +44,14 @@ func (p pass) creationFailed(pod, cause string) assessment {
 	if refused.MatchString(cause) {
 		return isFalse(v1alpha1.ReasonRejected, fmt.Sprintf("Pod %s cannot be created: %s %s %s", pod, quote, remedy(cause), see))
 	}
+	if strings.Contains(cause, identityWebhook) {
+		quote += " The API server cannot call the webhook of the manager: check that its pods are Ready, and that the network lets the API server connect to their port 9443."
+	}
 	return pending(v1alpha1.ReasonPodsPending, fmt.Sprintf("Pod %s could not be created, which is tried again: %s %s", pod, quote, see))
 }
+
+// identityWebhook is what the API server says when it cannot call the webhook of config/webhook.
+const identityWebhook = `failed calling webhook "member-identity.erlang-operator.dev"`
 
 // refused matches the answers that the API server gives again until somebody acts.
 var refused = regexp.MustCompile(`is forbidden|is invalid|denied (the )?request`)
