@@ -21,10 +21,12 @@ import (
 
 func main() {
 	var options controllers.Options
-	flag.StringVar(&options.Kubeconfig, "kubeconfig", "", "file to connect to the cluster with; the pod's service account by default")
-	flag.StringVar(&options.ClusterResourceNamespace, "cluster-resource-namespace", "kube-system", "namespace of the Secrets of ClusterIssuers")
-	flag.BoolVar(&options.EnableCertificateOwnerRef, "enable-certificate-owner-ref", false, "make each Certificate the owner of its Secret")
-	flag.Parse()
+	// Packages that are imported have flags of the same names.
+	flags := flag.NewFlagSet(os.Args[0], flag.ExitOnError)
+	flags.StringVar(&options.Kubeconfig, "kubeconfig", "", "file to connect to the cluster with; the pod's service account by default")
+	flags.StringVar(&options.ClusterResourceNamespace, "cluster-resource-namespace", "kube-system", "namespace of the Secrets of ClusterIssuers")
+	flags.BoolVar(&options.EnableCertificateOwnerRef, "enable-certificate-owner-ref", false, "make each Certificate the owner of its Secret")
+	_ = flags.Parse(os.Args[1:]) // exits instead
 
 	ctrl.SetLogger(klog.Background())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

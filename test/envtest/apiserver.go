@@ -13,7 +13,6 @@ import (
 // and returns a client and a kubeconfig of an administrator.
 func startAPIServer(t *testing.T, flags ...string) (client.Client, string) {
 	t.Helper()
-	certManagerCRDs := must(moduleFile("github.com/cert-manager/cert-manager", "deploy/crds"))(t)
 	server := &envtest.Environment{CRDInstallOptions: envtest.CRDInstallOptions{
 		Paths:  []string{filepath.Join(repository(), "config/crd/bases"), certManagerCRDs},
 		Scheme: scheme, ErrorIfPathMissing: true,

@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,6 +45,8 @@ var (
 	operatorProgram string
 	// auditLog is where the API server logs every request.
 	auditLog string
+	// certManagerCRDs is the directory of cert-manager's CRDs.
+	certManagerCRDs string
 	// scratch is a directory that is removed after the tests.
 	scratch string
 )
@@ -116,8 +120,7 @@ rules: [{level: Metadata}]
 `
 
 func startControlPlane() (stop func() error, err error) {
-	certManagerCRDs, err := moduleFile("github.com/cert-manager/cert-manager", "deploy/crds")
-	if err != nil {
+	if certManagerCRDs, err = prepareCRDs(); err != nil {
 		return nil, err
 	}
 	policy := filepath.Join(scratch, "audit-policy.yaml")
@@ -216,11 +219,62 @@ func decoded(name string, file io.Reader) ([]*unstructured.Unstructured, error) 
 	}
 }
 
-// startCertManager runs cert-manager's controllers in this process.
+// prepareCRDs returns the directory of the CRDs of the cert-manager that runs. Those of 1.18
+// have labels that are templates of its chart.
+func prepareCRDs() (string, error) {
+	from := os.Getenv("CERT_MANAGER_CRDS")
+	if from == "" {
+		return moduleFile("github.com/cert-manager/cert-manager", "deploy/crds")
+	}
+	files, err := filepath.Glob(filepath.Join(from, "*.yaml"))
+	if err != nil || len(files) == 0 {
+		return "", fmt.Errorf("CERT_MANAGER_CRDS=%s has no CRDs: %v", from, err)
+	}
+	to := filepath.Join(scratch, "certmanager-crds")
+	if err := os.Mkdir(to, 0o700); err != nil {
+		return "", err
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return "", err
+		}
+		plain := slices.DeleteFunc(strings.SplitAfter(string(text), "\n"), func(line string) bool { return strings.Contains(line, "{{") })
+		if err := os.WriteFile(filepath.Join(to, filepath.Base(file)), []byte(strings.Join(plain, "")), 0o600); err != nil {
+			return "", err
+		}
+	}
+	return to, nil
+}
+
+// startProgram runs a program until it is stopped.
+func startProgram(program string, args ...string) (stop func() error, err error) {
+	log, err := os.Create(filepath.Join(scratch, filepath.Base(program)+".log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	command := exec.Command(program, args...)
+	command.Stdout, command.Stderr = log, log
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := command.Start(); err != nil {
+		return nil, err
+	}
+	return func() error {
+		err := command.Process.Signal(syscall.SIGTERM)
+		return errors.Join(err, command.Wait())
+	}, nil
+}
+
+// startCertManager runs cert-manager's controllers in this process, or the program that
+// CERT_MANAGER names, of another version.
 func startCertManager() (stop func() error, err error) {
 	kubeconfig, err := kubeconfigOf("cert-manager", "system:masters")
 	if err != nil {
 		return nil, err
+	}
+	if program := os.Getenv("CERT_MANAGER"); program != "" {
+		return startProgram(program, "--kubeconfig="+kubeconfig)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

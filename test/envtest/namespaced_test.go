@@ -54,6 +54,7 @@ func TestWatchNamespaces(t *testing.T) {
 
 // What a manager with Roles alone cannot do is reported with the remedy.
 func TestPodCertificatesWithoutPermissionToSign(t *testing.T) {
+	requirePodCertificates(t)
 	namespace := newNamespace(t)
 	newNamespacedManager(t, namespace)
 	create(t, merged(t, object(t, namespace, minimal), podCertificate))

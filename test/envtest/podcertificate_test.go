@@ -29,8 +29,17 @@ import (
 
 const podCertificate = `spec: {tls: {delivery: PodCertificate}}`
 
+// requirePodCertificates skips a test where this Kubernetes has no PodCertificateRequests.
+func requirePodCertificates(t *testing.T) {
+	t.Helper()
+	if !served.PodCertificates {
+		t.Skip("this Kubernetes has no PodCertificateRequests in certificates.k8s.io/v1")
+	}
+}
+
 // A kubelet's request gets a certificate for its pod if, and only if, the pod is a member.
 func TestPodCertificate(t *testing.T) {
+	requirePodCertificates(t)
 	namespace := newNamespace(t)
 	create(t, merged(t, object(t, namespace, minimal), podCertificate))
 	m := startManager(t)
@@ -330,6 +339,7 @@ func expectNoMemberKeys(t *testing.T, namespace string) {
 // When the delivery changes, pods are replaced one by one, and each keeps its credentials
 // until then.
 func TestChangeDelivery(t *testing.T) {
+	requirePodCertificates(t)
 	namespace := newNamespace(t)
 	create(t, object(t, namespace, minimal))
 	startManager(t)
@@ -385,6 +395,7 @@ func awaitDelivery(t *testing.T, set *appsv1.StatefulSet, asking bool) *appsv1.S
 
 // An issuer of the user's own signs the intermediate CA too.
 func TestIntermediateOfAnIssuer(t *testing.T) {
+	requirePodCertificates(t)
 	namespace := newNamespace(t)
 	makeIssuer(t, namespace, "corp")
 	create(t, merged(t, object(t, namespace, minimal), `spec: {tls: {delivery: PodCertificate, issuerRef: {name: corp}}}`))

@@ -28,7 +28,9 @@ func TestRemovedFieldsLeaveNothingBehind(t *testing.T) {
 	check(t, yaml.Unmarshal(text, &template))
 	namespace := newNamespace(t)
 	w := walker{namespace: namespace, set: &appsv1.StatefulSet{ObjectMeta: named(namespace, "chat")}}
-	if err := w.try(t, template); err != nil {
+	if err := w.try(t, template); err != nil && !served.PodCertificates {
+		t.Skip("this Kubernetes does not have all fields of the template: ", err)
+	} else if err != nil {
 		t.Fatalf("the API server refuses the whole template: %v", err)
 	}
 	startManager(t)

@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/cert-manager/cert-manager/pkg/controller"
 	"golang.org/x/sync/errgroup"
@@ -36,12 +35,8 @@ type Options struct {
 	EnableCertificateOwnerRef bool
 }
 
-// Defaults of cert-manager's controller program.
-const (
-	workers    = 5
-	minBackoff = 1 * time.Hour
-	maxBackoff = 32 * time.Hour
-)
+// workers is the default of cert-manager's controller program.
+const workers = 5
 
 var copiedAnnotations = []string{"*", "-kubectl.kubernetes.io/", "-fluxcd.io/", "-argocd.argoproj.io/"}
 
@@ -75,6 +70,11 @@ func Run(until context.Context, options Options) error {
 }
 
 func contextFactory(ctx context.Context, options Options) (*controller.ContextFactory, error) {
+	certificates := controller.CertificateOptions{
+		EnableOwnerRef:           options.EnableCertificateOwnerRef,
+		CopiedAnnotationPrefixes: copiedAnnotations,
+	}
+	setBackoff(&certificates)
 	return controller.NewContextFactory(ctx, controller.ContextOptions{
 		Kubeconfig:         options.Kubeconfig,
 		KubernetesAPIQPS:   20,
@@ -82,11 +82,6 @@ func contextFactory(ctx context.Context, options Options) (*controller.ContextFa
 		IssuerOptions: controller.IssuerOptions{
 			ClusterResourceNamespace: options.ClusterResourceNamespace,
 		},
-		CertificateOptions: controller.CertificateOptions{
-			EnableOwnerRef:                           options.EnableCertificateOwnerRef,
-			CopiedAnnotationPrefixes:                 copiedAnnotations,
-			CertificateRequestMinimumBackoffDuration: minBackoff,
-			CertificateRequestMaximumBackoffDuration: maxBackoff,
-		},
+		CertificateOptions: certificates,
 	})
 }
