@@ -70,18 +70,18 @@ func Run(until context.Context, options Options) error {
 }
 
 func contextFactory(ctx context.Context, options Options) (*controller.ContextFactory, error) {
-	certificates := controller.CertificateOptions{
-		EnableOwnerRef:           options.EnableCertificateOwnerRef,
-		CopiedAnnotationPrefixes: copiedAnnotations,
-	}
-	setBackoff(&certificates)
-	return controller.NewContextFactory(ctx, controller.ContextOptions{
+	settings := controller.ContextOptions{
 		Kubeconfig:         options.Kubeconfig,
 		KubernetesAPIQPS:   20,
 		KubernetesAPIBurst: 50,
 		IssuerOptions: controller.IssuerOptions{
 			ClusterResourceNamespace: options.ClusterResourceNamespace,
 		},
-		CertificateOptions: certificates,
-	})
+		CertificateOptions: controller.CertificateOptions{
+			EnableOwnerRef:           options.EnableCertificateOwnerRef,
+			CopiedAnnotationPrefixes: copiedAnnotations,
+		},
+	}
+	setRelease(&settings)
+	return controller.NewContextFactory(ctx, settings)
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/cert-manager/cert-manager/pkg/controller"
 )
 
-// setBackoff sets how long cert-manager waits after a request has failed: the defaults of
-// its controller program.
-func setBackoff(options *controller.CertificateOptions) {
+// setRelease sets what the release that go.mod requires has: how long it waits after a
+// request has failed, as by default.
+func setRelease(options *controller.ContextOptions) {
 	options.CertificateRequestMinimumBackoffDuration = time.Hour
 	options.CertificateRequestMaximumBackoffDuration = 32 * time.Hour
 }
