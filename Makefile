@@ -145,7 +145,7 @@ test-versions: modules ## test-envtest on Kubernetes 1.34 and 1.36, and on 1.37 
 	export CERT_MANAGER=$$KUBEBUILDER_ASSETS/cert-manager-1.18 && cd hack/certmanager && \
 	CGO_ENABLED=0 go build -modfile=1.18/go.mod -tags=certmanager1.18 -o $$CERT_MANAGER . && \
 	CERT_MANAGER_CRDS=$$(go list -modfile=1.18/go.mod -m -f '{{.Dir}}/deploy/crds' github.com/cert-manager/cert-manager) \
-	go test -C $(CURDIR)/test -count=1 -timeout=30m ./envtest
+	go test -C $(CURDIR)/test -count=1 -timeout=30m -run 'TestCause|TestHostile|TestManagerKilled|TestPodIdentity' ./envtest
 
 # Six at a time: most of them wait for a deadline.
 .PHONY: test-erlang

@@ -173,7 +173,7 @@ func TestConditions(t *testing.T) {
 			ready: "False PodsPending", reason: "Reconciling PodsPending", says: []string{"Pod chat-1 could not be created, which is tried again: etcdserver: request timed out."}},
 		"the webhook that gives pods their certificates does not answer": {edit: func(s *scene) {
 			s.without("chat-1", `Internal error occurred: failed calling webhook "member-identity.erlang-operator.dev": failed to call webhook: Post "https://erlang-operator-webhook.erlang-operator-system.svc:443/assign-pod-identity?timeout=5s": no endpoints available for service "erlang-operator-webhook"`)
-		}, ready: "False PodsPending", says: []string{"no endpoints available", "cannot call the webhook of the manager: check that its pods are Ready"}},
+		}, ready: "False PodsPending", reason: "Reconciling PodsPending", says: []string{"no endpoints available", "cannot call the webhook of the manager: check that its pods are Ready"}},
 		"a pod is not there, and its creation has not failed": {edit: func(s *scene) { s.without("chat-1", ""); s.PodFailures = nil },
 			ready: "False PodsPending", reason: "Reconciling PodsPending", says: []string{"Pod chat-1 does not exist yet"}},
 		"a pod is there that could not be created before": {edit: func(s *scene) { s.PodFailures = map[string]string{"chat-1": "is forbidden"} },
