@@ -37,12 +37,13 @@ func notInForce(admission state.Admission) string {
 	}
 }
 
-// withoutEffect is what to check when admission is in force and misses a pod.
+// withoutEffect is what to check when admission misses a pod. A manager of some namespaces
+// cannot read whether its objects exist.
 func withoutEffect(by state.PodIdentity) string {
 	if by == state.ByWebhook {
-		return "although the MutatingWebhookConfiguration erlang-operator-member-identity exists: it has no effect. Check that it was not changed"
+		return "because the MutatingWebhookConfiguration erlang-operator-member-identity has no effect. Check that it exists, and was not changed"
 	}
-	return "although the MutatingAdmissionPolicy and -Binding erlang-operator-member-identity exist: they have no effect. Check that the API server serves admissionregistration.k8s.io/v1 with the feature gate MutatingAdmissionPolicy, and that neither was changed"
+	return "because the MutatingAdmissionPolicy and -Binding erlang-operator-member-identity have no effect. Check that both exist, that neither was changed, and that the API server serves admissionregistration.k8s.io/v1 with the feature gate MutatingAdmissionPolicy"
 }
 
 // deletePodsWithoutIdentity has pods created again that admission did not give their
