@@ -30,8 +30,8 @@ func TestIdentityByWebhook(t *testing.T) {
 	c := harness.Start(t, harness.Namespace(t), "chat", 3, "27")
 	c.AwaitReady(t, 3)
 
-	t.Run("nothing answers at the Service", func(t *testing.T) {
-		restore := patchService(t, "nobody")
+	t.Run("nothing answers at its port", func(t *testing.T) {
+		restore := callAt(t, 444)
 		awaitUnanswered(t, c)
 		kubectl.Must(t, "delete", "pod", c.Pod(1), "-n", c.Namespace)
 		c.AwaitCondition(t, v1alpha1.ConditionNodesReady, metav1.ConditionFalse, v1alpha1.ReasonPodsPending,
@@ -50,7 +50,7 @@ func TestIdentityByWebhook(t *testing.T) {
 		kubectl.Must(t, "delete", "pod", c.Pod(2), "-n", c.Namespace)
 		await.Until(t, time.Minute, "the creation of the pod fails", func(ctx context.Context) error {
 			events, err := kubectl.Run(ctx, "get", "events", "-n", c.Namespace, "--field-selector=reason=FailedCreate", "-o", "jsonpath={.items[*].message}")
-			if err == nil && !strings.Contains(events, "create Pod "+c.Pod(2)) {
+			if err == nil && !strings.Contains(events, "Create Pod "+c.Pod(2)) {
 				return fmt.Errorf("the events are: %s", events)
 			}
 			return err
@@ -61,16 +61,17 @@ func TestIdentityByWebhook(t *testing.T) {
 	})
 }
 
-// patchService has the webhook's Service select the pods of a component of the operator.
-func patchService(t *testing.T, component string) (restore func()) {
+// callAt has the API server call the webhook at another port of its Service. Without a Service
+// it would go on using the connection that it has.
+func callAt(t *testing.T, port int) (restore func()) {
 	t.Helper()
-	set := func(component string) {
-		kubectl.Must(t, "patch", "service", "erlang-operator-webhook", system, "--type=merge",
-			"-p", `{"spec":{"selector":{"app.kubernetes.io/component":"`+component+`"}}}`)
+	set := func(port int) {
+		kubectl.Must(t, "patch", "mutatingwebhookconfiguration", "erlang-operator-member-identity", "--type=json",
+			"-p", fmt.Sprintf(`[{"op":"add","path":"/webhooks/0/clientConfig/service/port","value":%d}]`, port))
 	}
-	set(component)
-	t.Cleanup(func() { set("manager") })
-	return func() { set("manager") }
+	set(port)
+	t.Cleanup(func() { set(443) })
+	return func() { set(443) }
 }
 
 // awaitUnanswered waits until the API server would refuse a member.
