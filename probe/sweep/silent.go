@@ -16,7 +16,7 @@ func (p *Pass) askPeers(ctx context.Context, i int) {
 	}
 	silent, err := p.sessions[i].Silent(ctx)
 	if err != nil || len(silent) == 0 {
-		return // What a node does not tell is not held against its peers.
+		return // What a node does not tell says nothing about its peers.
 	}
 	again, err := p.sessions[i].Silent(ctx)
 	if err == nil {
