@@ -19,7 +19,7 @@ import (
 // and needs no user by name.
 func (r *release) makeImage(context.Context) error {
 	labels := r.labels()
-	var index v1.ImageIndex = mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, p := range imagePlatforms() {
 		img, err := r.platformImage(p, labels)
 		if err != nil {

@@ -89,7 +89,7 @@ func (a *Applier) checkOthers(ctx context.Context, held []plan.Configuration, ob
 	if !IsNameConflict(rejected) {
 		return nil
 	}
-	all := append(rejected.blocked, held...)
+	all := slices.Concat(rejected.blocked, held)
 	secrets, err := a.secretsOf(ctx, all, observed)
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ const (
 	ByWebhook PodIdentity = "Webhook" // a mutating webhook that the manager serves
 )
 
-// Set, String and Type make it a flag.
+// Set makes it a flag, with String and Type.
 func (p *PodIdentity) Set(value string) error {
 	if by := PodIdentity(value); by != ByPolicy && by != ByWebhook {
 		return fmt.Errorf("must be %s or %s", ByPolicy, ByWebhook)

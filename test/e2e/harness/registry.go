@@ -61,7 +61,7 @@ func (r *Registry) read(archive string) error {
 	defer file.Close()
 	for entries := tar.NewReader(file); ; {
 		entry, err := entries.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return json.Unmarshal(r.files["index.json"], &r.index)
 		}
 		if err != nil {

@@ -67,7 +67,7 @@ func (l *Timeline) Reached(ready bool, since time.Time) (at time.Time, text stri
 			return change.at, change.text, l.err
 		}
 	}
-	return time.Time{}, "", errors.Join(fmt.Errorf("Ready has not been %t since %s", ready, since.Format(time.TimeOnly)), l.err)
+	return time.Time{}, "", errors.Join(fmt.Errorf("condition Ready has not been %t since %s", ready, since.Format(time.TimeOnly)), l.err)
 }
 
 // Stable is since when the cluster is Ready.
@@ -81,7 +81,7 @@ func (l *Timeline) Stable() (since time.Time, err error) {
 		since = change.at
 	}
 	if since.IsZero() {
-		err = errors.Join(fmt.Errorf("Ready is %+v", l.changes[max(0, len(l.changes)-1):]), l.err)
+		err = errors.Join(fmt.Errorf("condition Ready is %+v", l.changes[max(0, len(l.changes)-1):]), l.err)
 	}
 	return since, err
 }
