@@ -630,6 +630,7 @@ func TestStampIsOfWhatIsOurs(t *testing.T) {
 		"an annotation":           {func(s *appsv1.StatefulSet) { s.Annotations = map[string]string{"note": "theirs"} }, true},
 		"content":                 {func(s *appsv1.StatefulSet) { s.Generation++ }, false},
 		"a label":                 {func(s *appsv1.StatefulSet) { s.Labels = nil }, false},
+		"another of its name":     {func(s *appsv1.StatefulSet) { s.UID = "another" }, false},
 		"the controller":          {func(s *appsv1.StatefulSet) { s.OwnerReferences[0].UID = "other" }, false},
 		"a kind of no generation": {func(s *appsv1.StatefulSet) { s.Generation = 0 }, false},
 	} {

@@ -17,13 +17,14 @@ import (
 const StampAnnotation = "erlang-operator.dev/stamp"
 
 // Stamp changes with the content of an object, its labels and its controller, but not with
-// its status, which others write all the time.
+// its status, which others write all the time. One that was deleted and created again has
+// another, though both may be of the first generation.
 func Stamp(object metav1.Object) string {
 	var controller types.UID
 	if owner := metav1.GetControllerOfNoCopy(object); owner != nil {
 		controller = owner.UID
 	}
-	return stamp(object.GetGeneration(), object.GetResourceVersion(), object.GetLabels(), controller)
+	return stamp(object.GetUID(), object.GetGeneration(), object.GetResourceVersion(), object.GetLabels(), controller)
 }
 
 func stampOf(cached metav1.Object) string {
@@ -41,18 +42,18 @@ func stampOfAnswer(metadata *applymeta.ObjectMetaApplyConfiguration) string {
 			controller = ptr.Deref(owner.UID, "")
 		}
 	}
-	return stamp(ptr.Deref(metadata.Generation, 0), ptr.Deref(metadata.ResourceVersion, ""), metadata.Labels, controller)
+	return stamp(ptr.Deref(metadata.UID, ""), ptr.Deref(metadata.Generation, 0), ptr.Deref(metadata.ResourceVersion, ""), metadata.Labels, controller)
 }
 
 // stamp has the generation of an object, or its version if its kind has no generations.
-func stamp(generation int64, version string, labels map[string]string, controller types.UID) string {
+func stamp(uid types.UID, generation int64, version string, labels map[string]string, controller types.UID) string {
 	if generation != 0 {
 		version = "generation " + strconv.FormatInt(generation, 10)
 	}
 	if labels == nil {
 		labels = map[string]string{}
 	}
-	text, _ := json.Marshal([]any{version, labels, controller}) // Strings always have a JSON form.
+	text, _ := json.Marshal([]any{uid, version, labels, controller}) // Strings always have a JSON form.
 	digest := sha256.Sum256(text)
 	return hex.EncodeToString(digest[:])
 }

@@ -69,7 +69,7 @@ func overlaid(layers ...map[string]string) map[string]string {
 func probePodSpec(spec v1alpha1.ProbeSpec) (*applycore.PodSpecApplyConfiguration, error) {
 	pod := &applycore.PodSpecApplyConfiguration{}
 	err := convert(&corev1.PodSpec{
-		Tolerations:               slices.Concat(spec.Tolerations, lostMachine(spec.Tolerations)),
+		Tolerations:               slices.Concat(spec.Tolerations, evictions(spec.Tolerations)),
 		NodeSelector:              spec.NodeSelector,
 		Affinity:                  spec.Affinity,
 		TopologySpreadConstraints: spec.TopologySpreadConstraints,
@@ -79,11 +79,14 @@ func probePodSpec(spec v1alpha1.ProbeSpec) (*applycore.PodSpecApplyConfiguration
 	return pod, err
 }
 
-// lostMachine are tolerations with which the pod leaves a machine soon after Kubernetes has
-// found it lost, unless the user has some of their own: the default is five minutes.
-func lostMachine(own []corev1.Toleration) (tolerations []corev1.Toleration) {
+// evictions are tolerations with which the pod leaves a machine soon after Kubernetes has
+// found it lost, unless the user has some of their own: the default is five minutes. One of
+// another effect, as that of being scheduled there, says nothing about it.
+func evictions(own []corev1.Toleration) (tolerations []corev1.Toleration) {
 	for _, taint := range []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable} {
-		if !slices.ContainsFunc(own, func(t corev1.Toleration) bool { return t.Key == taint }) {
+		if !slices.ContainsFunc(own, func(t corev1.Toleration) bool {
+			return t.Key == taint && (t.Effect == "" || t.Effect == corev1.TaintEffectNoExecute)
+		}) {
 			tolerations = append(tolerations, corev1.Toleration{Key: taint, Operator: corev1.TolerationOpExists,
 				Effect: corev1.TaintEffectNoExecute, TolerationSeconds: ptr.To(int64(5))})
 		}

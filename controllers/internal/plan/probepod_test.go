@@ -47,6 +47,33 @@ func TestProbeSpecHasDefaults(t *testing.T) {
 	}
 }
 
+// The probe's pod soon leaves a machine that is lost, unless spec.probe says how long it stays.
+func TestProbeLeavesLostMachines(t *testing.T) {
+	const notReady, unreachable = corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable
+	for name, test := range map[string]struct {
+		own  corev1.Toleration
+		want []string
+	}{
+		"another taint":      {corev1.Toleration{Key: "infra"}, []string{notReady, unreachable}},
+		"how long it stays":  {corev1.Toleration{Key: unreachable, Effect: corev1.TaintEffectNoExecute}, []string{notReady}},
+		"any effect":         {corev1.Toleration{Key: unreachable}, []string{notReady}},
+		"where it may start": {corev1.Toleration{Key: unreachable, Effect: corev1.TaintEffectNoSchedule}, []string{notReady, unreachable}},
+	} {
+		s := load(t, "credentials-there")
+		test.own.Operator = corev1.TolerationOpExists
+		s.Cluster.Spec.Probe.Tolerations = []corev1.Toleration{test.own}
+		var got []string
+		for _, toleration := range probePod(t, plan.Make(s, operator, freshCookie)).Spec.Tolerations {
+			if toleration.TolerationSeconds != nil {
+				got = append(got, toleration.Key)
+			}
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s: taints that it soon flees (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 func probePod(t *testing.T, p plan.Plan) corev1.PodTemplateSpec {
 	t.Helper()
 	for _, configuration := range p.Apply {
