@@ -32,8 +32,8 @@ func (r *Reconciler) onMachine(ctx context.Context, machine client.Object) []rec
 // readinessChanges are the events after which a machine is Ready and was not, or the other
 // way round.
 func readinessChanges() predicate.Predicate {
-	never := func(event.CreateEvent) bool { return false } // It has no pods yet.
-	return predicate.Funcs{CreateFunc: never, UpdateFunc: func(e event.UpdateEvent) bool {
+	created := func(e event.CreateEvent) bool { return observe.NotReady(e.Object.(*corev1.Node)) != nil } // It may have pods already.
+	return predicate.Funcs{CreateFunc: created, UpdateFunc: func(e event.UpdateEvent) bool {
 		before, after := observe.NotReady(e.ObjectOld.(*corev1.Node)), observe.NotReady(e.ObjectNew.(*corev1.Node))
 		return (before == nil) != (after == nil)
 	}}

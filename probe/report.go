@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -25,12 +26,20 @@ func report(previous *v1alpha1.MeshStatus, desired desired, result sweep.Result,
 	}
 	for ordinal, outcome := range result.Outcomes {
 		pod := desired.names.Pod(int32(ordinal))
+		outcome.Silent = verifiedAmong(outcome.Silent, result.Outcomes)
 		known := previous.Node(pod)
 		node := nodeStatus(known, pod, outcome, result.Mesh, now)
 		keepUnobserved(&node, known, result)
 		status.Nodes = append(status.Nodes, node)
 	}
 	return status
+}
+
+// verifiedAmong are the nodes that are verified: what the others do is reported of themselves.
+func verifiedAmong(nodes []string, outcomes []sweep.Outcome) []string {
+	return slices.DeleteFunc(slices.Clone(nodes), func(node string) bool {
+		return !slices.ContainsFunc(outcomes, func(o sweep.Outcome) bool { return o.Node == node && o.Verified() })
+	})
 }
 
 func nodeStatus(previous *v1alpha1.NodeStatus, pod string, outcome sweep.Outcome, m mesh.Mesh, now time.Time) v1alpha1.NodeStatus {

@@ -244,6 +244,22 @@ func TestReportOfSilentLink(t *testing.T) {
 	}
 }
 
+// TestSilentNodeIsReportedOfItself: a node that hangs answers neither the probe nor the others,
+// and these do not say that it is verified.
+func TestSilentNodeIsReportedOfItself(t *testing.T) {
+	outcomes := goodCluster(3)
+	outcomes[1].Stage, outcomes[1].Reason = v1alpha1.StageTLS, v1alpha1.ReasonHandshakeTimedOut
+	outcomes[0].Silent = []string{"observer@elsewhere.example.com", outcomes[1].Node}
+	outcomes[2].Silent = []string{outcomes[1].Node, outcomes[0].Node}
+	status := report(nil, wanted(1), resultOf(outcomes...), noon)
+	if says := status.Nodes[0].Message; says != "" {
+		t.Errorf("message %q", says)
+	}
+	if says := status.Nodes[2].Message; !strings.Contains(says, outcomes[0].Node) {
+		t.Errorf("message %q", says)
+	}
+}
+
 // TestReportOfHostileNodes: whatever peers say, the report is one that the API accepts, and
 // the same the next time. TestHostileNodes in test/envtest has the API server decide.
 func TestReportOfHostileNodes(t *testing.T) {

@@ -40,10 +40,11 @@ func (p *Pass) isSuspect(pair mesh.Edge) bool {
 // stillSuspect are the suspects, and the pairs that do not answer each other, less those that
 // are linked.
 func (p *Pass) stillSuspect(m mesh.Mesh) (suspects []mesh.Edge) {
+	known := map[mesh.Edge]bool{} // There are thousands when a hundred nodes are cut in halves.
 	for _, pair := range slices.Concat(p.suspects, p.silent()) {
 		back := mesh.Edge{From: pair.To, To: pair.From}
-		known := slices.Contains(suspects, pair) || slices.Contains(suspects, back)
-		if p.indexOf(pair.From) >= 0 && p.indexOf(pair.To) >= 0 && !m.HasLink(pair) && !known {
+		if p.indexOf(pair.From) >= 0 && p.indexOf(pair.To) >= 0 && !known[pair] && !known[back] && !m.HasLink(pair) {
+			known[pair] = true
 			suspects = append(suspects, pair)
 		}
 	}
