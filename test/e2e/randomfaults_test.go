@@ -79,7 +79,7 @@ var memberFaults = []randomFault{
 		at := x.member()
 		return x.CutOff(x.t, at), []int{at}
 	}},
-	{name: "cut a node off and kill it", lasts: 9 * time.Second, noticed: noticedNode, make: func(x *randomFaults) (func(), []int) {
+	{name: "cut a node off and kill it", lasts: 9 * time.Second, make: func(x *randomFaults) (func(), []int) {
 		at := x.member()
 		end := x.CutOff(x.t, at)
 		x.KillNode(x.t, at)
