@@ -129,14 +129,15 @@ func (l *lock) isConfirmed() bool {
 // keep acquires or renews the lock, logs what has changed, and returns when to do so again.
 func (l *lock) keep(ctx context.Context, cluster *v1alpha1.ErlangCluster, failure string) (time.Duration, string) {
 	held := l.held()
-	switch err := l.renew(ctx, cluster); {
+	err := l.renew(ctx, cluster)
+	if held && !l.held() {
+		l.log.Info("Nothing is changed in the nodes, because the Lease was not renewed in time")
+	}
+	switch {
 	case err != nil && err.Error() != failure:
-		l.log.Info("Lease not renewed", "cause", err.Error(), "held", l.held())
+		l.log.Info("Lease not renewed", "cause", err.Error())
 		return retryInterval, err.Error()
 	case err != nil:
-		if held && !l.held() {
-			l.log.Info("Nothing is changed in the nodes, because the Lease was not renewed in time")
-		}
 		return retryInterval, failure
 	case !held:
 		l.log.Info("Lease acquired", "holder", l.identity)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/erlang-operator/erlang-operator/test/await"
+	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
 )
 
 // Machine is a machine of the Kubernetes of this host: a set of namespaces, which a process
@@ -106,4 +107,38 @@ func (m Machine) Lose(t testing.TB, percent int) (end func()) {
 	return m.Filter(t, fmt.Sprintf(`
 		chain in { type filter hook prerouting priority raw; iifname "eth0" numgen random mod 100 < %[1]d drop; };
 		chain out { type filter hook postrouting priority raw; oifname "eth0" numgen random mod 100 < %[1]d drop; };`, percent))
+}
+
+// FollowLog follows the log of the first start of a container on the machine, also while that
+// is cut off, and after the pod is gone. The function that it returns is what was logged so far.
+func (m Machine) FollowLog(t testing.TB, namespace, pod, container string) (logged func() string) {
+	t.Helper()
+	uid := kubectl.Must(t, "get", "pod", pod, "-n", namespace, "-o", "jsonpath={.metadata.uid}")
+	file := fmt.Sprintf("/var/log/pods/%s_%s_%s/%s/0.log", namespace, pod, uid, container)
+	tail := exec.CommandContext(t.Context(), "nsenter", "--target", strconv.Itoa(m.holder), "--mount", "--", "tail", "--lines=+1", "--follow", file)
+	log := &logBuffer{}
+	tail.Stdout = log
+	if err := tail.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tail.Wait() }) // Its context has ended.
+	return log.String
+}
+
+// logBuffer is written to while it is read.
+type logBuffer struct {
+	mutex sync.Mutex
+	text  strings.Builder
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return b.text.String()
 }
