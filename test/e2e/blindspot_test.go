@@ -24,6 +24,9 @@ import (
 // probe starts elsewhere, after the first has stopped to change nodes. When the machine is
 // back, all is Ready within 20 s. Not parallel: it takes a machine from all tests.
 func TestMachineOfTheProbeIsCutOff(t *testing.T) {
+	if *soak == 0 {
+		t.Skip("takes minutes, and a machine: run `make soak`, or give -soak=10m")
+	}
 	machines := harness.Machines(t)
 	lost := machines[len(machines)-1]
 	kubectl.Cleanup(t, "uncordon", lost.Name)

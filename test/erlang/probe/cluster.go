@@ -119,3 +119,18 @@ func (c *cluster) call(conn *erldist.Conn, module, function string, args ...erld
 	}
 	return result
 }
+
+// startMembers starts the nodes of an ErlangCluster of three, each of another release.
+func (c *cluster) startMembers(names naming.Names) []*beam.Node {
+	nodes := make([]*beam.Node, 3)
+	for ordinal, otp := range beam.Releases {
+		pod := names.Pod(int32(ordinal))
+		host := c.Host(fmt.Sprintf("%s.%s.%s.svc", pod, names.Service(), names.Namespace))
+		if want := names.Host(pod); host.Name != want {
+			c.t.Fatalf("host %s is not %s", host.Name, want)
+		}
+		host.EPMD(otp)
+		nodes[ordinal] = host.Start(beam.Options{OTP: otp, Cookie: cookie, TLS: c.tls(host)})
+	}
+	return nodes
+}

@@ -185,17 +185,29 @@ func (k *kubernetes) scale(replicas int32) {
 
 // probe runs the program, until the function that it returns is called, which waits
 // for its end.
-func (k *kubernetes) probe(c *cluster) (stop func()) {
+func (k *kubernetes) probe(c *cluster) (stop func()) { return k.probeAs(c, "probe", &atomic.Bool{}) }
+
+// probeAs runs the program as the probe of a name. While it is cut off, the API server is out
+// of its reach.
+func (k *kubernetes) probeAs(c *cluster, identity string, cutOff *atomic.Bool) (stop func()) {
 	k.t.Helper()
 	config := rest.CopyConfig(k.config)
 	config.Impersonate.UserName = "probe"
 	config.Wrap(k.roundTrip)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(request *http.Request) (*http.Response, error) {
+			if cutOff.Load() {
+				return nil, syscall.ECONNREFUSED
+			}
+			return next.RoundTrip(request)
+		})
+	})
 	logf.SetLogger(zap.New(zap.WriteTo(&k.log)))
 	ctx, cancel := context.WithCancel(k.t.Context())
 	ended := make(chan error, 1)
 	go func() {
 		ended <- probe.Run(ctx, config, probe.Options{
-			Namespace: "default", Cluster: "chat", Domain: beam.Domain,
+			Namespace: "default", Cluster: "chat", Domain: beam.Domain, Identity: identity,
 			Intervals: probe.Intervals{Settled: 500 * time.Millisecond, Unsettled: 200 * time.Millisecond},
 			Resolve:   c.Resolve, DialContext: c.DialContext,
 			MetricsAddr: "0", HealthAddr: "0",

@@ -10,11 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/erldist"
@@ -37,16 +36,7 @@ func TestReport(t *testing.T) {
 		return reasons(s, "NameResolutionFailed", "NameResolutionFailed", "NameResolutionFailed")
 	})
 
-	nodes := make([]*beam.Node, 3)
-	for ordinal, otp := range beam.Releases {
-		pod := names.Pod(int32(ordinal))
-		host := c.Host(fmt.Sprintf("%s.%s.%s.svc", pod, names.Service(), names.Namespace))
-		if want := names.Host(pod); host.Name != want {
-			t.Fatalf("host %s is not %s", host.Name, want)
-		}
-		host.EPMD(otp)
-		nodes[ordinal] = host.Start(beam.Options{OTP: otp, Cookie: cookie, TLS: c.tls(host)})
-	}
+	nodes := c.startMembers(names)
 	whole := func(s *v1alpha1.MeshStatus) bool {
 		return reasons(s, "Verified", "Verified", "Verified") && s.Components == 1 && s.Links == 3 && proven(s)
 	}
