@@ -65,9 +65,12 @@ func TestTwoProbes(t *testing.T) {
 	}
 	member := c.dial(nodes[1], cookie)
 	c.call(member, "erlang", "disconnect_node", erldist.Atom(nodes[0].Name))
-	await.Until(t, 10*time.Second, "the link is made again", func(context.Context) error {
-		peers, _ := erldist.Atoms(c.call(member, "erlang", "nodes"))
-		if !slices.Contains(peers, nodes[0].Name) {
+	await.Until(t, 10*time.Second, "the link is made again", func(ctx context.Context) error {
+		answer, err := member.Call(ctx, "erlang", "nodes")
+		if err != nil {
+			return err
+		}
+		if peers, _ := erldist.Atoms(answer); !slices.Contains(peers, nodes[0].Name) {
 			return fmt.Errorf("peers %v", peers)
 		}
 		return nil
