@@ -47,7 +47,7 @@ func (l *lock) read(ctx context.Context, cluster *v1alpha1.ErlangCluster) (*coor
 	if err != nil {
 		return nil, fmt.Errorf("read Lease %s: %w", l.name, err)
 	}
-	if owner := metav1.GetControllerOf(lease); lease.Labels[naming.LabelCluster] != cluster.Name || owner != nil && owner.Kind != "ErlangCluster" {
+	if !belongs(lease, cluster) {
 		return nil, fmt.Errorf("the Lease %s does not belong to ErlangCluster %s: delete it, if nothing else needs it", l.name, cluster.Name)
 	}
 	l.mutex.Lock()
@@ -56,6 +56,16 @@ func (l *lock) read(ctx context.Context, cluster *v1alpha1.ErlangCluster) (*coor
 		return nil, fmt.Errorf("probe %s holds the Lease %s", l.other.holder, l.name)
 	}
 	return lease, nil
+}
+
+// belongs reports whether a Lease is the cluster's, or of a former one of its name. Labels that
+// somebody has removed are restored where the controller still tells.
+func belongs(lease *coordinationv1.Lease, cluster *v1alpha1.ErlangCluster) bool {
+	owner := metav1.GetControllerOf(lease)
+	if owner != nil && owner.Kind != "ErlangCluster" {
+		return false
+	}
+	return lease.Labels[naming.LabelCluster] == cluster.Name || owner != nil && owner.UID == cluster.UID
 }
 
 // isFree reports whether nobody else holds a Lease that was read by now: there is no other

@@ -175,7 +175,8 @@ func (l *lock) renew(ctx context.Context, cluster *v1alpha1.ErlangCluster) error
 
 // release lets another probe begin at once.
 func (l *lock) release(ctx context.Context) {
-	l.passes <- struct{}{} // What was begun has ended.
+	l.passes <- struct{}{}        // What was begun has ended.
+	defer func() { <-l.passes }() // What still begins is cut off at once, and changes nothing.
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	l.renewed = time.Time{}
