@@ -41,11 +41,11 @@ func TestIdentityByWebhook(t *testing.T) {
 		c.AwaitReady(t, 3)
 	})
 	t.Run("no manager runs", func(t *testing.T) {
-		scale := func(replicas int) {
-			kubectl.Must(t, "scale", "deployment/erlang-operator-manager", system, fmt.Sprintf("--replicas=%d", replicas))
+		scale := func(replicas int) []string {
+			return []string{"scale", "deployment/erlang-operator-manager", system, fmt.Sprintf("--replicas=%d", replicas)}
 		}
-		scale(0)
-		t.Cleanup(func() { scale(2) })
+		kubectl.Cleanup(t, scale(2)...)
+		kubectl.Must(t, scale(0)...)
 		awaitUnanswered(t, c)
 		kubectl.Must(t, "delete", "pod", c.Pod(2), "-n", c.Namespace)
 		await.Until(t, time.Minute, "the creation of the pod fails", func(ctx context.Context) error {
@@ -56,7 +56,7 @@ func TestIdentityByWebhook(t *testing.T) {
 			return err
 		})
 		expectNoPod(t, c, 2)
-		scale(2)
+		kubectl.Must(t, scale(2)...)
 		c.AwaitReady(t, 3)
 	})
 }
@@ -65,13 +65,13 @@ func TestIdentityByWebhook(t *testing.T) {
 // it would go on using the connection that it has.
 func callAt(t *testing.T, port int) (restore func()) {
 	t.Helper()
-	set := func(port int) {
-		kubectl.Must(t, "patch", "mutatingwebhookconfiguration", "erlang-operator-member-identity", "--type=json",
-			"-p", fmt.Sprintf(`[{"op":"add","path":"/webhooks/0/clientConfig/service/port","value":%d}]`, port))
+	set := func(port int) []string {
+		return []string{"patch", "mutatingwebhookconfiguration", "erlang-operator-member-identity", "--type=json",
+			"-p", fmt.Sprintf(`[{"op":"add","path":"/webhooks/0/clientConfig/service/port","value":%d}]`, port)}
 	}
-	set(port)
-	t.Cleanup(func() { set(443) })
-	return func() { set(443) }
+	kubectl.Cleanup(t, set(443)...)
+	kubectl.Must(t, set(port)...)
+	return func() { kubectl.Must(t, set(443)...) }
 }
 
 // awaitUnanswered waits until the API server would refuse a member.
