@@ -2,7 +2,6 @@ package status
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,16 +26,10 @@ func (p pass) lostMachines() (assessment, bool) {
 		return assessment{}, false
 	}
 	message, others := fmt.Sprintf("Pod %s %s", lost[0].Name, p.whereIs(lost[0])), []string{}
-	for _, pod := range lost[1:min(len(lost), 1+maxNamed)] {
+	for _, pod := range lost[1:] {
 		others = append(others, fmt.Sprintf("%s (%s)", pod.Name, pod.Spec.NodeName))
 	}
-	if len(lost) > 1+maxNamed {
-		others = append(others, "and more")
-	}
-	if len(others) > 0 {
-		message += " Also: " + strings.Join(others, ", ") + "."
-	}
-	return isFalse(v1alpha1.ReasonMachineNotReady, message), true
+	return isFalse(v1alpha1.ReasonMachineNotReady, withOthers(message, others)), true
 }
 
 // whereIs is the machine of a pod, and whether that is Ready.

@@ -114,20 +114,25 @@ const maxNamed = 5
 // describeUnready is the first in full, and the others by name.
 func describeUnready(unready []unreadyPod) assessment {
 	first, others := unready[0], []string{}
-	for _, pod := range unready[1:min(len(unready), 1+maxNamed)] {
+	for _, pod := range unready[1:] {
 		others = append(others, fmt.Sprintf("%s (%s)", pod.name, pod.reason))
 	}
-	if len(unready) > 1+maxNamed {
-		others = append(others, "and more")
-	}
-	message := first.message
-	if len(others) > 0 {
-		message = fmt.Sprintf("%s Also: %s.", message, strings.Join(others, ", "))
-	}
+	message := withOthers(first.message, others)
 	if first.waits {
 		return pending(first.reason, message)
 	}
 	return isFalse(first.reason, message)
+}
+
+// withOthers is a message about one pod with the others that it is true of.
+func withOthers(message string, others []string) string {
+	if len(others) > maxNamed {
+		others = append(others[:maxNamed], "and more")
+	}
+	if len(others) == 0 {
+		return message
+	}
+	return fmt.Sprintf("%s Also: %s.", message, strings.Join(others, ", "))
 }
 
 // joinedUnready is that a pod whose containers are Ready and whose node has joined is not

@@ -440,6 +440,15 @@ func TestConditions(t *testing.T) {
 				}
 			},
 			ready: "False MachineNotReady", says: []string{"Pod chat-0 is on machine east,", "Also: chat-1 (west)."}},
+		"the machine of many members is lost": {
+			edit: func(s *scene) {
+				*s = *whole(8)
+				s.LostMachines = lost("west")
+				for i := range s.Pods {
+					s.Pods[i].Spec.NodeName = "west"
+				}
+			},
+			ready: "False MachineNotReady", says: []string{"Pod chat-0 is on machine west,", "Also: chat-1 (west), chat-2 (west), chat-3 (west), chat-4 (west), chat-5 (west), and more."}},
 		"pods run an older template": {
 			edit: func(s *scene) {
 				s.plan.Rollout = rollout.Step{Updated: 1, Next: "chat-1", WaitingFor: "pod chat-2 to be Ready"}
