@@ -197,7 +197,9 @@ func (a *Applier) apply(ctx context.Context, observed state.State, configuration
 	digest := sha256.Sum256(text)
 	switch metadata := metadataOf(configuration); {
 	case existing != nil:
-		if last == (applied{stampOf(existing), digest}) {
+		// Others may have changed the object between our look at it and our last apply, whose
+		// answer then has their content too.
+		if last == (applied{stampOf(existing), digest}) && !isEdited(existing) {
 			return last, nil
 		}
 		// A cache may be so late that the cluster and its objects have been deleted and

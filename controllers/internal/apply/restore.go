@@ -68,7 +68,7 @@ func fieldsOf(entry metav1.ManagedFieldsEntry) (*fieldpath.Set, error) {
 // new, it pauses where another manager does the same again and again.
 func (a *Applier) takeOver(ctx context.Context, observed state.State, existing state.Object, isNew bool) (paused bool, err error) {
 	gvk, contests := existing.GetObjectKind().GroupVersionKind(), a.contestsOf(observed)
-	if !restorable(gvk) || !hasForeignContent(existing) {
+	if !isEdited(existing) {
 		return false, nil
 	}
 	if !isNew && observed.Now.Before(contests[idOf(existing)].Again) {
@@ -108,8 +108,9 @@ func restorable(gvk schema.GroupVersionKind) bool {
 	return gvk.Kind != "ServiceAccount" && gvk != corev1.SchemeGroupVersion.WithKind("Secret")
 }
 
-func hasForeignContent(object metav1.Object) bool {
-	return slices.ContainsFunc(object.GetManagedFields(), func(entry metav1.ManagedFieldsEntry) bool {
+// isEdited reports whether an object has content of others that is to be removed.
+func isEdited(object state.Object) bool {
+	return restorable(object.GetObjectKind().GroupVersionKind()) && slices.ContainsFunc(object.GetManagedFields(), func(entry metav1.ManagedFieldsEntry) bool {
 		content, err := foreignContent(entry)
 		return err == nil && !content.Empty()
 	})
