@@ -228,7 +228,7 @@ func prepareCRDs() (string, error) {
 	}
 	files, err := filepath.Glob(filepath.Join(from, "*.yaml"))
 	if err != nil || len(files) == 0 {
-		return "", fmt.Errorf("CERT_MANAGER_CRDS=%s has no CRDs: %v", from, err)
+		return "", fmt.Errorf("CERT_MANAGER_CRDS=%s has no CRDs: %w", from, err)
 	}
 	to := filepath.Join(scratch, "certmanager-crds")
 	if err := os.Mkdir(to, 0o700); err != nil {
