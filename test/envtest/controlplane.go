@@ -227,8 +227,11 @@ func prepareCRDs() (string, error) {
 		return moduleFile("github.com/cert-manager/cert-manager", "deploy/crds")
 	}
 	files, err := filepath.Glob(filepath.Join(from, "*.yaml"))
-	if err != nil || len(files) == 0 {
-		return "", fmt.Errorf("CERT_MANAGER_CRDS=%s has no CRDs: %w", from, err)
+	if err != nil {
+		return "", fmt.Errorf("CERT_MANAGER_CRDS=%s: %w", from, err)
+	}
+	if len(files) == 0 {
+		return "", fmt.Errorf("CERT_MANAGER_CRDS=%s has no CRDs", from)
 	}
 	to := filepath.Join(scratch, "certmanager-crds")
 	if err := os.Mkdir(to, 0o700); err != nil {
