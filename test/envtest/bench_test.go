@@ -29,7 +29,7 @@ import (
 
 var benchClusters = flag.Int("clusters", 0, "run the benchmark of the manager with so many clusters of three nodes")
 
-// The budgets of docs/performance.md, of each cluster of three nodes whose pods do not run.
+// The budgets of each cluster of three nodes whose pods do not run.
 const (
 	budgetRequests = 34.0
 	budgetCPU      = 30 * time.Millisecond
