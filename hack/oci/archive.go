@@ -111,7 +111,7 @@ func writeLayout(path string, fill func(layout.Path) error) error {
 	if err := fill(l); err != nil {
 		return err
 	}
-	_, err = writeTree(path, func(t *Tree) error { return t.Directory(string(l)) })
+	_, err = writeTree(path, func(t *Tree) error { return t.plain(string(l)) })
 	return err
 }
 

@@ -10,11 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
@@ -78,6 +81,37 @@ func TestArchiveIsReproducible(t *testing.T) {
 	}
 	if !bytes.Equal(contents[0], contents[1]) {
 		t.Error("the same files gave two different archives")
+	}
+}
+
+// The archive of an index has the same bytes whoever makes it, with any umask.
+func TestArchiveOfAnIndexNamesNoUser(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "index.tar")
+	defer syscall.Umask(syscall.Umask(0o077))
+	index := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: empty.Image})
+	if err := WriteIndex(path, "docker.io/example/sample:1", index); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for r := tar.NewReader(f); ; {
+		header, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := int64(0o644)
+		if header.Typeflag == tar.TypeDir {
+			want = 0o755
+		}
+		if header.Mode != want || header.Uid != 0 || header.Gid != 0 || !header.ModTime.Equal(epoch) {
+			t.Errorf("%s has mode %o, owner %d:%d and time %s", header.Name, header.Mode, header.Uid, header.Gid, header.ModTime)
+		}
 	}
 }
 

@@ -76,6 +76,24 @@ func (t *Tree) Directory(root string, emptied ...string) error {
 	})
 }
 
+// plain adds the directories and files of root, in lexical order, owned by root and with one
+// mode each: those on disk depend on who writes them, and on the umask.
+func (t *Tree) plain(root string) error {
+	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || path == root {
+			return err
+		}
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			return t.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o755, ModTime: epoch})
+		}
+		return t.File(name, path, 0o644)
+	})
+}
+
 func (t *Tree) entry(name, path string, info fs.FileInfo) error {
 	if info.Mode()&(fs.ModeDevice|fs.ModeSocket|fs.ModeNamedPipe) != 0 {
 		return nil
