@@ -105,7 +105,7 @@ chart: ## Package the Helm chart into dist/ (VERSION=v0.1.0)
 
 .PHONY: release
 release: modules ## Make everything of VERSION=v0.1.0 from the commit that is checked out, in dist/
-	go run -C hack ./release $(or $(VERSION),$(error say which: make release VERSION=v0.1.0))
+	GOTOOLCHAIN=$$(sed -n 's/^toolchain //p' go.mod) go run -C hack ./release $(or $(VERSION),$(error say which: make release VERSION=v0.1.0))
 
 .PHONY: publish
 publish: ## Sign and publish what is in dist/, VERSION=v0.1.0: docs/releasing.md

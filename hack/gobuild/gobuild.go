@@ -35,8 +35,6 @@ type Program struct {
 	OS, Architecture string
 	// Variables are set by the linker: main.version=v1.
 	Variables []string
-	// Environment has further variables for the go command.
-	Environment []string
 }
 
 // Build builds the program into a file.
@@ -48,7 +46,6 @@ func (p Program) Build(ctx context.Context, file string) error {
 	cmd := exec.CommandContext(ctx, "go", append(append([]string{"build"}, Flags...), "-ldflags="+linker, "-o", file, p.Package)...)
 	cmd.Dir = p.Dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.OS, "GOARCH="+p.Architecture)
-	cmd.Env = append(cmd.Env, p.Environment...)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build %s in %s for %s/%s: %w", p.Package, p.Dir, p.OS, p.Architecture, err)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
 
 	"github.com/erlang-operator/erlang-operator/hack/gobuild"
 )
@@ -27,15 +29,10 @@ func imagePlatforms() (linux []platform) {
 }
 
 func (r *release) makeBinaries(ctx context.Context) error {
-	environment, err := r.pinned(ctx)
-	if err != nil {
-		return err
-	}
 	for _, p := range platforms {
 		err := gobuild.Program{
 			Dir: r.root, Package: "./cmd/" + name, OS: p.os, Architecture: p.architecture,
-			Variables:   []string{"main.version=" + r.version, "main.commit=" + r.commit},
-			Environment: environment,
+			Variables: []string{"main.version=" + r.version, "main.commit=" + r.commit},
 		}.Build(ctx, r.binary(p))
 		if err != nil {
 			return err
@@ -46,20 +43,38 @@ func (r *release) makeBinaries(ctx context.Context) error {
 
 func (r *release) binary(p platform) string { return r.path(p.String()) }
 
-// pinned is the environment of the go command that does not depend on the machine.
-func (r *release) pinned(ctx context.Context) ([]string, error) {
+// pin has everything made by the Go of go.mod, with an environment that does not depend on
+// the machine. This very program must have been built with it, too: it compresses the image.
+func (r *release) pin(ctx context.Context) error {
 	described, err := output(ctx, r.root, "go", "mod", "edit", "-json")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var module struct{ Toolchain string }
 	if err := json.Unmarshal([]byte(described), &module); err != nil {
-		return nil, fmt.Errorf("read go.mod: %w", err)
+		return fmt.Errorf("read go.mod: %w", err)
 	}
-	if module.Toolchain == "" {
-		return nil, errors.New("go.mod has no line toolchain: the binaries would depend on the Go of the machine")
+	if err := isPinned(runtime.Version(), module.Toolchain); err != nil {
+		return err
 	}
-	return []string{
-		"GOTOOLCHAIN=" + module.Toolchain, "GOFLAGS=", "GOWORK=off", "GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0", "GOFIPS140=off",
-	}, nil
+	for name, value := range map[string]string{
+		"GOTOOLCHAIN": module.Toolchain, "GOFLAGS": "", "GOWORK": "off", "GOEXPERIMENT": "", "GOAMD64": "v1", "GOARM64": "v8.0", "GOFIPS140": "off",
+	} {
+		if err := os.Setenv(name, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isPinned fails for another Go than that of go.mod, which is only the oldest that may be used.
+func isPinned(running, toolchain string) error {
+	switch toolchain {
+	case running:
+		return nil
+	case "":
+		return errors.New("go.mod has no line toolchain: the release would depend on the Go of the machine")
+	default:
+		return fmt.Errorf("this program was built with %s, and releases are made with %s: run it with GOTOOLCHAIN=%s, as make does", running, toolchain, toolchain)
+	}
 }

@@ -44,6 +44,9 @@ func run(ctx context.Context, args []string, onlyVerify bool) error {
 
 // make makes the pieces, each of which may need those before it.
 func (r *release) make(ctx context.Context) error {
+	if err := r.pin(ctx); err != nil {
+		return err
+	}
 	if err := r.checkSources(ctx); err != nil {
 		return err
 	}

@@ -76,6 +76,18 @@ func TestPiecesOfAReleaseAgree(t *testing.T) {
 	})
 }
 
+// A newer Go than that of go.mod, which the go command would use, is refused.
+func TestReleasesAreMadeWithOneGo(t *testing.T) {
+	for running, valid := range map[string]bool{"go1.26.8": true, "go1.27.0": false, "go1.26.8 X:nogreenteagc": false} {
+		if err := isPinned(running, "go1.26.8"); (err == nil) != valid {
+			t.Errorf("%s: %v", running, err)
+		}
+	}
+	if isPinned("go1.26.8", "") == nil {
+		t.Error("a go.mod without a toolchain is accepted")
+	}
+}
+
 func TestVersions(t *testing.T) {
 	for version, valid := range map[string]bool{"v0.1.0": true, "v1.2.3-rc.1": true, "0.1.0": false, "v1": false, "v0.1.0;": false} {
 		if _, err := newRelease(t.Context(), version); (err == nil) != valid {
