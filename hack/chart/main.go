@@ -35,7 +35,7 @@ var copied = map[string][]string{
 	"disruption-budget":     {"ha/replicas/disruption_budget.yaml"},
 	"quota":                 {"ha/replicas/quota.yaml"},
 	"service-monitor":       {"prometheus/monitor.yaml"},
-	"pod-monitor":           {"prometheus/pods/monitor.yaml"},
+	"pod-monitor":           {"prometheus/pods/monitor.yaml", "prometheus/pods/reader.yaml"},
 	"rules":                 {"prometheus/rules.yaml"},
 }
 
