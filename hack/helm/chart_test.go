@@ -94,6 +94,7 @@ func TestValues(t *testing.T) {
 		`image: {pullPolicy: Always}`:                                      "imagePullPolicy: Always",
 		`imagePullSecrets: [{name: registry}]`:                             "imagePullSecrets:\n      - name: registry",
 		`replicas: 3`:                                                      "replicas: 3",
+		`replicas: 2`:                                                      "hard: {pods: 1G}",
 		`priorityClassName: mine`:                                          "priorityClassName: mine",
 		`resources: {limits: {memory: 1Gi}}`:                               "limits:\n            memory: 1Gi",
 		`affinity: {nodeAffinity: {mark: here}}`:                           "nodeAffinity:\n          mark: here",
