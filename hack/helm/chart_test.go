@@ -85,6 +85,19 @@ func TestReleasesAreApart(t *testing.T) {
 	}
 }
 
+// A namespace that has the name of an object of config/ is no such name.
+func TestNamespaceIsKept(t *testing.T) {
+	text := render(t, load(t), "other", "erlang-operator-metrics", "")
+	for _, want := range []string{"namespace: erlang-operator-metrics\n", "other-erlang-operator-metrics.erlang-operator-metrics.svc"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	if strings.Contains(text, "namespace: other") {
+		t.Error("an object is in another namespace than the release")
+	}
+}
+
 // Each value changes what it is for.
 func TestValues(t *testing.T) {
 	packed := load(t)
@@ -135,6 +148,7 @@ func TestTyposAreRefused(t *testing.T) {
 	for _, value := range []string{
 		"replica: 2", "image: {tags: v1}", "metrics: {enabled: true}", "imagePullSecrets: [registry]", "tolerations: [{keys: x}]",
 		"replicas: 0", "podIdentity: Hook", "namespaces: [No]", "resources: {limit: {}}", "affinity: {node: {}}", "priorityClassName: 1",
+		"fullnameOverride: Mine", `fullnameOverride: "a: b"`,
 	} {
 		if _, err := rendered(packed, "x", "y", value); err == nil {
 			t.Errorf("%s is accepted", value)

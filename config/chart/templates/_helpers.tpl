@@ -55,14 +55,14 @@ yes
 {{- include "erlang-operator.labelled" (dict "root" .root "text" (.root.Files.Get (printf "files/%s.yaml" .file))) -}}
 {{- end -}}
 
-{{/* A file of config/ with the names and the namespace of this release. */}}
+{{/* A file of config/ with the names and the namespace of this release, which may be like one of these names. */}}
 {{- define "erlang-operator.own" -}}
 {{- $name := include "erlang-operator.fullname" .root -}}
-{{- $text := .root.Files.Get (printf "files/%s.yaml" .file) | replace "erlang-operator-system" .root.Release.Namespace -}}
+{{- $text := .root.Files.Get (printf "files/%s.yaml" .file) | replace "erlang-operator-system" "@namespace@" -}}
 {{- $text = regexReplaceAll "\\berlang-operator-(manager|metrics|webhook|leader-election|critical-pods|selfsigned)" $text (printf "%s-${1}" $name) -}}
 {{- $text = regexReplaceAll "(?m)^  name: erlang-operator$" $text (printf "  name: %s" $name) -}}
 {{- $text = $text | replace "erlang-operator.erlang-operator.dev" (printf "%s.erlang-operator.dev" $name) -}}
-{{- include "erlang-operator.labelled" (dict "root" .root "text" $text) -}}
+{{- include "erlang-operator.labelled" (dict "root" .root "text" $text) | replace "@namespace@" .root.Release.Namespace -}}
 {{- end -}}
 
 {{/* The objects of such a file. */}}
