@@ -94,7 +94,7 @@ func contents(repository, version, digest string) (map[string][]byte, error) {
 		}
 		return []byte("version: " + strings.TrimPrefix(version, "v"))
 	})
-	files["values.yaml"] = bytes.Replace(files["values.yaml"], []byte(`  digest: ""`), fmt.Appendf(nil, "  digest: %q", digest), 1)
+	files["Chart.yaml"] = bytes.Replace(files["Chart.yaml"], []byte(`image-digest: ""`), fmt.Appendf(nil, "image-digest: %q", digest), 1)
 	return files, addManifests(repository, files)
 }
 

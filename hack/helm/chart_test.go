@@ -98,6 +98,25 @@ func TestNamespaceIsKept(t *testing.T) {
 	}
 }
 
+// A release of the chart runs its own image by the digest, and any other that is named.
+func TestImageOfAReleasedChart(t *testing.T) {
+	own, other := "sha256:"+strings.Repeat("a", 64), "sha256:"+strings.Repeat("b", 64)
+	packed, err := loader.LoadFile(packageOf(t, "-digest", own))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for value, want := range map[string]string{
+		"":                                    "image: ghcr.io/erlang-operator/erlang-operator@" + own,
+		"repository: registry.example.com/eo": "image: registry.example.com/eo@" + own,
+		"tag: v9":                             "image: ghcr.io/erlang-operator/erlang-operator:v9",
+		"tag: v9, digest: '" + other + "'":    "image: ghcr.io/erlang-operator/erlang-operator@" + other,
+	} {
+		if text := render(t, packed, "erlang-operator", "erlang-operator-system", "image: {"+value+"}"); !strings.Contains(text, want+"\n") {
+			t.Errorf("with %s there is no %s", value, want)
+		}
+	}
+}
+
 // Each value changes what it is for.
 func TestValues(t *testing.T) {
 	packed := load(t)
@@ -172,9 +191,9 @@ func TestLint(t *testing.T) {
 	}
 }
 
-func packageOf(t *testing.T) string {
+func packageOf(t *testing.T, flags ...string) string {
 	t.Helper()
-	command := exec.Command("go", "run", "./chart", "-version", "v0.1.0", "-output", t.TempDir())
+	command := exec.Command("go", append([]string{"run", "./chart", "-version", "v0.1.0", "-output", t.TempDir()}, flags...)...)
 	command.Dir, command.Stderr = filepath.Join(repository, "hack"), os.Stderr
 	file, err := command.Output()
 	if err != nil {

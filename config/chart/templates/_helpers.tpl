@@ -11,8 +11,8 @@
 
 {{- define "erlang-operator.image" -}}
 {{- with .Values.image -}}
-{{- if .digest -}}
-{{- printf "%s@%s" .repository .digest -}}
+{{- with .digest | default (ternary "" (index $.Chart.Annotations "erlang-operator.dev/image-digest") (ne .tag "")) -}}
+{{- printf "%s@%s" $.Values.image.repository . -}}
 {{- else -}}
 {{- printf "%s:%s" .repository (.tag | default $.Chart.AppVersion) -}}
 {{- end -}}
