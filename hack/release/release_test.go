@@ -88,6 +88,15 @@ func TestReleasesAreMadeWithOneGo(t *testing.T) {
 	}
 }
 
+// The module proxy has no path with capitals.
+func TestModulesAreWhereTheSBOMSays(t *testing.T) {
+	const want = "https://proxy.golang.org/github.com/!kim!machine!gun/automemlimit/@v/v1.0.1.zip"
+	r := &release{}
+	if got := r.contains("github.com/KimMachineGun/automemlimit", "v1.0.1").PackageDownloadLocation; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 func TestVersions(t *testing.T) {
 	for version, valid := range map[string]bool{"v0.1.0": true, "v1.2.3-rc.1": true, "0.1.0": false, "v1": false, "v0.1.0;": false} {
 		if _, err := newRelease(t.Context(), version); (err == nil) != valid {

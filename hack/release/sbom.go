@@ -99,7 +99,7 @@ func (r *release) contains(path, version string) *v2_3.Package {
 	p := &v2_3.Package{
 		PackageName: path, PackageVersion: version,
 		PackageSPDXIdentifier:   common.ElementID("Module-" + noIdentifier.ReplaceAllString(path, "-")),
-		PackageDownloadLocation: "https://proxy.golang.org/" + strings.ToLower(path) + "/@v/" + version + ".zip",
+		PackageDownloadLocation: "https://proxy.golang.org/" + escaped(path) + "/@v/" + escaped(version) + ".zip",
 		PackageLicenseConcluded: none, PackageLicenseDeclared: none, PackageCopyrightText: none,
 		PackageExternalReferences: purl("pkg:golang/" + path + "@" + version),
 	}
@@ -113,6 +113,13 @@ func (r *release) contains(path, version string) *v2_3.Package {
 		}
 	}
 	return p
+}
+
+var upper = regexp.MustCompile(`[A-Z]`)
+
+// escaped is a path or version as the module proxy has it: with ! before what was a capital.
+func escaped(text string) string {
+	return upper.ReplaceAllStringFunc(text, func(letter string) string { return "!" + strings.ToLower(letter) })
 }
 
 func purl(locator string) []*v2_3.PackageExternalReference {
