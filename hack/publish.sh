@@ -11,7 +11,10 @@ for program in cosign gh helm; do
 	command -v "$program" >/dev/null || { echo "publish: $program is not installed" >&2; exit 1; }
 done
 
-# What is published is what was made: all pieces agree, and name one image.
+[ "$(git rev-parse "$version^{commit}")" = "$(git rev-parse HEAD)" ] ||
+	{ echo "publish: what is checked out is not the tag $version" >&2; exit 1; }
+
+# What is published is what was made of the tag: all pieces agree, and name one image.
 image=$(go run -C hack ./release -verify "$version")
 repository=${image%%[:@]*} digest=${image##*@}
 

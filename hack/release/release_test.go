@@ -61,6 +61,13 @@ func TestPiecesOfAReleaseAgree(t *testing.T) {
 			}
 		})
 	}
+	t.Run("another commit", func(t *testing.T) {
+		later := *r
+		later.commit = strings.Repeat("0", 40)
+		if err := later.verify(); err == nil || !strings.Contains(err.Error(), later.commit+" is checked out") {
+			t.Errorf("error %v", err)
+		}
+	})
 	t.Run("a chart of another image", func(t *testing.T) {
 		again.digest = "sha256:" + strings.Repeat("0", 64)
 		check(t, again.makeChart(t.Context()))

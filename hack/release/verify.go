@@ -22,7 +22,8 @@ import (
 )
 
 // verify checks that the pieces in dist/ agree: each is listed with its checksum, the
-// manifests name the image that is there by its digest, and everything has the version.
+// manifests name the image that is there by its digest, and everything has the version, of the
+// commit that is checked out.
 func (r *release) verify() error {
 	return errors.Join(r.verifyChecksums(), r.verifyImage(), r.verifyManifests(), r.verifyChart(), r.verifySBOMs())
 }
@@ -100,6 +101,9 @@ func (r *release) verifyPlatforms(index v1.ImageIndex) error {
 		}
 		if got := config.Config.Labels["org.opencontainers.image.version"]; got != r.version {
 			return fmt.Errorf("the image for %s has the version %q", config.Architecture, got)
+		}
+		if got := config.Config.Labels["org.opencontainers.image.revision"]; got != r.commit {
+			return fmt.Errorf("the image for %s is of commit %s, and %s is checked out", config.Architecture, got, r.commit)
 		}
 	}
 	if !slices.Equal(found, imagePlatforms()) {
