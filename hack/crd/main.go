@@ -57,6 +57,11 @@ func finish(file string) error {
 		}
 		claim := properties(spec)["volumeClaimTemplates"].(map[string]any)["items"].(map[string]any)
 		delete(properties(claim), "status")
+		buffer := properties(properties(properties(spec)["distribution"].(map[string]any))["socket"].(map[string]any))["buffer"]
+		bound(buffer)
+		// As long as the longest that needs no exponent. Only this, and no pattern, keeps the API
+		// server from the rule of this field, which would parse 1e-2147483647 for many seconds.
+		buffer.(map[string]any)["maxLength"] = len("16777216")
 	}
 	finished, err := yaml.Marshal(definition)
 	if err != nil {

@@ -32,6 +32,7 @@ func TestInvalidSpecsAreRejected(t *testing.T) {
 		"an unknown formation":            {`spec: {distribution: {formation: Peers}}`, "spec.distribution.formation"},
 		"a buffer too small":              {`spec: {distribution: {socket: {buffer: 1000}}}`, "distribution.socket.buffer must be a whole number of bytes from 1Ki to 16Mi"},
 		"a buffer too large":              {`spec: {distribution: {socket: {buffer: 1Gi}}}`, "distribution.socket.buffer must be"},
+		"a buffer beyond all bounds":      {`spec: {distribution: {socket: {buffer: "1e-2147483647"}}}`, "spec.distribution.socket.buffer"},
 		"no buffer at all":                {`spec: {distribution: {socket: {buffer: big}}}`, "spec.distribution.socket.buffer"},
 		"an unknown discovery":            {`spec: {distribution: {discovery: DNS}}`, "spec.distribution.discovery"},
 		"a basename with an @":            {`spec: {distribution: {nodeBasename: chat@home}}`, "spec.distribution.nodeBasename"},
