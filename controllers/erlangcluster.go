@@ -117,7 +117,7 @@ func (r *Reconciler) reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 	}
 	planned := plan.Make(observed, r.Operator, cookie)
 	failure := r.applier.Apply(ctx, planned, observed)
-	outcome := status.Outcome{Err: failure, Rejected: apply.IsRejected(failure), Contests: r.applier.Contests(observed)}
+	outcome := status.Outcome{Err: failure, Rejected: apply.IsRejected(failure), Contests: r.applier.Contests(observed), Ahead: r.applier.IsAhead(observed)}
 	for _, conflict := range apply.NameConflicts(failure) {
 		outcome.Conflicts = append(outcome.Conflicts, conflict.Resource())
 	}

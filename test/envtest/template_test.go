@@ -13,10 +13,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
 // A field that the user removes from the template must leave nothing behind: neither an
@@ -236,4 +239,38 @@ func describe(paths [][]string) string {
 		names = append(names, strings.Join(path, "."))
 	}
 	return strings.Join(names, ", ")
+}
+
+// A change of the template is in progress from the first status that is about it, also when
+// the probe reports on the latest spec before the manager has seen that.
+func TestChangedTemplateIsInProgressAtOnce(t *testing.T) {
+	namespace := newNamespace(t)
+	create(t, object(t, namespace, minimal))
+	m := startManager(t)
+	pods, probe := startPods(t, awaitStatefulSet(t, namespace, 3), 0, 3), startProbe(t, namespace)
+	probe.report(t, wholeMesh(namespace, pods))
+	awaitReady(t, namespace)
+	settle(t)
+	m.stop(t)
+
+	patchSpec(t, namespace, func(spec *v1alpha1.ErlangClusterSpec) {
+		spec.Template.Spec.Containers[0].Image = "example.com/chat:next"
+	})
+	changed, mesh := get(t, clusterIn(namespace)), wholeMesh(namespace, pods)
+	mesh.ObservedGeneration = changed.Generation
+	probe.report(t, mesh)
+	watcher := must(client.NewWithWatch(environment.Config, client.Options{Scheme: scheme}))(t)
+	statuses := must(watcher.Watch(t.Context(), v1alpha1.NewUnstructuredList(), client.InNamespace(namespace)))(t)
+	startManager(t)
+	for event := range statuses.ResultChan() {
+		var cluster v1alpha1.ErlangCluster
+		check(t, runtime.DefaultUnstructuredConverter.FromUnstructured(event.Object.(*unstructured.Unstructured).Object, &cluster))
+		if cluster.Status.ObservedGeneration == changed.Generation {
+			if !meta.IsStatusConditionTrue(cluster.Status.Conditions, v1alpha1.ConditionReconciling) {
+				t.Errorf("there are %s", summary(&cluster))
+			}
+			return
+		}
+	}
+	t.Error("the watch ended")
 }

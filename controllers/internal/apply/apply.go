@@ -44,8 +44,9 @@ type objectID struct{ kind, name string }
 // applied is a configuration, and the stamp of the object that it resulted in. While the
 // object has that stamp, applying the same again would change nothing, and is skipped.
 type applied struct {
-	stamp  string
-	digest [sha256.Size]byte
+	stamp      string
+	generation int64
+	digest     [sha256.Size]byte
 }
 
 // Apply carries out a plan in its order. What is rejected, or fails at a webhook, holds up
@@ -121,6 +122,12 @@ func (a *Applier) deleteAll(ctx context.Context, objects []state.Object, remembe
 func (a *Applier) remembered(observed state.State) memory {
 	known, _ := a.memories.LoadOrStore(client.ObjectKeyFromObject(observed.Cluster), memory{})
 	return known.(memory)
+}
+
+// IsAhead reports whether the StatefulSet was changed after it was observed.
+func (a *Applier) IsAhead(observed state.State) bool {
+	set := observed.StatefulSet
+	return set != nil && a.remembered(observed)[objectID{"StatefulSet", set.Name}].generation > set.Generation
 }
 
 // Forget drops what is remembered of a deleted cluster.
@@ -199,7 +206,7 @@ func (a *Applier) apply(ctx context.Context, observed state.State, configuration
 	case existing != nil:
 		// Others may have changed the object between our look at it and our last apply, whose
 		// answer then has their content too.
-		if last == (applied{stampOf(existing), digest}) && !isEdited(existing) {
+		if last.stamp == stampOf(existing) && last.digest == digest && !isEdited(existing) {
 			return last, nil
 		}
 		// A cache may be so late that the cluster and its objects have been deleted and
@@ -222,7 +229,8 @@ func (a *Applier) apply(ctx context.Context, observed state.State, configuration
 		return last, err
 	}
 	// The client has put the answer of the API server into the configuration.
-	return applied{stampOfAnswer(metadataOf(configuration)), digest}, nil
+	answer := metadataOf(configuration)
+	return applied{stampOfAnswer(answer), ptr.Deref(answer.Generation, 0), digest}, nil
 }
 
 // noVersion is the resourceVersion of no object. An apply with it creates an object that does

@@ -151,6 +151,8 @@ func (p pass) reconciling(ready assessment) (assessment, bool) {
 	case len(p.plan.Holds) > 0:
 		hold := p.plan.Holds[0]
 		return pending(hold.Reason, sentence(hold.Message)), true
+	case p.outcome.Ahead:
+		return pending(v1alpha1.ReasonProgressing, "The StatefulSet was changed, and its controller has not been seen to act on that."), true
 	case p.plan.Rollout.UnderWay():
 		return pending(v1alpha1.ReasonRollingOut, fmt.Sprintf("%d of %d pods run the latest template. %s",
 			p.plan.Rollout.Updated, p.Replicas(), sentence(p.plan.Rollout.String()))), true

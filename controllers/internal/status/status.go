@@ -49,6 +49,8 @@ type Outcome struct {
 	Conflicts []string
 	// Contests are objects that another manager changes again and again.
 	Contests []state.Contest
+	// Ahead: the StatefulSet was changed after it was observed.
+	Ahead bool
 }
 
 // pass is what the status is derived from.

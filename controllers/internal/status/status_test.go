@@ -491,6 +491,9 @@ func TestConditions(t *testing.T) {
 			},
 			ready: "False NameConflict", reason: "Stalled NameConflict",
 			says: []string{"delete them with `kubectl delete --namespace=shop service/chat-nodes issuer.cert-manager.io/chat-ca`"}},
+		"the StatefulSet was changed in this pass": {
+			edit:  func(s *scene) { s.outcome = status.Outcome{Ahead: true} },
+			ready: "True MeshVerified", reason: "Reconciling Progressing", says: []string{"The StatefulSet was changed"}},
 		"the API server is away": {
 			edit:  func(s *scene) { s.outcome = status.Outcome{Err: errors.New("connection refused")} },
 			ready: "True MeshVerified", reason: "Reconciling Progressing", says: []string{"connection refused"}},
