@@ -3,6 +3,7 @@ package harness
 import (
 	"archive/tar"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +40,9 @@ func (m Machine) Registry(t testing.TB) *Registry {
 	if err := r.read(strings.TrimSpace(string(Must(build.Output())(t)))); err != nil {
 		t.Fatalf("read the image of the operator: %v", err)
 	}
+	if err := r.distinguish(); err != nil {
+		t.Fatalf("make an image of another digest: %v", err)
+	}
 	listener := Must(m.listen())(t)
 	r.Host = listener.Addr().String()
 	r.Image = r.Host + "/erlang-operator:" + strings.ToLower(rand.Text())
@@ -72,6 +76,36 @@ func (r *Registry) read(archive string) error {
 		}
 	}
 }
+
+// distinguish makes it an image of its own. A kubelet that has pulled an image with credentials
+// wants them of every pod that uses it, by whatever name: other tests have none.
+func (r *Registry) distinguish() error {
+	var manifest, config map[string]any
+	if err := json.Unmarshal(r.files[blob(r.index.Manifests[0].Digest)], &manifest); err != nil {
+		return err
+	}
+	descriptor, ok := manifest["config"].(map[string]any)
+	if !ok {
+		return errors.New("the manifest has no config")
+	}
+	if err := json.Unmarshal(r.files[blob(fmt.Sprint(descriptor["digest"]))], &config); err != nil {
+		return err
+	}
+	config["author"] = rand.Text()
+	descriptor["digest"], descriptor["size"] = r.add(config)
+	r.index.Manifests[0].Digest, _ = r.add(manifest)
+	return nil
+}
+
+// add adds a file by its digest, and returns that and its size.
+func (r *Registry) add(content any) (string, int) {
+	text, _ := json.Marshal(content) // It was JSON.
+	digest := fmt.Sprintf("sha256:%x", sha256.Sum256(text))
+	r.files[blob(digest)] = text
+	return digest, len(text)
+}
+
+func blob(digest string) string { return "blobs/" + strings.Replace(digest, ":", "/", 1) }
 
 // listen listens at the loopback address of the machine, with which containerd speaks HTTP.
 func (m Machine) listen() (listener net.Listener, err error) {
@@ -107,7 +141,7 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		w.Header().Set("Content-Type", manifest.MediaType)
 	}
 	w.Header().Set("Docker-Content-Digest", digest)
-	content, found := r.files["blobs/"+strings.Replace(digest, ":", "/", 1)]
+	content, found := r.files[blob(digest)]
 	if !found {
 		http.NotFound(w, request)
 		return
