@@ -92,19 +92,7 @@ func TestArchiveOfAnIndexNamesNoUser(t *testing.T) {
 	if err := WriteIndex(path, "docker.io/example/sample:1", index); err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for r := tar.NewReader(f); ; {
-		header, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	eachEntry(t, path, func(header *tar.Header, _ io.Reader) {
 		want := int64(0o644)
 		if header.Typeflag == tar.TypeDir {
 			want = 0o755
@@ -112,7 +100,7 @@ func TestArchiveOfAnIndexNamesNoUser(t *testing.T) {
 		if header.Mode != want || header.Uid != 0 || header.Gid != 0 || !header.ModTime.Equal(epoch) {
 			t.Errorf("%s has mode %o, owner %d:%d and time %s", header.Name, header.Mode, header.Uid, header.Gid, header.ModTime)
 		}
-	}
+	})
 }
 
 func TestTreeKeepsModesAndLinks(t *testing.T) {
@@ -197,9 +185,9 @@ func sampleFiles(t *testing.T) string {
 	return dir
 }
 
-func unpack(t *testing.T, archive string) string {
+// eachEntry visits the entries of an archive.
+func eachEntry(t *testing.T, archive string, visit func(header *tar.Header, content io.Reader)) {
 	t.Helper()
-	dir := t.TempDir()
 	f, err := os.Open(archive)
 	if err != nil {
 		t.Fatal(err)
@@ -208,25 +196,36 @@ func unpack(t *testing.T, archive string) string {
 	for r := tar.NewReader(f); ; {
 		header, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			return dir
+			return
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
+		visit(header, r)
+	}
+}
+
+func unpack(t *testing.T, archive string) string {
+	t.Helper()
+	dir := t.TempDir()
+	eachEntry(t, archive, func(header *tar.Header, r io.Reader) {
 		name := filepath.Join(dir, header.Name)
 		if header.Typeflag == tar.TypeDir {
-			err = os.MkdirAll(name, 0o755)
-		} else {
-			var content []byte
-			if content, err = io.ReadAll(r); err == nil {
-				err = os.WriteFile(name, content, 0o644)
-				if strings.HasPrefix(header.Name, "blobs/") {
-					checkBlob(t, header.Name, content)
-				}
+			if err := os.MkdirAll(name, 0o755); err != nil {
+				t.Fatal(err)
 			}
+			return
+		}
+		content, err := io.ReadAll(r)
+		if err == nil {
+			err = os.WriteFile(name, content, 0o644)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-	}
+		if strings.HasPrefix(header.Name, "blobs/") {
+			checkBlob(t, header.Name, content)
+		}
+	})
+	return dir
 }

@@ -54,14 +54,7 @@ func (t *Tree) File(name, source string, mode int64) error {
 // but without the content of the emptied directories, devices and sockets: a container
 // gets its own.
 func (t *Tree) Directory(root string, emptied ...string) error {
-	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || path == root {
-			return err
-		}
-		name, err := filepath.Rel(root, path)
-		if err != nil {
-			return err
-		}
+	return walk(root, func(name, path string, entry fs.DirEntry) error {
 		info, err := entry.Info()
 		if err != nil {
 			return err
@@ -76,9 +69,8 @@ func (t *Tree) Directory(root string, emptied ...string) error {
 	})
 }
 
-// plain adds the directories and files of root, in lexical order, owned by root and with one
-// mode each: those on disk depend on who writes them, and on the umask.
-func (t *Tree) plain(root string) error {
+// walk visits all below root, in lexical order, by the name that it has there and by its path.
+func walk(root string, visit func(name, path string, entry fs.DirEntry) error) error {
 	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || path == root {
 			return err
@@ -87,6 +79,14 @@ func (t *Tree) plain(root string) error {
 		if err != nil {
 			return err
 		}
+		return visit(name, path, entry)
+	})
+}
+
+// plain adds the directories and files of root, in lexical order, owned by root and with one
+// mode each: those on disk depend on who writes them, and on the umask.
+func (t *Tree) plain(root string) error {
+	return walk(root, func(name, path string, entry fs.DirEntry) error {
 		if entry.IsDir() {
 			return t.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o755, ModTime: epoch})
 		}
