@@ -123,7 +123,9 @@ E2E = KUBECONFIG=$(or $(abspath $(E2E_KUBECONFIG)),$(CURDIR)/.cluster/kubeconfig
 	PATH=$(if $(E2E_KUBECONFIG),,$$($(CLUSTER) build kubectl):)$$PATH go test -C test -tags e2e ./e2e
 
 .PHONY: test
-test: test-unit test-envtest test-erlang test-e2e ## Every test
+test: test-unit ## Every test
+	$(MAKE) --no-print-directory -j2 test-envtest test-erlang # Side by side: most of their tests wait.
+	$(MAKE) --no-print-directory test-e2e
 
 .PHONY: test-unit
 test-unit: modules ## Unit and property tests: seconds
