@@ -95,7 +95,11 @@ func contents(repository, version, digest string) (map[string][]byte, error) {
 		return []byte("version: " + strings.TrimPrefix(version, "v"))
 	})
 	files["Chart.yaml"] = bytes.Replace(files["Chart.yaml"], []byte(`image-digest: ""`), fmt.Appendf(nil, "image-digest: %q", digest), 1)
-	return files, addManifests(repository, files)
+	if err := addManifests(repository, files); err != nil {
+		return nil, err
+	}
+	files["values.schema.json"], err = addProbeSchema(files["values.schema.json"], files["files/crd.yaml"])
+	return files, err
 }
 
 func addManifests(repository string, files map[string][]byte) error {
