@@ -18,7 +18,8 @@ LOCAL      := KUBECONFIG=$(CURDIR)/.cluster/kubeconfig
 KUBECTL     = $(or $(shell command -v kubectl),$(shell $(CLUSTER) build kubectl)/kubectl)
 CRD        := config/crd/bases/erlang-operator.dev_erlangclusters.yaml
 EXAMPLES   := elixir relx rabbitmq erl
-# Modules of this repository that hold code of ours.
+# Modules of this repository that hold code of ours. hack/helm is linted by test-chart: either
+# has to compile Helm, which takes minutes.
 MODULES    := . hack hack/coredns hack/certmanager test
 
 .PHONY: help
@@ -174,6 +175,7 @@ test-webhook: cluster-up ## The webhook in place of the policy, on the Kubernete
 .PHONY: test-chart
 test-chart: modules ## The Helm chart: that it renders config/, its values, and helm lint
 	go test -C hack/helm -count=1 ./...
+	cd hack/helm && $(LINT) ./...
 
 .PHONY: bench
 bench: modules ## The cost of a verification compared with its limits: ratio to a bare TLS handshake, a sweep
@@ -210,7 +212,7 @@ soak: cluster-up cluster-deploy cluster-examples ## Hours: repeated renewals and
 	dpkg --status libfaketime >/dev/null || apt-get install -qq -y --no-install-recommends libfaketime
 	go test -C test -tags erlang -count=$(REPEAT) -timeout=6h ./erlang/...
 	go test -C test -tags erlang -count=1 -timeout=6h -p 1 -run 'Trace' -bench . -benchtime 100x ./erlang ./erlang/probe -soak
-	$(MAKE) --no-print-directory test-versions test-webhook
+	$(MAKE) --no-print-directory test-versions test-webhook test-chart
 	go test -timeout=6h ./controllers -run AnyHistory -histories=1000
 	go test -timeout=6h ./controllers/internal/plan ./controllers/internal/rotation ./controllers/internal/status ./certs/... ./probe/mesh ./erldist -rapid.checks=10000
 	for package in ./erldist ./certs; do \
