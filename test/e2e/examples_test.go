@@ -196,7 +196,7 @@ func (e example) children() string {
 	return fmt.Sprintf(`begin
 		[_, Host] = string:split(atom_to_list(node()), "@"), Boot = "%s",
 		Flags = string:lexemes(Boot ++ " " ++ os:getenv("ERLANG_OPERATOR_SHARED_FLAGS") ++ " -dist_listen false", " "),
-		{ok, Peer, Name} = peer:start(#{name => peer:random_name(), host => Host, longnames => true, exec => os:find_executable("erl"),
+		{ok, Peer, Name} = peer:start(#{name => peer:random_name(), host => Host, longnames => true, wait_boot => 60000, exec => os:find_executable("erl"),
 			args => Flags ++ lists:append([["-pa", Path] || Path <- code:get_path()])}),
 		Pong = net_adm:ping(Name), peer:stop(Peer),
 		{os:getenv("ERL_ZFLAGS"), Pong, os:cmd("erl -noinput " ++ Boot ++ " -eval 'io:write(node()), halt().'")}

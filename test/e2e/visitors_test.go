@@ -61,7 +61,7 @@ func checkVisitors(t *testing.T, c harness.Cluster) {
 		`os:cmd("erl -noinput -eval 'io:write(node()), halt().'")`: `"nonode@nohost"`,
 		`(fun() ->
 			[_, Host] = string:split(atom_to_list(node()), "@"),
-			{ok, Peer, Node} = peer:start(#{name => peer:random_name(), host => Host, longnames => true,
+			{ok, Peer, Node} = peer:start(#{name => peer:random_name(), host => Host, longnames => true, wait_boot => 60000,
 				args => string:lexemes(os:getenv("ERLANG_OPERATOR_SHARED_FLAGS"), " ") ++ ["-dist_listen", "false"]}),
 			Pong = net_adm:ping(Node), peer:stop(Peer), Pong
 		end)()`: "pong",

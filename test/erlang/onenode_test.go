@@ -51,7 +51,7 @@ func checkChildren(t *testing.T, node *beam.Node) {
 		`os:cmd("erl -noinput -eval 'io:write(node()), halt().'") =:= "nonode@nohost"`: "true",
 		`begin
 			[_, Host] = string:split(atom_to_list(node()), "@"),
-			{ok, Peer, Name} = peer:start(#{name => peer:random_name(), host => Host, longnames => true,
+			{ok, Peer, Name} = peer:start(#{name => peer:random_name(), host => Host, longnames => true, wait_boot => 60000,
 				args => string:lexemes(os:getenv("ERLANG_OPERATOR_SHARED_FLAGS"), " ") ++ ["-dist_listen", "false"]}),
 			Pong = net_adm:ping(Name), peer:stop(Peer), Pong
 		end`: "pong",

@@ -132,7 +132,7 @@ func testVisitors(t *testing.T, node *beam.Node) {
 
 // startPeer starts a BEAM with distribution from the node, as the documents say.
 const startPeer = `
-{ok, Pid, Peer} = peer:start(#{name => peer, host => tl(string:find(atom_to_list(node()), "@")), longnames => true,
+{ok, Pid, Peer} = peer:start(#{name => peer, host => tl(string:find(atom_to_list(node()), "@")), longnames => true, wait_boot => 60000,
 	args => string:lexemes(os:getenv("ERLANG_OPERATOR_SHARED_FLAGS"), " ") ++ ["-dist_listen", "false"]}).
 erpc:call(Peer, erlang, node, []).
 peer:stop(Pid).

@@ -15,6 +15,7 @@ func (c Cluster) Eval(ctx context.Context, ordinal int, expression string, cooki
 	const script = `{ok, T, _} = erl_scan:string(os:getenv("EXPRESSION") ++ "."), {ok, E} = erl_parse:parse_exprs(T),
 		Node = list_to_atom(os:getenv("ERLANG_NODE")),
 		[erlang:set_cookie(Node, list_to_atom(C)) || C <- string:lexemes(os:getenv("COOKIE"), " ")],
+		lists:any(fun(_) -> net_adm:ping(Node) =:= pong end, lists:seq(1, 3)), % On a busy machine the first may take too long.
 		io:format("~0p", [rpc:call(Node, erl_eval, exprs, [E, []])]), halt().`
 	out, err := kubectl.Run(ctx, "exec", "-n", c.Namespace, c.Pod(ordinal), "-c", "node", "--",
 		"env", "EXPRESSION="+expression, "COOKIE="+strings.Join(cookie, " "),
