@@ -44,7 +44,7 @@ func (l Certificate) IssuingCA(trust Trust) *x509.Certificate {
 // make its chain complete, up to a self-signed CA.
 func (l Certificate) HasRoot(trust Trust) bool {
 	above := Trust{}.With(l.Issuers...).Union(trust).IssuersOf([]*x509.Certificate{l.X509})
-	return slices.ContainsFunc(above.cas, func(ca *x509.Certificate) bool { return ca.CheckSignatureFrom(ca) == nil })
+	return slices.ContainsFunc(above.cas, func(ca *x509.Certificate) bool { return isSignedBy(ca, ca) })
 }
 
 // Identities returns the identities of all CAs of the trust bundle.

@@ -48,7 +48,7 @@ func pathLenAllowsLeaf(chain []*x509.Certificate) bool {
 func (l Certificate) Chain() []*x509.Certificate {
 	var chain []*x509.Certificate
 	for _, ca := range append([]*x509.Certificate{l.X509}, l.Issuers...) {
-		if ca.CheckSignatureFrom(ca) != nil && !slices.ContainsFunc(chain, ca.Equal) {
+		if !isSignedBy(ca, ca) && !slices.ContainsFunc(chain, ca.Equal) {
 			chain = append(chain, ca)
 		}
 	}

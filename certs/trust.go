@@ -54,7 +54,7 @@ func (t Trust) IssuersOf(leaves []*x509.Certificate) Trust {
 	needed := Trust{}
 	for below := leaves; len(below) > 0; {
 		signers := slices.DeleteFunc(t.CAs(), func(ca *x509.Certificate) bool {
-			signs := func(certificate *x509.Certificate) bool { return certificate.CheckSignatureFrom(ca) == nil }
+			signs := func(certificate *x509.Certificate) bool { return isSignedBy(certificate, ca) }
 			return slices.ContainsFunc(needed.cas, ca.Equal) || !slices.ContainsFunc(below, signs)
 		})
 		needed = needed.With(signers...)
@@ -66,7 +66,7 @@ func (t Trust) IssuersOf(leaves []*x509.Certificate) Trust {
 // IssuingCA returns the CA of the trust bundle that signed a certificate, or nil.
 func (t Trust) IssuingCA(leaf *x509.Certificate) *x509.Certificate {
 	for _, ca := range t.cas {
-		if leaf.CheckSignatureFrom(ca) == nil {
+		if isSignedBy(leaf, ca) {
 			return ca
 		}
 	}
@@ -101,8 +101,20 @@ func (t Trust) PEM() string {
 	return text.String()
 }
 
-// parseChain parses all certificates of a PEM text, in their order.
+// parseChain parses all certificates of a PEM text, in their order. Nobody may change them.
 func parseChain(text []byte) ([]*x509.Certificate, error) {
+	key := digestOf(text)
+	if chain, known := parsed.get(key); known {
+		return chain, nil
+	}
+	chain, err := parsePEM(text)
+	if err == nil && len(text) <= maxRemembered {
+		parsed.put(key, chain)
+	}
+	return chain, err
+}
+
+func parsePEM(text []byte) ([]*x509.Certificate, error) {
 	var chain []*x509.Certificate
 	for rest := text; ; {
 		var block *pem.Block

@@ -26,7 +26,7 @@ func ParseCertificate(tlsCrt, caCrt []byte) (Certificate, error) {
 	if err != nil {
 		return Certificate{}, fmt.Errorf("read tls.crt: %w", err)
 	}
-	leaf := Certificate{X509: chain[0], Issuers: chain[1:]}
+	leaf := Certificate{X509: chain[0], Issuers: slices.Clip(chain[1:])}
 	if len(caCrt) > 0 {
 		cas, err := parseChain(caCrt)
 		if err != nil {
@@ -82,6 +82,10 @@ func checkValidity(certificate *x509.Certificate, now time.Time) *Fault {
 
 // chains returns the chains from the certificate to a CA of the trust bundle.
 func (l Certificate) chains(trust Trust, now time.Time) ([][]*x509.Certificate, *Fault) {
+	key := l.keyWith(trust)
+	if known, ok := validated.get(key); ok && known.holdsAt(now) {
+		return known.chains, nil
+	}
 	chains, err := l.X509.Verify(x509.VerifyOptions{
 		Roots:         trust.Pool(),
 		Intermediates: Trust{}.With(l.Issuers...).Pool(),
@@ -91,7 +95,21 @@ func (l Certificate) chains(trust Trust, now time.Time) ([][]*x509.Certificate, 
 	if err != nil {
 		return nil, untrusted(l.X509, err)
 	}
+	validated.put(key, validationAt(now, chains, slices.Concat([]*x509.Certificate{l.X509}, l.Issuers, trust.cas)))
 	return chains, nil
+}
+
+// keyWith is the key of the chains to a CA of a trust bundle.
+func (l Certificate) keyWith(trust Trust) digest {
+	return digestOf(l.X509.Raw, rawOf(l.Issuers), rawOf(trust.cas))
+}
+
+// rawOf has one certificate after the other, each of which begins with its length.
+func rawOf(certificates []*x509.Certificate) (all []byte) {
+	for _, certificate := range certificates {
+		all = append(all, certificate.Raw...)
+	}
+	return all
 }
 
 // untrusted returns the fault for an error of the chain's verification: an issuer has
