@@ -15,24 +15,24 @@ import (
 
 // machineFaults concern everything that runs on a machine, or all clusters.
 var machineFaults = []randomFault{
-	{name: "cut a machine off", lasts: 6 * time.Second, make: func(x *randomFaults) (func(), []int) {
+	{name: "cut a machine off", lasts: 6 * time.Second, make: func(x *faultRun) (func(), []int) {
 		machine := x.machine()
 		return machine.CutOff(x.t), x.membersOn(machine)
 	}},
-	{name: "cut two machines from each other, one way", lasts: 6 * time.Second, make: func(x *randomFaults) (func(), []int) {
+	{name: "cut two machines from each other, one way", lasts: 6 * time.Second, make: func(x *faultRun) (func(), []int) {
 		machines := harness.Machines(x.t)
 		x.random.Shuffle(len(machines), func(i, j int) { machines[i], machines[j] = machines[j], machines[i] })
 		return machines[0].CutOffFrom(x.t, machines[1]), append(x.membersOn(machines[0]), x.membersOn(machines[1])...)
 	}},
-	{name: "lose 20 % of the packets of a machine", lasts: 6 * time.Second, make: func(x *randomFaults) (func(), []int) {
+	{name: "lose 20 % of the packets of a machine", lasts: 6 * time.Second, make: func(x *faultRun) (func(), []int) {
 		machine := x.machine()
 		return machine.Lose(x.t, 20), x.membersOn(machine)
 	}},
-	{name: "delay a machine by 300 ms", lasts: 6 * time.Second, make: func(x *randomFaults) (func(), []int) {
+	{name: "delay a machine by 300 ms", lasts: 6 * time.Second, make: func(x *faultRun) (func(), []int) {
 		machine := x.machine()
 		return machine.Delay(x.t, 150*time.Millisecond), nil // there and back
 	}},
-	{name: "drain a machine", make: func(x *randomFaults) (func(), []int) {
+	{name: "drain a machine", make: func(x *faultRun) (func(), []int) {
 		machine := x.machine()
 		members := x.membersOn(machine)
 		drain := []string{"drain", machine.Name, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=3m",
@@ -41,33 +41,33 @@ var machineFaults = []randomFault{
 		kubectl.Must(x.t, drain...)
 		return func() { kubectl.Must(x.t, "uncordon", machine.Name) }, members
 	}},
-	{name: "kill the manager", make: func(x *randomFaults) (func(), []int) {
+	{name: "kill the manager", make: func(x *faultRun) (func(), []int) {
 		kubectl.Must(x.t, "delete", "pods", "-n", "erlang-operator-system", "-l", "app.kubernetes.io/component=manager", "--grace-period=0", "--force")
 		return func() {}, nil
 	}},
-	{name: "restart a kubelet", make: func(x *randomFaults) (func(), []int) {
+	{name: "restart a kubelet", make: func(x *faultRun) (func(), []int) {
 		x.machine().Restart(x.t, "kubelet")
 		return func() {}, nil
 	}},
-	{name: "restart a containerd", make: func(x *randomFaults) (func(), []int) {
+	{name: "restart a containerd", make: func(x *faultRun) (func(), []int) {
 		x.machine().Restart(x.t, "containerd")
 		return func() {}, nil
 	}},
-	{name: "stop DNS", lasts: 6 * time.Second, make: func(x *randomFaults) (func(), []int) {
+	{name: "stop DNS", lasts: 6 * time.Second, make: func(x *faultRun) (func(), []int) {
 		return x.stop("kube-system", "coredns"), nil
 	}},
-	{name: "stop cert-manager", lasts: 6 * time.Second, make: func(x *randomFaults) (func(), []int) {
+	{name: "stop cert-manager", lasts: 6 * time.Second, make: func(x *faultRun) (func(), []int) {
 		return x.stop("cert-manager", "cert-manager"), nil
 	}},
 }
 
-func (x *randomFaults) machine() harness.Machine {
+func (x *faultRun) machine() harness.Machine {
 	machines := harness.Machines(x.t)
 	return machines[x.random.IntN(len(machines))]
 }
 
 // membersOn are the members that run on a machine.
-func (x *randomFaults) membersOn(machine harness.Machine) (ordinals []int) {
+func (x *faultRun) membersOn(machine harness.Machine) (ordinals []int) {
 	pods := kubectl.Must(x.t, "get", "pods", "-n", x.Namespace, "--field-selector=spec.nodeName="+machine.Name, "-o", "name")
 	for ordinal := range x.members {
 		if strings.Contains(pods+"\n", "pod/"+x.Pod(ordinal)+"\n") {
@@ -78,7 +78,7 @@ func (x *randomFaults) membersOn(machine harness.Machine) (ordinals []int) {
 }
 
 // stop ends the pods of a Deployment, and returns what starts them again.
-func (x *randomFaults) stop(namespace, deployment string) (start func()) {
+func (x *faultRun) stop(namespace, deployment string) (start func()) {
 	scale := func(replicas int) []string {
 		return []string{"scale", "deployment", deployment, "-n", namespace, fmt.Sprintf("--replicas=%d", replicas)}
 	}

@@ -62,8 +62,12 @@ type Cluster struct{ Namespace, Name string }
 // Start creates a cluster and waits until it is Ready.
 func Start(t testing.TB, namespace, name string, replicas int, otp string, extra ...string) Cluster {
 	t.Helper()
-	kubectl.MustApply(t, Manifest(namespace, name, replicas, otp, extra...))
-	c := Cluster{namespace, name}
+	return start(t, Cluster{namespace, name}, replicas, Manifest(namespace, name, replicas, otp, extra...))
+}
+
+func start(t testing.TB, c Cluster, replicas int, manifest string) Cluster {
+	t.Helper()
+	kubectl.MustApply(t, manifest)
 	c.AwaitReady(t, replicas)
 	return c
 }
@@ -72,7 +76,20 @@ func Start(t testing.TB, namespace, name string, replicas int, otp string, extra
 // until it is Ready.
 func StartMixed(t testing.TB, name string, replicas int, extra ...string) Cluster {
 	t.Helper()
-	c := Start(t, MixedNamespace(t), name, replicas, releases[0], extra...)
+	namespace := MixedNamespace(t)
+	return startMixed(t, Cluster{namespace, name}, replicas, Manifest(namespace, name, replicas, releases[0], extra...))
+}
+
+// StartWatched is StartMixed, with nodes that write down which links go down: see LinksDown.
+func StartWatched(t testing.TB, name string, replicas int) Cluster {
+	t.Helper()
+	namespace := MixedNamespace(t)
+	return startMixed(t, Cluster{namespace, name}, replicas, watchingLinks(Manifest(namespace, name, replicas, releases[0])))
+}
+
+func startMixed(t testing.TB, c Cluster, replicas int, manifest string) Cluster {
+	t.Helper()
+	start(t, c, replicas, manifest)
 	for ordinal, node := range Must(c.Read(t.Context()))(t).Status.Mesh.Nodes {
 		if want := releases[ordinal%len(releases)]; node.Pod != c.Pod(ordinal) || node.OTPRelease != want {
 			t.Fatalf("%s runs OTP %s, want %s to run %s", node.Pod, node.OTPRelease, c.Pod(ordinal), want)

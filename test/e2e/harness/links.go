@@ -9,39 +9,41 @@ import (
 )
 
 // LinkDown is a link to another node that went down, as a member has seen it.
-type LinkDown struct{ Pod, Peer, Reason string }
+type LinkDown struct{ At, Pod, Peer, Reason string }
 
-// WatchLinks has a member write down which links of it go down, and why, unless it does so
-// already. It writes to a file, because a remote call for it would add an atom.
-func (c Cluster) WatchLinks(ctx context.Context, ordinal int) error {
-	_, err := c.Eval(ctx, ordinal, `whereis(links) =/= undefined orelse register(links, spawn(fun() ->
-		net_kernel:monitor_nodes(true, [nodedown_reason]),
-		ok = file:write_file("/tmp/links", ""),
-		Loop = fun Loop() ->
-			receive
-				{nodedown, N, Info} ->
-					ok = file:write_file("/tmp/links", io_lib:format("~s ~0p~n", [N, proplists:get_value(nodedown_reason, Info)]), [append]);
-				_ -> ok
-			end,
-			Loop()
+// watchLinks has a node write down from its start which links of it go down, when, and why.
+const watchLinks = `spawn(fun() ->
+	net_kernel:monitor_nodes(true, [nodedown_reason]),
+	Loop = fun Loop() ->
+		receive
+			{nodedown, N, Info} ->
+				Line = [calendar:system_time_to_rfc3339(erlang:system_time(millisecond), [{unit, millisecond}]), N, proplists:get_value(nodedown_reason, Info)],
+				ok = file:write_file("/tmp/links", io_lib:format("~s ~s ~0p~n", Line), [append]);
+			_ -> ok
 		end,
 		Loop()
-	end))`)
-	return err
+	end,
+	Loop()
+end).`
+
+// watchingLinks is a manifest of bare nodes that write down which links go down.
+func watchingLinks(manifest string) string {
+	return strings.Replace(manifest, "[erl, -noinput]", fmt.Sprintf("[erl, -noinput, -eval, %q]", strings.Join(strings.Fields(watchLinks), " ")), 1)
 }
 
-// LinksDown are the links of a member that went down since it was asked last.
+// LinksDown are the links of a member that have gone down since it started. Only members
+// of StartWatched write them down.
 func (c Cluster) LinksDown(ctx context.Context, ordinal int) (down []LinkDown, err error) {
 	text, err := kubectl.Run(ctx, "exec", "-n", c.Namespace, c.Pod(ordinal), "-c", "node", "--",
-		"sh", "-c", "if [ -e /tmp/links ]; then mv /tmp/links /tmp/read && cat /tmp/read; fi")
-	for line := range strings.Lines(text) {
-		node, reason, _ := strings.Cut(strings.TrimSpace(line), " ")
-		_, host, _ := strings.Cut(node, "@")
-		peer, _, _ := strings.Cut(host, ".")
-		down = append(down, LinkDown{c.Pod(ordinal), peer, reason})
-	}
+		"sh", "-c", "if [ -e /tmp/links ]; then cat /tmp/links; fi")
 	if err != nil {
-		err = fmt.Errorf("links of %s that went down: %w", c.Pod(ordinal), err)
+		return nil, fmt.Errorf("links of %s that went down: %w", c.Pod(ordinal), err)
 	}
-	return down, err
+	for line := range strings.Lines(text) {
+		words := append(strings.SplitN(strings.TrimSpace(line), " ", 3), "", "")
+		_, host, _ := strings.Cut(words[1], "@")
+		peer, _, _ := strings.Cut(host, ".")
+		down = append(down, LinkDown{words[0], c.Pod(ordinal), peer, words[2]})
+	}
+	return down, nil
 }

@@ -74,7 +74,7 @@ func filter(t testing.TB, pid int, chains string) (end func()) {
 	if _, err := fmt.Fprintf(commands, "table inet %s { flags owner; %s }\n", table, strings.Join(strings.Fields(chains), " ")); err != nil {
 		t.Fatalf("write to nft: %v", err)
 	}
-	await.Until(t, 5*time.Second, "packets are filtered", func(ctx context.Context) error {
+	await.Until(t, time.Minute, "packets are filtered", func(ctx context.Context) error {
 		listed, err := inNetwork(ctx, pid, "nft", "list", "table", "inet", table).CombinedOutput()
 		if err != nil {
 			err = fmt.Errorf("%w: %s", err, listed)

@@ -53,21 +53,23 @@ func (l *Timeline) add(text string) {
 	}
 }
 
-// Reached is when the cluster was Ready, or was not, for the first time since some moment: at
-// that moment, if it was so already.
-func (l *Timeline) Reached(ready bool, since time.Time) (at time.Time, text string, err error) {
+// NotReady is when the cluster was not Ready for the first time since some moment, with a
+// message that names one of these pods, or any: at that moment, if it was so already.
+func (l *Timeline) NotReady(since time.Time, pods ...string) (at time.Time, text string, err error) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	for i, change := range l.changes {
 		over := i+1 < len(l.changes) && !l.changes[i+1].at.After(since)
-		if change.ready == ready && !over {
-			if change.at.Before(since) {
-				return since, change.text, l.err
-			}
-			return change.at, change.text, l.err
+		if !change.ready && !over && change.names(pods) {
+			return slices.MaxFunc([]time.Time{change.at, since}, time.Time.Compare), change.text, l.err
 		}
 	}
-	return time.Time{}, "", errors.Join(fmt.Errorf("condition Ready has not been %t since %s", ready, since.Format(time.TimeOnly)), l.err)
+	return time.Time{}, "", errors.Join(fmt.Errorf("no condition Ready=False about %v since %s, but %+v",
+		pods, since.Format(time.TimeOnly), l.changes[max(0, len(l.changes)-3):]), l.err)
+}
+
+func (c change) names(pods []string) bool {
+	return len(pods) == 0 || slices.ContainsFunc(pods, func(pod string) bool { return strings.Contains(c.text, pod) })
 }
 
 // Stable is since when the cluster is Ready.
