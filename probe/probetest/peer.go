@@ -48,7 +48,8 @@ type Peer struct {
 	Delay       time.Duration   // before TLS
 	SetupTime   int             // net_setuptime in seconds; 0 if it is not set
 	Hidden      bool
-	Unanswered  int // calls that it does not answer, before it does
+	Mute        bool // it does not tell whether its peers answer
+	Unanswered  int  // calls that it does not answer, before it does
 
 	port    uint16
 	calls   []string // that it answered
@@ -136,13 +137,18 @@ func (n *Network) Silence(one, other string, silent bool) {
 	n.silent[[2]string{one, other}], n.silent[[2]string{other, one}] = silent, silent
 }
 
-// unanswering are the peers that one is linked to and that do not answer it.
-func (n *Network) unanswering(name string) []string {
-	return slices.DeleteFunc(n.linkedTo(name), func(peer string) bool {
-		n.mutex.Lock()
-		defer n.mutex.Unlock()
-		return !n.silent[[2]string{name, peer}]
-	})
+// unanswering are those of some peers that do not answer one. To call one that it is not
+// linked to is an error, because it would be connected.
+func (n *Network) unanswering(name string, asked []string) []string {
+	linked := n.linkedTo(name)
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	for _, peer := range asked {
+		if !slices.Contains(linked, peer) {
+			n.t.Errorf("%s calls %s, and is not linked to it", name, peer)
+		}
+	}
+	return slices.DeleteFunc(asked, func(peer string) bool { return !n.silent[[2]string{name, peer}] })
 }
 
 // Block has one peer unable to open TCP connections to another, or able again.

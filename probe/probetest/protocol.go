@@ -81,7 +81,7 @@ func (p *Peer) apply(module, function erldist.Atom, arguments erldist.Term) erld
 	call := string(module + ":" + function)
 	p.mutex.Lock()
 	p.calls = append(p.calls, call)
-	release, connect, setupTime := p.Release, p.connect, p.SetupTime
+	release, connect, setupTime, mute := p.Release, p.connect, p.SetupTime, p.Mute
 	var hidden erldist.Term = erldist.Atom("error")
 	if p.Hidden {
 		hidden = erldist.Tuple{erldist.Atom("ok"), erldist.List{erldist.List{}}}
@@ -107,7 +107,11 @@ func (p *Peer) apply(module, function erldist.Atom, arguments erldist.Term) erld
 		}
 		return erldist.Tuple{erldist.Atom("error"), erldist.Atom("timeout")}
 	case "rpc:multicall":
-		return erldist.Tuple{erldist.AtomList(p.Name), erldist.AtomList(p.unanswering(p.Name)...)}
+		if mute {
+			return erldist.Tuple{erldist.Atom("badrpc"), erldist.Atom("timeout")}
+		}
+		asked, _ := erldist.Atoms(arguments.(erldist.List)[0])
+		return erldist.Tuple{erldist.List{}, erldist.AtomList(p.unanswering(p.Name, asked)...)}
 	case "net_kernel:connect_node":
 		if connect(p.Name, string(arguments.(erldist.List)[0].(erldist.Atom))) {
 			return erldist.Atom("true")

@@ -259,16 +259,22 @@ func (p *Pass) refresh(ctx context.Context) {
 	})
 }
 
+func (p *Pass) nodes() []string {
+	nodes := make([]string, len(p.members))
+	for i, member := range p.members {
+		nodes[i] = member.Node
+	}
+	return nodes
+}
+
 func (p *Pass) mesh() mesh.Mesh {
-	expected := make([]string, len(p.members))
 	views := make(map[string][]string, len(p.members))
 	for i, member := range p.members {
-		expected[i] = member.Node
 		if p.outcomes[i].Verified() {
 			views[member.Node] = p.outcomes[i].Peers
 		}
 	}
-	return mesh.Of(expected, views)
+	return mesh.Of(p.nodes(), views)
 }
 
 // tryRefusals runs the refusal trials once per incarnation of a verified node.

@@ -164,6 +164,33 @@ func TestSweepFindsSilentLinks(t *testing.T) {
 	}
 }
 
+// TestSweepBelievesSilenceUntilAnswered: a link that was silent stays so while a node that has it
+// does not tell, and one that was answered does not become silent by that.
+func TestSweepBelievesSilenceUntilAnswered(t *testing.T) {
+	n := newNetwork(t, 3)
+	n.Link(n.Peers[0].Name, n.Peers[1].Name)
+	n.Link(n.Peers[0].Name, n.Peers[2].Name)
+	n.Link(n.Peers[1].Name, n.Peers[2].Name)
+	n.Link(n.Peers[0].Name, "stranger@localhost")
+	n.Silence(n.Peers[0].Name, "stranger@localhost", true)
+	n.Silence(n.Peers[0].Name, n.Peers[2].Name, true)
+	result := n.run(n.members(), Options{})
+	n.Silence(n.Peers[0].Name, n.Peers[2].Name, false)
+	mute := func(mute bool) {
+		n.Peers[0].Set(func(p *probetest.Peer) { p.Mute = mute })
+	}
+	for _, tc := range []struct {
+		mute bool
+		want int
+	}{{true, 2}, {true, 2}, {false, 3}, {true, 3}} {
+		mute(tc.mute)
+		result = n.run(n.members(), Options{Suspects: result.Suspects})
+		if result.Mesh.Links() != tc.want {
+			t.Errorf("mute: %t: %d links, want %d: %v", tc.mute, result.Mesh.Links(), tc.want, result.Outcomes[0].Silent)
+		}
+	}
+}
+
 // TestSweepKeepsApartWhoCannotConnect: three nodes, two of which do not reach each other. No
 // link is made that would have these two connect: neither between them, nor from the third one
 // to the second. When one end reaches the other, all links are made at once.

@@ -124,15 +124,19 @@ func (s *Session) Connect(ctx context.Context, peer string) error {
 	return nil
 }
 
-// Silent are the peers that the node reports being linked to, and that do not answer over
-// those links. A link whose packets are lost stays until OTP finds nothing arriving for
-// net_ticktime, a minute or more. The node calls all of its peers at once.
-func (s *Session) Silent(ctx context.Context) ([]string, error) {
+// Silent are those of some peers that do not answer the node over its links to them. A link whose
+// packets are lost stays until OTP finds nothing arriving for net_ticktime, a minute or more. The
+// node calls them at once. It is linked to them just now: it connects to those that it is not
+// linked to.
+func (s *Session) Silent(ctx context.Context, peers []string) ([]string, error) {
+	if len(peers) == 0 {
+		return nil, nil
+	}
 	within := s.limits.Answer
 	ctx, cancel := context.WithTimeout(ctx, within+s.limits.Call)
 	defer cancel()
 	answer, err := s.conn.Call(ctx, "rpc", "multicall",
-		erldist.Atom("erlang"), erldist.Atom("node"), erldist.List{}, erldist.Int(within.Milliseconds()))
+		erldist.AtomList(peers...), erldist.Atom("erlang"), erldist.Atom("node"), erldist.List{}, erldist.Int(within.Milliseconds()))
 	if err != nil {
 		return nil, fmt.Errorf("call the peers of %s: %w", s.node, err)
 	}
@@ -141,7 +145,7 @@ func (s *Session) Silent(ctx context.Context) ([]string, error) {
 			return silent, nil
 		}
 	}
-	return nil, fmt.Errorf("call the peers of %s: the answer to rpc:multicall/4 has the wrong types", s.node)
+	return nil, fmt.Errorf("call the peers of %s: the answer to rpc:multicall/5 has the wrong types", s.node)
 }
 
 // Reaches reports whether the node opens a TCP connection to an address, which it closes at
