@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -97,4 +98,47 @@ func (l *lock) taken(lease *coordinationv1.Lease, cluster *v1alpha1.ErlangCluste
 	taken.Spec.HolderIdentity, taken.Spec.RenewTime = &l.identity, &now
 	taken.Spec.LeaseDurationSeconds = ptr.To(int32(leaseDuration / time.Second))
 	return taken
+}
+
+// Why a report is not written.
+var (
+	errNotHolder   = errors.New("this probe does not hold the Lease")
+	errInterrupted = errors.New("the Lease was not renewed in time since this sweep began, so its report may be late: the next one is written")
+)
+
+// mayReport is why the report of this pass may not be written; nil if it may. Who does not renew
+// the lock for want of a report has to see that nobody else has taken it meanwhile.
+func (l *lock) mayReport(ctx context.Context) error {
+	if held, err := l.reports(); held || err != nil {
+		return err
+	}
+	lease, err := l.leases.Get(ctx, l.name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read Lease %s: %w", l.name, err)
+	}
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if holder := ptr.Deref(lease.Spec.HolderIdentity, ""); holder != "" && holder != l.identity {
+		l.ours = false
+		return errNotHolder
+	}
+	return nil
+}
+
+// reports is what is known without reading the Lease.
+func (l *lock) reports() (held bool, err error) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	now := time.Now()
+	l.noticeInterruption(now)
+	switch {
+	case !l.ours:
+		return false, errNotHolder
+	case l.begun.Before(l.interrupted):
+		return false, errInterrupted
+	}
+	return l.heldAt(now), nil
 }

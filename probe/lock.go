@@ -36,7 +36,9 @@ const (
 
 // A lock is the Lease of a cluster. One probe holds it at a time, and no other changes
 // anything in a node: two that make links, and see each other's links go, do harm. Each
-// renewal also confirms the report in status.mesh to the manager.
+// renewal also confirms the report in status.mesh to the manager. So a probe that could not
+// renew it in time, because it was cut off or did not run, does so again only when a pass that
+// began later is reported.
 type lock struct {
 	leases         leases
 	name, identity string
@@ -48,12 +50,15 @@ type lock struct {
 	changed chan struct{} // has a value when there is a cluster that was not known
 	passes  chan struct{} // has a value during a pass
 
-	mutex     sync.Mutex
-	renewed   time.Time             // when the last renewal that succeeded was begun
-	confirmed time.Time             // when a report was last confirmed
-	lease     *coordinationv1.Lease // as it was written last; nil if it is to be read
-	ours      bool                  // nobody else was seen to hold it since
-	other     heldLease
+	mutex       sync.Mutex
+	renewed     time.Time             // when the last renewal that succeeded was begun
+	confirmed   time.Time             // when a report was last confirmed
+	begun       time.Time             // when the last pass was
+	interrupted time.Time             // when the lock was last found not to be renewed in time
+	paused      bool                  // it is not renewed, for want of a report
+	lease       *coordinationv1.Lease // as it was written last; nil if it is to be read
+	ours        bool                  // nobody else was seen to hold it since
+	other       heldLease
 }
 
 // heldLease is the Lease of another probe, and when it was seen to change.
@@ -66,6 +71,9 @@ type heldLease struct {
 // begin begins a pass over a cluster, until the function that it returns is called.
 func (l *lock) begin(cluster *v1alpha1.ErlangCluster) (end func()) {
 	l.passes <- struct{}{}
+	l.mutex.Lock()
+	l.begun = time.Now()
+	l.mutex.Unlock()
 	if before := l.cluster.Swap(cluster); before == nil || before.UID != cluster.UID {
 		l.confirm()
 		select {
@@ -77,37 +85,51 @@ func (l *lock) begin(cluster *v1alpha1.ErlangCluster) (end func()) {
 }
 
 // forget is called when there is no cluster any more.
-func (l *lock) forget() { l.cluster.Store(nil) }
+func (l *lock) forget() {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.cluster.Store(nil)
+	l.ours = false
+}
 
-// confirm confirms the last report: it is in the status, or this probe may not write it.
+// confirm confirms the report of this pass: it is in the status, or this probe may not write it.
 func (l *lock) confirm() {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	l.confirmed = time.Now()
+	now := time.Now()
+	l.noticeInterruption(now)
+	if !l.begun.Before(l.interrupted) {
+		l.confirmed = now
+	}
 }
 
 // held reports whether nodes may be changed now.
 func (l *lock) held() bool {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	now := time.Now()
+	return l.heldAt(time.Now())
+}
+
+func (l *lock) heldAt(now time.Time) bool {
 	// A machine that was suspended may show that by the other clock only.
 	elapsed := max(now.Sub(l.renewed), now.Round(0).Sub(l.renewed.Round(0)))
 	return !l.renewed.IsZero() && elapsed < validity
 }
 
-// isOurs reports whether nobody else was seen to hold the lock since it was held.
-func (l *lock) isOurs() bool {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	return l.ours
+// noticeInterruption notices that the lock was not renewed in time, although it should have been.
+// Nobody knows how long ago that was, so what was reported until now is not confirmed.
+func (l *lock) noticeInterruption(now time.Time) {
+	if l.ours && !l.paused && !l.heldAt(now) {
+		l.interrupted, l.paused, l.confirmed = now, true, time.Time{}
+		l.log.Info("Nothing is changed in the nodes, because the Lease was not renewed in time")
+	}
 }
 
 // Start keeps the lock until the context ends, and releases it after the last pass.
 func (l *lock) Start(ctx context.Context) error {
 	for failure := ""; ; {
 		wait := retryInterval
-		if cluster := l.cluster.Load(); cluster != nil && l.isConfirmed() {
+		if cluster := l.cluster.Load(); cluster != nil && l.isDue() {
 			wait, failure = l.keep(ctx, cluster, failure)
 		}
 		select {
@@ -120,19 +142,21 @@ func (l *lock) Start(ctx context.Context) error {
 	}
 }
 
-func (l *lock) isConfirmed() bool {
+// isDue reports whether the lock is to be kept now: not without a report.
+func (l *lock) isDue() bool {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	return time.Since(l.confirmed) < confirmationTimeout
+	now := time.Now()
+	l.noticeInterruption(now)
+	due := now.Sub(l.confirmed) < confirmationTimeout
+	l.paused = l.paused || !due
+	return due
 }
 
 // keep acquires or renews the lock, logs what has changed, and returns when to do so again.
 func (l *lock) keep(ctx context.Context, cluster *v1alpha1.ErlangCluster, failure string) (time.Duration, string) {
 	held := l.held()
 	err := l.renew(ctx, cluster)
-	if held && !l.held() {
-		l.log.Info("Nothing is changed in the nodes, because the Lease was not renewed in time")
-	}
 	switch {
 	case err != nil && err.Error() != failure:
 		l.log.Info("Lease not renewed", "cause", err.Error())
@@ -169,7 +193,7 @@ func (l *lock) renew(ctx context.Context, cluster *v1alpha1.ErlangCluster) error
 		l.lease = nil
 		return fmt.Errorf("write Lease %s: %w", l.name, err)
 	}
-	l.lease, l.renewed, l.ours = written, begun, true
+	l.lease, l.renewed, l.ours, l.paused = written, begun, true, false
 	return nil
 }
 
@@ -179,7 +203,7 @@ func (l *lock) release(ctx context.Context) {
 	defer func() { <-l.passes }() // What still begins is cut off at once, and changes nothing.
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	l.renewed = time.Time{}
+	l.renewed, l.ours = time.Time{}, false
 	if l.lease == nil {
 		return
 	}

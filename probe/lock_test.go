@@ -157,7 +157,7 @@ func TestOneHolder(t *testing.T) {
 			watch := func(span time.Duration) {
 				for end := time.Now().Add(span); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 					for i, l := range locks {
-						l.confirm()
+						l.report()
 						if !l.held() {
 							continue
 						}
@@ -196,6 +196,12 @@ func TestOneHolder(t *testing.T) {
 	}
 }
 
+// report is a pass that is reported, whatever is read of the Lease.
+func (l *lock) report() {
+	l.begin(chat)()
+	l.confirm()
+}
+
 // TestCutOffProbe stops to change nodes in time, and begins again where nobody has taken over.
 func TestCutOffProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -214,10 +220,11 @@ func TestCutOffProbe(t *testing.T) {
 		}
 		cut = true
 		time.Sleep(validity + time.Second)
-		if first.held() || !first.isOurs() {
-			t.Errorf("cut off: held %t, ours %t", first.held(), first.isOurs())
+		if err := first.mayReport(t.Context()); first.held() || !errors.Is(err, errInterrupted) {
+			t.Errorf("cut off: held %t, report: %v", first.held(), err)
 		}
 		cut = false
+		first.report()
 		awaitHeld(t, first, renewTimeout+2*retryInterval)
 
 		cut = true
@@ -228,8 +235,75 @@ func TestCutOffProbe(t *testing.T) {
 		}
 		cut = false
 		time.Sleep(renewTimeout + 2*retryInterval)
-		if first.held() || first.isOurs() {
-			t.Errorf("replaced: held %t, ours %t", first.held(), first.isOurs())
+		first.begin(chat)()
+		if err := first.mayReport(t.Context()); first.held() || !errors.Is(err, errNotHolder) {
+			t.Errorf("replaced: held %t, report: %v", first.held(), err)
+		}
+	})
+}
+
+// TestInterruptedPass: of a pass during which the lock was not renewed in time, nothing is
+// reported, and nothing that was reported before is confirmed, until a pass that began later is.
+func TestInterruptedPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, cut := &leaseServer{}, false
+		l := testLock(server, "first", func() time.Duration {
+			if cut {
+				return -1
+			}
+			return 0
+		})
+		defer keepLock(t, l)()
+		awaitHeld(t, l, time.Second)
+		l.begin(chat)()
+		if err := l.mayReport(t.Context()); err != nil {
+			t.Errorf("held: %v", err)
+		}
+		cut = true
+		time.Sleep(time.Minute)
+		cut = false
+		before, err := server.get()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.confirm()
+		time.Sleep(time.Minute)
+		if after, err := server.get(); err != nil || after.ResourceVersion != before.ResourceVersion || !errors.Is(l.mayReport(t.Context()), errInterrupted) {
+			t.Errorf("interrupted: the Lease was renewed at %s, report: %v, %v", after.Spec.RenewTime, l.mayReport(t.Context()), err)
+		}
+		l.begin(chat)()
+		if err := l.mayReport(t.Context()); err != nil {
+			t.Errorf("the next pass: %v", err)
+		}
+		l.confirm()
+		awaitHeld(t, l, 2*retryInterval)
+	})
+}
+
+// TestReportWithoutLock: a probe that does not renew the lock for want of a report may report,
+// unless another has taken it, or it was held by another in the meantime.
+func TestReportWithoutLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &leaseServer{}
+		first := testLock(server, "first", atOnce)
+		defer keepLock(t, first)()
+		first.begin(chat)()
+		awaitHeld(t, first, time.Second)
+		time.Sleep(confirmationTimeout + 2*validity)
+		if err := first.mayReport(t.Context()); err != nil || first.held() {
+			t.Errorf("paused: held %t, report: %v", first.held(), err)
+		}
+		second := testLock(server, "second", atOnce)
+		stop := keepLock(t, second)
+		awaitHeld(t, second, leaseDuration+2*retryInterval)
+		stop()
+		if err := first.mayReport(t.Context()); err != nil {
+			t.Errorf("the other has released it: %v", err)
+		}
+		defer keepLock(t, testLock(server, "third", atOnce))()
+		time.Sleep(2 * retryInterval)
+		if err := first.mayReport(t.Context()); !errors.Is(err, errNotHolder) {
+			t.Errorf("another holds it: %v", err)
 		}
 	})
 }

@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -75,15 +74,12 @@ func urgent(previous, current *v1alpha1.MeshStatus) bool {
 	})
 }
 
-// errNotHolder is why a probe that does not hold the lock writes no report.
-var errNotHolder = errors.New("this probe does not hold the Lease")
-
 // writeStatus applies status.mesh to the very cluster that was swept: a later cluster of
 // the same name is left alone.
 func writeStatus(c client.Client, lock *lock) func(context.Context, *v1alpha1.ErlangCluster, *v1alpha1.MeshStatus) error {
 	return func(ctx context.Context, cluster *v1alpha1.ErlangCluster, mesh *v1alpha1.MeshStatus) error {
-		if !lock.isOurs() {
-			return errNotHolder
+		if err := lock.mayReport(ctx); err != nil {
+			return err
 		}
 		status, err := cluster.ApplyStatus(&struct {
 			Mesh *v1alpha1.MeshStatus `json:"mesh"`
