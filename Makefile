@@ -182,6 +182,12 @@ bench: modules ## The cost of a verification compared with its limits: ratio to 
 	for release in 25 27 29; do $(IMAGE) rootfs $$release || exit 1; done
 	go test -C test -tags erlang -run '^$$' -bench . -benchtime 300x ./erlang/probe
 
+.PHONY: bench-probe
+bench-probe: modules ## What the probe costs itself and the nodes, at rest, with 3, 10 and 100 nodes: a quarter of an hour
+	$(IMAGE) rootfs 27
+	KUBEBUILDER_ASSETS=$$($(CLUSTER) build kube-apiserver etcd) \
+		go test -C test -tags erlang -count=1 -timeout=1h -v -run TestBenchmarkProbe ./erlang/probe -soak
+
 .PHONY: bench-mesh
 bench-mesh: modules ## What a link between two nodes carries: as the operator runs it, with OTP's own TLS, over TCP
 	for release in 25 27 29; do $(IMAGE) rootfs $$release || exit 1; done

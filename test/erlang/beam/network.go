@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -226,6 +228,47 @@ func (n *Network) Resolve(_ context.Context, host string) ([]string, error) {
 // DialContext connects to an address in the network from the bridge.
 func (n *Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	return dialFrom(n.bridge)(ctx, network, address)
+}
+
+// Forward has a program on the bridge reach a server on the machine, at the same address of
+// its own loopback.
+func (n *Network) Forward(address string) {
+	n.t.Helper()
+	var listener net.Listener
+	err := inNamespace(n.bridge, func() (err error) {
+		listener, err = net.Listen("tcp", address)
+		return err
+	})
+	check(n.t, err)
+	n.t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go forward(conn, address)
+		}
+	}()
+}
+
+func forward(conn net.Conn, address string) {
+	defer func() { _ = conn.Close() }()
+	server, err := net.Dial("tcp", address)
+	if err != nil {
+		return
+	}
+	go func() {
+		defer func() { _ = server.Close() }()
+		_, _ = io.Copy(server, conn)
+	}()
+	_, _ = io.Copy(conn, server)
+}
+
+// Command is a program on the bridge, to which the names of the network resolve.
+func (n *Network) Command(program string, args ...string) *exec.Cmd {
+	const run = `mount --bind "$0" /etc/hosts && exec "$@"`
+	return exec.Command("ip", append([]string{"netns", "exec", n.bridge, "sh", "-c", run, n.hostsFile(), program}, args...)...)
 }
 
 // Dialer returns a Dialer on the bridge, without cookie and TLS.

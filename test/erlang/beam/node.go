@@ -355,15 +355,21 @@ func (p *process) Freeze() {
 	check(p.t, p.cmd.Process.Signal(syscall.SIGSTOP))
 }
 
-// CPU is how much processor time the process has taken, to some ten milliseconds.
-func (p *process) CPU() time.Duration {
-	stat := must(os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid)))(p.t)
-	_, fields, _ := strings.Cut(string(stat), ") ") // see proc_pid_stat(5)
-	var ticks [2]int64
-	if _, err := fmt.Sscan(strings.Join(strings.Fields(fields)[11:13], " "), &ticks[0], &ticks[1]); err != nil {
-		p.t.Fatal(err)
+// CPU is how much processor time the process has taken.
+func (p *process) CPU() time.Duration { return CPU(p.t, p.cmd.Process.Pid) }
+
+// CPU is how much processor time the threads of a process have taken that still run.
+func CPU(t testing.TB, pid int) (total time.Duration) {
+	threads := must(filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid)))(t)
+	for _, thread := range threads {
+		var nanoseconds int64
+		if stat, err := os.ReadFile(thread); err == nil { // Else it has just ended.
+			_, err = fmt.Sscan(string(stat), &nanoseconds)
+			check(t, err)
+		}
+		total += time.Duration(nanoseconds)
 	}
-	return time.Duration(ticks[0]+ticks[1]) * (time.Second / 100) // USER_HZ
+	return total
 }
 
 // Memory is how many bytes of its memory are the process's own, and in RAM.

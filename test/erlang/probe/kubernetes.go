@@ -41,7 +41,7 @@ import (
 
 // kubernetes is an API server, and one ErlangCluster in it.
 type kubernetes struct {
-	t       *testing.T
+	t       testing.TB
 	cluster *cluster // of the nodes
 	config  *rest.Config
 	client.Client
@@ -63,7 +63,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }
 
-func newKubernetes(t *testing.T, c *cluster) *kubernetes {
+func newKubernetes(t testing.TB, c *cluster) *kubernetes {
 	environment := &envtest.Environment{
 		BinaryAssetsDirectory: assets(t),
 		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "..", "config", "crd", "bases")},
@@ -90,7 +90,7 @@ func newKubernetes(t *testing.T, c *cluster) *kubernetes {
 }
 
 // assets is where etcd and kube-apiserver are, built if need be.
-func assets(t *testing.T) string {
+func assets(t testing.TB) string {
 	if assets := os.Getenv("KUBEBUILDER_ASSETS"); assets != "" {
 		return assets
 	}
@@ -104,9 +104,10 @@ func assets(t *testing.T) string {
 }
 
 // create makes the ErlangCluster, and an account with the probe's rights.
-func (k *kubernetes) create() naming.Names {
+func (k *kubernetes) create() naming.Names { k.t.Helper(); return k.createOf(3) }
+
+func (k *kubernetes) createOf(replicas int32) naming.Names {
 	k.t.Helper()
-	replicas := int32(3)
 	chat := &v1alpha1.ErlangCluster{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "chat"},
 		Spec: v1alpha1.ErlangClusterSpec{
