@@ -8,9 +8,9 @@ type Edge struct {
 	To   string `json:"to"`
 }
 
-// Next is the one link to make now; there is none when nothing can be done. After it was
-// made, or failed, the mesh has to be observed again: tried are the links that failed
-// since.
+// Next are the links to make now, all at once; there is none when nothing can be done. After
+// they were made, or failed, the mesh has to be observed again: tried are the links that
+// failed since.
 //
 // When two nodes cannot connect, OTP drops links of others
 // (prevent_overlapping_partitions of global(3kernel)), so a link is proposed only where
@@ -18,31 +18,64 @@ type Edge struct {
 //   - both ends have a view, which only verified nodes have;
 //   - no node on either side is linked to an expected node that is not verified, because
 //     global would make the new side connect to that one too;
-//   - no link between the same two parts has failed.
+//   - no link between the same two parts has failed;
+//   - no other link of that time concerns the same nodes, those included that one end alone
+//     reports: global would have nodes connect to some that are just joining others.
 //
-// Links that are missing within a part come first, one by one: a part should be whole
-// before it becomes larger. Two parts are joined by a single link: the nodes make the
-// others themselves.
-func (m Mesh) Next(tried []Edge) (Edge, bool) {
-	failed := m.indices(tried)
-	parts := m.healable()
-	for _, part := range parts {
-		for i, a := range part {
-			for _, b := range part[i+1:] {
-				if !m.linked(a, b) && !joinsAny(failed, []int{a}, []int{b}) {
-					return m.edge(a, b), true
-				}
+// A part that misses links within itself gets one of those: it should be whole before it
+// becomes larger. Of the others two at a time are joined, by a single link: the nodes make the
+// rest themselves. So n nodes that are not linked become one mesh in log2(n) steps.
+func (m Mesh) Next(tried []Edge) (edges []Edge) {
+	failed, parts := m.indices(tried), m.healable()
+	taken := make([]bool, len(m.nodes))
+	propose := func(a, b int, concerned []int) {
+		if !slices.ContainsFunc(concerned, func(node int) bool { return taken[node] }) {
+			edges = append(edges, m.edge(a, b))
+			for _, node := range concerned {
+				taken[node] = true
 			}
+		}
+	}
+	for _, part := range parts {
+		if a, b, missing := m.missingWithin(part, failed); missing {
+			propose(a, b, m.concerned(part))
 		}
 	}
 	for i, home := range parts {
 		for _, other := range parts[i+1:] {
-			if !joinsAny(failed, home, other) {
-				return m.edge(m.closest(home, other)), true
+			if !taken[home[0]] && !taken[other[0]] && !joinsAny(failed, home, other) {
+				a, b := m.closest(home, other)
+				propose(a, b, m.concerned(home, other))
 			}
 		}
 	}
-	return Edge{}, false
+	return edges
+}
+
+// missingWithin are the ends of a link that a part misses and that has not failed.
+func (m Mesh) missingWithin(part []int, failed [][2]int) (a, b int, missing bool) {
+	for i, a := range part {
+		for _, b := range part[i+1:] {
+			if !m.linked(a, b) && !joinsAny(failed, []int{a}, []int{b}) {
+				return a, b, true
+			}
+		}
+	}
+	return 0, 0, false
+}
+
+// concerned are the nodes of some parts, those that one of them reports or is reported by, and
+// so on.
+func (m Mesh) concerned(parts ...[]int) []int {
+	nodes := slices.Concat(parts...)
+	for next := 0; next < len(nodes); next++ {
+		for b := range m.nodes {
+			if (m.reports[nodes[next]][b] || m.reports[b][nodes[next]]) && !slices.Contains(nodes, b) {
+				nodes = append(nodes, b)
+			}
+		}
+	}
+	return nodes
 }
 
 // Between are the pairs of nodes that a link makes connect to each other: each node of one part
@@ -62,6 +95,19 @@ func (m Mesh) Between(edge Edge) (pairs []Edge) {
 		}
 	}
 	return pairs
+}
+
+// Concerns reports whether one of some links has an end in one of the parts that a link joins.
+func (m Mesh) Concerns(edge Edge, links []Edge) bool {
+	for _, ends := range m.indices([]Edge{edge}) {
+		joined := slices.Concat(m.partOf(ends[0]), m.partOf(ends[1]))
+		for _, link := range m.indices(links) {
+			if slices.Contains(joined, link[0]) || slices.Contains(joined, link[1]) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // healable are the parts in and between which it is safe to make links.

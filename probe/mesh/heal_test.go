@@ -2,6 +2,7 @@ package mesh_test
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 	"testing"
 
@@ -89,32 +90,40 @@ func TestHealingVerifiedGroups(t *testing.T) {
 			groups[group] = append(groups[group], node)
 		}
 
-		calls := 0
-		for edge, ok := w.mesh().Next(nil); ok; edge, ok = w.mesh().Next(nil) {
-			if calls++; calls >= len(groups) {
-				t.Fatalf("%d groups, and call %d is proposed: %v", len(groups), calls, edge)
+		links, steps := 0, 0
+		for edges := w.mesh().Next(nil); len(edges) > 0; edges = w.mesh().Next(nil) {
+			m := w.mesh()
+			for _, edge := range edges {
+				checkConnects(t, w, edge, m.Between(edge))
 			}
-			between, links := w.mesh().Between(edge), len(w.links)/2
-			w.connect(edge)
-			for _, pair := range between {
-				if !w.linked(pair.From, pair.To) {
-					t.Fatalf("%v has not linked %v", edge, pair)
-				}
-			}
-			if made := len(w.links)/2 - links; made != len(between) {
-				t.Fatalf("%v has made %d links, and %d are between its ends", edge, made, len(between))
-			}
+			links += len(edges)
+			steps++
 		}
-		if !w.mesh().Whole() || calls != len(groups)-1 {
-			t.Fatalf("%d calls for %d groups leave the parts %v", calls, len(groups), w.mesh().Components())
+		if !w.mesh().Whole() || links != len(groups)-1 || steps != bits.Len(uint(links)) {
+			t.Fatalf("%d links in %d steps for %d groups leave the parts %v", links, steps, len(groups), w.mesh().Components())
 		}
 	})
+}
+
+// checkConnects makes a link and checks which nodes it has connect.
+func checkConnects(t *rapid.T, w world, edge mesh.Edge, want []mesh.Edge) {
+	links := len(w.links) / 2
+	w.connect(edge)
+	for _, pair := range want {
+		if !w.linked(pair.From, pair.To) {
+			t.Fatalf("%v has not linked %v", edge, pair)
+		}
+	}
+	if made := len(w.links)/2 - links; made != len(want) {
+		t.Fatalf("%v has made %d links, and %d are between its ends", edge, made, len(want))
+	}
 }
 
 // TestHealingIsCareful: whatever the nodes report, and whichever links fail, a
 // proposal touches verified nodes only, is not a link already, is never joined to
 // an unverified node by anybody's report, does not try a failed pair of parts
-// again, and proposals come to an end.
+// again, concerns no node that another one of the same step does, and proposals
+// come to an end.
 func TestHealingIsCareful(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := nodesOf(t)
@@ -132,43 +141,72 @@ func TestHealingIsCareful(t *testing.T) {
 		var tried []mesh.Edge
 		for range len(w.nodes) * len(w.nodes) {
 			m := w.mesh()
-			edge, ok := m.Next(tried)
-			if !ok {
+			edges := m.Next(tried)
+			if len(edges) == 0 {
 				return
 			}
-			if !w.verified[edge.From] || !w.verified[edge.To] {
-				t.Fatalf("%v is not between verified nodes", edge)
-			}
-			if w.linked(edge.From, edge.To) {
-				t.Fatalf("%v starts from the end that believes in the link", edge)
-			}
-			for _, part := range m.Components() {
-				if !slices.Contains(part, edge.From) && !slices.Contains(part, edge.To) {
-					continue
+			var concerned []string
+			for _, edge := range edges {
+				checkCareful(t, w, m, edge, tried)
+				around := concernedBy(m, edge)
+				if slices.ContainsFunc(around, func(node string) bool { return slices.Contains(concerned, node) }) {
+					t.Fatalf("%v concern the same nodes", edges)
 				}
-				for _, node := range part {
-					for _, peer := range m.Linked(node) {
-						if !w.verified[peer] {
-							t.Fatalf("%v draws in %s, which is not verified, through %s", edge, peer, node)
-						}
-					}
-				}
-				for _, failed := range tried {
-					between := slices.Contains(part, edge.From) != slices.Contains(part, edge.To)
-					same := slices.Contains(part, failed.From) != slices.Contains(part, failed.To)
-					if between && same && sameParts(m, edge, failed) {
-						t.Fatalf("%v joins parts that %v failed to join", edge, failed)
-					}
-				}
+				concerned = append(concerned, around...)
 			}
-			if rapid.Bool().Draw(t, "made") {
-				w.connect(edge)
-			} else {
-				tried = append(tried, edge)
+			for _, edge := range edges {
+				if rapid.Bool().Draw(t, "made") {
+					w.connect(edge)
+				} else {
+					tried = append(tried, edge)
+				}
 			}
 		}
 		t.Fatalf("proposals do not come to an end")
 	})
+}
+
+func checkCareful(t *rapid.T, w world, m mesh.Mesh, edge mesh.Edge, tried []mesh.Edge) {
+	if !w.verified[edge.From] || !w.verified[edge.To] {
+		t.Fatalf("%v is not between verified nodes", edge)
+	}
+	if w.linked(edge.From, edge.To) {
+		t.Fatalf("%v starts from the end that believes in the link", edge)
+	}
+	for _, part := range m.Components() {
+		if !slices.Contains(part, edge.From) && !slices.Contains(part, edge.To) {
+			continue
+		}
+		for _, node := range part {
+			for _, peer := range m.Linked(node) {
+				if !w.verified[peer] {
+					t.Fatalf("%v draws in %s, which is not verified, through %s", edge, peer, node)
+				}
+			}
+		}
+		for _, failed := range tried {
+			between := slices.Contains(part, edge.From) != slices.Contains(part, edge.To)
+			same := slices.Contains(part, failed.From) != slices.Contains(part, failed.To)
+			if between && same && sameParts(m, edge, failed) {
+				t.Fatalf("%v joins parts that %v failed to join", edge, failed)
+			}
+		}
+	}
+}
+
+// concernedBy are the nodes that a link may have connect to others: its ends, who they report,
+// who reports them, and so on.
+func concernedBy(m mesh.Mesh, edge mesh.Edge) []string {
+	nodes := []string{edge.From, edge.To}
+	for next := 0; next < len(nodes); next++ {
+		for _, peer := range m.Nodes() {
+			reported := slices.Contains(m.Linked(nodes[next]), peer) || slices.Contains(m.Linked(peer), nodes[next])
+			if reported && !slices.Contains(nodes, peer) {
+				nodes = append(nodes, peer)
+			}
+		}
+	}
+	return nodes
 }
 
 // sameParts reports whether two edges go between the same two parts.

@@ -75,15 +75,14 @@ func (m Mesh) Reported(edge Edge) bool {
 	return len(pairs) == 1 && m.reports[pairs[0][0]][pairs[0][1]]
 }
 
-// Lost counts the links of an earlier mesh that no longer exist, though both ends still
-// have a view. Links of a node that is gone, or that restarted in between, do not count.
-func (m Mesh) Lost(earlier Mesh, restarted ...string) int {
-	lost := 0
+// Lost are the links of an earlier mesh that no longer exist, though both ends still have a
+// view. Links of a node that is gone, or that restarted in between, do not count.
+func (m Mesh) Lost(earlier Mesh, restarted ...string) (lost []Edge) {
 	there := func(a int) bool { return m.viewed[a] && !slices.Contains(restarted, m.nodes[a]) }
 	for a := range m.nodes {
 		for b := range a {
 			if earlier.linked(a, b) && !m.linked(a, b) && there(a) && there(b) {
-				lost++
+				lost = append(lost, Edge{From: m.nodes[b], To: m.nodes[a]})
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/erlang-operator/erlang-operator/probe/mesh"
@@ -24,9 +25,9 @@ const healingReserve = 25 * time.Second
 // longer had.
 var errNotKept = errors.New("the link was made and did not last")
 
-// heal makes the links that are missing, one at a time, and observes the mesh after each.
-// A node that accepts connections may still be unable to make them, so where one end fails
-// at once, the other end tries.
+// heal makes the links that are missing, and observes the mesh after each step. The links of
+// one step are made at once, and concern different nodes. A node that accepts connections may
+// still be unable to make them, so where one end fails at once, the other end tries.
 //
 // When nodes drop other links meanwhile, no further link is made in this sweep. They do so
 // when two of them cannot connect, or when they are too busy to keep what they have: then
@@ -36,30 +37,38 @@ func (p *Pass) heal(ctx context.Context) {
 		return
 	}
 	p.skipHarmful()
-	if _, ok := p.next(); ok {
-		p.refresh(ctx) // Links that were lost since the nodes were verified are not the fault of the first one.
+	if len(p.next()) > 0 {
+		p.refresh(ctx) // Links that were lost since the nodes were verified are not the fault of the first ones.
 	}
 	deadline := time.Now().Add(p.options.HealingTime)
 	for p.lost == 0 && time.Now().Before(deadline) && ctx.Err() == nil {
-		edge, ok := p.next()
-		if !ok {
+		edges := p.next()
+		if len(edges) == 0 {
 			return
 		}
-		if p.keepsApart(ctx, edge) {
-			continue
-		}
+		edges = slices.DeleteFunc(edges, func(edge mesh.Edge) bool { return p.keepsApart(ctx, edge) })
 		if p.options.ReadOnly() {
 			return
 		}
-		before, incarnations := p.mesh(), p.incarnations()
-		err := p.link(ctx, edge)
-		if errors.Is(err, verify.ErrNotConnected) && time.Now().Before(deadline) && !p.options.ReadOnly() {
-			err = p.link(ctx, mesh.Edge{From: edge.To, To: edge.From})
-		}
-		if err != nil {
-			p.refresh(ctx)
-		}
-		if p.lost = p.mesh().Lost(before, p.restarted(incarnations)...); p.lost > 0 {
+		p.step(ctx, deadline, edges)
+	}
+}
+
+// step makes links, no two of which concern the same node.
+func (p *Pass) step(ctx context.Context, deadline time.Time, edges []mesh.Edge) {
+	before, incarnations := p.mesh(), p.incarnations()
+	made, errs := make([]mesh.Edge, len(edges)), make([]error, len(edges))
+	var group sync.WaitGroup
+	for i, edge := range edges {
+		group.Go(func() { made[i], errs[i] = p.link(ctx, deadline, edge) })
+	}
+	group.Wait()
+	p.settle(ctx, made, errs)
+	lost := p.mesh().Lost(before, p.restarted(incarnations)...)
+	p.lost = len(lost)
+	for i, edge := range edges {
+		err := errs[i]
+		if before.Concerns(edge, lost) {
 			err = verify.ErrLinksLost
 			p.recordFailure(edge, err)
 		}
@@ -85,34 +94,44 @@ func (p *Pass) skipHarmful() {
 	}
 }
 
-// next is the link to make. What failed in the last sweep comes last in this one: it may
-// take long to fail again, and must not delay the rest. Then the other end tries: packets may
-// be lost in one direction.
-func (p *Pass) next() (mesh.Edge, bool) {
+// next are the links to make. What failed in the last sweep comes last in this one, one by
+// one: it may take long to fail again, and must not delay the rest, nor cost more than one part
+// its links. Then the other end tries: packets may be lost in one direction.
+func (p *Pass) next() []mesh.Edge {
 	m, failed := p.mesh(), slices.Concat(p.failed, p.apart)
-	if edge, ok := m.Next(slices.Concat(failed, p.options.Postponed)); ok {
-		return edge, true
+	if edges := m.Next(slices.Concat(failed, p.options.Postponed)); len(edges) > 0 {
+		return edges
 	}
-	edge, ok := m.Next(failed)
-	if back := (mesh.Edge{From: edge.To, To: edge.From}); ok && slices.Contains(p.options.Postponed, edge) && !m.Reported(back) {
-		return back, true
+	edges := m.Next(failed)
+	if len(edges) == 0 {
+		return nil
 	}
-	return edge, ok
+	edge := edges[0]
+	if back := reverse(edge); slices.Contains(p.options.Postponed, edge) && !m.Reported(back) {
+		edge = back
+	}
+	return []mesh.Edge{edge}
 }
 
-// link has one node connect to another.
-func (p *Pass) link(ctx context.Context, edge mesh.Edge) error {
-	err := p.sessions[p.indexOf(edge.From)].Connect(ctx, edge.To)
-	if err == nil && !p.settle(ctx, edge) {
-		err = errNotKept
+// link has one of two nodes connect to the other, and returns the link as it was made.
+func (p *Pass) link(ctx context.Context, deadline time.Time, edge mesh.Edge) (mesh.Edge, error) {
+	err := p.connect(ctx, edge)
+	if errors.Is(err, verify.ErrNotConnected) && time.Now().Before(deadline) && !p.options.ReadOnly() {
+		edge = reverse(edge)
+		err = p.connect(ctx, edge)
 	}
+	return edge, err
+}
+
+func (p *Pass) connect(ctx context.Context, edge mesh.Edge) error {
+	err := p.sessions[p.indexOf(edge.From)].Connect(ctx, edge.To)
 	if err != nil {
 		p.recordFailure(edge, err)
-		return err
 	}
-	p.made = append(p.made, edge)
-	return nil
+	return err
 }
+
+func reverse(edge mesh.Edge) mesh.Edge { return mesh.Edge{From: edge.To, To: edge.From} }
 
 // recordFailure records at the node that was to make a link why it was not made.
 func (p *Pass) recordFailure(edge mesh.Edge, err error) {
@@ -154,29 +173,43 @@ func (p *Pass) indexOf(node string) int {
 	return slices.IndexFunc(p.members, func(m Member) bool { return m.Node == node })
 }
 
-// settle waits until the part of the mesh that a link belongs to is whole, or its time is
-// over, and reports whether both ends report the link. The nodes are busy: at least half
-// of the time they are not asked.
-func (p *Pass) settle(ctx context.Context, edge mesh.Edge) (linked bool) {
+// settle waits until the parts of the mesh that links belong to are whole, or their time is over,
+// and has those as errors that a node no longer reports. The nodes are busy: at least half of the
+// time they are not asked.
+func (p *Pass) settle(ctx context.Context, links []mesh.Edge, errs []error) {
+	p.awaitWhole(ctx, links, errs)
+	m := p.mesh()
+	for i, edge := range links {
+		switch {
+		case errs[i] != nil:
+		case m.HasLink(edge):
+			p.made = append(p.made, edge)
+		default:
+			errs[i] = errNotKept
+			p.recordFailure(edge, errNotKept)
+		}
+	}
+}
+
+func (p *Pass) awaitWhole(ctx context.Context, links []mesh.Edge, errs []error) {
 	begun := time.Now()
-	links, progress := -1, begun
+	count, progress := -1, begun
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		refreshed := time.Now()
 		p.refresh(ctx)
-		m := p.mesh()
-		linked = m.HasLink(edge)
-		if linked && m.WholeAround(edge.From) {
-			return true
+		m, whole := p.mesh(), true
+		for i, edge := range links {
+			whole = whole && (errs[i] != nil || m.HasLink(edge) && m.WholeAround(edge.From))
 		}
-		if m.Links() != links {
-			links, progress = m.Links(), time.Now()
+		if m.Links() != count {
+			count, progress = m.Links(), time.Now()
 		}
-		if time.Since(progress) > standstill || time.Since(begun) > settlingTime {
-			return linked
+		if whole || time.Since(progress) > standstill || time.Since(begun) > settlingTime {
+			return
 		}
 		select {
 		case <-ctx.Done():
-			return linked
+			return
 		case <-time.After(max(pause, time.Since(refreshed))): // Nodes do not announce links: they have to be asked.
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -78,6 +79,51 @@ func TestSweep(t *testing.T) {
 	result = n.run(members, Options{})
 	if len(result.Made) > 0 || !result.Mesh.Whole() || result.Outcomes[0].Refusals != nil || n.Peers[0].Refusals() != refused {
 		t.Errorf("the second sweep made the links %v and tried %+v", result.Made, result.Outcomes[0].Refusals)
+	}
+}
+
+// TestSweepLinksPairsAtOnce: of four nodes two pairs are linked at once, then the pairs.
+func TestSweepLinksPairsAtOnce(t *testing.T) {
+	n := newNetwork(t, 4)
+	var begun sync.WaitGroup
+	begun.Add(2)
+	n.OnConnect(func(from, to string) bool {
+		if from != n.Peers[0].Name || to == n.Peers[1].Name {
+			begun.Done()
+			begun.Wait()
+		}
+		n.Link(from, to)
+		return true
+	})
+	result := n.run(n.members(), Options{})
+	want := []mesh.Edge{
+		{From: n.Peers[0].Name, To: n.Peers[1].Name}, {From: n.Peers[2].Name, To: n.Peers[3].Name}, {From: n.Peers[0].Name, To: n.Peers[2].Name},
+	}
+	if diff := cmp.Diff(want, result.Made); diff != "" || !result.Mesh.Whole() {
+		t.Errorf("the parts are %v, links made (-want +got):\n%s", result.Mesh.Components(), diff)
+	}
+}
+
+// TestSweepBlamesTheLinkThatDidHarm: of two links that are made at once, one costs its part
+// another link. The other one is not harmful, and no further link is made.
+func TestSweepBlamesTheLinkThatDidHarm(t *testing.T) {
+	n := newNetwork(t, 5)
+	n.Link(n.Peers[0].Name, n.Peers[1].Name)
+	n.OnConnect(func(from, to string) bool {
+		if from == n.Peers[0].Name || to == n.Peers[0].Name {
+			n.Unlink(n.Peers[0].Name, n.Peers[1].Name)
+			return false
+		}
+		n.Link(from, to)
+		return true
+	})
+	result := n.run(n.members(), Options{})
+	harmful := mesh.Edge{From: n.Peers[0].Name, To: n.Peers[2].Name}
+	if diff := cmp.Diff([]mesh.Edge{harmful}, result.Failed); diff != "" || len(result.Harmful) != 1 || result.Harmful[0].Edge != harmful || result.Lost != 1 {
+		t.Errorf("%d links lost, harmful %v, failed (-want +got):\n%s", result.Lost, result.Harmful, diff)
+	}
+	if diff := cmp.Diff([]mesh.Edge{{From: n.Peers[3].Name, To: n.Peers[4].Name}}, result.Made); diff != "" {
+		t.Errorf("links made (-want +got):\n%s", diff)
 	}
 }
 
