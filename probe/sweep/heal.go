@@ -60,7 +60,11 @@ func (p *Pass) step(ctx context.Context, deadline time.Time, edges []mesh.Edge) 
 	made, errs := make([]mesh.Edge, len(edges)), make([]error, len(edges))
 	var group sync.WaitGroup
 	for i, edge := range edges {
-		group.Go(func() { made[i], errs[i] = p.link(ctx, deadline, edge) })
+		group.Go(func() {
+			if made[i], errs[i] = p.link(ctx, deadline, edge); errs[i] == nil {
+				p.linkOthers(ctx, deadline, before.Between(edge))
+			}
+		})
 	}
 	group.Wait()
 	p.settle(ctx, made, errs)
@@ -121,6 +125,33 @@ func (p *Pass) link(ctx context.Context, deadline time.Time, edge mesh.Edge) (me
 		err = p.connect(ctx, edge)
 	}
 	return edge, err
+}
+
+// linkOthers has the nodes of two parts that were just joined connect to each other. They would
+// do so by themselves, but only after a second or more: global(3kernel) waits before it brings two
+// parts together. Each node makes one link at a time, each to another peer than the others do, since
+// a node with one processor takes one handshake at a time. What fails is left to the nodes: if it
+// is still missing then, it is the next link to be made, and judged as that.
+func (p *Pass) linkOthers(ctx context.Context, deadline time.Time, pairs []mesh.Edge) {
+	peers := map[string][]string{}
+	for _, pair := range pairs {
+		peers[pair.From] = append(peers[pair.From], pair.To)
+	}
+	var group sync.WaitGroup
+	first := 0
+	for node, others := range peers {
+		others = slices.Concat(others[first%len(others):], others[:first%len(others)])
+		first++
+		session := p.sessions[p.indexOf(node)]
+		group.Go(func() {
+			for _, other := range others {
+				if time.Now().After(deadline) || p.options.ReadOnly() || session.Connect(ctx, other) != nil {
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
 }
 
 func (p *Pass) connect(ctx context.Context, edge mesh.Edge) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -87,9 +88,10 @@ func TestSweepLinksPairsAtOnce(t *testing.T) {
 	n := newNetwork(t, 4)
 	var begun sync.WaitGroup
 	begun.Add(2)
+	var once [2]sync.Once
 	n.OnConnect(func(from, to string) bool {
-		if from != n.Peers[0].Name || to == n.Peers[1].Name {
-			begun.Done()
+		if to == n.Peers[1].Name || to == n.Peers[3].Name {
+			once[slices.IndexFunc(n.Peers, func(p *probetest.Peer) bool { return p.Name == to })/2].Do(begun.Done)
 			begun.Wait()
 		}
 		n.Link(from, to)
@@ -101,6 +103,24 @@ func TestSweepLinksPairsAtOnce(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, result.Made); diff != "" || !result.Mesh.Whole() {
 		t.Errorf("the parts are %v, links made (-want +got):\n%s", result.Mesh.Components(), diff)
+	}
+}
+
+// TestSweepLinksEveryPair: all the links between two parts are made by the probe, which does not
+// wait until the nodes make them, and one that fails is made from the other end.
+func TestSweepLinksEveryPair(t *testing.T) {
+	n := newNetwork(t, 4)
+	n.LinkPair(n.Peers[0].Name, n.Peers[1].Name)
+	n.LinkPair(n.Peers[2].Name, n.Peers[3].Name)
+	n.OnConnect(func(from, to string) bool {
+		if from == n.Peers[1].Name && to == n.Peers[3].Name {
+			return false
+		}
+		n.LinkPair(from, to)
+		return true
+	})
+	if result := n.run(n.members(), Options{}); !result.Mesh.Whole() || result.Lost > 0 || len(result.Harmful) > 0 {
+		t.Errorf("failed %v, the parts are %v", result.Failed, result.Mesh.Components())
 	}
 }
 
