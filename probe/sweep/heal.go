@@ -62,7 +62,7 @@ func (p *Pass) step(ctx context.Context, deadline time.Time, edges []mesh.Edge) 
 	for i, edge := range edges {
 		group.Go(func() {
 			if made[i], errs[i] = p.link(ctx, deadline, edge); errs[i] == nil {
-				p.linkOthers(ctx, deadline, before.Between(edge))
+				p.linkOthers(ctx, deadline, made[i], before.Between(edge))
 			}
 		})
 	}
@@ -127,15 +127,17 @@ func (p *Pass) link(ctx context.Context, deadline time.Time, edge mesh.Edge) (me
 	return edge, err
 }
 
-// linkOthers has the nodes of two parts that were just joined connect to each other. They would
-// do so by themselves, but only after a second or more: global(3kernel) waits before it brings two
-// parts together. Each node makes one link at a time, each to another peer than the others do, since
-// a node with one processor takes one handshake at a time. What fails is left to the nodes: if it
-// is still missing then, it is the next link to be made, and judged as that.
-func (p *Pass) linkOthers(ctx context.Context, deadline time.Time, pairs []mesh.Edge) {
+// linkOthers has the nodes of two parts, between which one link was just made, make the others.
+// They would do so by themselves, but only after a second or more: global(3kernel) waits before it
+// brings two parts together. Each node makes one link at a time, each to another peer than the
+// others do, since a node with one processor takes one handshake at a time. What fails is left to
+// the nodes: if it is still missing then, it is the next link to be made, and judged as that.
+func (p *Pass) linkOthers(ctx context.Context, deadline time.Time, made mesh.Edge, pairs []mesh.Edge) {
 	peers := map[string][]string{}
 	for _, pair := range pairs {
-		peers[pair.From] = append(peers[pair.From], pair.To)
+		if pair != made && pair != reverse(made) {
+			peers[pair.From] = append(peers[pair.From], pair.To)
+		}
 	}
 	var group sync.WaitGroup
 	first := 0

@@ -104,11 +104,12 @@ func TestHealFromNothing(t *testing.T) {
 			t.Fatalf("%s cannot be registered", name)
 		}
 		for i, conn := range conns {
-			await.Until(t, 30*time.Second, nodes[i].Name+" knows the name", func(context.Context) error {
-				if _, known := c.call(conn, "global", "whereis_name", name).(erldist.Pid); !known {
-					return errors.New("it does not")
+			await.Until(t, 30*time.Second, nodes[i].Name+" knows the name", func(ctx context.Context) error {
+				answer, err := conn.Call(ctx, "global", "whereis_name", name)
+				if _, known := answer.(erldist.Pid); err == nil && !known {
+					err = errors.New("it does not")
 				}
-				return nil
+				return err
 			})
 		}
 		c.call(conns[round%count], "global", "unregister_name", name) // A process may have one.
@@ -123,11 +124,15 @@ func TestHealFromNothing(t *testing.T) {
 
 // unlinkAll has all nodes disconnect from all others.
 func (c *cluster) unlinkAll(nodes []*beam.Node, conns []*erldist.Conn) {
-	await.Until(c.t, time.Minute, "no node is linked", func(context.Context) error {
+	await.Until(c.t, time.Minute, "no node is linked", func(ctx context.Context) error {
 		links := 0
-		for i, conn := range conns {
-			for _, other := range nodes {
-				if other != nodes[i] && c.call(conn, "erlang", "disconnect_node", erldist.Atom(other.Name)) == erldist.Term(erldist.Atom("true")) {
+		for _, conn := range conns {
+			for _, node := range nodes {
+				answer, err := conn.Call(ctx, "erlang", "disconnect_node", erldist.Atom(node.Name))
+				if err != nil {
+					return err
+				}
+				if answer == erldist.Term(erldist.Atom("true")) {
 					links++
 				}
 			}
