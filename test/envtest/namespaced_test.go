@@ -23,10 +23,11 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
-// Two managers with Roles in different namespaces reconcile the clusters of their own, and may
-// read nothing in others.
+// Two managers with Roles in different namespaces reconcile the clusters of their own, may read
+// nothing in others, and request nothing there.
 func TestWatchNamespaces(t *testing.T) {
 	a, b, c := newNamespace(t), newNamespace(t), newNamespace(t)
+	requestsOfFirst, requestsOfSecond := requestsOf(t, accountIn(a)), requestsOf(t, accountIn(b))
 	first, second := newNamespacedManager(t, a), newNamespacedManager(t, b)
 	for _, namespace := range []string{a, b, c} {
 		create(t, object(t, namespace, minimal))
@@ -45,9 +46,26 @@ func TestWatchNamespaces(t *testing.T) {
 			}
 		}
 	}
+	expectOnlyIn(t, requestsOfFirst, a)
+	expectOnlyIn(t, requestsOfSecond, b)
 	for _, manager := range []namespacedManager{first, second} {
 		if log := tail(manager.log, 10_000); strings.Contains(log, "forbidden") {
 			t.Errorf("something was forbidden:\n%s", log)
+		}
+	}
+}
+
+// expectOnlyIn requires that there were requests, and that all of them were in one namespace.
+func expectOnlyIn(t *testing.T, log *requestLog, namespace string) {
+	t.Helper()
+	requests := must(log.next())(t)
+	if len(requests) == 0 {
+		t.Errorf("%s has requested nothing", log.user)
+	}
+	for _, r := range requests {
+		discovery, own := r.ObjectRef.Resource == "", r.ObjectRef.Resource == "selfsubjectaccessreviews"
+		if r.ObjectRef.Namespace != namespace && !discovery && !own {
+			t.Errorf("%s, which watches %s: %s", log.user, namespace, r)
 		}
 	}
 }
@@ -119,9 +137,14 @@ func newNamespacedManager(t *testing.T, namespace string) namespacedManager {
 // grantRoles gives a new ServiceAccount the Roles of config/namespaced in a namespace.
 func grantRoles(t *testing.T, namespace string) (account string) {
 	t.Helper()
-	account = fmt.Sprintf("system:serviceaccount:%s:erlang-operator-manager", namespace)
+	account = accountIn(namespace)
 	bindRoles(t, namespace, account)
 	return account
+}
+
+// accountIn is the name of the ServiceAccount of a manager in a namespace.
+func accountIn(namespace string) string {
+	return fmt.Sprintf("system:serviceaccount:%s:erlang-operator-manager", namespace)
 }
 
 func bindRoles(t *testing.T, namespace, account string) {
@@ -161,6 +184,9 @@ func expectNamespaced(t *testing.T, rule rbacv1.PolicyRule) {
 	t.Helper()
 	for _, resource := range rule.Resources {
 		resource, _, _ = strings.Cut(resource, "/")
+		if resource == "podcertificaterequests" && !served.PodCertificates {
+			continue
+		}
 		kind := must(admin.RESTMapper().KindFor(schema.GroupVersionResource{Group: rule.APIGroups[0], Resource: resource}))(t)
 		mapping := must(admin.RESTMapper().RESTMapping(kind.GroupKind(), kind.Version))(t)
 		if mapping.Scope.Name() != meta.RESTScopeNameNamespace {
