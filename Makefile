@@ -116,6 +116,11 @@ publish: ## Sign and publish what is in dist/, VERSION=v0.1.0: docs/releasing.md
 test-release: modules ## Make the release VERSION=v0.1.0 from two clean clones, and compare: a quarter of an hour
 	./hack/reproduce.sh $(or $(VERSION),v0.1.0)
 
+# The Kubernetes of this machine is made anew, twice.
+.PHONY: test-install
+test-install: modules ## Install VERSION=v0.1.0 as released, on a fresh Kubernetes on this machine: a quarter of an hour
+	./hack/install.sh $(or $(VERSION),v0.1.0)
+
 ## Test
 
 # The end-to-end tests run on the Kubernetes of this machine, or on the one that E2E_KUBECONFIG
@@ -158,8 +163,8 @@ test-erlang: modules ## The protocol and the probe against real nodes of OTP 25,
 
 # Three machines, and both families, where the kernel has IPv6.
 .PHONY: test-e2e
-test-e2e soak: export NODES ?= 3
-test-e2e soak: export IPV6 ?= $(if $(wildcard /proc/sys/net/ipv6/conf/all/forwarding),1)
+test-e2e test-install soak: export NODES ?= 3
+test-e2e test-install soak: export IPV6 ?= $(if $(wildcard /proc/sys/net/ipv6/conf/all/forwarding),1)
 test-e2e: $(if $(E2E_KUBECONFIG),,cluster-up cluster-deploy cluster-examples) ## Everything on the Kubernetes of this machine, or on that of E2E_KUBECONFIG
 	$(E2E) -count=1 -parallel=6 -timeout=30m -skip 'Chaos|KubeletRestart|IdentityByWebhook' -v
 
@@ -218,7 +223,7 @@ soak: cluster-up cluster-deploy cluster-examples ## Hours: repeated renewals and
 	dpkg --status libfaketime >/dev/null || apt-get install -qq -y --no-install-recommends libfaketime
 	go test -C test -tags erlang -count=$(REPEAT) -timeout=6h ./erlang/...
 	go test -C test -tags erlang -count=1 -timeout=6h -p 1 -run 'Trace' -bench . -benchtime 100x ./erlang ./erlang/probe -soak
-	$(MAKE) --no-print-directory test-versions test-webhook test-chart
+	$(MAKE) --no-print-directory test-versions test-webhook test-chart test-release test-install
 	go test -timeout=6h ./controllers -run AnyHistory -histories=1000
 	go test -timeout=6h ./controllers/internal/plan ./controllers/internal/rotation ./controllers/internal/status ./certs/... ./probe/mesh ./erldist -rapid.checks=10000
 	for package in ./erldist ./certs; do \
