@@ -50,9 +50,9 @@ func TestMachineOfTheProbeIsCutOff(t *testing.T) {
 	notReady(t, c, 40*time.Second, v1alpha1.ReasonMachineNotReady, "is on machine "+lost.Name+", which is not Ready since")
 	t.Logf("the machine is named after %s", time.Since(begun))
 	var latter string
-	await.Until(t, time.Minute, "another probe has taken over", func(ctx context.Context) (err error) {
-		if latter, _, err = c.ProbeLease(ctx); err == nil && latter == former {
-			err = fmt.Errorf("%s holds the Lease", former)
+	await.Until(t, time.Until(begun.Add(time.Minute)), "another probe has taken over", func(ctx context.Context) (err error) {
+		if latter, _, err = c.ProbeLease(ctx); err == nil && (latter == former || latter == "") {
+			err = fmt.Errorf("the Lease is held by %q", latter)
 		}
 		return err
 	})

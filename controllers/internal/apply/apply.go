@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,6 +21,7 @@ import (
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
@@ -76,10 +78,27 @@ func (a *Applier) Apply(ctx context.Context, p plan.Plan, observed state.State) 
 			return err
 		}
 	}
+	if p.Release != nil {
+		if err := rejected.keep("Lease", a.release(ctx, p.Release)); err != nil {
+			return err
+		}
+	}
 	if err := a.deleteAll(ctx, p.Delete, remembered, &rejected); err != nil {
 		return err
 	}
 	return rejected.err()
+}
+
+func (a *Applier) release(ctx context.Context, lease *coordinationv1.Lease) error {
+	err := a.Client.Update(ctx, lease)
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return nil // The probe has renewed it meanwhile, or the cluster is gone.
+	}
+	if err != nil {
+		return fmt.Errorf("release Lease %s: %w", lease.Name, err)
+	}
+	log.FromContext(ctx).Info("Lease of a silent probe released", "lease", lease.Name)
+	return nil
 }
 
 // replace replaces the cookie. One that somebody edits again and again is restored with pauses.

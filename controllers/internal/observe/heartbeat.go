@@ -34,14 +34,15 @@ type heartbeat struct {
 	silent  bool // and Silenced has returned it
 }
 
-// Saw takes a Lease that was seen at some time, and reports whether its probe was silent.
+// Saw takes a Lease that was seen at some time, and reports whether its probe was silent. One
+// that was released is no heartbeat.
 func (h *Heartbeats) Saw(lease *coordinationv1.Lease, now time.Time) (cluster types.NamespacedName, wasSilent bool) {
-	owner := metav1.GetControllerOf(lease)
+	owner, holder := metav1.GetControllerOf(lease), ptr.Deref(lease.Spec.HolderIdentity, "")
 	cluster = types.NamespacedName{Namespace: lease.Namespace, Name: lease.Labels[naming.LabelCluster]}
-	if owner == nil || owner.Kind != "ErlangCluster" || lease.Name != (naming.Names{Cluster: cluster.Name}).Probe() {
+	if holder == "" || owner == nil || owner.Kind != "ErlangCluster" || lease.Name != (naming.Names{Cluster: cluster.Name}).Probe() {
 		return cluster, false
 	}
-	seen := heartbeat{cluster: owner.UID, holder: ptr.Deref(lease.Spec.HolderIdentity, ""), renewed: ptr.Deref(lease.Spec.RenewTime, metav1.MicroTime{}), at: now}
+	seen := heartbeat{cluster: owner.UID, holder: holder, renewed: ptr.Deref(lease.Spec.RenewTime, metav1.MicroTime{}), at: now}
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	before := h.last[cluster]
@@ -118,5 +119,8 @@ func (o *Observer) heartbeat(ctx context.Context, observed *state.State) error {
 	}
 	o.Heartbeats.Saw(&lease, observed.Now)
 	set()
+	if observed.ProbeIsSilent() && ptr.Deref(lease.Spec.HolderIdentity, "") != "" && metav1.IsControlledBy(&lease, observed.Cluster) {
+		observed.SilentLease = &lease
+	}
 	return nil
 }

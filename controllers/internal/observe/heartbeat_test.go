@@ -73,6 +73,7 @@ func TestHeartbeats(t *testing.T) {
 	saw(50*second, renewed("b", -ahead), false)
 	expect(51*second, 50*second, false)
 
+	saw(55*second, renewed("", 0), false) // It was released.
 	foreign := renewed("b", 0)
 	foreign.Name = "chat"
 	saw(60*second, foreign, false)
@@ -105,8 +106,8 @@ func TestSilenceIsConfirmed(t *testing.T) {
 	for after, silent := range []bool{false, true} {
 		clock.SetTime(statetest.Now.Add(time.Duration(after+1) * time.Minute))
 		observed, err := observer.Observe(t.Context(), cluster())
-		if err != nil || observed.ProbeIsSilent() != silent || observed.ProbeHolder != "b" {
-			t.Errorf("silent: %t, by %s, %v", observed.ProbeIsSilent(), observed.ProbeHolder, err)
+		if err != nil || observed.ProbeIsSilent() != silent || observed.ProbeHolder != "b" || (observed.SilentLease != nil) != silent {
+			t.Errorf("silent: %t, by %s, Lease %v, %v", observed.ProbeIsSilent(), observed.ProbeHolder, observed.SilentLease, err)
 		}
 	}
 	if reads := slices.DeleteFunc(s.reads, func(read string) bool { return read != "get *v1.Lease chat-probe" }); len(reads) != 3 {

@@ -3,6 +3,7 @@ package plan
 import (
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
 
@@ -38,6 +39,8 @@ type Plan struct {
 	Held []Configuration
 	// Delete what is ours and no longer wanted, if it is still what was observed.
 	Delete []state.Object
+	// Release is a Lease that its probe no longer renews, if it is still what was observed.
+	Release *coordinationv1.Lease
 	// Refresh are pods whose kubelet should look at their files now.
 	Refresh []*applycore.PodApplyConfiguration
 	// Holds are what is deliberately not done yet, and why.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	applyapps "k8s.io/client-go/applyconfigurations/apps/v1"
@@ -17,6 +18,7 @@ import (
 
 // probe plans the pod that proves and heals the mesh, and what it may touch.
 func probe(p *Plan, s state.State, operator Operator) {
+	p.Release = releasedLease(s)
 	spec := probeSpec(s, operator)
 	p.apply(probeServiceAccount(s, spec), probeRole(s), probeRoleBinding(s))
 	deployment := applyapps.Deployment(s.Names.Probe(), s.Names.Namespace)
@@ -29,6 +31,18 @@ func probe(p *Plan, s state.State, operator Operator) {
 		// is observed in the next pass.
 		p.Held = append(p.Held, deployment)
 	}
+}
+
+// releasedLease is the Lease of a silent probe without its holder, so that the next one begins at
+// once. That is no sooner than it may by itself: a probe is silent after a longer time than another
+// waits for. If it renews the Lease after all, that is no longer what was observed.
+func releasedLease(s state.State) *coordinationv1.Lease {
+	if s.SilentLease == nil {
+		return nil
+	}
+	lease := s.SilentLease.DeepCopy()
+	lease.Spec.HolderIdentity = nil
+	return lease
 }
 
 // applyProbe plans the Deployment of the probe, if what the user wrote can be one.

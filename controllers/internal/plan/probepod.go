@@ -79,16 +79,20 @@ func probePodSpec(spec v1alpha1.ProbeSpec) (*applycore.PodSpecApplyConfiguration
 	return pod, err
 }
 
-// evictions are tolerations with which the pod leaves a machine soon after Kubernetes has
-// found it lost, unless the user has some of their own: the default is five minutes. One of
-// another effect, as that of being scheduled there, says nothing about it.
+// evictions are tolerations with which the pod leaves a machine as soon as Kubernetes has
+// found it lost, and soon after its kubelet reports that it is not ready, unless the user has
+// some of their own: the default is five minutes. One of another effect, as that of being
+// scheduled there, says nothing about it.
 func evictions(own []corev1.Toleration) (tolerations []corev1.Toleration) {
-	for _, taint := range []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable} {
+	for _, eviction := range []corev1.Toleration{
+		{Key: corev1.TaintNodeNotReady, TolerationSeconds: ptr.To(int64(5))},
+		{Key: corev1.TaintNodeUnreachable, TolerationSeconds: ptr.To(int64(0))},
+	} {
 		if !slices.ContainsFunc(own, func(t corev1.Toleration) bool {
-			return t.Key == taint && (t.Effect == "" || t.Effect == corev1.TaintEffectNoExecute)
+			return t.Key == eviction.Key && (t.Effect == "" || t.Effect == corev1.TaintEffectNoExecute)
 		}) {
-			tolerations = append(tolerations, corev1.Toleration{Key: taint, Operator: corev1.TolerationOpExists,
-				Effect: corev1.TaintEffectNoExecute, TolerationSeconds: ptr.To(int64(5))})
+			eviction.Operator, eviction.Effect = corev1.TolerationOpExists, corev1.TaintEffectNoExecute
+			tolerations = append(tolerations, eviction)
 		}
 	}
 	return tolerations

@@ -5,7 +5,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
@@ -85,4 +88,25 @@ func probePod(t *testing.T, p plan.Plan) corev1.PodTemplateSpec {
 	}
 	t.Fatal("the plan has no Deployment")
 	return corev1.PodTemplateSpec{}
+}
+
+// The Lease of a silent probe is released as it was observed, unless the cluster is suspended.
+func TestSilentLeaseIsReleased(t *testing.T) {
+	s := load(t, "credentials-there")
+	if released := plan.Make(s, operator, freshCookie).Release; released != nil {
+		t.Errorf("released: %+v", released)
+	}
+	s.SilentLease = &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Name: "chat-probe", ResourceVersion: "7"},
+		Spec:       coordinationv1.LeaseSpec{HolderIdentity: ptr.To("chat-probe-a"), LeaseTransitions: ptr.To(int32(3))},
+	}
+	want := s.SilentLease.DeepCopy()
+	want.Spec.HolderIdentity = nil
+	if diff := cmp.Diff(want, plan.Make(s, operator, freshCookie).Release); diff != "" {
+		t.Errorf("released (-want +got):\n%s", diff)
+	}
+	s.Cluster.Spec.Suspend = true
+	if released := plan.Make(s, operator, freshCookie).Release; released != nil {
+		t.Errorf("suspended, and released: %+v", released)
+	}
 }

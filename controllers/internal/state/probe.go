@@ -7,7 +7,8 @@ import (
 )
 
 // HeartbeatTimeout is how long the probe may not confirm its report. It does so every five
-// seconds, and another takes over within 20 s of one that was killed.
+// seconds, and another takes over within 20 s of one that was killed. After that time its Lease
+// is released, so it has to exceed the 17 s that other probes wait by themselves.
 const HeartbeatTimeout = 27 * time.Second
 
 // ProbeIsSilent reports whether the probe has not confirmed its report for too long.

@@ -9,6 +9,7 @@ import (
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -57,6 +58,8 @@ type State struct {
 	// the manager's clock, and ProbeHolder the probe's pod; empty when none was observed.
 	HeartbeatObserved time.Time
 	ProbeHolder       string
+	// SilentLease is the Lease that a silent probe holds; nil when there is none.
+	SilentLease *coordinationv1.Lease
 	// LostMachines are those that the cluster's pods run on and that are not Ready, by name.
 	LostMachines map[string]LostMachine
 
