@@ -22,7 +22,7 @@ import (
 // other, and those that go close theirs.
 func TestScale(t *testing.T) {
 	t.Parallel()
-	c := startJournal(t, 3, "27", "")
+	c := startJournal(t, 3, "27")
 	followed := c.Follow(t, 5)
 	c.AwaitReady(t, 3)
 	for _, replicas := range []int{5, 2} {

@@ -74,7 +74,7 @@ func TestCorrectedTemplate(t *testing.T) {
 // all restarted by a change of the template. A pause keeps them all.
 func TestRolloutOfUnreadyMembers(t *testing.T) {
 	t.Parallel()
-	c := startJournal(t, 3, "27", "")
+	c := startJournal(t, 3, "27")
 	followed := c.Follow(t, 3)
 	const probed = `"readinessProbe":{"exec":{"command":["test","!","-e","/tmp/broken"]},"periodSeconds":1,"failureThreshold":1},"command"`
 	change := func(change string) {
@@ -113,7 +113,7 @@ func TestRolloutOfUnreadyMembers(t *testing.T) {
 func TestRolloutUnderTraffic(t *testing.T) {
 	t.Parallel()
 	const members = 5
-	c := startJournal(t, members, "25", "")
+	c := startJournal(t, members, "25")
 	followed := c.Follow(t, members)
 	c.AwaitReady(t, members)
 	releases := []string{"27"}
