@@ -25,6 +25,7 @@ type desired struct {
 	names       naming.Names
 	members     []sweep.Member
 	credentials verify.Credentials
+	published   func(ctx context.Context, host string) bool
 	// cookieVersion is the version of the cookie's Secret.
 	cookieVersion string
 	// canaryError is why there is no canary, though there should be one. The nodes are
@@ -36,6 +37,7 @@ type desired struct {
 type reader struct {
 	domain                                    string
 	cookie, certificate, canary, distribution client.Reader
+	endpoints                                 *endpoints // nil if the nodes are not found by DNS
 }
 
 // read returns what should be true now. An error names the credential that is missing or
@@ -65,10 +67,14 @@ func (r reader) read(ctx context.Context, cluster *v1alpha1.ErlangCluster, previ
 	}
 	var canaryError error
 	credentials.Canary, canaryError = r.readCanary(ctx, names, credentials.Trust)
+	published, err := r.endpoints.read(ctx)
+	if err != nil {
+		return desired{}, err
+	}
 	return desired{
 		generation: cluster.Generation, suspended: cluster.Spec.Suspend, formation: cluster.Spec.Distribution.Formation,
 		names: names, members: members(cluster, names, previous, cookie.ResourceVersion),
-		credentials: credentials, cookieVersion: cookie.ResourceVersion, canaryError: canaryError,
+		credentials: credentials, cookieVersion: cookie.ResourceVersion, canaryError: canaryError, published: published,
 	}, nil
 }
 

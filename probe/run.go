@@ -96,8 +96,16 @@ func addController(manager ctrl.Manager, config *rest.Config, options Options) e
 			SkipNameValidation:      ptr.To(true), // A program may prove several clusters.
 		})
 	build.WatchesRawSource(source.Channel(lock.acquired, &handler.EnqueueRequestForObject{}))
-	if err := watchCredentials(manager, config, build, &reconciler.reader, options); err != nil {
+	names := naming.Of(&v1alpha1.ErlangCluster{}, options.Domain)
+	names.Cluster, names.Namespace = options.Cluster, options.Namespace
+	request := reconcile.Request{NamespacedName: client.ObjectKey{Namespace: options.Namespace, Name: options.Cluster}}
+	if err := watchCredentials(manager, config, build, names, request, &reconciler.reader); err != nil {
 		return err
+	}
+	if options.Resolve == nil {
+		if reconciler.reader.endpoints, err = watchEndpoints(manager, config, build, names, request); err != nil {
+			return err
+		}
 	}
 	if err := manager.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return err
@@ -120,10 +128,7 @@ func addController(manager ctrl.Manager, config *rest.Config, options Options) e
 
 // watchCredentials gives each credential a cache of its own, because a cache is restricted
 // to one name.
-func watchCredentials(manager ctrl.Manager, config *rest.Config, build *builder.Builder, reader *reader, options Options) error {
-	names := naming.Of(&v1alpha1.ErlangCluster{}, options.Domain)
-	names.Cluster, names.Namespace = options.Cluster, options.Namespace
-	request := reconcile.Request{NamespacedName: client.ObjectKey{Namespace: options.Namespace, Name: options.Cluster}}
+func watchCredentials(manager ctrl.Manager, config *rest.Config, build *builder.Builder, names naming.Names, request reconcile.Request, reader *reader) error {
 	enqueue := handler.TypedEnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{request}
 	})
@@ -137,7 +142,7 @@ func watchCredentials(manager ctrl.Manager, config *rest.Config, build *builder.
 		{&corev1.Secret{}, names.Certificate(names.Canary()), &reader.canary},
 		{&corev1.ConfigMap{}, names.Distribution(), &reader.distribution},
 	} {
-		options := cacheOf(options.Namespace, watched.name)
+		options := cacheOf(names.Namespace, watched.name)
 		options.Scheme = manager.GetScheme()
 		objects, err := cache.New(config, options)
 		if err != nil {

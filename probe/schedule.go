@@ -44,9 +44,13 @@ type schedule struct {
 	changed   time.Time // when a report last differed from the one before it
 }
 
+// soonest is the time to the next sweep after a change, as when a node starts.
+const soonest = 250 * time.Millisecond
+
 // next is the time to the next sweep. What changed just now is likely to change again, so
-// the time grows with the age of the last change. Nodes that drop links get time to
-// restore them by themselves.
+// the time grows with the age of the last change: a node that starts is seen after a quarter
+// more than it takes. Nodes that drop links get time to restore them by themselves, and nodes
+// whose logs a sweep adds to are swept less often.
 func (s *schedule) next(result sweep.Result, previous, current *v1alpha1.MeshStatus, now time.Time) time.Duration {
 	if !same(previous, current) {
 		s.changed = now
@@ -61,8 +65,10 @@ func (s *schedule) next(result sweep.Result, previous, current *v1alpha1.MeshSta
 		return s.intervals.Persistent
 	case result.Lost > 0:
 		return s.intervals.Unsettled
-	default:
+	case leavesLogLines(result):
 		return min(max(unchanged, time.Second), s.intervals.Unsettled)
+	default:
+		return min(max(unchanged/4, soonest), s.intervals.Unsettled)
 	}
 }
 

@@ -16,6 +16,9 @@ func (v *Verifier) resolve(target Target) func(ctx context.Context, host string)
 		return v.Resolve
 	}
 	return func(ctx context.Context, host string) ([]string, error) {
+		if v.Published != nil && !v.Published(ctx, host) {
+			return nil, &net.DNSError{Err: "no EndpointSlice has it", Name: host, IsNotFound: true}
+		}
 		if v.FullNames {
 			host += "." // Otherwise a name that does not exist is looked up in every search domain.
 		}

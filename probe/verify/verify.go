@@ -91,6 +91,11 @@ type Verifier struct {
 	// system.
 	FullNames bool
 
+	// Published waits until DNS is likely to have a record of a host, or reports that it has none
+	// yet. Until then DNS is not asked: servers remember for half a minute that a name does not
+	// exist, and then the peers of the node do not find it either. nil asks at once.
+	Published func(ctx context.Context, host string) bool
+
 	// DialContext opens TCP connections to addresses; nil means that of a net.Dialer.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 

@@ -2,6 +2,7 @@ package plan
 
 import (
 	coordinationv1 "k8s.io/api/coordination/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
 	applyrbac "k8s.io/client-go/applyconfigurations/rbac/v1"
@@ -18,7 +19,7 @@ func probeServiceAccount(s state.State, spec v1alpha1.ProbeSpec) *applycore.Serv
 }
 
 // probeRole is what the probe may touch: its cluster's status, its own key, the cookie, the
-// trust bundle and its Lease, each by name.
+// trust bundle and its Lease, each by name; and the EndpointSlices, whose names Kubernetes makes.
 func probeRole(s state.State) *applyrbac.RoleApplyConfiguration {
 	names := s.Names
 	return owned(applyrbac.Role(names.Probe(), names.Namespace), s).WithRules(
@@ -26,7 +27,8 @@ func probeRole(s state.State) *applyrbac.RoleApplyConfiguration {
 		rule(v1alpha1.Group, "erlangclusters/status", names.Cluster).WithVerbs("patch"),
 		rule("", "secrets", names.CookieSecret(), names.Certificate(names.Probe()), names.Certificate(names.Canary())).WithVerbs("get", "list", "watch"),
 		rule("", "configmaps", names.Distribution()).WithVerbs("get", "list", "watch"),
-		rule(coordinationv1.GroupName, "leases", names.Probe()).WithVerbs("get", "create", "update"))
+		rule(coordinationv1.GroupName, "leases", names.Probe()).WithVerbs("get", "create", "update"),
+		rule(discoveryv1.GroupName, "endpointslices").WithVerbs("list", "watch"))
 }
 
 func rule(group, resource string, names ...string) *applyrbac.PolicyRuleApplyConfiguration {

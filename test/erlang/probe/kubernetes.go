@@ -125,6 +125,7 @@ func (k *kubernetes) createOf(replicas int32) naming.Names {
 			allow("", "secrets", []string{"get", "list", "watch"}, names.CookieSecret(), names.Certificate(names.Probe()), names.Certificate(names.Canary())),
 			allow("", "configmaps", []string{"get", "list", "watch"}, names.Distribution()),
 			allow("coordination.k8s.io", "leases", []string{"get", "create", "update"}, names.Probe()),
+			allow("discovery.k8s.io", "endpointslices", []string{"list", "watch"}),
 		},
 	})
 	k.mustCreate(&rbacv1.RoleBinding{
