@@ -205,6 +205,12 @@ bench-manager: modules ## What the manager costs the API server, CPU and memory 
 	KUBEBUILDER_ASSETS=$$($(CLUSTER) build kube-apiserver etcd kube-controller-manager) \
 		go test -C test -count=1 -timeout=1h -v ./envtest -run TestBenchmarkManager -clusters=$(CLUSTERS)
 
+RUNS ?= 10
+
+.PHONY: bench-ready
+bench-ready: cluster-up cluster-deploy ## How long clusters of 3 and 10 take to be Ready, and certificates with a StatefulSet by hand: RUNS=10 each, a quarter of an hour
+	$(E2E) -count=1 -timeout=1h -v -run TestBenchmarkReady -ready-runs=$(RUNS)
+
 SOAK     ?= 1h
 REPEAT   ?= 20
 FAULTS   ?= 50

@@ -1,0 +1,55 @@
+package probe
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func sliceOf(pod string, addresses ...string) discoveryv1.EndpointSlice {
+	return discoveryv1.EndpointSlice{Endpoints: []discoveryv1.Endpoint{{Hostname: ptr.To(pod), Addresses: addresses}}}
+}
+
+// TestEndpoints: those of both address families count, whether their pods are Ready or not, and
+// those without a name of their own do not.
+func TestEndpoints(t *testing.T) {
+	nameless := sliceOf("", "10.0.0.3")
+	nameless.Endpoints[0].Hostname = nil
+	starting := sliceOf("chat-1", "10.0.0.2")
+	starting.Endpoints[0].Conditions.Ready = ptr.To(false)
+	got := endpointsOf(sliceOf("chat-0", "10.0.0.1"), sliceOf("chat-0", "fd00::1"), starting, nameless)
+	want := map[endpoint]bool{{"chat-0", "10.0.0.1"}: true, {"chat-0", "fd00::1"}: true, {"chat-1", "10.0.0.2"}: true}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(endpoint{})); diff != "" {
+		t.Errorf("endpoints (-want +got):\n%s", diff)
+	}
+}
+
+// TestDNSIsAwaited: a host is waited for while it has just got an address, or another one, and
+// neither without one nor later.
+func TestDNSIsAwaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		seen := sightings{
+			{"chat-0", "10.0.0.1"}: now.Add(-time.Hour),
+			{"chat-1", "10.0.0.2"}: now.Add(-time.Hour), {"chat-1", "10.0.0.3"}: now,
+		}
+		for _, tc := range []struct {
+			host      string
+			published bool
+			waited    time.Duration
+		}{
+			{"chat-0.chat-nodes.shop.svc", true, 0},
+			{"chat-2.chat-nodes.shop.svc", false, 0},
+			{"chat-1.chat-nodes.shop.svc", true, dnsDelay},
+		} {
+			if got := seen.awaitDNS(t.Context(), tc.host); got != tc.published || time.Since(now) != tc.waited {
+				t.Errorf("%s is published: %t, after %s; want %t, after %s", tc.host, got, time.Since(now), tc.published, tc.waited)
+			}
+		}
+	})
+}
