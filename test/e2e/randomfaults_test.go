@@ -51,9 +51,10 @@ type randomFault struct {
 	make func(x *faultRun) (end func(), affected []int)
 	// lasts is how long the fault lasts, once it is noticed.
 	lasts time.Duration
-	// noticed is after how long the cluster is not Ready, until the fault ends, and names a
-	// member that it affects. 0: it need not.
+	// noticed is after how long the cluster is not Ready, until the fault ends, and says of a
+	// member that it affects what is wrong. 0: it need not.
 	noticed time.Duration
+	says    string
 }
 
 // memberFaults concern one cluster, and nothing else on its machines.
@@ -92,7 +93,7 @@ var memberFaults = []randomFault{
 		x.KillNode(x.t, x.victims(1, at...)[0])
 		return end, at
 	}},
-	{name: "cut two nodes from each other, one way", lasts: 5 * time.Second, noticed: noticedLink, make: func(x *faultRun) (func(), []int) {
+	{name: "cut two nodes from each other, one way", lasts: 5 * time.Second, noticed: noticedLink, says: " is not linked to", make: func(x *faultRun) (func(), []int) {
 		at := x.random.Perm(x.members)[:2]
 		return x.CutOffFrom(x.t, at[0], at[1]), at
 	}},
@@ -234,16 +235,17 @@ func (x *faultRun) one(number int, fault randomFault) {
 func (x *faultRun) awaitNoticed(fault randomFault, affected []int, begun time.Time) (at time.Time) {
 	if fault.noticed > 0 {
 		await.Until(x.t, x.patience*fault.noticed, fault.name+": not Ready", func(context.Context) (err error) {
-			at, _, err = x.timeline.NotReady(begun, x.pods(affected)...)
+			at, _, err = x.timeline.NotReady(begun, x.pods(affected, fault.says)...)
 			return err
 		})
 	}
 	return at
 }
 
-func (x *faultRun) pods(ordinals []int) (pods []string) {
+// pods are the names of some pods, each with a text after it.
+func (x *faultRun) pods(ordinals []int, text string) (pods []string) {
 	for _, ordinal := range ordinals {
-		pods = append(pods, x.Pod(ordinal))
+		pods = append(pods, x.Pod(ordinal)+text)
 	}
 	return pods
 }
@@ -261,7 +263,7 @@ func (x *faultRun) awaitStable(since time.Time) (at time.Time) {
 
 // checkLinks requires that no link has gone down between members that the fault did not concern.
 func (x *faultRun) checkLinks(fault randomFault, affected []int) {
-	concerned := x.pods(affected)
+	concerned := x.pods(affected, "")
 	for ordinal := range x.members {
 		var down []harness.LinkDown
 		await.Until(x.t, time.Minute, "links that went down", func(ctx context.Context) (err error) {

@@ -54,22 +54,22 @@ func (l *Timeline) add(text string) {
 }
 
 // NotReady is when the cluster was not Ready for the first time since some moment, with a
-// message that names one of these pods, or any: at that moment, if it was so already.
-func (l *Timeline) NotReady(since time.Time, pods ...string) (at time.Time, text string, err error) {
+// message that contains one of these texts, or any: at that moment, if it was so already.
+func (l *Timeline) NotReady(since time.Time, texts ...string) (at time.Time, text string, err error) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	for i, change := range l.changes {
 		over := i+1 < len(l.changes) && !l.changes[i+1].at.After(since)
-		if !change.ready && !over && change.names(pods) {
+		if !change.ready && !over && change.says(texts) {
 			return slices.MaxFunc([]time.Time{change.at, since}, time.Time.Compare), change.text, l.err
 		}
 	}
-	return time.Time{}, "", errors.Join(fmt.Errorf("no condition Ready=False about %v since %s, but %+v",
-		pods, since.Format(time.TimeOnly), l.changes[max(0, len(l.changes)-3):]), l.err)
+	return time.Time{}, "", errors.Join(fmt.Errorf("no condition Ready=False with %q since %s, but %+v",
+		texts, since.Format(time.TimeOnly), l.changes[max(0, len(l.changes)-3):]), l.err)
 }
 
-func (c change) names(pods []string) bool {
-	return len(pods) == 0 || slices.ContainsFunc(pods, func(pod string) bool { return strings.Contains(c.text, pod) })
+func (c change) says(texts []string) bool {
+	return len(texts) == 0 || slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(c.text, text) })
 }
 
 // Stable is since when the cluster is Ready.
