@@ -4,11 +4,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=$1
+commit=$(git rev-parse HEAD) # of both, whatever is committed or checked out meanwhile
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 for clone in first the/second; do
-	git clone --quiet . "$work/$clone"
+	git clone --quiet --no-checkout . "$work/$clone"
+	git -C "$work/$clone" checkout --quiet --detach "$commit"
 	GOCACHE="$work/cache" make --no-print-directory -C "$work/$clone" release VERSION="$version"
 	rm -rf "$work/cache"
 done
