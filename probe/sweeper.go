@@ -15,6 +15,7 @@ type sweeper struct {
 	failed       []mesh.Edge // in the last sweep
 	suspects     []mesh.Edge // of the last sweep
 	harmful      backoff
+	kept         sweep.Kept
 	notPlaintext map[string]bool // nodes that were tried in plaintext, and still do not answer in TLS
 }
 
@@ -31,6 +32,7 @@ func (s *sweeper) begin(desired desired, now time.Time, readOnly func() bool) *s
 		Concurrency: s.options.Concurrency, HealingTime: s.options.HealingTime,
 		NoLinks: desired.formation == v1alpha1.FormationApplication, ReadOnly: readOnly,
 		Postponed: s.failed, Harmful: s.harmful.resting(now), Suspects: s.suspects,
+		Kept: &s.kept,
 	})
 }
 

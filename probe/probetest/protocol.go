@@ -96,6 +96,8 @@ func (p *Peer) apply(module, function erldist.Atom, arguments erldist.Term) erld
 			erldist.Tuple{erldist.Atom("error"), erldist.Atom("enoent")}, // no /proc/self/stat
 			erldist.Atom("false"), erldist.Atom("false"), // no release
 		}
+	case "erlang:nodes":
+		return erldist.AtomList(p.linkedTo(p.Name)...)
 	case "application:get_env":
 		if setupTime > 0 {
 			return erldist.Tuple{erldist.Atom("ok"), erldist.Int(setupTime)}

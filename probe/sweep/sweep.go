@@ -45,6 +45,9 @@ type Options struct {
 	Harmful []HarmfulLink
 	// Suspects are the Suspects of the last sweep.
 	Suspects []mesh.Edge
+	// Kept has the sessions that the last sweep left open, and gets those of this one; nil to
+	// close them.
+	Kept *Kept
 }
 
 // HarmfulLink is a link that did not last when it was made, or at the cost of others.
@@ -172,12 +175,14 @@ func Begin(verifier *verify.Verifier, members []Member, options Options) *Pass {
 // must refuse and which certificates they use, and to wait for nodes whose cookie is about
 // to change. Each returns what is known by then.
 //
-// The first one takes no longer than the stages of one node may, and a second, however many
+// The first one takes no longer than the stages of one node may, and two seconds, however many
 // nodes hang. A step in which a node hangs later is cut off.
 func (p *Pass) Steps() []func(context.Context) Result {
 	return []func(context.Context) Result{
 		func(ctx context.Context) Result {
-			p.each(func(i int) { p.verify(ctx, i); p.askPeers(ctx, i) })
+			if !p.confirm(ctx) {
+				p.each(func(i int) { p.verify(ctx, i); p.askPeers(ctx, i) })
+			}
 			return p.result(false, false)
 		},
 		func(ctx context.Context) Result {
@@ -230,9 +235,12 @@ func (p *Pass) each(do func(i int)) {
 	group.Wait()
 }
 
-// Close ends the connections to the nodes.
+// Close ends the connections to the nodes, unless they are kept.
 func (p *Pass) Close() {
 	defer p.changes.close()
+	if p.options.Kept.keep(p) {
+		return
+	}
 	for _, session := range p.sessions {
 		if session != nil {
 			session.Close()
@@ -261,8 +269,8 @@ func (p *Pass) refresh(ctx context.Context) {
 
 func (p *Pass) nodes() []string {
 	nodes := make([]string, len(p.members))
-	for i, member := range p.members {
-		nodes[i] = member.Node
+	for i := range p.members { // not copies: other fields of them change while the nodes are verified
+		nodes[i] = p.members[i].Node
 	}
 	return nodes
 }

@@ -1,9 +1,11 @@
 package verify
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/erldist"
@@ -22,6 +24,13 @@ type Credentials struct {
 	// Canary is a certificate of a CA that nodes begin or cease to trust; nil when there
 	// is none.
 	Canary *Canary
+}
+
+// Equal reports whether two have the same cookies, certificate and trust bundle.
+func (c Credentials) Equal(other Credentials) bool {
+	return c.Cookie.Equal(other.Cookie) && c.FormerCookie.Equal(other.FormerCookie) &&
+		slices.EqualFunc(c.Certificate.Certificate, other.Certificate.Certificate, bytes.Equal) &&
+		c.Trust.Contains(other.Trust) && other.Trust.Contains(c.Trust)
 }
 
 // Canary is sent to nodes to find out whether they trust its CA.

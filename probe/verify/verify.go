@@ -50,6 +50,9 @@ type Limits struct {
 	Link time.Duration
 	// Answer is how long a node may take to answer another over a link.
 	Answer time.Duration
+	// Confirm is how long nodes may take to answer over sessions that were kept open. It adds to
+	// the time after which one that hangs is reported; one that is busy is verified anew.
+	Confirm time.Duration
 }
 
 // Sum is the time that all the stages of one attempt may take together.
@@ -65,7 +68,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		Resolve: 3 * time.Second, Connect: 4 * time.Second, Lookup: 3 * time.Second, ConnectDistribution: 4 * time.Second,
 		TLS: 8 * time.Second, Handshake: 7 * time.Second, Call: 5 * time.Second,
-		Link: 9 * time.Second, Answer: 5 * time.Second,
+		Link: 9 * time.Second, Answer: 5 * time.Second, Confirm: 200 * time.Millisecond,
 	}
 }
 

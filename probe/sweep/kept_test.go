@@ -1,0 +1,153 @@
+package sweep
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/erlang-operator/erlang-operator/certs/certstest"
+	"github.com/erlang-operator/erlang-operator/erldist"
+	"github.com/erlang-operator/erlang-operator/probe/probetest"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
+)
+
+// settled is a network that was swept until nothing was wrong, and whose sessions are kept.
+type settled struct {
+	network
+	verifier *verify.Verifier
+	members  []Member
+	kept     Kept
+}
+
+func newSettled(t *testing.T, size int) *settled {
+	s := &settled{network: newNetwork(t, size)}
+	s.verifier, s.members = s.Verifier(), s.network.members()
+	t.Cleanup(s.kept.Close)
+	s.sweep()
+	if result := s.sweep(); !result.Mesh.Whole() || len(s.kept.nodes) != size {
+		t.Fatalf("%d sessions are kept: %+v", len(s.kept.nodes), result.Outcomes)
+	}
+	return s
+}
+
+func (s *settled) sweep() Result {
+	result := Run(s.t.Context(), s.verifier, s.members, Options{Concurrency: 16, HealingTime: 5 * time.Second, Kept: &s.kept})
+	for i, outcome := range result.Outcomes {
+		if outcome.Refusals != nil {
+			s.members[i].ProvenAt = outcome.Refusals.Incarnation
+		}
+	}
+	return result
+}
+
+// verified counts how often each node was verified.
+func (s *settled) verified() (times []int) {
+	for _, peer := range s.Peers {
+		times = append(times, peer.Called("lists:zipwith3"))
+	}
+	return times
+}
+
+// verifiedSince counts how often each node was verified since.
+func (s *settled) verifiedSince(before []int) (times []int) {
+	for i, now := range s.verified() {
+		times = append(times, now-before[i])
+	}
+	return times
+}
+
+// TestSweepsAskOverSessions: while nothing is wrong, each node is verified once in fifteen
+// sweeps, one at a time, and asked in all.
+func TestSweepsAskOverSessions(t *testing.T) {
+	s := newSettled(t, 3)
+	before := s.verified()
+	var at []int // sweeps in which a node was verified
+	for sweep := range 2 * renewal {
+		earlier := s.verified()
+		result := s.sweep()
+		checkReasons(t, result, "Verified", "Verified", "Verified")
+		if !result.Mesh.Whole() || len(result.Outcomes[0].Peers) != 2 || result.Outcomes[0].OTPRelease != "27" {
+			t.Fatalf("sweep %d: parts are %v: %+v", sweep, result.Mesh.Components(), result.Outcomes[0])
+		}
+		for range s.sum(s.verifiedSince(earlier)) {
+			at = append(at, sweep%renewal)
+		}
+	}
+	if diff := cmp.Diff([]int{2, 2, 2}, s.verifiedSince(before)); diff != "" {
+		t.Errorf("verifications (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(at[:3], at[3:]); diff != "" || at[0] == at[1] || at[1] == at[2] {
+		t.Errorf("nodes were verified in the sweeps %v", at)
+	}
+	for _, peer := range s.Peers {
+		if asked := peer.Called("erlang:nodes"); asked < 2*renewal {
+			t.Errorf("%s was asked in %d of %d sweeps", peer.Name, asked, 2*renewal)
+		}
+	}
+	if calls := s.Peers[2].Called("rpc:multicall"); calls > 6 {
+		t.Errorf("the last node, whose links the others ask over, asked %d times", calls)
+	}
+}
+
+func (s *settled) sum(numbers []int) (sum int) {
+	for _, number := range numbers {
+		sum += number
+	}
+	return sum
+}
+
+// TestOddSweepsVerify: whatever is wrong or changes, every node is verified anew in the same
+// sweep, and nothing that an open session says is believed.
+func TestOddSweepsVerify(t *testing.T) {
+	for name, tc := range map[string]struct {
+		odd    func(s *settled)
+		sweeps int // until it shows; 0 for 1
+		want   []string
+		links  int
+	}{
+		"a link is lost":         {odd: func(s *settled) { s.Unlink(s.Peers[0].Name, s.Peers[1].Name) }, links: 3},
+		"a node does not answer": {odd: func(s *settled) { s.Peers[1].Set(func(p *probetest.Peer) { p.Unanswered = 1 }) }, links: 3},
+		"a link is silent":       {odd: func(s *settled) { s.Silence(s.Peers[0].Name, s.Peers[2].Name, true) }, sweeps: 2, links: 2},
+		"a session has ended":    {odd: func(s *settled) { s.kept.nodes[2].session.Close() }, links: 3},
+		"the hosts have moved": {
+			odd: func(s *settled) {
+				s.verifier.Resolve = func(context.Context, string) ([]string, error) { return []string{"127.0.0.2"}, nil }
+			},
+			want: []string{"ConnectionRefused", "ConnectionRefused", "ConnectionRefused"},
+		},
+		"the trust bundle changes": {odd: func(s *settled) {
+			s.verifier.Credentials.Trust = s.verifier.Credentials.Trust.With(certstest.NewAuthority("another").Certificate)
+		}, links: 3},
+		"our certificate changes":   {odd: func(s *settled) { s.verifier.Credentials.Certificate = s.Issue("renewed-probe") }, links: 3},
+		"a certificate was renewed": {odd: func(s *settled) { s.members[1].Stored = "12" }, links: 3},
+		"a node is to be removed":   {odd: func(s *settled) { s.members = s.members[:2] }, want: []string{"Verified", "Verified"}, links: 1},
+		"the cookie changes": {
+			odd:  func(s *settled) { s.verifier.Credentials.Cookie = erldist.NewCookie("An0therCookie") },
+			want: []string{"CookieMismatch", "CookieMismatch", "CookieMismatch"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSettled(t, 3)
+			tc.odd(s)
+			before := s.verified()
+			var result Result
+			for range max(tc.sweeps, 1) {
+				result = s.sweep()
+			}
+			if tc.want == nil {
+				tc.want = []string{"Verified", "Verified", "Verified"}
+			}
+			checkReasons(t, result, tc.want...)
+			for i, times := range s.verifiedSince(before)[:len(tc.want)] {
+				if times == 0 && tc.want[i] == "Verified" {
+					t.Errorf("%s was not verified anew", s.Peers[i].Name)
+				}
+			}
+			if tc.links > 0 && result.Mesh.Links() != tc.links {
+				t.Errorf("%d links, want %d", result.Mesh.Links(), tc.links)
+			}
+		})
+	}
+}

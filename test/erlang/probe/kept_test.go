@@ -1,0 +1,146 @@
+//go:build erlang
+
+package probe
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/erldist"
+	"github.com/erlang-operator/erlang-operator/probe/sweep"
+	"github.com/erlang-operator/erlang-operator/test/await"
+	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
+)
+
+// TestKeptSessions: the nodes have one hidden connection from the probe, which stays. A fault
+// that only a new connection shows is found within fifteen sweeps, and one of a link in
+// the next two. The end of the connection, orderly or not, leaves no trace.
+func TestKeptSessions(t *testing.T) {
+	c := newCluster(t)
+	var conns connections
+	dial := c.verifier.DialContext
+	c.verifier.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		conns.add(conn)
+		return conn, err
+	}
+	nodes := []*beam.Node{c.start("25", 0), c.start("27", 1), c.start("29", 2)}
+	members := make([]sweep.Member, len(nodes))
+	for i, node := range nodes {
+		members[i] = sweep.Member{Target: target(node)}
+	}
+	var kept sweep.Kept
+	defer kept.Close()
+	sweepOnce := func() sweep.Result {
+		result := sweep.Run(deadline(t), c.verifier, members, sweep.Options{Concurrency: 16, HealingTime: 20 * time.Second, Kept: &kept})
+		for i, outcome := range result.Outcomes {
+			if outcome.Refusals != nil {
+				members[i].ProvenAt = outcome.Refusals.Incarnation
+			}
+		}
+		return result
+	}
+	settle := func() {
+		t.Helper()
+		for range 3 { // The second keeps the sessions, and the third asks over them.
+			if result := sweepOnce(); !result.Mesh.Whole() {
+				t.Fatalf("parts are %v: %+v", result.Mesh.Components(), result.Outcomes)
+			}
+		}
+	}
+	settle()
+	await.Until(t, time.Minute, "a sweep that makes no connection", func(context.Context) error {
+		made := conns.count()
+		if sweepOnce(); conns.count() > made {
+			return fmt.Errorf("it made %d", conns.count()-made)
+		}
+		return nil
+	})
+	var logs []int
+	for _, node := range nodes {
+		logs = append(logs, len(node.Log()))
+	}
+	observers := make([]*erldist.Conn, len(nodes))
+	for i, node := range nodes {
+		observers[i] = c.dial(node, cookie)
+	}
+	awaitHidden := func(want int) {
+		t.Helper()
+		for i, node := range nodes {
+			await.Until(t, time.Minute, "hidden nodes of "+node.Name, func(ctx context.Context) error {
+				if want > 0 {
+					sweepOnce() // A busy machine may have made the last one slow.
+				}
+				hidden, err := observers[i].Call(ctx, "erlang", "nodes", erldist.Atom("hidden"))
+				if list, ok := hidden.(erldist.List); err == nil && (!ok || len(list) != want+1) {
+					err = fmt.Errorf("there are %v, and one observes", hidden)
+				}
+				return err
+			})
+		}
+	}
+	awaitHidden(1)
+	conns.drop() // as when the probe is killed
+	awaitHidden(0)
+	awaitHidden(1)
+	kept.Close()
+	awaitHidden(0)
+	for i, node := range nodes {
+		if more := node.Log()[logs[i]:]; more != "" {
+			t.Errorf("%s logged, on OTP %s:\n%s", node.Name, beam.Releases[i], more)
+		}
+	}
+
+	settle()
+	c.call(observers[1], "erlang", "set_cookie", erldist.Atom("An0therCookie"))
+	sweeps := 0
+	for ; sweepOnce().Outcomes[1].Reason != v1alpha1.ReasonCookieMismatch; sweeps++ {
+		if sweeps > 15 {
+			t.Fatalf("the cookie of a node changed %d sweeps ago", sweeps)
+		}
+	}
+	t.Logf("another cookie was found in sweep %d", sweeps+1)
+	c.call(observers[1], "erlang", "set_cookie", erldist.Atom(cookie))
+	settle()
+	c.call(observers[0], "erlang", "disconnect_node", erldist.Atom(nodes[2].Name))
+	await.Until(t, time.Minute, "the mesh is healed", func(context.Context) error {
+		if result := sweepOnce(); !result.Mesh.Whole() {
+			return fmt.Errorf("parts are %v", result.Mesh.Components())
+		}
+		return nil
+	})
+}
+
+// connections are those of a verifier.
+type connections struct {
+	sync.Mutex
+	made []net.Conn
+}
+
+func (c *connections) add(conn net.Conn) {
+	c.Lock()
+	defer c.Unlock()
+	if conn != nil {
+		c.made = append(c.made, conn)
+	}
+}
+
+func (c *connections) count() int {
+	c.Lock()
+	defer c.Unlock()
+	return len(c.made)
+}
+
+// drop ends them without a word of TLS.
+func (c *connections) drop() {
+	c.Lock()
+	defer c.Unlock()
+	for _, conn := range c.made {
+		_ = conn.Close() // Most have ended.
+	}
+}
