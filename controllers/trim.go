@@ -29,18 +29,19 @@ func trim(object any) (any, error) {
 	if err != nil {
 		return object, nil // not an object: a deletion whose last state is unknown
 	}
+	var mark map[string]string
+	if controlledByCluster(metadata) {
+		mark = apply.Mark(metadata)
+	}
 	if cluster, ok := object.(*unstructured.Unstructured); ok {
 		apply.KeepForeignStatus(cluster)
 	} else {
 		trimManagedFields(metadata)
 	}
-	stamp := apply.Stamp(metadata)
 	metadata.SetLabels(kept(metadata.GetLabels(), plan.LabelCluster, plan.LabelComponent, appsv1.ControllerRevisionHashLabelKey))
 	metadata.SetAnnotations(kept(metadata.GetAnnotations(), readAnnotations...))
+	maps.Copy(metadata.GetAnnotations(), mark)
 	ours := isOurs(metadata)
-	if ours {
-		metadata.GetAnnotations()[apply.StampAnnotation] = stamp
-	}
 	trimReferences(metadata)
 	switch object := object.(type) {
 	case *corev1.Secret:
@@ -81,7 +82,7 @@ func trimReferences(object metav1.Object) {
 
 // trimManagedFields keeps of the managed fields of what is ours what is to be restored.
 func trimManagedFields(object metav1.Object) {
-	if owner := metav1.GetControllerOf(object); owner == nil || owner.Kind != "ErlangCluster" {
+	if !controlledByCluster(object) {
 		object.SetManagedFields(nil)
 		return
 	}
@@ -152,8 +153,12 @@ var readAnnotations = []string{
 
 // isOurs reports whether an object may belong to an ErlangCluster.
 func isOurs(object metav1.Object) bool {
-	owner := metav1.GetControllerOf(object)
-	return owner != nil && owner.Kind == "ErlangCluster" || object.GetAnnotations()[certmanager.CertificateNameKey] == object.GetName()
+	return controlledByCluster(object) || object.GetAnnotations()[certmanager.CertificateNameKey] == object.GetName()
+}
+
+func controlledByCluster(object metav1.Object) bool {
+	owner := metav1.GetControllerOfNoCopy(object)
+	return owner != nil && owner.Kind == "ErlangCluster"
 }
 
 // maxContent is more than any certificate chain, trust bundle or cookie of ours has.

@@ -72,8 +72,13 @@ func TestLittleIsCachedOfForeignObjects(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if text, err := json.Marshal(got); err != nil || len(text) > 2048 {
+		text, err := json.Marshal(got)
+		if err != nil || len(text) > 2048 {
 			t.Errorf("%s: %d bytes are cached, %v", name, len(text), err)
+		}
+		again, err := trim(got) // client-go does with what it lists.
+		if twice, _ := json.Marshal(again); err != nil || string(twice) != string(text) {
+			t.Errorf("%s: trimmed twice it is another, %v", name, err)
 		}
 	}
 }

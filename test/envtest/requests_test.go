@@ -3,6 +3,10 @@ package envtest
 import (
 	"slices"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 const (
@@ -18,7 +22,7 @@ const (
 // A new cluster becomes Ready with few requests of the manager.
 func TestRequestsOfANewCluster(t *testing.T) {
 	namespace := newNamespace(t)
-	startManager(t)
+	m := startManager(t)
 	settle(t)
 	log := requestsOf(t, managerAccount)
 	create(t, object(t, namespace, minimal))
@@ -34,6 +38,30 @@ func TestRequestsOfANewCluster(t *testing.T) {
 		t.Errorf("%d requests, want at most %d, and %d reports, want at most %d:", len(others), maxRequests, reports, maxReports)
 		for _, r := range requests {
 			t.Log(r)
+		}
+	}
+	t.Run("after a restart", func(t *testing.T) {
+		m.stop(t)
+		checkRestart(t, namespace)
+	})
+}
+
+// checkRestart requires that a manager that has just started writes none of the objects that
+// are as they should be, but restores the one that is not, which shows that it has looked.
+func checkRestart(t *testing.T, namespace string) {
+	t.Helper()
+	service := &corev1.Service{ObjectMeta: named(namespace, "chat-nodes")}
+	before := contentOf(t, get(t, service))
+	check(t, admin.Patch(t.Context(), service, client.RawPatch(types.StrategicMergePatchType, []byte(`{"spec":{"ports":[{"name":"more","port":99}]}}`)), client.FieldOwner("kubectl-edit")))
+	log := requestsOf(t, managerAccount)
+	startManager(t)
+	awaitContent(t, service, before)
+	settle(t)
+	for _, r := range must(log.next())(t) {
+		isReport := slices.Contains([]string{"events", "erlangclusters"}, r.ObjectRef.Resource)
+		isRead := slices.Contains([]string{"get", "list"}, r.Verb)
+		if r.ObjectRef.Namespace == namespace && r.ObjectRef.Resource != "services" && !isReport && !isRead {
+			t.Errorf("the manager requested: %s", r)
 		}
 	}
 }

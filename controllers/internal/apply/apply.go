@@ -215,18 +215,17 @@ func (a *Applier) applyAll(ctx context.Context, configurations []plan.Configurat
 // apply applies a configuration, unless that was the last that was applied to the object
 // as it is.
 func (a *Applier) apply(ctx context.Context, observed state.State, configuration plan.Configuration, existing state.Object, last applied) (applied, error) {
-	text, err := json.Marshal(configuration)
+	digest, err := digestOf(configuration)
 	if err != nil {
 		return last, err
 	}
-	// The owner's UID is part of the digest, so that of a namesake differs.
-	digest := sha256.Sum256(text)
 	switch metadata := metadataOf(configuration); {
 	case existing != nil:
 		// Others may have changed the object between our look at it and our last apply, whose
 		// answer then has their content too.
-		if last.stamp == stampOf(existing) && last.digest == digest && !isEdited(existing) {
-			return last, nil
+		if isAsApplied(existing, configuration, last, digest) && !isEdited(existing) {
+			stamp, _ := markOf(existing)
+			return applied{stamp, existing.GetGeneration(), digest}, nil
 		}
 		// A cache may be so late that the cluster and its objects have been deleted and
 		// created anew. With the UID the API server rejects this, where it would otherwise
@@ -250,6 +249,14 @@ func (a *Applier) apply(ctx context.Context, observed state.State, configuration
 	// The client has put the answer of the API server into the configuration.
 	answer := metadataOf(configuration)
 	return applied{stampOfAnswer(answer), ptr.Deref(answer.Generation, 0), digest}, nil
+}
+
+// digestOf is of all that a configuration has: the owner's UID too, so that of a namesake differs.
+func digestOf(configuration plan.Configuration) (digest [sha256.Size]byte, err error) {
+	hash := sha256.New()
+	err = json.NewEncoder(hash).Encode(configuration)
+	hash.Sum(digest[:0])
+	return digest, err
 }
 
 // noVersion is the resourceVersion of no object. An apply with it creates an object that does

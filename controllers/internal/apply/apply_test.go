@@ -619,7 +619,7 @@ func TestOnlyWhatDependsOnAnObjectWaitsForIt(t *testing.T) {
 
 // What others write of the status of an object, and so move its version, is no reason to apply
 // the same again. What they change of its content, its labels or its controller is.
-func TestStampIsOfWhatIsOurs(t *testing.T) {
+func TestMarkIsOfWhatIsOurs(t *testing.T) {
 	set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Generation: 3, ResourceVersion: "7", Labels: map[string]string{"a": "b"},
 		OwnerReferences: []metav1.OwnerReference{plan.OwnerReference(cluster())}}}
 	for name, test := range map[string]struct {
@@ -636,8 +636,8 @@ func TestStampIsOfWhatIsOurs(t *testing.T) {
 	} {
 		changed := set.DeepCopy()
 		test.change(changed)
-		if got := apply.Stamp(changed) == apply.Stamp(set); got != test.same {
-			t.Errorf("%s: same stamp: %t, want %t", name, got, test.same)
+		if got := cmp.Equal(apply.Mark(changed), apply.Mark(set)); got != test.same {
+			t.Errorf("%s: same mark: %t, want %t", name, got, test.same)
 		}
 	}
 }

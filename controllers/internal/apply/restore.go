@@ -36,7 +36,7 @@ func KeepForeignFields(object metav1.Object) {
 // Metadata and status are not the content, nor are the scale and other subresources.
 func foreignContent(entry metav1.ManagedFieldsEntry) (*fieldpath.Set, error) {
 	content := fieldpath.NewSet()
-	if entry.Manager == FieldOwner && entry.Operation == metav1.ManagedFieldsOperationApply || entry.Subresource != "" || entry.FieldsV1 == nil {
+	if isOwnApply(entry) || entry.Subresource != "" || entry.FieldsV1 == nil {
 		return content, nil
 	}
 	all, err := fieldsOf(entry)
@@ -134,7 +134,7 @@ func takenOver(entries []metav1.ManagedFieldsEntry, gvk schema.GroupVersionKind)
 		if err != nil {
 			return takeover{}, err
 		}
-		if entry.Manager == FieldOwner && entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == "" {
+		if isOwnApply(entry) {
 			ours.Time, content = entry.Time, content.Union(fields)
 			continue
 		}

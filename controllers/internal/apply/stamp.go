@@ -1,37 +1,66 @@
 package apply
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/base64"
 	"encoding/json"
 	"strconv"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 )
 
-// StampAnnotation holds the stamp of an object in the cache, whose labels are not kept. In the
-// API server no object has it.
-const StampAnnotation = "erlang-operator.dev/stamp"
+// markAnnotation holds the mark of an object in the cache. In the API server no object has it.
+const markAnnotation = "erlang-operator.dev/mark"
 
-// Stamp changes with the content of an object, its labels and its controller, but not with
+// process is in the marks of this process, so that it believes no others.
+var process = rand.Text()
+
+// Mark is what is remembered of an object as it came from the API server: an annotation for the
+// cache, which keeps less of the object. The client may pass an object through the cache's
+// transformation twice. The first mark stays.
+func Mark(object metav1.Object) map[string]string {
+	mark, known := object.GetAnnotations()[markAnnotation]
+	if !known || !strings.HasPrefix(mark, process) {
+		mark = process + stampOf(object) + fingerprintOf(object)
+	}
+	return map[string]string{markAnnotation: mark}
+}
+
+// markOf is the stamp and the fingerprint of an object in the cache.
+func markOf(cached metav1.Object) (stamp, fingerprint string) {
+	mark, known := strings.CutPrefix(cached.GetAnnotations()[markAnnotation], process)
+	if !known {
+		return stampOf(cached), fingerprintOf(cached)
+	}
+	return mark[:digestLength], mark[digestLength:]
+}
+
+// isAsApplied reports whether an object in the cache is as after an apply of a configuration,
+// which was the last one that this process applied, or has left the same.
+func isAsApplied(cached metav1.Object, configuration plan.Configuration, last applied, digest [sha256.Size]byte) bool {
+	stamp, fingerprint := markOf(cached)
+	if last.stamp == stamp && last.digest == digest {
+		return true
+	}
+	return fingerprint != "" && fingerprint == appliedFingerprint(configuration)
+}
+
+// stampOf changes with the content of an object, its labels and its controller, but not with
 // its status, which others write all the time. One that was deleted and created again has
 // another, though both may be of the first generation.
-func Stamp(object metav1.Object) string {
+func stampOf(object metav1.Object) string {
 	var controller types.UID
 	if owner := metav1.GetControllerOfNoCopy(object); owner != nil {
 		controller = owner.UID
 	}
 	return stamp(object.GetUID(), object.GetGeneration(), object.GetResourceVersion(), object.GetLabels(), controller)
-}
-
-func stampOf(cached metav1.Object) string {
-	if stamp, ok := cached.GetAnnotations()[StampAnnotation]; ok {
-		return stamp
-	}
-	return Stamp(cached)
 }
 
 // stampOfAnswer is the stamp of an object that the API server has answered with.
@@ -54,6 +83,13 @@ func stamp(uid types.UID, generation int64, version string, labels map[string]st
 		labels = map[string]string{}
 	}
 	text, _ := json.Marshal([]any{uid, version, labels, controller}) // Strings always have a JSON form.
+	return shortDigest(text)
+}
+
+// digestLength is that of a shortDigest, which has 128 bits.
+const digestLength = 22
+
+func shortDigest(text []byte) string {
 	digest := sha256.Sum256(text)
-	return hex.EncodeToString(digest[:])
+	return base64.RawStdEncoding.EncodeToString(digest[:16])
 }

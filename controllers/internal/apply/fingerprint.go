@@ -1,0 +1,165 @@
+package apply
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+)
+
+// fingerprintOf is of the fields of an object that the manager has applied, as the managed
+// fields name them, with their values as they are now. To apply a configuration with the same
+// fingerprint would change nothing: neither a value, nor whose it is. So a manager that has
+// just started knows what it need not apply. Empty when the manager has applied nothing.
+func fingerprintOf(object metav1.Object) string {
+	applied := slices.IndexFunc(object.GetManagedFields(), isOwnApply)
+	if applied < 0 || object.GetManagedFields()[applied].FieldsV1 == nil {
+		return ""
+	}
+	var fields map[string]any
+	if json.Unmarshal(object.GetManagedFields()[applied].FieldsV1.GetRawBytes(), &fields) != nil {
+		return ""
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return ""
+	}
+	return fingerprint(part(content, fields))
+}
+
+func isOwnApply(entry metav1.ManagedFieldsEntry) bool {
+	return entry.Manager == FieldOwner && entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == ""
+}
+
+// appliedFingerprint is that of an object to which a configuration was applied.
+func appliedFingerprint(configuration plan.Configuration) string {
+	var content map[string]any
+	if text, err := json.Marshal(configuration); err != nil || json.Unmarshal(text, &content) != nil {
+		return "" // To apply it tells what is wrong.
+	}
+	// These tell which object it is, and nobody owns them.
+	delete(content, "apiVersion")
+	delete(content, "kind")
+	if metadata, ok := content["metadata"].(map[string]any); ok {
+		for _, name := range []string{"name", "namespace", "uid", "resourceVersion"} {
+			delete(metadata, name)
+		}
+	}
+	return fingerprint(content)
+}
+
+// fingerprint is of a value, whose maps JSON sorts by their keys.
+func fingerprint(content any) string {
+	text, err := json.Marshal(withoutDefaults(content))
+	if err != nil {
+		return ""
+	}
+	return shortDigest(text)
+}
+
+// part is what these fields are of a value: fieldsV1 of metav1.FieldsV1. A field with none
+// below it is there as a whole.
+func part(value any, fields map[string]any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		if !hasFieldsBelow(fields) {
+			return value
+		}
+		some := map[string]any{}
+		for field, below := range fields {
+			name, isName := strings.CutPrefix(field, "f:")
+			if there, ok := value[name]; ok && isName {
+				some[name] = part(there, asFields(below))
+			}
+		}
+		return some
+	case []any:
+		if !hasFieldsBelow(fields) {
+			return value
+		}
+		some := []any{}
+		for _, item := range value {
+			for field, below := range fields {
+				if isItem(item, field) {
+					some = append(some, part(item, asFields(below)))
+				}
+			}
+		}
+		return some
+	}
+	return value
+}
+
+func asFields(below any) map[string]any {
+	fields, _ := below.(map[string]any)
+	return fields
+}
+
+// hasFieldsBelow: "." stands for the field itself.
+func hasFieldsBelow(fields map[string]any) bool {
+	_, itself := fields["."]
+	return len(fields) > 1 || len(fields) == 1 && !itself
+}
+
+// isItem reports whether an item of a list is the one that its keys or its value name.
+func isItem(item any, field string) bool {
+	var named any
+	if text, ok := strings.CutPrefix(field, "v:"); ok {
+		return json.Unmarshal([]byte(text), &named) == nil && isEqual(item, named)
+	}
+	text, ok := strings.CutPrefix(field, "k:")
+	if !ok || json.Unmarshal([]byte(text), &named) != nil {
+		return false
+	}
+	content, isMap := item.(map[string]any)
+	for key, value := range asFields(named) {
+		if !isMap || !isEqual(content[key], value) {
+			return false
+		}
+	}
+	return isMap
+}
+
+// isEqual compares values of which one may have its numbers as integers.
+func isEqual(a, b any) bool {
+	return reflect.DeepEqual(a, b) || fmt.Sprint(a) == fmt.Sprint(b)
+}
+
+// defaults are what the API server adds within fields that are applied as a whole, by the
+// names of the fields or, in a list, of its items.
+var defaults = map[string]map[string]any{
+	"fieldRef":             {"apiVersion": "v1"},
+	"resourceFieldRef":     {"divisor": "0"},
+	"ports":                {"protocol": "TCP"},
+	"spec":                 {"volumeMode": "Filesystem"},
+	"volumeClaimTemplates": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "status": map[string]any{"phase": "Pending"}},
+}
+
+// withoutDefaults is a copy of a value that has none of them, whoever has set them.
+func withoutDefaults(value any) any { return without(value, nil) }
+
+func without(value any, added map[string]any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		copied := make(map[string]any, len(value))
+		for name, below := range value {
+			if byDefault, ok := added[name]; !ok || !reflect.DeepEqual(below, byDefault) {
+				copied[name] = without(below, defaults[name])
+			}
+		}
+		return copied
+	case []any:
+		copied := make([]any, 0, len(value))
+		for _, item := range value {
+			copied = append(copied, without(item, added))
+		}
+		return copied
+	}
+	return value
+}

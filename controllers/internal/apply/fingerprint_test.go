@@ -1,0 +1,99 @@
+package apply
+
+import (
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	applyapps "k8s.io/client-go/applyconfigurations/apps/v1"
+	applycore "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/utils/ptr"
+)
+
+// appliedFields are what an API server notes of the configuration below.
+const appliedFields = `{
+	"f:metadata": {"f:labels": {"f:a": {}}},
+	"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"chat\"}": {
+		".": {}, "f:name": {}, "f:image": {},
+		"f:ports": {"k:{\"containerPort\":4369,\"protocol\":\"TCP\"}": {".": {}, "f:containerPort": {}}},
+		"f:env": {"k:{\"name\":\"POD\"}": {".": {}, "f:name": {}, "f:valueFrom": {"f:fieldRef": {}}}}}}}}}}`
+
+func configured() *applyapps.StatefulSetApplyConfiguration {
+	return applyapps.StatefulSet("chat", "shop").WithUID("1").WithLabels(map[string]string{"a": "b"}).WithSpec(applyapps.StatefulSetSpec().
+		WithReplicas(3).WithTemplate(applycore.PodTemplateSpec().WithSpec(applycore.PodSpec().WithContainers(applycore.Container().
+		WithName("chat").WithImage("x").WithPorts(applycore.ContainerPort().WithContainerPort(4369)).
+		WithEnv(applycore.EnvVar().WithName("POD").WithValueFrom(applycore.EnvVarSource().WithFieldRef(applycore.ObjectFieldSelector().WithFieldPath("metadata.name"))))))))
+}
+
+// An object has the fingerprint of what was applied as long as all of that is there, belongs to
+// the manager, and nothing else does. What others have added makes no difference.
+func TestFingerprint(t *testing.T) {
+	container := func(s *appsv1.StatefulSet) *corev1.Container { return &s.Spec.Template.Spec.Containers[0] }
+	fields := func(s *appsv1.StatefulSet, old, replacement string) {
+		s.ManagedFields[0].FieldsV1 = metav1.NewFieldsV1(strings.Replace(appliedFields, old, replacement, 1))
+	}
+	for name, test := range map[string]struct {
+		change func(*appsv1.StatefulSet)
+		same   bool
+	}{
+		"as applied":        {func(*appsv1.StatefulSet) {}, true},
+		"status":            {func(s *appsv1.StatefulSet) { s.Status.Replicas, s.ResourceVersion = 3, "8" }, true},
+		"a default":         {func(s *appsv1.StatefulSet) { s.Spec.RevisionHistoryLimit = ptr.To(int32(10)) }, true},
+		"a label of others": {func(s *appsv1.StatefulSet) { s.Labels["theirs"] = "x" }, true},
+		"a container of others": {func(s *appsv1.StatefulSet) {
+			s.Spec.Template.Spec.Containers = append([]corev1.Container{{Name: "mesh"}}, *container(s))
+		}, true},
+		"a port of others": {func(s *appsv1.StatefulSet) {
+			container(s).Ports = append(container(s).Ports, corev1.ContainerPort{ContainerPort: 80, Protocol: "TCP"})
+		}, true},
+		"another value":      {func(s *appsv1.StatefulSet) { s.Spec.Replicas = ptr.To(int32(4)) }, false},
+		"another label":      {func(s *appsv1.StatefulSet) { s.Labels["a"] = "c" }, false},
+		"another image":      {func(s *appsv1.StatefulSet) { container(s).Image = "y" }, false},
+		"another field":      {func(s *appsv1.StatefulSet) { container(s).Env[0].ValueFrom.FieldRef.FieldPath = "metadata.uid" }, false},
+		"another protocol":   {func(s *appsv1.StatefulSet) { container(s).Ports[0].Protocol = "UDP" }, false},
+		"another version":    {func(s *appsv1.StatefulSet) { container(s).Env[0].ValueFrom.FieldRef.APIVersion = "v2" }, false},
+		"no container":       {func(s *appsv1.StatefulSet) { s.Spec.Template.Spec.Containers = nil }, false},
+		"a field taken over": {func(s *appsv1.StatefulSet) { fields(s, `"f:replicas": {}, `, ``) }, false},
+		"a field more": {func(s *appsv1.StatefulSet) {
+			fields(s, `"f:replicas": {}, `, `"f:replicas": {}, "f:serviceName": {}, `)
+		}, false},
+		"of another manager":   {func(s *appsv1.StatefulSet) { s.ManagedFields[0].Manager = "kubectl" }, false},
+		"by an update":         {func(s *appsv1.StatefulSet) { s.ManagedFields[0].Operation = metav1.ManagedFieldsOperationUpdate }, false},
+		"of the status":        {func(s *appsv1.StatefulSet) { s.ManagedFields[0].Subresource = "status" }, false},
+		"without a record":     {func(s *appsv1.StatefulSet) { s.ManagedFields = nil }, false},
+		"with a broken record": {func(s *appsv1.StatefulSet) { fields(s, `{`, ``) }, false},
+	} {
+		set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "chat", Namespace: "shop", UID: "1", ResourceVersion: "7", Labels: map[string]string{"a": "b"},
+			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: FieldOwner, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(appliedFields)}}},
+			Spec: appsv1.StatefulSetSpec{ServiceName: "x", Replicas: ptr.To(int32(3)), Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{
+				Name: "chat", Image: "x", Ports: []corev1.ContainerPort{{ContainerPort: 4369, Protocol: "TCP"}},
+				Env: []corev1.EnvVar{{Name: "POD", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.name"}}}}}}}}}}
+		test.change(set)
+		if got := isAsApplied(set, configured(), applied{}, [32]byte{1}); got != test.same {
+			t.Errorf("%s: as applied: %t, want %t", name, got, test.same)
+		}
+	}
+}
+
+// What somebody writes into the annotation is not believed, and what this process has written
+// stays when the object is looked at again with less in it.
+func TestMark(t *testing.T) {
+	set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{UID: "1", Labels: map[string]string{"a": "b"}}}
+	mark := Mark(set)
+	set.Annotations = map[string]string{markAnnotation: strings.Replace(mark[markAnnotation], process, "process", 1)}
+	if Mark(set)[markAnnotation] != mark[markAnnotation] {
+		t.Error("a forged mark is believed")
+	}
+	if stamp, _ := markOf(set); stamp != stampOf(set) {
+		t.Error("a forged stamp is believed")
+	}
+	set.Annotations, set.Labels = mark, nil
+	if Mark(set)[markAnnotation] != mark[markAnnotation] {
+		t.Error("the mark has changed")
+	}
+	if stamp, _ := markOf(set); stamp == stampOf(set) {
+		t.Error("the stamp has changed")
+	}
+}
