@@ -79,6 +79,7 @@ func runManager(ctx context.Context, options managerOptions) error {
 	if err != nil {
 		return fmt.Errorf("load the kubeconfig: %w", err)
 	}
+	kubeconfig.DisableCompression = true // It costs more CPU than the network of a Kubernetes cluster.
 	scope, err := controllers.ScopeOf(ctx, kubeconfig, options.watchNamespaces)
 	if err != nil {
 		return err

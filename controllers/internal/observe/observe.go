@@ -115,8 +115,9 @@ func (o *Observer) Observe(ctx context.Context, cluster *v1alpha1.ErlangCluster)
 func (o *Observer) owned(ctx context.Context, observed *state.State) error {
 	for _, kind := range owned {
 		list := kind.List.DeepCopyObject().(client.ObjectList)
+		// What is kept is copied, because it gets its kind.
 		if err := o.Cached.List(ctx, list, client.InNamespace(observed.Names.Namespace),
-			client.MatchingLabels{plan.LabelCluster: observed.Names.Cluster}); err != nil {
+			client.MatchingLabels{plan.LabelCluster: observed.Names.Cluster}, client.UnsafeDisableDeepCopy); err != nil {
 			return fmt.Errorf("list %T: %w", list, err)
 		}
 		if err := meta.EachListItem(list, func(item runtime.Object) error {
