@@ -3,8 +3,6 @@ package apply
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -35,20 +33,6 @@ type Applier struct {
 
 	memories sync.Map // of types.NamespacedName, a cluster's, to memory
 	contests sync.Map // of the same, to contests
-}
-
-// memory is what was last applied to each object of a cluster. A cluster is reconciled
-// by one worker at a time.
-type memory map[objectID]applied
-
-type objectID struct{ kind, name string }
-
-// applied is a configuration, and the stamp of the object that it resulted in. While the
-// object has that stamp, applying the same again would change nothing, and is skipped.
-type applied struct {
-	stamp      string
-	generation int64
-	digest     [sha256.Size]byte
 }
 
 // Apply carries out a plan in its order. What is rejected, or fails at a webhook, holds up
@@ -136,23 +120,6 @@ func (a *Applier) deleteAll(ctx context.Context, objects []state.Object, remembe
 		delete(remembered, id)
 	}
 	return nil
-}
-
-func (a *Applier) remembered(observed state.State) memory {
-	known, _ := a.memories.LoadOrStore(client.ObjectKeyFromObject(observed.Cluster), memory{})
-	return known.(memory)
-}
-
-// IsAhead reports whether the StatefulSet was changed after it was observed.
-func (a *Applier) IsAhead(observed state.State) bool {
-	set := observed.StatefulSet
-	return set != nil && a.remembered(observed)[objectID{"StatefulSet", set.Name}].generation > set.Generation
-}
-
-// Forget drops what is remembered of a deleted cluster.
-func (a *Applier) Forget(cluster types.NamespacedName) {
-	a.memories.Delete(cluster)
-	a.contests.Delete(cluster)
 }
 
 func idOf(object state.Object) objectID {
@@ -249,14 +216,6 @@ func (a *Applier) apply(ctx context.Context, observed state.State, configuration
 	// The client has put the answer of the API server into the configuration.
 	answer := metadataOf(configuration)
 	return applied{stampOfAnswer(answer), ptr.Deref(answer.Generation, 0), digest}, nil
-}
-
-// digestOf is of all that a configuration has: the owner's UID too, so that of a namesake differs.
-func digestOf(configuration plan.Configuration) (digest [sha256.Size]byte, err error) {
-	hash := sha256.New()
-	err = json.NewEncoder(hash).Encode(configuration)
-	hash.Sum(digest[:0])
-	return digest, err
 }
 
 // noVersion is the resourceVersion of no object. An apply with it creates an object that does
