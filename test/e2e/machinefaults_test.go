@@ -15,8 +15,8 @@ import (
 
 // machineFaults concern everything that runs on a machine, or all clusters.
 var machineFaults = []randomFault{
-	{name: "cut a machine off", lasts: 6 * time.Second, make: func(x *faultRun) (func(), []int) {
-		machine := x.machine()
+	{name: "cut a machine off", lasts: 6 * time.Second, noticed: noticedMachine, make: func(x *faultRun) (func(), []int) {
+		machine := harness.MachineOf(x.t, x.Namespace, x.Pod(x.member()))
 		return machine.CutOff(x.t), x.membersOn(machine)
 	}},
 	{name: "cut two machines from each other, one way", lasts: 6 * time.Second, make: func(x *faultRun) (func(), []int) {

@@ -32,6 +32,8 @@ const (
 	noticedNode = 15 * time.Second
 	// noticedLink is after how long a link over which nothing arrives is reported.
 	noticedLink = 30 * time.Second
+	// noticedMachine is after how long the loss of a machine is reported, on which the probe may be.
+	noticedMachine = 40 * time.Second
 	// recovered is how long after the end of a fault the cluster is Ready.
 	recovered = time.Minute
 	// sweeps is a little more than the time between two sweeps of the probe. What is Ready
@@ -233,9 +235,13 @@ func (x *faultRun) one(number int, fault randomFault) {
 
 // awaitNoticed waits until the cluster is not Ready because of a fault, and returns since when.
 func (x *faultRun) awaitNoticed(fault randomFault, affected []int, begun time.Time) (at time.Time) {
+	texts := x.pods(affected, fault.says)
+	if fault.noticed == noticedMachine {
+		texts = append(texts, "The probe has not reported for") // It may run there.
+	}
 	if fault.noticed > 0 {
 		await.Until(x.t, x.patience*fault.noticed, fault.name+": not Ready", func(context.Context) (err error) {
-			at, _, err = x.timeline.NotReady(begun, x.pods(affected, fault.says)...)
+			at, _, err = x.timeline.NotReady(begun, texts...)
 			return err
 		})
 	}
