@@ -10,6 +10,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -38,14 +39,14 @@ type sightings map[endpoint]time.Time
 
 type endpoint struct{ pod, address string }
 
-// endpointsOf are those in some EndpointSlices.
+// endpointsOf are those in some EndpointSlices, and whether their pods are Ready.
 func endpointsOf(slices ...discoveryv1.EndpointSlice) map[endpoint]bool {
 	found := map[endpoint]bool{}
 	for _, slice := range slices {
 		for _, each := range slice.Endpoints {
 			for _, address := range each.Addresses {
 				if each.Hostname != nil {
-					found[endpoint{*each.Hostname, address}] = true
+					found[endpoint{*each.Hostname, address}] = ptr.Deref(each.Conditions.Serving, true)
 				}
 			}
 		}
@@ -100,7 +101,8 @@ func (s sightings) latest(pod string) (latest time.Time, found bool) {
 	return latest, found
 }
 
-// watchEndpoints has the cluster reconciled when a pod gets an address, or another one.
+// watchEndpoints has the cluster reconciled when a pod gets an address, or another one, and when
+// its containers end or start, which is a node to be linked soon.
 func watchEndpoints(manager ctrl.Manager, config *rest.Config, build *builder.Builder, names naming.Names, request reconcile.Request) (*endpoints, error) {
 	options := cache.Options{
 		Scheme:               manager.GetScheme(),

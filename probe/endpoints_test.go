@@ -21,9 +21,9 @@ func TestEndpoints(t *testing.T) {
 	nameless := sliceOf("", "10.0.0.3")
 	nameless.Endpoints[0].Hostname = nil
 	starting := sliceOf("chat-1", "10.0.0.2")
-	starting.Endpoints[0].Conditions.Ready = ptr.To(false)
+	starting.Endpoints[0].Conditions.Serving = ptr.To(false)
 	got := endpointsOf(sliceOf("chat-0", "10.0.0.1"), sliceOf("chat-0", "fd00::1"), starting, nameless)
-	want := map[endpoint]bool{{"chat-0", "10.0.0.1"}: true, {"chat-0", "fd00::1"}: true, {"chat-1", "10.0.0.2"}: true}
+	want := map[endpoint]bool{{"chat-0", "10.0.0.1"}: true, {"chat-0", "fd00::1"}: true, {"chat-1", "10.0.0.2"}: false}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(endpoint{})); diff != "" {
 		t.Errorf("endpoints (-want +got):\n%s", diff)
 	}
