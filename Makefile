@@ -174,7 +174,7 @@ test-webhook: cluster-up ## The webhook in place of the policy, on the Kubernete
 	$(MAKE) --no-print-directory cluster-deploy CONFIG=config/webhook
 	status=0; $(E2E) -count=1 -timeout=15m -run IdentityByWebhook -v || status=$$?; \
 	$(MAKE) --no-print-directory cluster-deploy && $(LOCAL) $(KUBECTL) delete --ignore-not-found \
-		$(foreach file,certificate configuration service,-f config/webhook/$(file).yaml) && exit $$status
+		$(foreach file,webhook/certificate webhook/configuration webhook/service ha/replicas/disruption_budget ha/replicas/quota,-f config/$(file).yaml) && exit $$status
 
 # Beside the others: to build Helm takes minutes.
 .PHONY: test-chart
