@@ -85,7 +85,8 @@ func TestOneOfTenMembersIsBad(t *testing.T) {
 	})
 	c.AwaitCondition(t, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCertificateUntrusted, "chat-9", "issue it a certificate of a CA in the trust bundle")
 	time.Sleep(10 * time.Second) // in which the probe sweeps several times
-	kubectl.Must(t, "delete", "certificate/other", "secret/other", "pod/"+c.Pod(bad), "-n", c.Namespace)
+	kubectl.Must(t, "delete", "certificate/other", "-n", c.Namespace)
+	kubectl.Must(t, "delete", "secret/other", "pod/"+c.Pod(bad), "-n", c.Namespace)
 	c.AwaitCondition(t, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCookieMismatch, "chat-9", "cookie")
 	time.Sleep(10 * time.Second)
 	journal.Check(t, followed.Events(), bad, bad)
