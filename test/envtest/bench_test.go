@@ -21,6 +21,7 @@ import (
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -34,6 +35,7 @@ const (
 	budgetRequests = 34.0
 	budgetCPU      = 30 * time.Millisecond
 	budgetDelay    = 1.2 // of the time that cert-manager alone needs
+	budgetStart    = 15 * time.Second
 )
 
 // What the manager costs for a number of clusters, until all their objects are there and at
@@ -47,7 +49,7 @@ func TestBenchmarkManager(t *testing.T) {
 	floor := measureCertManager(t, *benchClusters)
 	m := startManager(t)
 	settle(t)
-	idle, start, log := m.memory(t), m.cpu(t), requestsOf(t, managerAccount)
+	idle, used, log := m.memory(t), m.cpu(t), requestsOf(t, managerAccount)
 	began := time.Now()
 	for i := range *benchClusters {
 		namespace := newNamespace(t)
@@ -58,9 +60,12 @@ func TestBenchmarkManager(t *testing.T) {
 	awaitObjects(t, *benchClusters)
 	took := time.Since(began)
 	settle(t)
-	cpu, requests := m.cpu(t)-start, must(log.next())(t)
+	cpu, requests := m.cpu(t)-used, must(log.next())(t)
 	time.Sleep(time.Minute) // This is what is measured: a minute at rest.
-	atRest := must(log.next())(t)
+	// No probe runs, and the Lease of one that is silent is read before that is reported.
+	atRest := slices.DeleteFunc(must(log.next())(t), func(r request) bool { return r.ObjectRef.Resource == "leases" })
+	held := m.memory(t)
+	start, written := measureStart(t, m)
 
 	perCluster := float64(len(requests)) / float64(*benchClusters)
 	cpuPerCluster := cpu / time.Duration(*benchClusters)
@@ -74,10 +79,12 @@ func TestBenchmarkManager(t *testing.T) {
 	line("CPU per cluster", cpuPerCluster.String(), budgetCPU.String(), cpuPerCluster <= budgetCPU)
 	line("requests in a minute at rest", strconv.Itoa(len(atRest)), "0", len(atRest) == 0)
 	line("until all objects are there", took.Round(time.Millisecond).String(), (time.Duration(budgetDelay * float64(floor))).Round(time.Millisecond).String(), took <= time.Duration(budgetDelay*float64(floor)))
+	line("a start, until all were looked at", start.Round(time.Millisecond).String(), budgetStart.String(), start <= budgetStart)
+	line("writes of a start", strconv.Itoa(len(written)), "0", len(written) == 0)
 	_ = w.Flush()
-	t.Logf("%d clusters of three nodes; memory %d MiB, before %d MiB; cert-manager alone needs %s:\n%s",
-		*benchClusters, m.memory(t)>>20, idle>>20, floor.Round(time.Millisecond), table.String())
-	if perCluster > budgetRequests || len(atRest) > 0 {
+	t.Logf("%d clusters of three nodes; memory %s, before %s; cert-manager alone needs %s:\n%s",
+		*benchClusters, held, idle, floor.Round(time.Millisecond), table.String())
+	if perCluster > budgetRequests || len(atRest)+len(written) > 0 {
 		t.Error("more requests than the budget") // The others depend on the machine.
 	}
 }
@@ -163,11 +170,47 @@ func verbs(requests []request) string {
 	return strings.Join(parts, ", ")
 }
 
+// measureStart is how long a manager that starts needs until it has looked at every cluster: of
+// each one object is missing, and made again. All else that it writes is returned.
+func measureStart(t *testing.T, former *manager) (took time.Duration, written []request) {
+	t.Helper()
+	former.stop(t)
+	var budgets policyv1.PodDisruptionBudgetList
+	check(t, admin.List(t.Context(), &budgets))
+	for i := range budgets.Items {
+		check(t, admin.Delete(t.Context(), &budgets.Items[i]))
+	}
+	log, began := requestsOf(t, managerAccount), time.Now()
+	startManager(t)
+	await.Until(t, 10*time.Minute, "what was missing is there", func(ctx context.Context) error {
+		var now policyv1.PodDisruptionBudgetList
+		if err := admin.List(ctx, &now); err != nil {
+			return err
+		}
+		if len(now.Items) < len(budgets.Items) {
+			return fmt.Errorf("%d of %d", len(now.Items), len(budgets.Items))
+		}
+		return nil
+	})
+	took = time.Since(began)
+	settle(t)
+	return took, slices.DeleteFunc(must(log.next())(t), func(r request) bool {
+		return slices.Contains([]string{"get", "list"}, r.Verb) || slices.Contains([]string{"poddisruptionbudgets", "selfsubjectaccessreviews"}, r.ObjectRef.Resource)
+	})
+}
+
+// memory is what a process holds: pages of its own, and pages of its program, which the kernel
+// drops when it needs them.
+type memory struct{ own, program int }
+
+func (m memory) String() string { return fmt.Sprintf("%d+%d MiB", m.own>>20, m.program>>20) }
+
 // memory is what the manager's process holds now, in bytes.
-func (m *manager) memory(t *testing.T) int {
+func (m *manager) memory(t *testing.T) memory {
 	t.Helper()
 	fields := strings.Fields(string(must(os.ReadFile(fmt.Sprintf("/proc/%d/statm", m.command.Process.Pid)))(t)))
-	return must(strconv.Atoi(fields[1]))(t) * os.Getpagesize()
+	resident, program := must(strconv.Atoi(fields[1]))(t)*os.Getpagesize(), must(strconv.Atoi(fields[2]))(t)*os.Getpagesize()
+	return memory{own: resident - program, program: program}
 }
 
 // cpu is the time that the manager's process has used.
