@@ -3,5 +3,5 @@
 // TLS options of the nodes.
 //
 // Its functions are pure: no client, no context, no clock, no randomness. The time is
-// an argument. What memo.go remembers changes no answer.
+// an argument. What remembered.go remembers changes no answer.
 package certs

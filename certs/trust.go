@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/erlang-operator/erlang-operator/certs/memo"
 )
 
 // Trust is a trust bundle: the set of CA certificates that the nodes of a cluster accept.
@@ -103,13 +105,13 @@ func (t Trust) PEM() string {
 
 // parseChain parses all certificates of a PEM text, in their order. Nobody may change them.
 func parseChain(text []byte) ([]*x509.Certificate, error) {
-	key := digestOf(text)
-	if chain, known := parsed.get(key); known {
+	key := memo.KeyOf(text)
+	if chain, known := parsed.Get(key); known {
 		return chain, nil
 	}
 	chain, err := parsePEM(text)
 	if err == nil && len(text) <= maxRemembered {
-		parsed.put(key, chain)
+		parsed.Put(key, chain)
 	}
 	return chain, err
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs/memo"
 )
 
 // Certificate is a stored certificate with its issuers.
@@ -83,7 +84,7 @@ func checkValidity(certificate *x509.Certificate, now time.Time) *Fault {
 // chains returns the chains from the certificate to a CA of the trust bundle.
 func (l Certificate) chains(trust Trust, now time.Time) ([][]*x509.Certificate, *Fault) {
 	key := l.keyWith(trust)
-	if known, ok := validated.get(key); ok && known.holdsAt(now) {
+	if known, ok := validated.Get(key); ok && known.holdsAt(now) {
 		return known.chains, nil
 	}
 	chains, err := l.X509.Verify(x509.VerifyOptions{
@@ -95,13 +96,13 @@ func (l Certificate) chains(trust Trust, now time.Time) ([][]*x509.Certificate, 
 	if err != nil {
 		return nil, untrusted(l.X509, err)
 	}
-	validated.put(key, validationAt(now, chains, slices.Concat([]*x509.Certificate{l.X509}, l.Issuers, trust.cas)))
+	validated.Put(key, validationAt(now, chains, slices.Concat([]*x509.Certificate{l.X509}, l.Issuers, trust.cas)))
 	return chains, nil
 }
 
 // keyWith is the key of the chains to a CA of a trust bundle.
-func (l Certificate) keyWith(trust Trust) digest {
-	return digestOf(l.X509.Raw, rawOf(l.Issuers), rawOf(trust.cas))
+func (l Certificate) keyWith(trust Trust) memo.Key {
+	return memo.KeyOf(l.X509.Raw, rawOf(l.Issuers), rawOf(trust.cas))
 }
 
 // rawOf has one certificate after the other, each of which begins with its length.

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/erlang-operator/erlang-operator/certs/memo"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 )
 
@@ -18,15 +19,40 @@ import (
 // fingerprint would change nothing: neither a value, nor whose it is. So a manager that has
 // just started knows what it need not apply. Empty when the manager has applied nothing.
 func fingerprintOf(object metav1.Object) string {
-	applied := slices.IndexFunc(object.GetManagedFields(), isOwnApply)
-	if applied < 0 || object.GetManagedFields()[applied].FieldsV1 == nil {
+	entries := object.GetManagedFields()
+	applied := slices.IndexFunc(entries, isOwnApply)
+	if applied < 0 || entries[applied].FieldsV1 == nil {
 		return ""
 	}
+	fields := entries[applied].FieldsV1.GetRawBytes()
+	key := versionOf(object, fields)
+	fingerprint, known := fingerprints.Get(key)
+	if !known {
+		fingerprint = fingerprintOfFields(object, fields)
+		fingerprints.Put(key, fingerprint)
+	}
+	return fingerprint
+}
+
+// fingerprints are remembered, because others write the status of an object again and again.
+var fingerprints memo.Memo[string]
+
+// versionOf is another when some field of an object is, but for its status.
+func versionOf(object metav1.Object, fields []byte) memo.Key {
+	metadata, _ := json.Marshal([]any{object.GetAnnotations(), object.GetOwnerReferences()}) // They always have a JSON form.
+	return memo.KeyOf([]byte(stampOf(object)), metadata, fields)
+}
+
+func fingerprintOfFields(object metav1.Object, text []byte) string {
 	var fields map[string]any
-	if json.Unmarshal(object.GetManagedFields()[applied].FieldsV1.GetRawBytes(), &fields) != nil {
+	if json.Unmarshal(text, &fields) != nil {
 		return ""
 	}
+	// The managed fields are most of an object, and not of the content.
+	entries := object.GetManagedFields()
+	object.SetManagedFields(nil)
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	object.SetManagedFields(entries)
 	if err != nil {
 		return ""
 	}

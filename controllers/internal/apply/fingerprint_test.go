@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	applyapps "k8s.io/client-go/applyconfigurations/apps/v1"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/utils/ptr"
@@ -65,7 +66,7 @@ func TestFingerprint(t *testing.T) {
 		"without a record":     {func(s *appsv1.StatefulSet) { s.ManagedFields = nil }, false},
 		"with a broken record": {func(s *appsv1.StatefulSet) { fields(s, `{`, ``) }, false},
 	} {
-		set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "chat", Namespace: "shop", UID: "1", ResourceVersion: "7", Labels: map[string]string{"a": "b"},
+		set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "chat", Namespace: "shop", UID: types.UID(name), ResourceVersion: "7", Labels: map[string]string{"a": "b"},
 			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: FieldOwner, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(appliedFields)}}},
 			Spec: appsv1.StatefulSetSpec{ServiceName: "x", Replicas: ptr.To(int32(3)), Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{
 				Name: "chat", Image: "x", Ports: []corev1.ContainerPort{{ContainerPort: 4369, Protocol: "TCP"}},

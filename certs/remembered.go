@@ -1,11 +1,10 @@
 package certs
 
 import (
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/binary"
-	"sync"
 	"time"
+
+	"github.com/erlang-operator/erlang-operator/certs/memo"
 )
 
 // To parse a certificate and to verify its signature is most of the work of a decision, and
@@ -14,71 +13,23 @@ import (
 // nothing counts as verified that was not. A result that depends on the time is used only while
 // no certificate in question begins or ceases to be valid.
 
-// memoSize is how many results are remembered at least, enough for a cluster of 100 nodes.
-const memoSize = 512
-
 // maxRemembered is the longest text that is remembered, so that large contents do not fill
 // the memory: a chain has some 3 kB.
 const maxRemembered = 16 << 10
 
 var (
-	parsed    memo[[]*x509.Certificate]
-	signed    memo[bool]
-	validated memo[validation]
+	parsed    memo.Memo[[]*x509.Certificate]
+	signed    memo.Memo[bool]
+	validated memo.Memo[validation]
 )
-
-// digest is of contents.
-type digest [sha256.Size]byte
-
-// digestOf has the length of each content, so that those of others do not add up to the same.
-func digestOf(contents ...[]byte) (sum digest) {
-	hash := sha256.New()
-	for _, content := range contents {
-		_, _ = hash.Write(binary.BigEndian.AppendUint64(nil, uint64(len(content)))) // It never fails.
-		_, _ = hash.Write(content)
-	}
-	hash.Sum(sum[:0])
-	return sum
-}
-
-// A memo remembers the latest results, and forgets half of them when it is full.
-type memo[V any] struct {
-	mutex         sync.Mutex
-	recent, older map[digest]V
-}
-
-func (m *memo[V]) get(key digest) (value V, known bool) {
-	m.mutex.Lock()
-	defer m.mutex.Unlock()
-	if value, known = m.recent[key]; known {
-		return value, true
-	}
-	if value, known = m.older[key]; known {
-		m.keep(key, value)
-	}
-	return value, known
-}
-
-func (m *memo[V]) put(key digest, value V) {
-	m.mutex.Lock()
-	defer m.mutex.Unlock()
-	m.keep(key, value)
-}
-
-func (m *memo[V]) keep(key digest, value V) {
-	if m.recent == nil || len(m.recent) >= memoSize {
-		m.recent, m.older = map[digest]V{}, m.recent
-	}
-	m.recent[key] = value
-}
 
 // isSignedBy reports whether a certificate has a valid signature of a CA. It is no matter of time.
 func isSignedBy(certificate, ca *x509.Certificate) bool {
-	key := digestOf(certificate.Raw, ca.Raw)
-	is, known := signed.get(key)
+	key := memo.KeyOf(certificate.Raw, ca.Raw)
+	is, known := signed.Get(key)
 	if !known {
 		is = certificate.CheckSignatureFrom(ca) == nil
-		signed.put(key, is)
+		signed.Put(key, is)
 	}
 	return is
 }

@@ -2,8 +2,6 @@ package certs
 
 import (
 	"crypto/x509"
-	"encoding/binary"
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -12,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/erlang-operator/erlang-operator/certs/certstest"
+	"github.com/erlang-operator/erlang-operator/certs/memo"
 )
 
 // Whatever was asked before, and at whatever time, every answer is that of a process that has
@@ -84,29 +83,5 @@ func TestParsedChainsAreNotOverwritten(t *testing.T) {
 }
 
 func forgetAll() {
-	parsed, signed, validated = memo[[]*x509.Certificate]{}, memo[bool]{}, memo[validation]{}
-}
-
-func TestMemoIsBounded(t *testing.T) {
-	m := memo[int]{}
-	for i := range 10 * memoSize {
-		m.put(digestOf(binary.BigEndian.AppendUint64(nil, uint64(i))), i)
-		if got, ok := m.get(digestOf(binary.BigEndian.AppendUint64(nil, uint64(0)))); !ok || got != 0 {
-			t.Fatalf("after %d others, what is asked for all the time is forgotten", i)
-		}
-	}
-	if size := len(m.recent) + len(m.older); size > 2*memoSize {
-		t.Errorf("%d results are remembered, want at most %d", size, 2*memoSize)
-	}
-}
-
-func TestDigestTellsContentsApart(t *testing.T) {
-	seen := map[digest]string{}
-	for _, contents := range [][][]byte{nil, {nil}, {nil, nil}, {[]byte("ab")}, {[]byte("a"), []byte("b")}, {[]byte("ab"), nil}, {nil, []byte("ab")}} {
-		what, key := fmt.Sprintf("%q", contents), digestOf(contents...)
-		if other, ok := seen[key]; ok {
-			t.Errorf("%s has the digest of %s", what, other)
-		}
-		seen[key] = what
-	}
+	parsed, signed, validated = memo.Memo[[]*x509.Certificate]{}, memo.Memo[bool]{}, memo.Memo[validation]{}
 }
