@@ -31,7 +31,8 @@ type heartbeat struct {
 	holder  string
 	renewed metav1.MicroTime
 	at      time.Time
-	silent  bool // and Silenced has returned it
+	silent  bool      // and Silenced has returned it
+	absent  time.Time // when the API server had no Lease; zero when it was not asked
 }
 
 // Saw takes a Lease that was seen at some time, and reports whether its probe was silent. One
@@ -93,6 +94,15 @@ func (h *Heartbeats) Silenced(now time.Time) (clusters []types.NamespacedName) {
 	return clusters
 }
 
+// sawNone notes that the API server has no Lease of a cluster's probe.
+func (h *Heartbeats) sawNone(cluster types.NamespacedName, now time.Time) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	last := h.last[cluster]
+	last.absent = now
+	h.keep(cluster, last)
+}
+
 func (h *Heartbeats) forget(cluster types.NamespacedName) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
@@ -100,19 +110,21 @@ func (h *Heartbeats) forget(cluster types.NamespacedName) {
 }
 
 // heartbeat reads when the probe was last heard of. Before it counts as silent, its Lease is
-// read from the API server: this manager may be what has heard nothing.
+// read from the API server: this manager may be what has heard nothing. One that there was not
+// is not looked for again in each pass: a cluster is new, and no pod of it runs yet.
 func (o *Observer) heartbeat(ctx context.Context, observed *state.State) error {
-	set := func() {
+	set := func() heartbeat {
 		last := o.Heartbeats.of(observed.Cluster, observed.Now)
 		observed.HeartbeatObserved, observed.ProbeHolder = last.at, last.holder
+		return last
 	}
-	set()
-	if !observed.ProbeIsSilent() {
+	if last := set(); !observed.ProbeIsSilent() || observed.Now.Sub(last.absent) < state.HeartbeatTimeout {
 		return nil
 	}
 	var lease coordinationv1.Lease
 	key := types.NamespacedName{Namespace: observed.Names.Namespace, Name: observed.Names.Probe()}
 	if err := o.Live.Get(ctx, key, &lease); apierrors.IsNotFound(err) {
+		o.Heartbeats.sawNone(client.ObjectKeyFromObject(observed.Cluster), observed.Now)
 		return nil
 	} else if err != nil {
 		return fmt.Errorf("get Lease %s: %w", key, err)

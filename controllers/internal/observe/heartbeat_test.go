@@ -115,6 +115,26 @@ func TestSilenceIsConfirmed(t *testing.T) {
 	}
 }
 
+// The Lease of a probe that has never run is not read in each pass.
+func TestAbsentLeaseIsNotReadAgainAtOnce(t *testing.T) {
+	s := newServer(t)
+	observer, clock := s.observer(), testclock.NewFakePassiveClock(statetest.Now)
+	observer.Clock = clock
+	for _, pass := range []struct {
+		after time.Duration
+		reads int
+	}{{0, 0}, {time.Minute, 1}, {time.Minute + state.HeartbeatTimeout - 1, 1}, {time.Minute + state.HeartbeatTimeout, 2}} {
+		clock.SetTime(statetest.Now.Add(pass.after))
+		observed, err := observer.Observe(t.Context(), cluster())
+		if err != nil || observed.ProbeIsSilent() != (pass.after > 0) {
+			t.Errorf("after %s: silent: %t, %v", pass.after, observed.ProbeIsSilent(), err)
+		}
+		if reads := slices.DeleteFunc(slices.Clone(s.reads), func(read string) bool { return read != "get *v1.Lease chat-probe" }); len(reads) != pass.reads {
+			t.Errorf("after %s: the Lease was read %d times, want %d", pass.after, len(reads), pass.reads)
+		}
+	}
+}
+
 // The machines that are observed are those of the cluster's pods, the probe's included, that
 // are not Ready; and none where the manager may not read them.
 func TestLostMachines(t *testing.T) {
