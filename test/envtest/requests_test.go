@@ -12,8 +12,9 @@ import (
 const (
 	// maxRequests is what a cluster of three nodes may cost the API server until it is Ready: 17
 	// objects, a look at Secrets and at that of the cookie, the owner of 5 Secrets,
-	// and for each pod a refresh and its readiness gate.
-	maxRequests = 30
+	// for each pod a refresh and its readiness gate, and twice more the StatefulSet, which gets
+	// its replicas one by one if cert-manager issues their certificates so.
+	maxRequests = 32
 	// maxReports is how often its status and events may be written meanwhile. That depends on
 	// how much of what others do is seen at once.
 	maxReports = 16
