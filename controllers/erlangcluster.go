@@ -74,8 +74,8 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=list;create;patch
 // +kubebuilder:rbac:groups="",resources=resourcequotas,verbs=list
 
-// Of Leases only those of clusters are read. What it grants to probes, each for one Lease, the
-// manager must be allowed itself: to create and to update.
+// Of Leases only those of probes are read, and updated to release them from a silent one. What it
+// grants to probes, each for one Lease, the manager must be allowed itself: to create and to update.
 
 // Reconcile reconciles the cluster that a request names. A pass that fails because the
 // cluster was deleted meanwhile is no error: what it could not find was deleted with it.

@@ -58,13 +58,19 @@ grow() {
 
 # runs requires that Deployments run the image of the release.
 runs() {
-	for found in $(kubectl get "$2" -n "$1" -o jsonpath='{..image}'); do
+	local images found
+	images=$(kubectl get "$2" -n "$1" -o jsonpath='{..image}')
+	[ -n "$images" ] || fail "there is no $2 in $1"
+	for found in $images; do
 		[[ $found == *"@$image" ]] || fail "$2 in $1 runs $found, not $image"
 	done
 }
 
 installed() {
-	for deployment in $(kubectl get deployments -n "$system" -o name); do
+	local deployments deployment
+	deployments=$(kubectl get deployments -n "$system" -o name)
+	[ -n "$deployments" ] || fail "there is no Deployment in $system"
+	for deployment in $deployments; do
 		kubectl rollout status "$deployment" -n "$system" --timeout=5m
 	done
 }
@@ -115,7 +121,7 @@ lifecycle() {
 	chart erlang-operator "$packaged"
 	ready first
 	before=$(kubectl get pods -n first -l erlang-operator.dev/component=node -o jsonpath="$nodes")
-	next=$(go run -C hack ./chart -version v9.0.0 -digest "$image" -output "$work")
+	next=$(go run -C "$work/clone/hack" ./chart -version v9.0.0 -digest "$image" -output "$work")
 	chart erlang-operator "$next" --set workers=8
 	ready first
 	kept "the upgrade"

@@ -94,13 +94,14 @@ func (h *Heartbeats) Silenced(now time.Time) (clusters []types.NamespacedName) {
 	return clusters
 }
 
-// sawNone notes that the API server has no Lease of a cluster's probe.
+// sawNone notes that the API server has no Lease of a cluster's probe, unless one was seen meanwhile.
 func (h *Heartbeats) sawNone(cluster types.NamespacedName, now time.Time) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	last := h.last[cluster]
-	last.absent = now
-	h.keep(cluster, last)
+	if last := h.last[cluster]; last.holder == "" {
+		last.absent = now
+		h.keep(cluster, last)
+	}
 }
 
 func (h *Heartbeats) forget(cluster types.NamespacedName) {
@@ -110,8 +111,8 @@ func (h *Heartbeats) forget(cluster types.NamespacedName) {
 }
 
 // heartbeat reads when the probe was last heard of. Before it counts as silent, its Lease is
-// read from the API server: this manager may be what has heard nothing. One that there was not
-// is not looked for again in each pass: a cluster is new, and no pod of it runs yet.
+// read from the API server: this manager may be what has heard nothing. One that never was there
+// is looked for twice a minute, not in each pass: a cluster is new, and no pod of it runs yet.
 func (o *Observer) heartbeat(ctx context.Context, observed *state.State) error {
 	set := func() heartbeat {
 		last := o.Heartbeats.of(observed.Cluster, observed.Now)
