@@ -21,11 +21,11 @@ func (l Certificate) ValidateIntermediate(trust Trust, now time.Time) *Fault {
 	if certificate := l.X509; !certificate.IsCA || certificate.KeyUsage != 0 && certificate.KeyUsage&x509.KeyUsageCertSign == 0 {
 		return &Fault{v1alpha1.ReasonIssuerGivesNoCA, "is not a CA certificate, although one was requested"}
 	}
-	chains, fault := l.chains(trust, now)
+	found, fault := l.validation(trust, now)
 	if fault != nil {
 		return fault
 	}
-	if !slices.ContainsFunc(chains, pathLenAllowsLeaf) {
+	if !found.mayIssueLeaf {
 		return &Fault{v1alpha1.ReasonIssuerGivesNoCA,
 			"is a CA certificate that may not sign: the path length constraint of one of its issuers allows no certificate below it"}
 	}

@@ -1,7 +1,12 @@
 package certs
 
 import (
+	"crypto/rsa"
 	"crypto/x509"
+	"fmt"
+	"math/big"
+	"net/url"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -79,6 +84,56 @@ func TestParsedChainsAreNotOverwritten(t *testing.T) {
 	parse(red)
 	if last := first.Issuers[len(first.Issuers)-1]; !last.Equal(green.Certificate) {
 		t.Errorf("the CA has become %q", last.Subject)
+	}
+}
+
+// Whoever writes Secrets can write ever new ones, of any size. What is remembered of them is small.
+func TestLittleMemoryIsTakenByWhatIsRemembered(t *testing.T) {
+	ca := certstest.NewAuthority("blue")
+	trust := Trust{}.With(ca.Certificate)
+	for _, names := range []int{1, 100, 120, 2000} {
+		leaf := ca.Issue("chat-0.example.com", func(c *x509.Certificate) {
+			c.URIs = slices.Repeat([]*url.URL{{Scheme: "a", Opaque: "b"}}, names)
+		})
+		text, empty := certstest.PEM(leaf), heapAfter(forgetAll)
+		full := heapAfter(func() {
+			for i := range 1024 { // as many as are ever remembered
+				certificate, err := ParseCertificate(fmt.Appendf(nil, "%d\n%s", i, text), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if certificate.Issuers = slices.Repeat(trust.cas, 1+i%256); certificate.Validate("chat-0.example.com", trust, certstest.Start) != nil {
+					t.Fatal("not valid")
+				}
+			}
+		})
+		if full-empty > 48<<20 {
+			t.Errorf("certificates with %d names take %d MB", names, (full-empty)>>20)
+		}
+	}
+}
+
+func heapAfter(act func()) int {
+	var stats runtime.MemStats
+	act()
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return int(stats.HeapAlloc)
+}
+
+// An ordinary chain is remembered: a leaf with RSA keys, an intermediate and a root.
+func TestOrdinaryChainIsRemembered(t *testing.T) {
+	root := certstest.NewAuthority("root")
+	middle := root.Intermediate("middle")
+	key := &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 4095), E: 65537}
+	chain := []*x509.Certificate{middle.IssueTo("chat-0.chat-nodes.shop.svc.cluster.local", key), middle.Certificate, root.Certificate}
+	var last *x509.Certificate
+	for range 2 {
+		parsed, err := ParseCertificate(certstest.PEM(chain...), nil)
+		if err != nil || last != nil && parsed.X509 != last {
+			t.Errorf("a chain that takes %d bytes is parsed again, %v", memoryOf(chain), err)
+		}
+		last = parsed.X509
 	}
 }
 

@@ -110,7 +110,7 @@ func parseChain(text []byte) ([]*x509.Certificate, error) {
 		return chain, nil
 	}
 	chain, err := parsePEM(text)
-	if err == nil && len(text) <= maxRemembered {
+	if err == nil && memoryOf(chain) <= maxRemembered {
 		parsed.Put(key, chain)
 	}
 	return chain, err

@@ -63,7 +63,7 @@ func (l Certificate) Validate(host string, trust Trust, now time.Time) *Fault {
 		return &Fault{v1alpha1.ReasonCertificateUnusable,
 			"lacks the key usage digitalSignature, without which TLS 1.3 cannot sign with it"}
 	}
-	_, fault := l.chains(trust, now)
+	_, fault := l.validation(trust, now)
 	return fault
 }
 
@@ -81,11 +81,11 @@ func checkValidity(certificate *x509.Certificate, now time.Time) *Fault {
 	return nil
 }
 
-// chains returns the chains from the certificate to a CA of the trust bundle.
-func (l Certificate) chains(trust Trust, now time.Time) ([][]*x509.Certificate, *Fault) {
+// validation returns what the chains from the certificate to a CA of the trust bundle are good for.
+func (l Certificate) validation(trust Trust, now time.Time) (validation, *Fault) {
 	key := l.keyWith(trust)
 	if known, ok := validated.Get(key); ok && known.holdsAt(now) {
-		return known.chains, nil
+		return known, nil
 	}
 	chains, err := l.X509.Verify(x509.VerifyOptions{
 		Roots:         trust.Pool(),
@@ -94,13 +94,14 @@ func (l Certificate) chains(trust Trust, now time.Time) ([][]*x509.Certificate, 
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	if err != nil {
-		return nil, untrusted(l.X509, err)
+		return validation{}, untrusted(l.X509, err)
 	}
-	validated.Put(key, validationAt(now, chains, slices.Concat([]*x509.Certificate{l.X509}, l.Issuers, trust.cas)))
-	return chains, nil
+	found := validationAt(now, chains, slices.Concat([]*x509.Certificate{l.X509}, l.Issuers, trust.cas))
+	validated.Put(key, found)
+	return found, nil
 }
 
-// keyWith is the key of the chains to a CA of a trust bundle.
+// keyWith is the key of the validation with a CA of a trust bundle.
 func (l Certificate) keyWith(trust Trust) memo.Key {
 	return memo.KeyOf(l.X509.Raw, rawOf(l.Issuers), rawOf(trust.cas))
 }
