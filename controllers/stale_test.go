@@ -8,11 +8,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
 var histories = flag.Uint64("histories", 4, "how many histories TestAnyHistoryEndsTheSame plays")
@@ -106,6 +108,21 @@ func (h *history) deleteOne() string {
 	target := targets[h.random.IntN(len(targets))]
 	must(h.present.Delete(context.Background(), target))
 	return fmt.Sprintf("%T %s", target, target.GetName())
+}
+
+// A cookie that somebody has edited is restored, and nothing else becomes of its Secret.
+func TestEditedCookieIsRestoredAsItWas(t *testing.T) {
+	w := newSimulation(chat(2))
+	settle(t, w)
+	before, cookie := w.description(), w.cookie()
+	secret := &corev1.Secret{}
+	must(w.present.Get(t.Context(), types.NamespacedName{Namespace: "shop", Name: "chat-cookie"}, secret))
+	secret.Data[naming.CookieKey] = []byte("Edited")
+	must(w.present.Update(t.Context(), secret))
+	settle(t, w)
+	if diff := cmp.Diff(before, w.description()); diff != "" || w.cookie() != cookie {
+		t.Errorf("the cookie changed: %t (-before +after):\n%s", w.cookie() != cookie, diff)
+	}
 }
 
 // A manager whose cache has a cluster that was deleted and created again under its name

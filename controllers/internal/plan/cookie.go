@@ -96,11 +96,12 @@ func cookieSecret(s state.State, data map[string][]byte, rotationID string) *cor
 	return secret
 }
 
-// replacing binds a Secret to the very version of the one that was seen.
+// replacing binds a Secret to the very version of the one that was seen. Of its annotations, to which
+// the cache has added its own, it keeps which rotation was the last.
 func replacing(there, by *corev1.Secret) *corev1.Secret {
 	by.UID, by.ResourceVersion = there.UID, there.ResourceVersion
-	if by.Annotations == nil {
-		by.Annotations = there.Annotations
+	if last, ok := there.Annotations[naming.RotationAnnotation]; ok && by.Annotations == nil {
+		by.Annotations = map[string]string{naming.RotationAnnotation: last}
 	}
 	return by
 }
