@@ -2,8 +2,7 @@ package apply
 
 import (
 	"encoding/json"
-	"fmt"
-	"reflect"
+	"maps"
 	"slices"
 	"strings"
 
@@ -25,6 +24,9 @@ func fingerprintOf(object metav1.Object) string {
 		return ""
 	}
 	fields := entries[applied].FieldsV1.GetRawBytes()
+	if len(fields) > maxFieldsV1 {
+		return ""
+	}
 	key := versionOf(object, fields)
 	fingerprint, known := fingerprints.Get(key)
 	if !known {
@@ -33,6 +35,10 @@ func fingerprintOf(object metav1.Object) string {
 	}
 	return fingerprint
 }
+
+// maxFieldsV1 is more than the managed fields of any object of ours have. Whoever may create objects
+// in some namespace can have theirs look like ours.
+const maxFieldsV1 = 64 << 10
 
 // fingerprints are remembered, because others write the status of an object again and again.
 var fingerprints memo.Memo[string]
@@ -98,9 +104,8 @@ func part(value any, fields map[string]any) any {
 			return value
 		}
 		some := map[string]any{}
-		for field, below := range fields {
-			name, isName := strings.CutPrefix(field, "f:")
-			if there, ok := value[name]; ok && isName {
+		for name, there := range value {
+			if below, ok := fields["f:"+name]; ok {
 				some[name] = part(there, asFields(below))
 			}
 		}
@@ -109,17 +114,59 @@ func part(value any, fields map[string]any) any {
 		if !hasFieldsBelow(fields) {
 			return value
 		}
-		some := []any{}
-		for _, item := range value {
-			for field, below := range fields {
-				if isItem(item, field) {
-					some = append(some, part(item, asFields(below)))
-				}
-			}
-		}
-		return some
+		return items(value, fields)
 	}
 	return value
+}
+
+// items are those of a list that the fields name by their keys or their values.
+func items(list []any, fields map[string]any) []any {
+	below, keys := byItem(fields)
+	some := []any{}
+	for _, item := range list {
+		names := canonical(item)
+		if content, isMap := item.(map[string]any); isMap {
+			names = canonical(kept(content, keys))
+		}
+		if fields, ok := below[names]; ok {
+			some = append(some, part(item, fields))
+		}
+	}
+	return some
+}
+
+// byItem are the fields below those of a list, by the values of the keys of an item, or by the item,
+// and the names of all keys.
+func byItem(fields map[string]any) (below map[string]map[string]any, keys map[string]any) {
+	below, keys = map[string]map[string]any{}, map[string]any{}
+	for field, fieldsBelow := range fields {
+		kind, text, _ := strings.Cut(field, ":")
+		var named any
+		if kind != "k" && kind != "v" || json.Unmarshal([]byte(text), &named) != nil {
+			continue
+		}
+		if kind == "k" {
+			maps.Copy(keys, asFields(named))
+		}
+		below[canonical(named)] = asFields(fieldsBelow)
+	}
+	return below, keys
+}
+
+// canonical is the same for equal values, of which one may have its numbers as integers.
+func canonical(value any) string {
+	text, _ := json.Marshal(value) // It comes from JSON.
+	return string(text)
+}
+
+func kept(content, names map[string]any) map[string]any {
+	some := map[string]any{}
+	for name, value := range content {
+		if _, ok := names[name]; ok {
+			some[name] = value
+		}
+	}
+	return some
 }
 
 func asFields(below any) map[string]any {
@@ -133,36 +180,15 @@ func hasFieldsBelow(fields map[string]any) bool {
 	return len(fields) > 1 || len(fields) == 1 && !itself
 }
 
-// isItem reports whether an item of a list is the one that its keys or its value name.
-func isItem(item any, field string) bool {
-	var named any
-	if text, ok := strings.CutPrefix(field, "v:"); ok {
-		return json.Unmarshal([]byte(text), &named) == nil && isEqual(item, named)
-	}
-	text, ok := strings.CutPrefix(field, "k:")
-	if !ok || json.Unmarshal([]byte(text), &named) != nil {
-		return false
-	}
-	content, isMap := item.(map[string]any)
-	for key, value := range asFields(named) {
-		if !isMap || !isEqual(content[key], value) {
-			return false
-		}
-	}
-	return isMap
-}
-
-// isEqual compares values of which one may have its numbers as integers.
-func isEqual(a, b any) bool {
-	return reflect.DeepEqual(a, b) || fmt.Sprint(a) == fmt.Sprint(b)
-}
-
 // defaults are what the API server adds within fields that are applied as a whole, by the
 // names of the fields or, in a list, of its items.
 var defaults = map[string]map[string]any{
 	"fieldRef":             {"apiVersion": "v1"},
 	"resourceFieldRef":     {"divisor": "0"},
+	"fileKeyRef":           {"optional": false},
+	"podCertificate":       {"maxExpirationSeconds": 86400},
 	"ports":                {"protocol": "TCP"},
+	"serviceAccountToken":  {"expirationSeconds": 3600},
 	"spec":                 {"volumeMode": "Filesystem"},
 	"volumeClaimTemplates": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "status": map[string]any{"phase": "Pending"}},
 }
@@ -175,7 +201,7 @@ func without(value any, added map[string]any) any {
 	case map[string]any:
 		copied := make(map[string]any, len(value))
 		for name, below := range value {
-			if byDefault, ok := added[name]; !ok || !reflect.DeepEqual(below, byDefault) {
+			if byDefault, ok := added[name]; !ok || canonical(below) != canonical(byDefault) {
 				copied[name] = without(below, defaults[name])
 			}
 		}

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -74,6 +75,64 @@ func TestFingerprint(t *testing.T) {
 		test.change(set)
 		if got := isAsApplied(set, configured(), applied{}, [32]byte{1}); got != test.same {
 			t.Errorf("%s: as applied: %t, want %t", name, got, test.same)
+		}
+	}
+}
+
+// A list of thousands of items is some work for each of them, not for each of them with each field.
+func TestFingerprintOfLongListsIsLittleWork(t *testing.T) {
+	const items = 1000
+	account, names := &corev1.ServiceAccount{}, []string{}
+	for i := range items {
+		account.Secrets = append(account.Secrets, corev1.ObjectReference{Name: fmt.Sprint("s", i)})
+		names = append(names, fmt.Sprintf(`"k:{\"name\":\"s%d\"}": {".": {}, "f:name": {}}`, i))
+	}
+	fields := []byte(`{"f:secrets": {` + strings.Join(names, ",") + `}}`)
+	if len(fields) > maxFieldsV1 || fingerprintOfFields(account, fields) == "" {
+		t.Fatalf("no fingerprint of %d bytes", len(fields))
+	}
+	if each := testing.AllocsPerRun(1, func() { fingerprintOfFields(account, fields) }) / items; each > 200 {
+		t.Errorf("%.0f allocations for each item", each)
+	}
+}
+
+// More managed fields than any object of ours has are not looked at.
+func TestFingerprintOfVeryManyFieldsIsNone(t *testing.T) {
+	for size, want := range map[int]bool{maxFieldsV1: true, maxFieldsV1 + 1: false} {
+		fields := `{"f:metadata": {"f:labels": {"f:a": {}}}}`
+		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{{Manager: FieldOwner,
+			Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(fields + strings.Repeat(" ", size-len(fields)))}}}}
+		if got := fingerprintOf(account) != ""; got != want {
+			t.Errorf("%d bytes: a fingerprint: %t, want %t", size, got, want)
+		}
+	}
+}
+
+// What the API server adds within a value that is applied as a whole makes no difference, whether
+// the user wrote the same or nothing, but another value does.
+func TestFingerprintIsWithoutDefaults(t *testing.T) {
+	fields := []byte(`{"f:spec": {"f:containers": {"k:{\"name\":\"chat\"}": {"f:env": {"k:{\"name\":\"A\"}": {"f:valueFrom": {"f:fileKeyRef": {}}}}}}, "f:volumes": {"k:{\"name\":\"all\"}": {"f:projected": {"f:sources": {}}}}}}`)
+	pod := func(seconds *int64, certificateSeconds *int32, optional *bool) string {
+		sources := []corev1.VolumeProjection{
+			{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token", ExpirationSeconds: seconds}},
+			{PodCertificate: &corev1.PodCertificateProjection{MaxExpirationSeconds: certificateSeconds}},
+		}
+		env := corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{FileKeyRef: &corev1.FileKeySelector{Key: "a", Optional: optional}}}
+		return fingerprintOfFields(&corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "chat", Env: []corev1.EnvVar{env}}},
+			Volumes: []corev1.Volume{{Name: "all", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: sources}}}}}}, fields)
+	}
+	applied := pod(nil, nil, nil)
+	for name, test := range map[string]struct {
+		fingerprint string
+		same        bool
+	}{
+		"defaults":            {pod(ptr.To(int64(3600)), ptr.To(int32(86400)), ptr.To(false)), true},
+		"a shorter token":     {pod(ptr.To(int64(600)), nil, nil), false},
+		"a short certificate": {pod(nil, ptr.To(int32(3600)), nil), false},
+		"optional":            {pod(nil, nil, ptr.To(true)), false},
+	} {
+		if (test.fingerprint == applied) != test.same || test.fingerprint == "" {
+			t.Errorf("%s: the fingerprint is %q, without %q", name, test.fingerprint, applied)
 		}
 	}
 }
