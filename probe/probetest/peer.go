@@ -34,6 +34,7 @@ type Network struct {
 	silent  map[[2]string]bool
 	apart   map[[2]string]bool // from cannot open TCP connections to
 	connect func(from, to string) bool
+	reach   func(from string)
 }
 
 // Peer is named chat-N@localhost, and is a good node unless something else is set before it
@@ -59,7 +60,7 @@ type Peer struct {
 // NewNetwork makes peers that do not listen yet.
 func NewNetwork(t testing.TB, size int) *Network {
 	n := &Network{t: t, CA: certstest.NewAuthority("ca"), links: map[[2]string]bool{}, silent: map[[2]string]bool{}, apart: map[[2]string]bool{}}
-	n.connect = func(from, to string) bool { n.Link(from, to); return true }
+	n.connect, n.reach = func(from, to string) bool { n.Link(from, to); return true }, func(string) {}
 	for i := range size {
 		n.Peers = append(n.Peers, &Peer{
 			Network: n, Name: fmt.Sprintf("chat-%d@localhost", i), Incarnation: uint32(1000 + i), Release: "27",
@@ -95,6 +96,13 @@ func (n *Network) OnConnect(connect func(from, to string) bool) {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
 	n.connect = connect
+}
+
+// OnReach is called before a peer tells whether it can open a TCP connection.
+func (n *Network) OnReach(reach func(from string)) {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	n.reach = reach
 }
 
 // Link joins two peers, and all that are linked to them, as connect_all does.

@@ -81,7 +81,7 @@ func (p *Peer) apply(module, function erldist.Atom, arguments erldist.Term) erld
 	call := string(module + ":" + function)
 	p.mutex.Lock()
 	p.calls = append(p.calls, call)
-	release, connect, setupTime, mute := p.Release, p.connect, p.SetupTime, p.Mute
+	release, connect, reach, setupTime, mute := p.Release, p.connect, p.reach, p.SetupTime, p.Mute
 	var hidden erldist.Term = erldist.Atom("error")
 	if p.Hidden {
 		hidden = erldist.Tuple{erldist.Atom("ok"), erldist.List{erldist.List{}}}
@@ -104,6 +104,7 @@ func (p *Peer) apply(module, function erldist.Atom, arguments erldist.Term) erld
 		}
 		return erldist.Atom("undefined")
 	case "gen_tcp:connect":
+		reach(p.Name)
 		if p.reaches(int(arguments.(erldist.List)[1].(erldist.Int))) {
 			return erldist.Tuple{erldist.Atom("ok"), erldist.Atom("socket")}
 		}

@@ -46,9 +46,9 @@ func (p *Pass) heal(ctx context.Context) {
 		if len(edges) == 0 {
 			return
 		}
-		edges = slices.DeleteFunc(edges, func(edge mesh.Edge) bool { return p.keepsApart(ctx, edge) })
-		if p.options.ReadOnly() {
-			return
+		edges = p.keepApart(ctx, edges)
+		if p.options.ReadOnly() || ctx.Err() != nil || !time.Now().Before(deadline) {
+			return // What could not be tried any more did not fail.
 		}
 		p.step(ctx, deadline, edges)
 	}
@@ -70,6 +70,7 @@ func (p *Pass) step(ctx context.Context, deadline time.Time, edges []mesh.Edge) 
 	p.settle(ctx, made, errs)
 	lost := p.mesh().Lost(before, p.restarted(incarnations)...)
 	p.lost = len(lost)
+	var didHarm []HarmfulLink
 	for i, edge := range edges {
 		err := errs[i]
 		if before.Concerns(edge, lost) {
@@ -79,11 +80,11 @@ func (p *Pass) step(ctx context.Context, deadline time.Time, edges []mesh.Edge) 
 		if err != nil {
 			p.failed = append(p.failed, edge)
 		}
-		didHarm := errors.Is(err, verify.ErrLinksLost) || errors.Is(err, errNotKept)
-		if didHarm && !p.suspectAll(ctx, before.Between(edge)) {
-			p.harmful = append(p.harmful, HarmfulLink{Edge: edge, Err: err, ends: p.ends(edge)})
+		if errors.Is(err, verify.ErrLinksLost) || errors.Is(err, errNotKept) {
+			didHarm = append(didHarm, HarmfulLink{Edge: edge, Err: err, ends: p.ends(edge)})
 		}
 	}
+	p.blame(ctx, before, didHarm)
 }
 
 // skipHarmful counts the links that are not to be made as failed, unless one of the two

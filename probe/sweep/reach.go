@@ -9,28 +9,43 @@ import (
 	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
 
-// maxPairs bounds how many pairs of nodes try to reach each other at a time.
+// maxPairs bounds how many pairs of nodes try to reach each other for one link.
 const maxPairs = 64
 
-// keepsApart reports whether a link would have nodes connect that do not reach each other. OTP
-// has all others disconnect from one of two such nodes, so the parts stay as they are.
-func (p *Pass) keepsApart(ctx context.Context, edge mesh.Edge) bool {
-	pairs := slices.DeleteFunc(p.mesh().Between(edge), func(pair mesh.Edge) bool { return !p.isSuspect(pair) })
-	for _, pair := range p.unreachable(ctx, pairs) {
-		p.recordFailure(pair, verify.ErrUnreachable)
-		if !slices.Contains(p.apart, edge) {
-			p.apart = append(p.apart, edge)
+// keepApart returns the links that would not have nodes connect that do not reach each other. OTP
+// has all others disconnect from one of two such nodes, so the parts stay as they are. No two of
+// the links concern the same node.
+func (p *Pass) keepApart(ctx context.Context, edges []mesh.Edge) (safe []mesh.Edge) {
+	m, suspects := p.mesh(), make([][]mesh.Edge, len(edges))
+	for i, edge := range edges {
+		suspects[i] = slices.DeleteFunc(m.Between(edge), func(pair mesh.Edge) bool { return !p.isSuspect(pair) })
+	}
+	for i, unreachable := range p.allUnreachable(ctx, suspects) {
+		for _, pair := range unreachable {
+			p.recordFailure(pair, verify.ErrUnreachable)
+		}
+		if len(unreachable) > 0 {
+			p.apart = append(p.apart, edges[i])
+		} else {
+			safe = append(safe, edges[i])
 		}
 	}
-	return slices.Contains(p.apart, edge)
+	return safe
 }
 
-// suspectAll adds those of some pairs to the suspects that do not reach each other, and reports
-// whether there are any.
-func (p *Pass) suspectAll(ctx context.Context, pairs []mesh.Edge) bool {
-	unreachable := p.unreachable(ctx, pairs)
-	p.suspects = append(p.suspects, unreachable...)
-	return len(unreachable) > 0
+// blame has those links as harmful that did harm though all the nodes that they would have
+// connect reach each other. Those nodes that do not are suspects.
+func (p *Pass) blame(ctx context.Context, before mesh.Mesh, didHarm []HarmfulLink) {
+	pairs := make([][]mesh.Edge, len(didHarm))
+	for i, link := range didHarm {
+		pairs[i] = before.Between(link.Edge)
+	}
+	for i, unreachable := range p.allUnreachable(ctx, pairs) {
+		p.suspects = append(p.suspects, unreachable...)
+		if len(unreachable) == 0 {
+			p.harmful = append(p.harmful, didHarm[i])
+		}
+	}
 }
 
 func (p *Pass) isSuspect(pair mesh.Edge) bool {
@@ -49,6 +64,17 @@ func (p *Pass) stillSuspect(m mesh.Mesh) (suspects []mesh.Edge) {
 		}
 	}
 	return suspects
+}
+
+// allUnreachable are the unreachable ones of the pairs of each of some links, all tried at once.
+func (p *Pass) allUnreachable(ctx context.Context, pairs [][]mesh.Edge) [][]mesh.Edge {
+	unreachable := make([][]mesh.Edge, len(pairs))
+	var group sync.WaitGroup
+	for i := range pairs {
+		group.Go(func() { unreachable[i] = p.unreachable(ctx, pairs[i]) })
+	}
+	group.Wait()
+	return unreachable
 }
 
 // unreachable are the pairs of verified nodes neither of which opens a TCP connection to the

@@ -292,6 +292,52 @@ func TestSweepKeepsApartWhoCannotConnect(t *testing.T) {
 	}
 }
 
+// TestSweepTriesSuspectsAtOnce: the nodes of all links that are to be made at once try at once
+// whether they reach each other.
+func TestSweepTriesSuspectsAtOnce(t *testing.T) {
+	n := newNetwork(t, 4)
+	var suspects []mesh.Edge
+	for i, from := range n.Peers {
+		for _, to := range n.Peers[i+1:] {
+			n.Block(from.Name, to.Name, true)
+			n.Block(to.Name, from.Name, true)
+			suspects = append(suspects, mesh.Edge{From: from.Name, To: to.Name})
+		}
+	}
+	var tries atomic.Int32
+	all := make(chan struct{})
+	n.OnReach(func(string) {
+		if tries.Add(1) == 4 {
+			close(all)
+		}
+		<-all
+	})
+	n.OnConnect(func(from, to string) bool {
+		t.Errorf("%s is made to connect to %s", from, to)
+		return false
+	})
+	if result := n.run(n.members(), Options{Suspects: suspects}); len(result.Suspects) != 6 || len(result.Failed) > 0 {
+		t.Errorf("suspects %v, failed %v", result.Suspects, result.Failed)
+	}
+}
+
+// TestSweepEndsAfterSlowSuspects: when nodes need all the time to find out whether they reach each
+// other, the link is left to the next sweep, and has not failed in this one.
+func TestSweepEndsAfterSlowSuspects(t *testing.T) {
+	n := newNetwork(t, 2)
+	const healing = 200 * time.Millisecond
+	n.OnReach(func(string) { time.Sleep(2 * healing) })
+	n.OnConnect(func(from, to string) bool {
+		t.Errorf("%s is made to connect to %s", from, to)
+		return false
+	})
+	suspects := []mesh.Edge{{From: n.Peers[0].Name, To: n.Peers[1].Name}}
+	result := Run(t.Context(), n.Verifier(), n.members(), Options{Concurrency: 16, HealingTime: healing, Suspects: suspects})
+	if len(result.Failed) > 0 || len(result.Harmful) > 0 {
+		t.Errorf("failed %v, harmful %v", result.Failed, result.Harmful)
+	}
+}
+
 // TestSweepFindsWhoCannotConnect: a link that costs others because two nodes do not reach each
 // other is not harmful in itself: it may be made as soon as they do.
 func TestSweepFindsWhoCannotConnect(t *testing.T) {
