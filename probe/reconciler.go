@@ -40,7 +40,7 @@ func newReconciler(c client.Client, options Options, lock *lock) *reconciler {
 // observed and publish the report, step by step, and schedule the next pass.
 func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangCluster) (ctrl.Result, error) {
 	if !cluster.DeletionTimestamp.IsZero() {
-		r.lock.forget()
+		r.forget()
 		return ctrl.Result{}, nil // The nodes are terminating, and so is this probe.
 	}
 	defer r.lock.begin(cluster)()
@@ -50,6 +50,7 @@ func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 	desired, err := r.reader.read(ctx, cluster, previous)
 	if err != nil {
 		// Without credentials a verdict would be a guess, so none is given.
+		r.sweeper.kept.Close()
 		log.Info("No verdict because credentials are missing", "cause", err.Error())
 		return ctrl.Result{RequeueAfter: r.schedule.intervals.Unsettled}, nil
 	}
@@ -59,6 +60,26 @@ func (r *reconciler) Reconcile(ctx context.Context, cluster *v1alpha1.ErlangClus
 	}
 	logPass(log, previous, current, desired, result)
 	return ctrl.Result{RequeueAfter: r.schedule.next(result, previous, current, r.now())}, nil
+}
+
+// forget is called when there is no cluster any more.
+func (r *reconciler) forget() {
+	r.lock.forget()
+	r.closeSessions()
+}
+
+// Start waits for the end of the context, and closes the sessions.
+func (r *reconciler) Start(ctx context.Context) error {
+	<-ctx.Done()
+	r.closeSessions()
+	return nil
+}
+
+// closeSessions ends the sessions with the nodes that are kept between two passes.
+func (r *reconciler) closeSessions() {
+	r.lock.passes <- struct{}{}
+	defer func() { <-r.lock.passes }()
+	r.sweeper.kept.Close()
 }
 
 // prove sweeps the nodes, and publishes a report after each step: a failure does not wait
@@ -75,6 +96,9 @@ func (r *reconciler) prove(ctx context.Context, cluster *v1alpha1.ErlangCluster,
 		}
 		previous := r.publisher.previous(cluster)
 		current = report(previous, desired, result, r.now())
+		if !result.Healed {
+			r.schedule.verifying = r.now().Sub(begun)
+		}
 		if !result.Healed && !urgent(previous, current) {
 			continue
 		}

@@ -6,6 +6,11 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/probe/probetest"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
@@ -79,13 +84,18 @@ func TestNodeComesBack(t *testing.T) {
 	}
 }
 
-// TestLockIsLost: a probe that no longer holds the lock begins no further link, in whatever
-// step it is, and continues to verify.
+// TestLockIsLost: a probe that no longer holds the lock begins no further link, neither another of
+// the two parts that it is joining nor one of the next step, and continues to verify.
 func TestLockIsLost(t *testing.T) {
-	r, network, desired, reports := proving(t, 3)
+	r, network, desired, reports := proving(t, 4)
+	network.LinkPair(network.Peers[0].Name, network.Peers[1].Name)
+	network.LinkPair(network.Peers[2].Name, network.Peers[3].Name)
 	var links atomic.Int32
-	network.OnConnect(func(string, string) bool {
+	network.OnConnect(func(from, to string) bool {
 		links.Add(1)
+		network.LinkPair(from, to)
+		r.lock.mutex.Lock()
+		defer r.lock.mutex.Unlock()
 		r.lock.renewed = time.Now().Add(-validity)
 		return true
 	})
@@ -99,5 +109,63 @@ func TestLockIsLost(t *testing.T) {
 	result, current := r.prove(t.Context(), chat, desired)
 	if links.Load() != 1 || result.Outcomes[2].Reason != v1alpha1.ReasonVerified || current.Nodes[2].Reason != v1alpha1.ReasonVerified {
 		t.Errorf("%d links were made; node 2 is %s", links.Load(), result.Outcomes[2].Reason)
+	}
+}
+
+// absent has no object.
+type absent struct{ client.Reader }
+
+func (absent) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {
+	return apierrors.NewNotFound(corev1.Resource("secrets"), "chat-cookie")
+}
+
+// TestSessionsEnd: when there is nothing to verify any more, no session stays open: the next sweep
+// verifies every node.
+func TestSessionsEnd(t *testing.T) {
+	reconcile := func(t *testing.T, r *reconciler, cluster *v1alpha1.ErlangCluster) {
+		if _, err := r.Reconcile(t.Context(), cluster); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, end := range map[string]func(*testing.T, *reconciler){
+		"the cluster is deleted": func(t *testing.T, r *reconciler) {
+			deleted := chat.DeepCopy()
+			deleted.DeletionTimestamp = &metav1.Time{Time: noon}
+			reconcile(t, r, deleted)
+		},
+		"credentials are missing": func(t *testing.T, r *reconciler) { reconcile(t, r, chat) },
+		"the probe ends": func(t *testing.T, r *reconciler) {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := r.Start(ctx); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, network, desired, _ := proving(t, 3)
+			r.lock.passes, r.lock.changed = make(chan struct{}, 1), make(chan struct{}, 1)
+			r.reader.cookie = absent{}
+			verifiesAll := func() bool {
+				var before []int
+				for _, peer := range network.Peers {
+					before = append(before, peer.Called("lists:zipwith3"))
+				}
+				r.prove(t.Context(), chat, desired)
+				all := true
+				for i, peer := range network.Peers {
+					all = all && peer.Called("lists:zipwith3") > before[i]
+				}
+				return all
+			}
+			for begun := time.Now(); verifiesAll(); {
+				if time.Since(begun) > time.Minute {
+					t.Fatal("no session is kept")
+				}
+			}
+			if end(t, r); !verifiesAll() {
+				t.Error("a session was still open")
+			}
+		})
 	}
 }

@@ -88,6 +88,9 @@ func addController(manager ctrl.Manager, config *rest.Config, options Options) e
 		return err
 	}
 	reconciler := newReconciler(manager.GetClient(), options, lock)
+	if err := manager.Add(reconciler); err != nil {
+		return err
+	}
 	build := ctrl.NewControllerManagedBy(manager).
 		Named("probe").
 		For(v1alpha1.NewUnstructured(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
@@ -117,7 +120,7 @@ func addController(manager ctrl.Manager, config *rest.Config, options Options) e
 	return build.Complete(reconcile.Func(func(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 		cluster, err := decoder.get(ctx, request.NamespacedName)
 		if apierrors.IsNotFound(err) {
-			lock.forget()
+			reconciler.forget()
 		}
 		if cluster == nil || err != nil {
 			return reconcile.Result{}, client.IgnoreNotFound(err)

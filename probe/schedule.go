@@ -41,7 +41,8 @@ const changing = 200 * time.Millisecond
 // schedule chooses between the intervals.
 type schedule struct {
 	intervals Intervals
-	changed   time.Time // when a report last differed from the one before it
+	changed   time.Time     // when a report last differed from the one before it
+	verifying time.Duration // how long it took to verify the nodes in the last sweep
 }
 
 // soonest is the time to the next sweep after a change, as when a node starts.
@@ -49,7 +50,8 @@ const soonest = 250 * time.Millisecond
 
 // next is the time to the next sweep. What changed just now is likely to change again, so
 // the time grows with the age of the last change: a node that starts is seen after a quarter
-// more than it takes. Nodes that drop links get time to restore them by themselves, and nodes
+// more than it takes. It is never less than it took to verify all nodes: while something changes
+// each sweep does that, and they are not to be busy with it all the time. Nodes that drop links get time to restore them by themselves, and nodes
 // whose logs a sweep adds to are swept less often.
 func (s *schedule) next(result sweep.Result, previous, current *v1alpha1.MeshStatus, now time.Time) time.Duration {
 	if !same(previous, current) {
@@ -68,7 +70,7 @@ func (s *schedule) next(result sweep.Result, previous, current *v1alpha1.MeshSta
 	case leavesLogLines(result):
 		return min(max(unchanged, time.Second), s.intervals.Unsettled)
 	default:
-		return min(max(unchanged/4, soonest), s.intervals.Unsettled)
+		return min(max(unchanged/4, soonest, s.verifying), s.intervals.Unsettled)
 	}
 }
 

@@ -43,6 +43,7 @@ func TestNextSweep(t *testing.T) {
 		failed  bool          // to make a link
 		lost    int           // links
 		idle    bool          // read-only
+		took    time.Duration // to verify the nodes
 		changed time.Duration // ago
 		want    time.Duration
 	}{
@@ -56,6 +57,8 @@ func TestNextSweep(t *testing.T) {
 		"a node has been gone for long":         {result: gone, changed: 2 * time.Minute, want: 5 * time.Second},
 		"a link has failed for long":            {result: apart, failed: true, changed: 2 * time.Minute, want: 15 * time.Second},
 		"links have just gone":                  {result: apart, changed: 0, want: 250 * time.Millisecond},
+		"links have just gone from many nodes":  {result: apart, took: 2 * time.Second, want: 2 * time.Second},
+		"and some nodes hang":                   {result: apart, took: 14 * time.Second, want: 5 * time.Second},
 		"links go while others are made":        {result: apart, lost: 3, want: 5 * time.Second},
 		"links went a little ago":               {result: apart, changed: 3 * time.Second, want: 750 * time.Millisecond},
 		"a link has just failed":                {result: apart, failed: true, changed: 0, want: time.Second},
@@ -73,7 +76,7 @@ func TestNextSweep(t *testing.T) {
 				result.Failed = []mesh.Edge{{From: result.Outcomes[0].Node, To: result.Outcomes[1].Node}}
 			}
 			result.Lost, result.ReadOnly = tc.lost, tc.idle
-			s := schedule{intervals: Intervals{}.withDefaults(), changed: noon.Add(-tc.changed)}
+			s := schedule{intervals: Intervals{}.withDefaults(), changed: noon.Add(-tc.changed), verifying: tc.took}
 			mesh := report(nil, wanted(1), result, noon)
 			if got := s.next(result, mesh, mesh, noon); got != tc.want {
 				t.Errorf("the next sweep is in %s, want %s", got, tc.want)
