@@ -102,7 +102,8 @@ func (s sightings) latest(pod string) (latest time.Time, found bool) {
 }
 
 // watchEndpoints has the cluster reconciled when a pod gets an address, or another one, and when
-// its containers end or start, which is a node to be linked soon.
+// it is no longer Ready or is so again: a node that restarts is to be linked soon. A pod that
+// starts for the first time is Ready only when its node is linked.
 func watchEndpoints(manager ctrl.Manager, config *rest.Config, build *builder.Builder, names naming.Names, request reconcile.Request) (*endpoints, error) {
 	options := cache.Options{
 		Scheme:               manager.GetScheme(),

@@ -34,7 +34,7 @@ type keptNode struct {
 	target  verify.Target
 	verdict verify.Verdict
 	session *verify.Session
-	at      time.Time // of the verdict
+	at      time.Time // when it was kept; the verdict, and the uptime in it, is a little older
 }
 
 // Close ends the sessions.

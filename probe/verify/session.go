@@ -126,8 +126,9 @@ func (s *Session) Connect(ctx context.Context, peer string) error {
 
 // Silent are those of some peers that do not answer the node over its links to them. A link whose
 // packets are lost stays until OTP finds nothing arriving for net_ticktime, a minute or more. The
-// node calls them at once. It is linked to them just now: it connects to those that it is not
-// linked to.
+// node calls them at once. They are to be linked to it just now: it connects to those that it is
+// not linked to. A link that ended since the node listed it, a round trip ago, is made again by
+// that, also where nothing is to be changed: OTP has no call that would not.
 func (s *Session) Silent(ctx context.Context, peers []string) ([]string, error) {
 	if len(peers) == 0 {
 		return nil, nil
