@@ -18,8 +18,8 @@ LOCAL      := KUBECONFIG=$(CURDIR)/.cluster/kubeconfig
 KUBECTL     = $(or $(shell command -v kubectl),$(shell $(CLUSTER) build kubectl)/kubectl)
 CRD        := config/crd/bases/erlang-operator.dev_erlangclusters.yaml
 EXAMPLES   := elixir relx rabbitmq erl
-# Modules of this repository that hold code of ours. hack/helm is linted by test-chart: either
-# has to compile Helm, which takes minutes.
+# Modules of this repository that hold code of ours. hack/helm and hack/prometheus are linted by
+# test-chart and test-rules, which compile Helm and Prometheus as well: minutes.
 MODULES    := . hack hack/coredns hack/certmanager test
 
 .PHONY: help
@@ -182,6 +182,13 @@ test-chart: modules ## The Helm chart: that it renders config/, its values, and 
 	go test -C hack/helm -count=1 ./...
 	cd hack/helm && $(LINT) ./...
 
+# Beside the others: to build Prometheus takes minutes.
+.PHONY: test-rules
+test-rules: modules ## The alerts, evaluated by Prometheus' own packages
+	go -C hack/prometheus mod tidy -diff
+	go test -C hack/prometheus -count=1 ./...
+	cd hack/prometheus && $(LINT) ./...
+
 .PHONY: bench
 bench: modules ## The cost of a verification compared with its limits: ratio to a bare TLS handshake, a sweep
 	for release in 25 27 29; do $(IMAGE) rootfs $$release || exit 1; done
@@ -229,7 +236,7 @@ soak: cluster-up cluster-deploy cluster-examples ## Hours: repeated renewals and
 	dpkg --status libfaketime >/dev/null || apt-get install -qq -y --no-install-recommends libfaketime
 	go test -C test -tags erlang -count=$(REPEAT) -timeout=6h ./erlang/...
 	go test -C test -tags erlang -count=1 -timeout=6h -p 1 -run 'Trace' -bench . -benchtime 100x ./erlang ./erlang/probe -soak
-	$(MAKE) --no-print-directory test-versions test-webhook test-chart test-release test-install
+	$(MAKE) --no-print-directory test-versions test-webhook test-chart test-rules test-release test-install
 	go test -timeout=6h ./controllers -run AnyHistory -histories=1000
 	go test -timeout=6h ./controllers/internal/plan ./controllers/internal/rotation ./controllers/internal/status ./certs/... ./probe/mesh ./erldist -rapid.checks=10000
 	for package in ./erldist ./certs; do \

@@ -58,7 +58,7 @@ func TestGoToolchainIsPinned(t *testing.T) {
 	if toolchain == "" {
 		t.Fatal("go.mod has no line toolchain")
 	}
-	for _, dir := range []string{"hack", "hack/certmanager", "hack/coredns", "hack/helm", "hack/lint", "hack/tools", "test"} {
+	for _, dir := range []string{"hack", "hack/certmanager", "hack/coredns", "hack/helm", "hack/lint", "hack/prometheus", "hack/tools", "test"} {
 		if got := readGoMod(t, dir).Toolchain; got != toolchain {
 			t.Errorf("%s/go.mod has the toolchain %q, not %q", dir, got, toolchain)
 		}

@@ -5,8 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 delays=(5 20 60) # seconds
-# Other versions of Kubernetes and cert-manager are downloaded by `make test-versions` only.
-for file in $(find . \( -path ./.cluster -o -path './hack/kubernetes/*' -o -path './hack/certmanager/*' \) -type d -prune -o -name go.mod -print | sort); do
+# Other versions of Kubernetes and cert-manager are downloaded by `make test-versions` only, and
+# Prometheus by `make test-rules`.
+for file in $(find . \( -path ./.cluster -o -path './hack/kubernetes/*' -o -path './hack/certmanager/*' -o -path ./hack/prometheus \) -type d -prune -o -name go.mod -print | sort); do
 	module=$(dirname "$file")
 	for wait in "${delays[@]}" none; do
 		go -C "$module" mod download && break
