@@ -142,13 +142,19 @@ func (l *lock) Start(ctx context.Context) error {
 	}
 }
 
-// isDue reports whether the lock is to be kept now: not without a report.
+// isDue reports whether the lock is to be kept now: not without a report. While the lock is not
+// renewed, only a report of just now counts: that an earlier one was true when it was confirmed
+// says nothing about what has happened since, and could not be written.
 func (l *lock) isDue() bool {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	now := time.Now()
 	l.noticeInterruption(now)
-	due := now.Sub(l.confirmed) < confirmationTimeout
+	most := confirmationTimeout
+	if l.paused {
+		most = validity
+	}
+	due := now.Sub(l.confirmed) < most
 	l.paused = l.paused || !due
 	return due
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,23 +68,27 @@ func (c connection) Update(ctx context.Context, lease *coordinationv1.Lease, _ m
 	return c.request(ctx, func() (*coordinationv1.Lease, error) { return c.server.update(lease) })
 }
 
-func (c connection) request(ctx context.Context, handle func() (*coordinationv1.Lease, error)) (lease *coordinationv1.Lease, err error) {
-	answered := make(chan struct{})
+func (c connection) request(ctx context.Context, handle func() (*coordinationv1.Lease, error)) (*coordinationv1.Lease, error) {
+	type answer struct {
+		lease *coordinationv1.Lease
+		err   error
+	}
+	answered := make(chan answer, 1)
 	there, back := c.delay(), c.delay()
 	go func() {
 		if there < 0 {
 			return
 		}
 		time.Sleep(there)
-		lease, err = handle()
+		lease, err := handle()
 		if back >= 0 {
 			time.Sleep(back)
-			close(answered)
+			answered <- answer{lease, err}
 		}
 	}()
 	select {
-	case <-answered:
-		return lease, err
+	case got := <-answered:
+		return got.lease, got.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -100,6 +105,16 @@ func testLock(server *leaseServer, identity string, delay func() time.Duration) 
 }
 
 func atOnce() time.Duration { return 0 }
+
+// unless a connection is cut, it takes no time.
+func unless(cut *atomic.Bool) func() time.Duration {
+	return func() time.Duration {
+		if cut.Load() {
+			return -1
+		}
+		return 0
+	}
+}
 
 // keepLock runs a lock until the function that it returns is called.
 func keepLock(t *testing.T, l *lock) (stop func()) {
@@ -203,8 +218,9 @@ func TestOneHolder(t *testing.T) {
 				for i := range worst {
 					worst[i] = []time.Duration{-1, 0, 0, time.Second, 8 * time.Second}[random.IntN(5)]
 				}
+				span := time.Duration(random.Int64N(int64(40 * time.Second)))
 				mutex.Unlock()
-				watch(time.Duration(random.Int64N(int64(40 * time.Second))))
+				watch(span)
 			}
 			mutex.Lock()
 			worst = [3]time.Duration{}
@@ -229,35 +245,30 @@ func (l *lock) report() {
 // TestCutOffProbe stops to change nodes in time, and begins again where nobody has taken over.
 func TestCutOffProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server, cut := &leaseServer{}, false
-		first := testLock(server, "first", func() time.Duration {
-			if cut {
-				return -1
-			}
-			return 0
-		})
+		server, cut := &leaseServer{}, atomic.Bool{}
+		first := testLock(server, "first", unless(&cut))
 		defer keepLock(t, first)()
 		awaitHeld(t, first, time.Second)
 		time.Sleep(time.Minute)
 		if !first.held() {
 			t.Error("a lock that is renewed is not held")
 		}
-		cut = true
+		cut.Store(true)
 		time.Sleep(validity + time.Second)
 		if err := first.mayReport(t.Context()); first.held() || !errors.Is(err, errInterrupted) {
 			t.Errorf("cut off: held %t, report: %v", first.held(), err)
 		}
-		cut = false
+		cut.Store(false)
 		first.report()
 		awaitHeld(t, first, renewTimeout+2*retryInterval)
 
-		cut = true
+		cut.Store(true)
 		second := testLock(server, "second", atOnce)
 		defer keepLock(t, second)()
 		if took := awaitHeld(t, second, leaseDuration+2*retryInterval); took < leaseDuration {
 			t.Errorf("taken over after %s", took)
 		}
-		cut = false
+		cut.Store(false)
 		time.Sleep(renewTimeout + 2*retryInterval)
 		first.begin(chat)()
 		if err := first.mayReport(t.Context()); first.held() || !errors.Is(err, errNotHolder) {
@@ -270,22 +281,17 @@ func TestCutOffProbe(t *testing.T) {
 // reported, and nothing that was reported before is confirmed, until a pass that began later is.
 func TestInterruptedPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server, cut := &leaseServer{}, false
-		l := testLock(server, "first", func() time.Duration {
-			if cut {
-				return -1
-			}
-			return 0
-		})
+		server, cut := &leaseServer{}, atomic.Bool{}
+		l := testLock(server, "first", unless(&cut))
 		defer keepLock(t, l)()
 		awaitHeld(t, l, time.Second)
 		l.begin(chat)()
 		if err := l.mayReport(t.Context()); err != nil {
 			t.Errorf("held: %v", err)
 		}
-		cut = true
+		cut.Store(true)
 		time.Sleep(time.Minute)
-		cut = false
+		cut.Store(false)
 		before, err := server.get()
 		if err != nil {
 			t.Fatal(err)
@@ -302,6 +308,42 @@ func TestInterruptedPass(t *testing.T) {
 		l.confirm()
 		awaitHeld(t, l, 2*retryInterval)
 	})
+}
+
+// TestOldReport: a report that was confirmed while the API server was out of reach, since nothing
+// had changed, does not count any more when the API server is back: what has happened since is
+// published first.
+func TestOldReport(t *testing.T) {
+	for name, afterwards := range map[string]func(l *lock){
+		"the probe does not run":                      func(*lock) { time.Sleep(15 * time.Second) },
+		"a node fails, and that could not be written": func(l *lock) { time.Sleep(15 * time.Second); l.begin(chat)() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server, cut := &leaseServer{}, atomic.Bool{}
+				l := testLock(server, "first", unless(&cut))
+				defer keepLock(t, l)()
+				awaitHeld(t, l, time.Second)
+				cut.Store(true)
+				for range 4 {
+					time.Sleep(4 * time.Second)
+					l.report()
+				}
+				before, err := server.get()
+				if err != nil {
+					t.Fatal(err)
+				}
+				afterwards(l)
+				cut.Store(false)
+				time.Sleep(validity)
+				if after, err := server.get(); err != nil || after.ResourceVersion != before.ResourceVersion || l.held() {
+					t.Errorf("the Lease was renewed at %s: %v", after.Spec.RenewTime, err)
+				}
+				l.report()
+				awaitHeld(t, l, 2*retryInterval)
+			})
+		})
+	}
 }
 
 // TestReportWithoutLock: a probe that does not renew the lock for want of a report may report,

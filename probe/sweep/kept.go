@@ -75,7 +75,8 @@ func (k *Kept) keep(p *Pass) bool {
 }
 
 // confirm reports whether nothing is wrong by what the nodes say over the sessions that were kept,
-// and by those that are verified anew in this sweep. If not, nothing is known of any node.
+// and by those that are verified anew in this sweep. If not, nothing is known of any node but
+// these: so nobody waits for one that hangs a second time.
 func (p *Pass) confirm(ctx context.Context) bool {
 	kept := p.options.Kept
 	if kept == nil {
@@ -96,11 +97,13 @@ func (p *Pass) confirm(ctx context.Context) bool {
 	}
 	kept.sweeps = 0
 	for i, session := range p.sessions {
-		if session != nil {
-			session.Close()
+		if p.renewed[i] {
+			continue
 		}
+		session.Close()
 		p.outcomes[i], p.sessions[i] = Outcome{}, nil
 	}
+	p.refresh(ctx) // Those that were renewed may have waited for each other.
 	return false
 }
 
@@ -144,8 +147,9 @@ func (p *Pass) renew(ctx context.Context) bool {
 	p.each(func(i int) {
 		if (p.options.Kept.sweeps+i*renewal/len(p.members))%renewal == 0 {
 			p.sessions[i].Close()
-			p.sessions[i] = nil
+			p.outcomes[i], p.sessions[i] = Outcome{}, nil
 			p.verify(ctx, i)
+			p.renewed[i] = true
 		}
 	})
 	return p.isCalm()

@@ -2,6 +2,10 @@ package sweep
 
 import (
 	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -150,4 +154,37 @@ func TestOddSweepsVerify(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTurnFindsFault: a node that takes no new connections is tried in its turn as often as in a
+// sweep without sessions, and not a second time because its turn found that.
+func TestTurnFindsFault(t *testing.T) {
+	s := newSettled(t, 3)
+	broken := probetest.NewNetwork(t, 1).Peers[0]
+	broken.Serve = func(net.Conn) {} // It hangs up.
+	tries, there, instead := 0, fmt.Sprint(":", s.members[1].FixedPort), fmt.Sprint("127.0.0.1:", broken.Listen())
+	var mutex sync.Mutex
+	s.verifier.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if strings.HasSuffix(address, there) {
+			mutex.Lock()
+			defer mutex.Unlock()
+			tries++
+			address = instead
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+	want := Run(t.Context(), s.verifier, s.members, Options{Concurrency: 16, HealingTime: 5 * time.Second, NoLinks: true})
+	wantTries := tries
+	for range renewal {
+		tries = 0
+		result := s.sweep()
+		if result.Outcomes[1].Verified() {
+			continue
+		}
+		if diff := cmp.Diff(reasons(want), reasons(result)); diff != "" || tries != wantTries {
+			t.Errorf("tried %d times, want %d; reasons (-want +got):\n%s", tries, wantTries, diff)
+		}
+		return
+	}
+	t.Error("a node takes no new connections, and that is not found")
 }

@@ -129,10 +129,9 @@ type Refusals struct {
 }
 
 // Run takes all the steps of a pass.
-func Run(ctx context.Context, verifier *verify.Verifier, members []Member, options Options) Result {
+func Run(ctx context.Context, verifier *verify.Verifier, members []Member, options Options) (result Result) {
 	pass := Begin(verifier, members, options)
 	defer pass.Close()
-	var result Result
 	for _, step := range pass.Steps() {
 		result = step(ctx)
 	}
@@ -146,6 +145,7 @@ type Pass struct {
 	members  []Member
 	outcomes []Outcome
 	sessions []*verify.Session
+	renewed  []bool // nodes that confirm has verified
 	made     []mesh.Edge
 	failed   []mesh.Edge
 	harmful  []HarmfulLink
@@ -167,6 +167,7 @@ func Begin(verifier *verify.Verifier, members []Member, options Options) *Pass {
 		outcomes: make([]Outcome, len(members)),
 		suspects: slices.Clone(options.Suspects),
 		sessions: make([]*verify.Session, len(members)),
+		renewed:  make([]bool, len(members)),
 		changes:  newChanges(),
 	}
 }
@@ -176,12 +177,13 @@ func Begin(verifier *verify.Verifier, members []Member, options Options) *Pass {
 // to change. Each returns what is known by then.
 //
 // The first one takes no longer than the stages of one node may, and two seconds, however many
-// nodes hang. A step in which a node hangs later is cut off.
+// nodes hang; where sessions are kept, that twice if a node whose turn it is hangs, and then others
+// do. A step in which a node hangs later is cut off.
 func (p *Pass) Steps() []func(context.Context) Result {
 	return []func(context.Context) Result{
 		func(ctx context.Context) Result {
 			if !p.confirm(ctx) {
-				p.each(func(i int) { p.verify(ctx, i); p.askPeers(ctx, i) })
+				p.each(func(i int) { p.verifyOnce(ctx, i); p.askPeers(ctx, i) })
 			}
 			return p.result(false, false)
 		},
@@ -283,18 +285,4 @@ func (p *Pass) mesh() mesh.Mesh {
 		}
 	}
 	return mesh.Of(p.nodes(), views)
-}
-
-// tryRefusals runs the refusal trials once per incarnation of a verified node.
-func (p *Pass) tryRefusals(ctx context.Context, i int) {
-	outcome := &p.outcomes[i]
-	if p.sessions[i] == nil || p.members[i].ProvenAt == outcome.Incarnation {
-		return
-	}
-	accepted, err := p.verifier.TryRefusals(ctx, p.sessions[i])
-	if err != nil {
-		outcome.RefusalsError = err
-		return
-	}
-	outcome.Refusals = &Refusals{Incarnation: outcome.Incarnation, Accepted: accepted}
 }

@@ -12,6 +12,13 @@ import (
 // of TLS nothing is left to be learned from it, and a node that hangs is to be reported.
 const patience = 6 * time.Second
 
+// verifyOnce verifies a node that confirm has not.
+func (p *Pass) verifyOnce(ctx context.Context, i int) {
+	if !p.renewed[i] {
+		p.verify(ctx, i)
+	}
+}
+
 // verify tries a second time where time soon ran out, because some lost packets, or a machine
 // that was busy for a moment, prove nothing. Both take no longer than the stages of one may.
 func (p *Pass) verify(ctx context.Context, i int) {

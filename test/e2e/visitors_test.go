@@ -10,16 +10,16 @@ import (
 	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
 )
 
-// pingByExec are probes that start a BEAM, which connects to the node of its pod.
+// pingByExec are probes that start a BEAM, which connects to the node of its pod. They are few and
+// patient, since each takes a second of CPU: that none of many fails is TestStrictProbes.
 const pingByExec = `        readinessProbe:
-          periodSeconds: 3
-          timeoutSeconds: 20
+          periodSeconds: 10
+          timeoutSeconds: 60
           exec: {command: [erl, -noinput, -eval, 'pong = net_adm:ping(list_to_atom(os:getenv("ERLANG_NODE"))), halt().']}
         livenessProbe:
           initialDelaySeconds: 20
-          periodSeconds: 5
-          timeoutSeconds: 20
-          failureThreshold: 2
+          periodSeconds: 10
+          timeoutSeconds: 60
           exec: {command: [erl, -noinput, -eval, 'pong = net_adm:ping(list_to_atom(os:getenv("ERLANG_NODE"))), halt().']}
 `
 

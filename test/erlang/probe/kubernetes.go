@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -174,6 +176,22 @@ func (k *kubernetes) store(c *cluster, names naming.Names, cookie string) {
 			k.t.Fatal(err)
 		}
 	}
+}
+
+// publish writes what Kubernetes would of the Service of the nodes: their names and addresses.
+func (k *kubernetes) publish(names naming.Names, nodes []*beam.Node) {
+	k.t.Helper()
+	slice := &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "default", Name: names.Service(), Labels: map[string]string{discoveryv1.LabelServiceName: names.Service()},
+		},
+		AddressType: discoveryv1.AddressTypeIPv4,
+	}
+	for _, node := range nodes {
+		pod, _, _ := strings.Cut(node.Host.Name, ".")
+		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Hostname: &pod, Addresses: []string{node.Host.Address}})
+	}
+	k.mustCreate(slice)
 }
 
 func (k *kubernetes) scale(replicas int32) {
