@@ -36,6 +36,8 @@ const (
 	noticedMachine = 40 * time.Second
 	// recovered is how long after the end of a fault the cluster is Ready.
 	recovered = time.Minute
+	// twice is within how long a container may not end twice: two minutes, and the time to start.
+	twice = 150 * time.Second
 	// sweeps is a little more than the time between two sweeps of the probe. What is Ready
 	// for that long was not only taken for it.
 	sweeps = 7 * time.Second
@@ -91,8 +93,9 @@ var memberFaults = []randomFault{
 	}},
 	{name: "cut two nodes from each other, one way, and kill one", lasts: 5 * time.Second, make: func(x *faultRun) (func(), []int) {
 		at := x.random.Perm(x.members)[:2]
+		victim := x.victims(1, at...)[0]
 		end := x.CutOffFrom(x.t, at[0], at[1])
-		x.KillNode(x.t, x.victims(1, at...)[0])
+		x.KillNode(x.t, victim)
 		return end, at
 	}},
 	{name: "cut two nodes from each other, one way", lasts: 5 * time.Second, noticed: noticedLink, says: " is not linked to", make: func(x *faultRun) (func(), []int) {
@@ -185,13 +188,13 @@ type faultRun struct {
 	random   *rand.Rand
 	patience time.Duration // how many times longer than promised everything may take
 	members  int
-	killed   []int // how often each was
+	killed   []time.Time // when each was last
 	timeline *harness.Timeline
 	known    map[harness.LinkDown]bool // that were checked
 }
 
 func newFaultRun(t *testing.T, seed uint64, patience time.Duration) *faultRun {
-	x := &faultRun{t: t, members: 4, killed: make([]int, 4), random: rand.New(rand.NewPCG(seed, 4)), patience: patience, known: map[harness.LinkDown]bool{}}
+	x := &faultRun{t: t, members: 4, killed: make([]time.Time, 4), random: rand.New(rand.NewPCG(seed, 4)), patience: patience, known: map[harness.LinkDown]bool{}}
 	x.Cluster = harness.StartWatched(t, "chat", x.members)
 	x.timeline = x.Timeline(t)
 	x.awaitStable(time.Now())
@@ -200,15 +203,17 @@ func newFaultRun(t *testing.T, seed uint64, patience time.Duration) *faultRun {
 
 func (x *faultRun) member() int { return x.random.IntN(x.members) }
 
-// victims are members to kill, among some or all. The kubelet waits the longer before it starts a
-// container again, the more often that has ended: so they take turns.
+// victims are members to kill, among some or all. They take turns: a container that ends twice
+// within two minutes is reported until it has run for two, and the kubelet waits the longer before
+// it starts one again, the more often that has ended.
 func (x *faultRun) victims(count int, among ...int) []int {
 	if len(among) == 0 {
 		among = x.random.Perm(x.members)
 	}
-	at := slices.SortedStableFunc(slices.Values(among), func(a, b int) int { return x.killed[a] - x.killed[b] })[:count]
+	at := slices.SortedStableFunc(slices.Values(among), func(a, b int) int { return x.killed[a].Compare(x.killed[b]) })[:count]
+	time.Sleep(time.Until(x.killed[at[count-1]].Add(twice)))
 	for _, victim := range at {
-		x.killed[victim]++
+		x.killed[victim] = time.Now()
 	}
 	return at
 }
