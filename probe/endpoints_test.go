@@ -1,12 +1,15 @@
 package probe
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -52,4 +55,46 @@ func TestDNSIsAwaited(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestSightings: an endpoint keeps the time when it was seen first for as long as it is there, and
+// gets another one when it has vanished meanwhile.
+func TestSightings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		first, second := endpoint{"chat-0", "10.0.0.1"}, endpoint{"chat-1", "10.0.0.2"}
+		e := endpoints{service: client.ObjectKey{Namespace: "shop", Name: "chat-nodes"}}
+		for i, step := range []struct {
+			slices []discoveryv1.EndpointSlice
+			want   sightings
+		}{
+			{nil, sightings{}},
+			{[]discoveryv1.EndpointSlice{sliceOf("chat-0", "10.0.0.1")}, sightings{first: start.Add(time.Minute)}},
+			{[]discoveryv1.EndpointSlice{sliceOf("chat-0", "10.0.0.1"), sliceOf("chat-1", "10.0.0.2")}, sightings{first: start.Add(time.Minute), second: start.Add(2 * time.Minute)}},
+			{[]discoveryv1.EndpointSlice{sliceOf("chat-1", "10.0.0.2")}, sightings{second: start.Add(2 * time.Minute)}},
+			{[]discoveryv1.EndpointSlice{sliceOf("chat-0", "10.0.0.1"), sliceOf("chat-1", "10.0.0.2")}, sightings{first: start.Add(4 * time.Minute), second: start.Add(2 * time.Minute)}},
+		} {
+			e.slices = listed(step.slices)
+			published, err := e.read(t.Context())
+			if diff := cmp.Diff(step.want, e.since, cmp.AllowUnexported(endpoint{})); err != nil || diff != "" {
+				t.Errorf("step %d: %v, sightings (-want +got):\n%s", i, err, diff)
+			}
+			if _, want := step.want[first]; published(t.Context(), "chat-0.chat-nodes.shop.svc") != want {
+				t.Errorf("step %d: chat-0 is published: %t", i, !want)
+			}
+			time.Sleep(start.Add(time.Duration(i+1) * time.Minute).Sub(time.Now()))
+		}
+	})
+}
+
+// listed are EndpointSlices in a cache.
+type listed []discoveryv1.EndpointSlice
+
+func (l listed) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {
+	return errors.ErrUnsupported
+}
+
+func (l listed) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
+	list.(*discoveryv1.EndpointSliceList).Items = l
+	return nil
 }
