@@ -53,7 +53,7 @@ func benchmarkProbe(t *testing.T, count int) {
 	names := k.createOf(int32(count))
 	k.store(c, names, cookie)
 	nodes := c.startNamed(names, count)
-	k.publish(names, nodes)
+	k.publish(names.Service(), nodes)
 	p := startProgram(t, c, k)
 	await.Until(t, time.Minute+time.Duration(count)*5*time.Second, "a proven mesh", func(ctx context.Context) error {
 		mesh, err := k.mesh(ctx)

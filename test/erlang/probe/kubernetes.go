@@ -33,6 +33,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/yaml"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs/naming"
@@ -119,17 +120,7 @@ func (k *kubernetes) createOf(replicas int32) naming.Names {
 	}
 	k.mustCreate(chat)
 	names := naming.Of(chat, beam.Domain)
-	k.mustCreate(&rbacv1.Role{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: names.Probe()},
-		Rules: []rbacv1.PolicyRule{
-			allow(v1alpha1.Group, "erlangclusters", []string{"get", "list", "watch"}, "chat"),
-			allow(v1alpha1.Group, "erlangclusters/status", []string{"patch"}, "chat"),
-			allow("", "secrets", []string{"get", "list", "watch"}, names.CookieSecret(), names.Certificate(names.Probe()), names.Certificate(names.Canary())),
-			allow("", "configmaps", []string{"get", "list", "watch"}, names.Distribution()),
-			allow("coordination.k8s.io", "leases", []string{"get", "create", "update"}, names.Probe()),
-			allow("discovery.k8s.io", "endpointslices", []string{"list", "watch"}),
-		},
-	})
+	k.mustCreate(k.plannedRole(names))
 	k.mustCreate(&rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: names.Probe()},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: names.Probe()},
@@ -138,8 +129,29 @@ func (k *kubernetes) createOf(replicas int32) naming.Names {
 	return names
 }
 
-func allow(group, resource string, verbs []string, names ...string) rbacv1.PolicyRule {
-	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: verbs, ResourceNames: names}
+// plannedRole is the probe's, as the manager makes it, from the golden plan of a cluster of the same
+// name.
+func (k *kubernetes) plannedRole(names naming.Names) *rbacv1.Role {
+	k.t.Helper()
+	plan, err := os.ReadFile(filepath.Join("..", "..", "..", "controllers", "internal", "plan", "testdata", "converged.golden.yaml"))
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	for _, document := range strings.Split(string(plan), "\n---\n") {
+		role := &rbacv1.Role{}
+		if !strings.Contains(document, "\nkind: Role\n") {
+			continue
+		}
+		if err := yaml.UnmarshalStrict([]byte(document), role); err != nil {
+			k.t.Fatal(err)
+		}
+		if role.Name == names.Probe() {
+			role.Namespace, role.OwnerReferences = names.Namespace, nil
+			return role
+		}
+	}
+	k.t.Fatalf("the plan has no Role %s", names.Probe())
+	return nil
 }
 
 func (k *kubernetes) mustCreate(object client.Object) {
@@ -178,12 +190,12 @@ func (k *kubernetes) store(c *cluster, names naming.Names, cookie string) {
 	}
 }
 
-// publish writes what Kubernetes would of the Service of the nodes: their names and addresses.
-func (k *kubernetes) publish(names naming.Names, nodes []*beam.Node) {
+// publish writes what Kubernetes would of a Service of some nodes: their names and addresses.
+func (k *kubernetes) publish(service string, nodes []*beam.Node) {
 	k.t.Helper()
 	slice := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "default", Name: names.Service(), Labels: map[string]string{discoveryv1.LabelServiceName: names.Service()},
+			Namespace: "default", Name: service, Labels: map[string]string{discoveryv1.LabelServiceName: service},
 		},
 		AddressType: discoveryv1.AddressTypeIPv4,
 	}
@@ -191,7 +203,18 @@ func (k *kubernetes) publish(names naming.Names, nodes []*beam.Node) {
 		pod, _, _ := strings.Cut(node.Host.Name, ".")
 		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Hostname: &pod, Addresses: []string{node.Host.Address}})
 	}
-	k.mustCreate(slice)
+	if err := k.Create(k.t.Context(), slice); !apierrors.IsAlreadyExists(err) {
+		k.check(err)
+		return
+	}
+	k.check(k.Update(k.t.Context(), slice))
+}
+
+func (k *kubernetes) check(err error) {
+	k.t.Helper()
+	if err != nil {
+		k.t.Fatal(err)
+	}
 }
 
 func (k *kubernetes) scale(replicas int32) {

@@ -5,6 +5,7 @@ package probe
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/erldist"
@@ -110,6 +113,33 @@ func TestReport(t *testing.T) {
 	})
 	stop()
 	c.wantNoSecret(k.log.String())
+}
+
+// TestPublishedNodes: the probe as it runs in a pod, which finds nodes by DNS, asks for those alone
+// that an EndpointSlice of their Service has, and for another as soon as that has it.
+func TestPublishedNodes(t *testing.T) {
+	logf.SetLogger(zap.New(zap.WriteTo(io.Discard)))
+	c := newCluster(t)
+	k := newKubernetes(t, c)
+	names := k.createOf(2)
+	k.store(c, names, cookie)
+	nodes := c.startNamed(names, 2)
+	k.publish(names.Service(), nodes[:1])
+	k.publish("another", nodes)
+	p := startProgram(t, c, k)
+	awaitReasons := func(what string, want ...string) {
+		t.Helper()
+		await.Until(t, time.Minute, what, func(ctx context.Context) error {
+			mesh, err := k.mesh(ctx)
+			if err == nil && (mesh == nil || !reasons(mesh, want...)) {
+				err = fmt.Errorf("the last report is %+v\n%s", mesh, p.log.String())
+			}
+			return err
+		})
+	}
+	awaitReasons("one node is published", "Verified", "NameResolutionFailed")
+	k.publish(names.Service(), nodes)
+	awaitReasons("both are", "Verified", "Verified")
 }
 
 // While the API server rejects reports, the mesh is healed at the ordinary interval, and
