@@ -103,7 +103,9 @@ func TestRequestsOfANewCluster(t *testing.T) {
 	}
 	t.Run("after a restart", func(t *testing.T) {
 		m.stop(t)
-		checkRestart(t, namespace)
+		set := awaitStatefulSet(t, namespace, 3)
+		check(t, admin.SubResource("scale").Update(t.Context(), set, client.WithSubResourceBody(&autoscalingv1.Scale{Spec: autoscalingv1.ScaleSpec{Replicas: 4}}), client.FieldOwner("autoscaler")))
+		checkRestart(t, namespace, "statefulsets/chat")
 	})
 }
 
@@ -123,15 +125,14 @@ func TestDefaultsAreNotAppliedAgain(t *testing.T) {
 }
 
 // checkRestart requires that a manager that has just started writes none of the objects that
-// are as they should be, but restores those that are not, which shows that it has looked.
-func checkRestart(t *testing.T, namespace string) {
+// are as they should be, but restores those that are not, which shows that it has looked: a
+// Service, a Role, and those that were edited before.
+func checkRestart(t *testing.T, namespace string, edited ...string) {
 	t.Helper()
 	service, role := &corev1.Service{ObjectMeta: named(namespace, "chat-nodes")}, &rbacv1.Role{ObjectMeta: named(namespace, "chat-probe")}
-	set := awaitStatefulSet(t, namespace, 3)
 	before, labels := contentOf(t, get(t, service)), get(t, role).Labels
 	check(t, admin.Patch(t.Context(), service, client.RawPatch(types.StrategicMergePatchType, []byte(`{"spec":{"ports":[{"name":"more","port":99}]}}`)), client.FieldOwner("kubectl-edit")))
 	check(t, admin.Patch(t.Context(), role, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"app.kubernetes.io/managed-by":"me"}}}`)), client.FieldOwner("kubectl-label")))
-	check(t, admin.SubResource("scale").Update(t.Context(), set, client.WithSubResourceBody(&autoscalingv1.Scale{Spec: autoscalingv1.ScaleSpec{Replicas: 4}}), client.FieldOwner("autoscaler")))
 	log := requestsOf(t, managerAccount)
 	startManager(t)
 	awaitContent(t, service, before)
@@ -140,7 +141,7 @@ func checkRestart(t *testing.T, namespace string) {
 	if diff := cmp.Diff(labels, get(t, role).Labels); diff != "" {
 		t.Errorf("the labels of the Role (-before +after):\n%s", diff)
 	}
-	want := []string{"roles/chat-probe", "services/chat-nodes", "statefulsets/chat"}
+	want := append([]string{"roles/chat-probe", "services/chat-nodes"}, edited...)
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(writesIn(namespace, must(log.next())(t))))); diff != "" {
 		t.Errorf("the manager wrote (-want +got):\n%s", diff)
 	}
