@@ -82,7 +82,7 @@ func TestSightings(t *testing.T) {
 			if _, want := step.want[first]; published(t.Context(), "chat-0.chat-nodes.shop.svc") != want {
 				t.Errorf("step %d: chat-0 is published: %t", i, !want)
 			}
-			time.Sleep(start.Add(time.Duration(i+1) * time.Minute).Sub(time.Now()))
+			time.Sleep(time.Until(start.Add(time.Duration(i+1) * time.Minute)))
 		}
 	})
 }
