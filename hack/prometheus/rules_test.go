@@ -33,6 +33,13 @@ var alerts = map[string]struct {
 	series string
 	fires  map[string]time.Duration
 }{
+	"ErlangOperatorDown": {
+		series: `
+			controller_runtime_max_concurrent_reconciles{controller="erlangcluster", instance="a"} 4x40 stale
+			controller_runtime_max_concurrent_reconciles{controller="erlangcluster", instance="b"} 4x80 stale
+			controller_runtime_max_concurrent_reconciles{controller="signer", instance="a"}        1x600`,
+		fires: map[string]time.Duration{`{controller="erlangcluster"}`: 81*interval + 5*time.Minute},
+	},
 	"ErlangClusterNotReady": {
 		series: `
 			erlang_operator_cluster_condition{type="Ready", namespace="shop", cluster="down", instance="a"} 0x600

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,7 +17,11 @@ import (
 // machineFaults concern everything that runs on a machine, or all clusters.
 var machineFaults = []randomFault{
 	{name: "cut a machine off", lasts: 6 * time.Second, noticed: noticedMachine, make: func(x *faultRun) (func(), []int) {
-		machine := harness.MachineOf(x.t, x.Namespace, x.Pod(x.member()))
+		machine := x.machineWithoutManager()
+		return machine.CutOff(x.t), x.membersOn(machine)
+	}},
+	{name: "cut the machine of the manager off", lasts: 6 * time.Second, make: func(x *faultRun) (func(), []int) {
+		machine := x.machineWith(x.managers()[0])
 		return machine.CutOff(x.t), x.membersOn(machine)
 	}},
 	{name: "cut two machines from each other, one way", lasts: 6 * time.Second, make: func(x *faultRun) (func(), []int) {
@@ -64,6 +69,30 @@ var machineFaults = []randomFault{
 func (x *faultRun) machine() harness.Machine {
 	machines := harness.Machines(x.t)
 	return machines[x.random.IntN(len(machines))]
+}
+
+// managers are the names of the machines that managers run on.
+func (x *faultRun) managers() []string {
+	return strings.Fields(kubectl.Must(x.t, "get", "pods", "-n", "erlang-operator-system", "-l", "app.kubernetes.io/component=manager",
+		"-o", "jsonpath={.items[*].spec.nodeName}"))
+}
+
+func (x *faultRun) machineWith(name string) harness.Machine {
+	machines := harness.Machines(x.t)
+	return machines[slices.IndexFunc(machines, func(machine harness.Machine) bool { return machine.Name == name })]
+}
+
+// machineWithoutManager is one of a member whose loss somebody reports: a manager that is cut off
+// with it cannot.
+func (x *faultRun) machineWithoutManager() harness.Machine {
+	managers := x.managers()
+	for _, ordinal := range x.random.Perm(x.members) {
+		if machine := harness.MachineOf(x.t, x.Namespace, x.Pod(ordinal)); !slices.Contains(managers, machine.Name) {
+			return machine
+		}
+	}
+	x.t.Fatalf("all members run beside managers, on %v", managers)
+	return harness.Machine{}
 }
 
 // membersOn are the members that run on a machine.
