@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -18,7 +17,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -58,7 +56,8 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	if err := indexReferences(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	build := ctrl.NewControllerManagedBy(mgr).For(v1alpha1.NewUnstructured()).
+	build := ctrl.NewControllerManagedBy(mgr).For(v1alpha1.NewUnstructured(), builder.WithPredicates(except(isReport))).
+		Watches(v1alpha1.NewUnstructured(), onReport()).
 		WithOptions(controller.Options{RateLimiter: retries()})
 	for _, kind := range append(observe.OwnedKinds(), &corev1.Pod{}, &certmanager.CertificateRequest{}) {
 		build.Watches(kind, onOwned())
@@ -98,28 +97,6 @@ func indexReferences(ctx context.Context, indexer client.FieldIndexer) error {
 		}
 	}
 	return nil
-}
-
-// batchInterval is how long it takes until a cluster is reconciled for what has changed of its
-// objects. cert-manager writes a Certificate and what belongs to it some ten times until it is
-// issued, and most of these writes come within a few of these intervals.
-const batchInterval = 20 * time.Millisecond
-
-// onOwned has the cluster of an object reconciled.
-func onOwned() handler.EventHandler {
-	enqueue := func(ctx context.Context, object client.Object, queue requests) {
-		for _, request := range byLabel(ctx, object) {
-			queue.AddAfter(request, batchInterval)
-		}
-	}
-	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, queue requests) { enqueue(ctx, e.Object, queue) },
-		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, queue requests) {
-			enqueue(ctx, e.ObjectOld, queue) // It may have had another label.
-			enqueue(ctx, e.ObjectNew, queue)
-		},
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, queue requests) { enqueue(ctx, e.Object, queue) },
-	}
 }
 
 // byLabel is the cluster that an object belongs to.
