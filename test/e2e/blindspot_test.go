@@ -73,6 +73,34 @@ func TestMachineOfTheProbeIsCutOff(t *testing.T) {
 	checkOneHealed(t, logged(), kubectl.Must(t, "logs", latter, "-n", c.Namespace))
 }
 
+// While the machine of the only manager is cut off, a manager on another machine reports the
+// members that are lost with it.
+func TestMachineOfTheManagerIsCutOff(t *testing.T) {
+	if *soak == 0 {
+		t.Skip("takes minutes, and a machine: run `make soak`, or give -soak=10m")
+	}
+	c := harness.Start(t, harness.Namespace(t), "chat", len(harness.Machines(t)), "27")
+	lost := managersMachine(t)
+	back, begun := lost.CutOff(t), time.Now()
+	notReady(t, c, 90*time.Second, v1alpha1.ReasonMachineNotReady, "is on machine "+lost.Name+", which is not Ready since")
+	t.Logf("reported after %s", time.Since(begun))
+	if now := managersMachine(t); now == lost {
+		t.Errorf("the manager is still on %s", lost.Name)
+	}
+	back()
+	returned := time.Now()
+	c.AwaitReady(t, len(harness.Machines(t)))
+	t.Logf("Ready %s after the machine was back", time.Since(returned))
+}
+
+// managersMachine is the machine that the youngest manager was scheduled to.
+func managersMachine(t *testing.T) harness.Machine {
+	t.Helper()
+	pods := strings.Fields(kubectl.Must(t, "get", "pods", "-n", "erlang-operator-system", "-l", "app.kubernetes.io/component=manager",
+		"--sort-by=.metadata.creationTimestamp", "-o", "name"))
+	return harness.MachineOf(t, "erlang-operator-system", strings.TrimPrefix(pods[len(pods)-1], "pod/"))
+}
+
 // notReady waits until Ready is False for a reason, with a message.
 func notReady(t *testing.T, c harness.Cluster, within time.Duration, reason, says string) {
 	t.Helper()
