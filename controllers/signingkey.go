@@ -70,8 +70,7 @@ func (s *Signer) forget(_ context.Context, gone event.DeleteEvent, _ workqueue.T
 // again, until the next change of the cluster.
 func (s *Signer) forgetUnused(_ context.Context, updated event.UpdateEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 	cluster := updated.ObjectNew.(*unstructured.Unstructured)
-	delivery, _, _ := unstructured.NestedString(cluster.Object, "spec", "tls", "delivery")
-	if delivery != string(v1alpha1.DeliveryPodCertificate) {
+	if v1alpha1.StringField(cluster, deliveryField) != string(v1alpha1.DeliveryPodCertificate) {
 		s.authorities.Delete(client.ObjectKeyFromObject(cluster))
 	}
 }

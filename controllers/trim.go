@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/apply"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/beam"
@@ -61,11 +62,16 @@ func trim(object any) (any, error) {
 	case *certmanager.CertificateRequest:
 		object.Spec.Request = nil
 		object.Status.Certificate, object.Status.CA = limited(object.Status.Certificate), limited(object.Status.CA)
+	case *unstructured.Unstructured:
+		return object, v1alpha1.Pack(object, readFields...)
 	default:
 		trimSpec(object)
 	}
 	return object, nil
 }
+
+// readFields are the fields of an ErlangCluster that are read without decoding it.
+var readFields = []string{cookieSecretField, issuerField, deliveryField}
 
 // trimReferences keeps of the owners of an object the controller, and of its finalizers those
 // of an ErlangCluster, which are reported.

@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -27,10 +26,12 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 )
 
-// Index fields, by which the clusters that refer to an object are found.
+// Fields of an ErlangCluster that are read without decoding it: those of the indices, by which
+// the clusters that refer to an object are found, and the signer's.
 const (
 	cookieSecretField = "spec.cookie.secretKeyRef.name"
 	issuerField       = "spec.tls.issuerRef.name"
+	deliveryField     = "spec.tls.delivery"
 )
 
 // SetupWithManager registers the watches.
@@ -87,7 +88,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 func indexReferences(ctx context.Context, indexer client.FieldIndexer) error {
 	for _, field := range []string{cookieSecretField, issuerField} {
 		if err := indexer.IndexField(ctx, v1alpha1.NewUnstructured(), field, func(object client.Object) []string {
-			name, _, _ := unstructured.NestedString(object.(*unstructured.Unstructured).Object, strings.Split(field, ".")...)
+			name := v1alpha1.StringField(object.(*unstructured.Unstructured), field)
 			if name == "" {
 				return nil
 			}

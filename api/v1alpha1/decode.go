@@ -41,16 +41,22 @@ func NewUnstructuredList() *unstructured.UnstructuredList {
 // Decode decodes an ErlangCluster. With a DecodeError it also returns the cluster without
 // its spec, or without spec and status if the status is at fault.
 func Decode(object *unstructured.Unstructured) (*ErlangCluster, error) {
-	cluster := &ErlangCluster{}
-	err := decode(object.Object, cluster)
-	if err == nil {
+	if cluster := decodePacked(object); cluster != nil {
 		return cluster, nil
 	}
-	field, cause := undecodable(object.Object, func(value any) error { return decode(value, &ErlangCluster{}) })
+	content, err := unpacked(object)
+	if err != nil {
+		return &ErlangCluster{}, &DecodeError{Field: packed, Err: err}
+	}
+	cluster := &ErlangCluster{}
+	if err = decode(content, cluster); err == nil {
+		return cluster, nil
+	}
+	field, cause := undecodable(content, func(value any) error { return decode(value, &ErlangCluster{}) })
 	if cause == nil {
 		field, cause = "spec", err
 	}
-	remaining := maps.Clone(object.Object)
+	remaining := maps.Clone(content)
 	for _, part := range []string{"spec", "status"} {
 		delete(remaining, part)
 		cluster = &ErlangCluster{}
@@ -59,6 +65,17 @@ func Decode(object *unstructured.Unstructured) (*ErlangCluster, error) {
 		}
 	}
 	return cluster, &DecodeError{Field: strings.TrimPrefix(field, "."), Err: cause}
+}
+
+// decodePacked decodes a packed object; nil when it is not packed, or cannot be decoded.
+func decodePacked(object *unstructured.Unstructured) *ErlangCluster {
+	text, isPacked := object.Object[packed].(string)
+	cluster := &ErlangCluster{}
+	if !isPacked || decode(map[string]any{"apiVersion": object.GetAPIVersion(), "kind": object.GetKind(), "metadata": object.Object["metadata"]}, cluster) != nil ||
+		json.Unmarshal([]byte(text), cluster) != nil {
+		return nil
+	}
+	return cluster
 }
 
 func decode(value any, into any) error {
