@@ -200,10 +200,13 @@ bench-probe: modules ## What the probe costs itself and the nodes, at rest, with
 	KUBEBUILDER_ASSETS=$$($(CLUSTER) build kube-apiserver etcd) \
 		go test -C test -tags erlang -count=1 -timeout=1h -v -run TestBenchmarkProbe ./erlang/probe -soak
 
+MESH   ?= Mesh|Memory
+ROUNDS ?= 9
+
 .PHONY: bench-mesh
-bench-mesh: modules ## What a link between two nodes carries: as the operator runs it, with OTP's own TLS, over TCP
+bench-mesh: modules ## What a link between two nodes carries and takes, and the same with OTP's own TLS and over TCP: 20 minutes; a part of it with MESH=Mesh/OTP27/two_hosts, other settings with MESH=Settings/buffers/OTP27/one_host
 	for release in 25 27 29; do $(IMAGE) rootfs $$release || exit 1; done
-	go test -C test -tags erlang -run '^$$' -bench Mesh -benchtime 5x -timeout=30m ./erlang
+	go test -C test -tags erlang -run '^$$' -bench '$(MESH)' -benchtime $(ROUNDS)x -timeout=2h ./erlang
 
 CLUSTERS ?= 100
 
