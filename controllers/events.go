@@ -15,6 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
 // How long it takes until a cluster is reconciled for what has changed of its objects. Some ten
@@ -105,8 +107,7 @@ func isReport(e event.UpdateEvent) bool {
 
 // withoutReport is of a cluster all but the manager's part of its status, and its version.
 func withoutReport(cluster client.Object) []any {
-	content := cluster.(*unstructured.Unstructured).Object
-	mesh, _, _ := unstructured.NestedFieldNoCopy(content, "status", "mesh")
+	mesh, _ := v1alpha1.Mesh(cluster.(*unstructured.Unstructured)) // What came as JSON has a JSON form.
 	return []any{cluster.GetGeneration(), cluster.GetUID(), cluster.GetDeletionTimestamp(), cluster.GetFinalizers(), cluster.GetLabels(), cluster.GetAnnotations(), mesh}
 }
 

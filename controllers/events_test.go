@@ -93,6 +93,8 @@ func TestEventsOfClusters(t *testing.T) {
 			must(unstructured.SetNestedField(object.Object, edits[i+1], edits[i].([]string)...))
 		}
 		object.SetName("chat")
+		_, err := trim(object) // as it is in the cache
+		must(err)
 		return object
 	}
 	path := func(fields ...string) []string { return fields }

@@ -70,9 +70,10 @@ func Decode(object *unstructured.Unstructured) (*ErlangCluster, error) {
 // decodePacked decodes a packed object; nil when it is not packed, or cannot be decoded.
 func decodePacked(object *unstructured.Unstructured) *ErlangCluster {
 	text, isPacked := object.Object[packed].(string)
+	mesh, _ := object.Object[packedMesh].(string)
 	cluster := &ErlangCluster{}
 	if !isPacked || decode(map[string]any{"apiVersion": object.GetAPIVersion(), "kind": object.GetKind(), "metadata": object.Object["metadata"]}, cluster) != nil ||
-		json.Unmarshal([]byte(text), cluster) != nil {
+		json.Unmarshal([]byte(text), cluster) != nil || json.Unmarshal([]byte(mesh), &cluster.Status.Mesh) != nil {
 		return nil
 	}
 	return cluster
