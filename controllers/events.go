@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -19,15 +20,16 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 )
 
-// How long it takes until a cluster is reconciled for what has changed of its objects. Some ten
+// How long it takes until a cluster is reconciled for what has changed of its objects. A dozen
 // passes would otherwise follow one another while a cluster is new: cert-manager writes each
 // Certificate and what belongs to it some ten times until it is issued, and what the manager
 // itself creates and reports comes back to it.
 const (
-	// stepInterval is for what may let the cluster go on, such as a certificate that is issued.
+	// stepInterval is for what may let the cluster go on, such as a certificate that is issued,
+	// and for what is to be restored.
 	stepInterval = 20 * time.Millisecond
-	// progressInterval is for what is only to be reported, or to be restored.
-	progressInterval = 500 * time.Millisecond
+	// progressInterval is for what is only to be reported.
+	progressInterval = 2 * time.Second
 )
 
 // onOwned has the cluster of an object reconciled.
@@ -66,8 +68,8 @@ func intervalAfter(before, after client.Object) time.Duration {
 	return progressInterval
 }
 
-// isStep reports whether the cluster may go on: its nodes wait for certificates, the trust bundle and each
-// other, and its rollout for the StatefulSet controller.
+// isStep reports whether the cluster may go on, or somebody has changed what is ours: its nodes wait for
+// certificates, the trust bundle and each other, and its rollout for the StatefulSet controller.
 func isStep(before, after client.Object) bool {
 	switch after := after.(type) {
 	case *corev1.ConfigMap:
@@ -81,8 +83,11 @@ func isStep(before, after client.Object) bool {
 		return before != nil
 	case *appsv1.StatefulSet:
 		return before != nil && !reflect.DeepEqual(revisions(before.(*appsv1.StatefulSet)), revisions(after))
+	case *certmanager.CertificateRequest:
+		return false
 	}
-	return false
+	// Another status is no other generation. What has no generations has no status either.
+	return before != nil && (after.GetGeneration() == 0 || after.GetGeneration() != before.GetGeneration())
 }
 
 // revisions are the generations of a StatefulSet, and which of its templates pods are created from.

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/util/workqueue"
@@ -44,6 +45,9 @@ func TestEventsOfObjects(t *testing.T) {
 	set := func(revision string, ready int32) *appsv1.StatefulSet {
 		return &appsv1.StatefulSet{ObjectMeta: of("chat"), Status: appsv1.StatefulSetStatus{UpdateRevision: revision, ReadyReplicas: ready}}
 	}
+	certificate := func(generation int64) *certmanager.Certificate {
+		return &certmanager.Certificate{ObjectMeta: metav1.ObjectMeta{Labels: of("chat").Labels, Generation: generation}}
+	}
 	type after = map[string]time.Duration
 	soon, later := after{"chat": stepInterval}, after{"chat": progressInterval}
 	for name, test := range map[string]struct {
@@ -57,9 +61,11 @@ func TestEventsOfObjects(t *testing.T) {
 		"the cookie is created":               {nil, secret("cookie", "1"), later},
 		"the cookie is edited":                {secret("cookie", "1"), secret("cookie", "2"), soon},
 		"the trust bundle is created":         {nil, &corev1.ConfigMap{ObjectMeta: of("chat")}, soon},
-		"a Certificate is written":            {&certmanager.Certificate{ObjectMeta: of("chat")}, &certmanager.Certificate{ObjectMeta: of("chat")}, later},
+		"a Certificate is reported":           {certificate(1), certificate(1), later},
+		"a Certificate is edited":             {certificate(1), certificate(2), soon},
+		"a Role is edited":                    {&rbacv1.Role{ObjectMeta: of("chat")}, &rbacv1.Role{ObjectMeta: of("chat")}, soon},
 		"a Certificate is deleted":            {&certmanager.Certificate{ObjectMeta: of("chat")}, nil, soon},
-		"a Service gets the label of another": {&corev1.Service{ObjectMeta: of("chat")}, &corev1.Service{ObjectMeta: of("pay")}, after{"chat": progressInterval, "pay": progressInterval}},
+		"a Service gets the label of another": {&corev1.Service{ObjectMeta: of("chat")}, &corev1.Service{ObjectMeta: of("pay")}, after{"chat": stepInterval, "pay": stepInterval}},
 		"a pod is created":                    {nil, &corev1.Pod{ObjectMeta: of("chat")}, later},
 		"a pod changes":                       {&corev1.Pod{ObjectMeta: of("chat")}, &corev1.Pod{ObjectMeta: of("chat")}, soon},
 		"a StatefulSet is created":            {nil, set("", 0), later},

@@ -2,12 +2,13 @@
 package memo
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"sync"
 )
 
-// size is how many results are remembered at least, enough for a cluster of 100 nodes.
+// size is how many results are remembered at least by default, enough for a cluster of 100 nodes.
 const size = 512
 
 // Key is the SHA-256 of contents.
@@ -26,6 +27,9 @@ func KeyOf(contents ...[]byte) (key Key) {
 
 // A Memo remembers the latest results, and forgets half of them when it is full.
 type Memo[V any] struct {
+	// Size is how many it remembers at least; 512 by default.
+	Size int
+
 	mutex         sync.Mutex
 	recent, older map[Key]V
 }
@@ -51,7 +55,7 @@ func (m *Memo[V]) Put(key Key, value V) {
 }
 
 func (m *Memo[V]) keep(key Key, value V) {
-	if m.recent == nil || len(m.recent) >= size {
+	if m.recent == nil || len(m.recent) >= cmp.Or(m.Size, size) {
 		m.recent, m.older = map[Key]V{}, m.recent
 	}
 	m.recent[key] = value

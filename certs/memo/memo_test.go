@@ -1,21 +1,28 @@
 package memo
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"testing"
 )
 
 func TestMemoIsBounded(t *testing.T) {
-	m := Memo[int]{}
+	for _, m := range []*Memo[int]{{}, {Size: 2 * size}} {
+		testBounded(t, m, cmp.Or(m.Size, size))
+	}
+}
+
+func testBounded(t *testing.T, m *Memo[int], size int) {
+	t.Helper()
 	for i := range 10 * size {
 		m.Put(KeyOf(binary.BigEndian.AppendUint64(nil, uint64(i))), i)
 		if got, ok := m.Get(KeyOf(binary.BigEndian.AppendUint64(nil, uint64(0)))); !ok || got != 0 {
 			t.Fatalf("after %d others, what is asked for all the time is forgotten", i)
 		}
 	}
-	if size := len(m.recent) + len(m.older); size > 2*size {
-		t.Errorf("%d results are remembered, want at most %d", size, 2*size)
+	if kept := len(m.recent) + len(m.older); kept > 2*size {
+		t.Errorf("%d results are remembered, want at most %d", kept, 2*size)
 	}
 }
 

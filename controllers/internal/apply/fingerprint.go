@@ -40,8 +40,9 @@ func fingerprintOf(object metav1.Object) string {
 // in some namespace can have theirs look like ours.
 const maxFieldsV1 = 64 << 10
 
-// fingerprints are remembered, because others write the status of an object again and again.
-var fingerprints memo.Memo[string]
+// fingerprints are remembered, because others write the status of an object again and again: those
+// of the objects of some 200 clusters that are created at once.
+var fingerprints = memo.Memo[string]{Size: 4096}
 
 // versionOf is another when some field of an object is, but for its status.
 func versionOf(object metav1.Object, fields []byte) memo.Key {
