@@ -69,6 +69,12 @@ func (c *Conn) Close() error {
 	return err
 }
 
+// Wait waits for the end of the connection, and returns why it ended: ErrClosed after Close.
+func (c *Conn) Wait() error {
+	<-c.done
+	return c.ended()
+}
+
 // end closes the connection and keeps the first reason given.
 func (c *Conn) end(reason error) error {
 	c.mu.Lock()

@@ -54,8 +54,8 @@ func endpointsOf(slices ...discoveryv1.EndpointSlice) map[endpoint]bool {
 	return found
 }
 
-// read reads which there are now, and returns whether a host is among them.
-func (e *endpoints) read(ctx context.Context) (published func(ctx context.Context, host string) bool, err error) {
+// read reads which there are now; nil where nodes are not found by DNS.
+func (e *endpoints) read(ctx context.Context) (published sightings, err error) {
 	if e == nil {
 		return nil, nil
 	}
@@ -71,7 +71,18 @@ func (e *endpoints) read(ctx context.Context) (published func(ctx context.Contex
 		}
 	}
 	e.since = since
-	return since.awaitDNS, nil
+	return since, nil
+}
+
+// addresses are those of a host.
+func (s sightings) addresses(host string) (addresses []string) {
+	pod, _, _ := strings.Cut(host, ".")
+	for each := range s {
+		if each.pod == pod {
+			addresses = append(addresses, each.address)
+		}
+	}
+	return addresses
 }
 
 // awaitDNS waits until DNS is likely to have the addresses of a host, and reports whether there

@@ -79,7 +79,7 @@ func TestSightings(t *testing.T) {
 			if diff := cmp.Diff(step.want, e.since, cmp.AllowUnexported(endpoint{})); err != nil || diff != "" {
 				t.Errorf("step %d: %v, sightings (-want +got):\n%s", i, err, diff)
 			}
-			if _, want := step.want[first]; published(t.Context(), "chat-0.chat-nodes.shop.svc") != want {
+			if _, want := step.want[first]; published.awaitDNS(t.Context(), "chat-0.chat-nodes.shop.svc") != want {
 				t.Errorf("step %d: chat-0 is published: %t", i, !want)
 			}
 			time.Sleep(time.Until(start.Add(time.Duration(i+1) * time.Minute)))

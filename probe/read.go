@@ -25,7 +25,7 @@ type desired struct {
 	names       naming.Names
 	members     []sweep.Member
 	credentials verify.Credentials
-	published   func(ctx context.Context, host string) bool
+	published   sightings
 	// cookieVersion is the version of the cookie's Secret.
 	cookieVersion string
 	// canaryError is why there is no canary, though there should be one. The nodes are

@@ -8,6 +8,7 @@ import (
 	"github.com/go-logr/logr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
@@ -23,16 +24,33 @@ type reconciler struct {
 	cookie    provenCookie
 	lock      *lock
 	now       func() time.Time
+	// woken has the cluster when a node may have died.
+	woken chan event.GenericEvent
 }
 
 func newReconciler(c client.Client, options Options, lock *lock) *reconciler {
-	return &reconciler{
+	r := &reconciler{
 		lock:      lock,
 		reader:    reader{domain: options.Domain},
 		sweeper:   sweeper{options: options},
 		publisher: publisher{write: writeStatus(c, lock)},
 		schedule:  schedule{intervals: options.Intervals},
 		now:       time.Now,
+		woken:     make(chan event.GenericEvent, 1),
+	}
+	r.sweeper.kept.Lost = r.wake
+	return r
+}
+
+// wake has the cluster reconciled soon.
+func (r *reconciler) wake() {
+	cluster := r.lock.cluster.Load()
+	if cluster == nil {
+		return
+	}
+	select {
+	case r.woken <- event.GenericEvent{Object: cluster}:
+	default: // A pass is due already.
 	}
 }
 

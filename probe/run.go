@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -98,7 +99,9 @@ func addController(manager ctrl.Manager, config *rest.Config, options Options) e
 			MaxConcurrentReconciles: 1,
 			SkipNameValidation:      ptr.To(true), // A program may prove several clusters.
 		})
-	build.WatchesRawSource(source.Channel(lock.acquired, &handler.EnqueueRequestForObject{}))
+	for _, events := range []chan event.GenericEvent{lock.acquired, reconciler.woken} {
+		build.WatchesRawSource(source.Channel(events, &handler.EnqueueRequestForObject{}))
+	}
 	names := naming.Of(&v1alpha1.ErlangCluster{}, options.Domain)
 	names.Cluster, names.Namespace = options.Cluster, options.Namespace
 	request := reconcile.Request{NamespacedName: client.ObjectKey{Namespace: options.Namespace, Name: options.Cluster}}

@@ -23,7 +23,10 @@ type sweeper struct {
 func (s *sweeper) begin(desired desired, now time.Time, readOnly func() bool) *sweep.Pass {
 	verifier := &verify.Verifier{
 		Credentials: desired.credentials, Limits: s.options.Limits,
-		Resolve: s.options.Resolve, FullNames: true, Published: desired.published, DialContext: s.options.DialContext,
+		Resolve: s.options.Resolve, FullNames: true, DialContext: s.options.DialContext,
+	}
+	if desired.published != nil {
+		verifier.Published, verifier.Located = desired.published.awaitDNS, desired.published.addresses
 	}
 	for i := range desired.members {
 		desired.members[i].NotPlaintext = s.notPlaintext[desired.members[i].Node]

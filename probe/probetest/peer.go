@@ -49,9 +49,11 @@ type Peer struct {
 	Delay       time.Duration   // before TLS
 	SetupTime   int             // net_setuptime in seconds; 0 if it is not set
 	Hidden      bool
-	Mute        bool // it does not tell whether its peers answer
-	Unanswered  int  // calls that it does not answer, before it does
+	Mute        bool   // it does not tell whether its peers answer
+	Unanswered  int    // calls that it does not answer, before it does
+	NewCookie   string // that it was given since it was connected to
 
+	conns   []net.Conn // that were made to it
 	port    uint16
 	calls   []string // that it answered
 	refused int      // handshakes
@@ -211,6 +213,15 @@ func (p *Peer) Called(function string) (times int) {
 	return times
 }
 
+// HangUp ends the connections to the peer.
+func (p *Peer) HangUp() {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	for _, conn := range p.conns {
+		_ = conn.Close() // Most have ended.
+	}
+}
+
 // Listen answers connections until the test ends.
 func (p *Peer) Listen() (port uint16) {
 	if p.port != 0 {
@@ -238,6 +249,7 @@ func (p *Peer) Listen() (port uint16) {
 			if err != nil {
 				return
 			}
+			p.Set(func(p *Peer) { p.conns = append(p.conns, conn) })
 			go func() {
 				defer func() { _ = conn.Close() }()
 				if p.Serve != nil {

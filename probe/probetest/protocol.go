@@ -3,6 +3,7 @@ package probetest
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/md5"
 	"encoding/binary"
 	"fmt"
@@ -76,28 +77,47 @@ func (p *Peer) answer(conn net.Conn, frame []byte) {
 		string(erldist.Marshal(erldist.Tuple{from[1], result})))
 }
 
+// applyAll is what lists:zipwith3/4 makes of erlang:apply/3.
+func (p *Peer) applyAll(arguments erldist.List) (results erldist.List) {
+	modules, functions, lists := arguments[1].(erldist.List), arguments[2].(erldist.List), arguments[3].(erldist.List)
+	for i := range modules {
+		results = append(results, p.apply(modules[i].(erldist.Atom), functions[i].(erldist.Atom), lists[i]))
+	}
+	return results
+}
+
 // apply knows the functions that a sweep calls.
 func (p *Peer) apply(module, function erldist.Atom, arguments erldist.Term) erldist.Term {
 	call := string(module + ":" + function)
 	p.mutex.Lock()
 	p.calls = append(p.calls, call)
-	release, connect, reach, setupTime, mute := p.Release, p.connect, p.reach, p.SetupTime, p.Mute
-	var hidden erldist.Term = erldist.Atom("error")
-	if p.Hidden {
-		hidden = erldist.Tuple{erldist.Atom("ok"), erldist.List{erldist.List{}}}
-	}
+	release, connect, reach, setupTime, mute, cookie, hidden := p.Release, p.connect, p.reach, p.SetupTime, p.Mute, p.NewCookie, p.Hidden
 	p.mutex.Unlock()
 	switch call {
 	case "lists:zipwith3":
-		return erldist.List{
-			erldist.AtomList(p.linkedTo(p.Name)...), erldist.String(release), erldist.Int(5_000), erldist.Int(-5_000), erldist.Int(1_000),
-			erldist.Atom("false"), // no ERLANG_OPERATOR_POD_UID
-			hidden,
-			erldist.Tuple{erldist.Atom("error"), erldist.Atom("enoent")}, // no /proc/self/stat
-			erldist.Atom("false"), erldist.Atom("false"), // no release
-		}
+		return p.applyAll(arguments.(erldist.List))
 	case "erlang:nodes":
 		return erldist.AtomList(p.linkedTo(p.Name)...)
+	case "erlang:get_cookie":
+		return erldist.Atom(cmp.Or(cookie, Cookie))
+	case "erlang:system_info":
+		if arguments.(erldist.List)[0] == erldist.Term(erldist.Atom("otp_release")) {
+			return erldist.String(release)
+		}
+		return erldist.Int(-5_000) // start_time
+	case "erlang:monotonic_time":
+		return erldist.Int(5_000)
+	case "erlang:convert_time_unit":
+		return erldist.Int(1_000)
+	case "os:getenv": // neither in a pod, nor a release
+		return erldist.Atom("false")
+	case "file:read_file": // no /proc
+		return erldist.Tuple{erldist.Atom("error"), erldist.Atom("enoent")}
+	case "init:get_argument":
+		if hidden {
+			return erldist.Tuple{erldist.Atom("ok"), erldist.List{erldist.List{}}}
+		}
+		return erldist.Atom("error")
 	case "application:get_env":
 		if setupTime > 0 {
 			return erldist.Tuple{erldist.Atom("ok"), erldist.Int(setupTime)}

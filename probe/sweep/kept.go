@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,9 +16,11 @@ import (
 const (
 	// linksLimit is how long they may take to answer each other.
 	linksLimit = 2 * time.Second
-	// renewal is after how many sweeps a node is verified anew: within a minute, by default.
-	renewal = 15
-	// asking is in which sweeps the nodes ask each other over their links.
+	// renewal is after how many sweeps a node is verified anew: within five minutes, by default.
+	renewal = 50
+	// asking is in which sweeps the nodes ask each other over their links: more often than the
+	// nodes send ticks (net_ticktime), which are not needed then. To be woken costs a node more
+	// than to answer.
 	asking = 2
 )
 
@@ -25,6 +28,11 @@ const (
 // wrong. They save handshakes, and decide nothing: a sweep that finds anything else than before
 // verifies every node anew. The zero Kept has none.
 type Kept struct {
+	// Lost is called when a node ends one: it may have died. nil for nothing.
+	Lost  func()
+	told  time.Time  // when it was called last
+	mutex sync.Mutex // guards told
+
 	credentials verify.Credentials
 	nodes       []keptNode
 	sweeps      int // since the sessions are kept
@@ -42,11 +50,11 @@ func (k *Kept) Close() {
 	for _, node := range k.nodes {
 		node.session.Close()
 	}
-	*k = Kept{}
+	k.credentials, k.nodes, k.sweeps = verify.Credentials{}, nil, 0
 }
 
 // fit reports whether there is a session for each member, made with the credentials of now, and
-// nothing changes that would show only in a new one.
+// nothing changes that would show only in a new one, such as that a certificate expires.
 func (k *Kept) fit(p *Pass) bool {
 	now := p.verifier.Credentials
 	if len(k.nodes) == 0 || len(k.nodes) != len(p.members) || !now.Equal(k.credentials) || !now.FormerCookie.IsZero() || now.Canary != nil {
@@ -55,7 +63,8 @@ func (k *Kept) fit(p *Pass) bool {
 	for i, member := range p.members {
 		target, verdict := member.Target, k.nodes[i].verdict
 		target.NotPlaintext = k.nodes[i].target.NotPlaintext
-		if target != k.nodes[i].target || member.Stored != "" && member.Stored != verdict.CertificateSerial {
+		replaced := member.Stored != "" && member.Stored != verdict.CertificateSerial
+		if target != k.nodes[i].target || replaced || time.Now().After(verdict.CertificateNotAfter) {
 			return false
 		}
 	}
@@ -70,8 +79,23 @@ func (k *Kept) keep(p *Pass) bool {
 	k.credentials, k.nodes = p.verifier.Credentials, make([]keptNode, len(p.members))
 	for i, member := range p.members {
 		k.nodes[i] = keptNode{member.Target, p.outcomes[i].Verdict, p.sessions[i], time.Now()}
+		p.sessions[i].OnLoss(k.tell)
 	}
 	return true
+}
+
+// tellAgain is after how long another end of a session is told: a node that ends each one at once
+// is not to be verified again and again.
+const tellAgain = 5 * time.Second
+
+// tell calls Lost.
+func (k *Kept) tell() {
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	if k.Lost != nil && time.Since(k.told) > tellAgain {
+		k.told = time.Now()
+		k.Lost()
+	}
 }
 
 // confirm reports whether nothing is wrong by what the nodes say over the sessions that were kept,

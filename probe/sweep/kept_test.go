@@ -49,7 +49,7 @@ func (s *settled) sweep() Result {
 // verified counts how often each node was verified.
 func (s *settled) verified() (times []int) {
 	for _, peer := range s.Peers {
-		times = append(times, peer.Called("lists:zipwith3"))
+		times = append(times, peer.Called("init:get_argument"))
 	}
 	return times
 }
@@ -62,7 +62,7 @@ func (s *settled) verifiedSince(before []int) (times []int) {
 	return times
 }
 
-// TestSweepsAskOverSessions: while nothing is wrong, each node is verified once in fifteen
+// TestSweepsAskOverSessions: while nothing is wrong, each node is verified once in fifty
 // sweeps, one at a time, and asked in all.
 func TestSweepsAskOverSessions(t *testing.T) {
 	s := newSettled(t, 3)
@@ -90,7 +90,7 @@ func TestSweepsAskOverSessions(t *testing.T) {
 			t.Errorf("%s was asked in %d of %d sweeps", peer.Name, asked, 2*renewal)
 		}
 	}
-	if calls := s.Peers[2].Called("rpc:multicall"); calls > 6 {
+	if calls := s.Peers[2].Called("rpc:multicall"); calls > 8 {
 		t.Errorf("the last node, whose links the others ask over, asked %d times", calls)
 	}
 }
@@ -114,6 +114,7 @@ func TestOddSweepsVerify(t *testing.T) {
 		"a link is lost":         {odd: func(s *settled) { s.Unlink(s.Peers[0].Name, s.Peers[1].Name) }, links: 3},
 		"a node does not answer": {odd: func(s *settled) { s.Peers[1].Set(func(p *probetest.Peer) { p.Unanswered = 1 }) }, links: 3},
 		"a link is silent":       {odd: func(s *settled) { s.Silence(s.Peers[0].Name, s.Peers[2].Name, true) }, sweeps: 2, links: 2},
+		"a cookie is changed":    {odd: func(s *settled) { s.Peers[1].Set(func(p *probetest.Peer) { p.NewCookie = "An0therCookie" }) }, links: 3},
 		"a session has ended":    {odd: func(s *settled) { s.kept.nodes[2].session.Close() }, links: 3},
 		"the hosts have moved": {
 			odd: func(s *settled) {
@@ -187,4 +188,18 @@ func TestTurnFindsFault(t *testing.T) {
 		return
 	}
 	t.Error("a node takes no new connections, and that is not found")
+}
+
+// TestLostSessionIsTold: the end of a session by the node is told.
+func TestLostSessionIsTold(t *testing.T) {
+	s := newSettled(t, 3)
+	lost := make(chan struct{}, 1)
+	s.kept.Lost = func() { lost <- struct{}{} }
+	s.sweep()
+	s.Peers[1].HangUp()
+	select {
+	case <-lost:
+	case <-time.After(time.Minute):
+		t.Fatal("a node has ended its session, and that is not told")
+	}
 }

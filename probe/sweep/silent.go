@@ -7,35 +7,54 @@ import (
 	"github.com/erlang-operator/erlang-operator/probe/mesh"
 )
 
-// askPeers has a verified node call the members that it is linked to. Those are silent that do
-// not answer twice: one lost packet, or one long pause of a node, proves nothing. Of a node that
-// cannot say, what was known before holds on: that a link is silent, or not.
-func (p *Pass) askPeers(ctx context.Context, i int) {
-	p.outcomes[i].Silent = nil
-	if p.sessions[i] == nil {
+// askPeers has the verified nodes call the others that they are linked to, unless they have just
+// done so. One that is not verified is reported as that: nobody waits for its answer.
+func (p *Pass) askPeers(ctx context.Context) {
+	if p.confirmed {
 		return
 	}
-	silent, err := p.sessions[i].Silent(ctx, p.linkedAmong(i, p.nodes()))
-	if err == nil && len(silent) > 0 {
-		silent, err = p.stillSilent(ctx, i, silent)
+	var verified []string
+	for i, node := range p.nodes() {
+		if p.sessions[i] != nil {
+			verified = append(verified, node)
+		}
 	}
-	if err != nil {
-		silent = slices.DeleteFunc(p.linkedAmong(i, p.nodes()), func(peer string) bool {
-			return !p.isSuspect(mesh.Edge{From: p.members[i].Node, To: peer})
-		})
-	}
-	p.outcomes[i].Silent = silent
+	p.each(func(i int) {
+		if p.sessions[i] != nil {
+			p.askPeersOf(ctx, i, verified)
+		}
+	})
 }
 
-// stillSilent asks a second time, about the links that the node still has: a call would connect
-// it to a node that it has lost meanwhile.
-func (p *Pass) stillSilent(ctx context.Context, i int, silent []string) ([]string, error) {
-	info, err := p.sessions[i].Info(ctx)
+// askPeersOf has a node call some peers. Those are silent that do not answer twice: one lost
+// packet, or one long pause of a node, proves nothing. Of a node that cannot say, what was known
+// before holds on: that a link is silent, or not.
+func (p *Pass) askPeersOf(ctx context.Context, i int, peers []string) {
+	silent, err := p.silentAmong(ctx, i, peers)
+	if err == nil && len(silent) > 0 {
+		silent, err = p.silentAmong(ctx, i, silent)
+	}
+	if err == nil {
+		p.outcomes[i].Silent = silent
+	}
+}
+
+// silentAmong asks about the links that the node still has: a call would connect it to a node
+// that it has lost since it was verified.
+func (p *Pass) silentAmong(ctx context.Context, i int, peers []string) ([]string, error) {
+	linked, err := p.sessions[i].Peers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p.outcomes[i].Peers = info.Peers
-	return p.sessions[i].Silent(ctx, p.linkedAmong(i, silent))
+	p.outcomes[i].Peers = linked
+	return p.sessions[i].Silent(ctx, p.linkedAmong(i, peers))
+}
+
+// knownSilent are the nodes that a member is linked to, and that did not answer it the last time.
+func (p *Pass) knownSilent(i int) []string {
+	return slices.DeleteFunc(slices.Clone(p.outcomes[i].Peers), func(peer string) bool {
+		return !p.isSuspect(mesh.Edge{From: p.members[i].Node, To: peer})
+	})
 }
 
 // linkedAmong are those of some nodes that a member is linked to.

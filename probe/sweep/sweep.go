@@ -146,13 +146,15 @@ type Pass struct {
 	outcomes []Outcome
 	sessions []*verify.Session
 	renewed  []bool // nodes that confirm has verified
-	made     []mesh.Edge
-	failed   []mesh.Edge
-	harmful  []HarmfulLink
-	suspects []mesh.Edge
-	apart    []mesh.Edge // links not made, because of nodes that do not reach each other
-	lost     int
-	changes  changes
+	// confirmed reports whether nothing is wrong by what the nodes said over kept sessions.
+	confirmed bool
+	made      []mesh.Edge
+	failed    []mesh.Edge
+	harmful   []HarmfulLink
+	suspects  []mesh.Edge
+	apart     []mesh.Edge // links not made, because of nodes that do not reach each other
+	lost      int
+	changes   changes
 }
 
 // Begin begins a pass over the members. The caller closes it.
@@ -176,18 +178,19 @@ func Begin(verifier *verify.Verifier, members []Member, options Options) *Pass {
 // must refuse and which certificates they use, and to wait for nodes whose cookie is about
 // to change. Each returns what is known by then.
 //
-// The first one takes no longer than the stages of one node may, and two seconds, however many
+// The first one takes no longer than the stages of one node may, and a second, however many
 // nodes hang; where sessions are kept, that twice if a node whose turn it is hangs, and then others
 // do. A step in which a node hangs later is cut off.
 func (p *Pass) Steps() []func(context.Context) Result {
 	return []func(context.Context) Result{
 		func(ctx context.Context) Result {
-			if !p.confirm(ctx) {
-				p.each(func(i int) { p.verifyOnce(ctx, i); p.askPeers(ctx, i) })
+			if p.confirmed = p.confirm(ctx); !p.confirmed {
+				p.each(func(i int) { p.verifyOnce(ctx, i) })
 			}
 			return p.result(false, false)
 		},
 		func(ctx context.Context) Result {
+			p.askPeers(ctx)
 			ctx, cancel := context.WithTimeout(ctx, p.options.HealingTime+healingReserve)
 			defer cancel()
 			p.heal(ctx)

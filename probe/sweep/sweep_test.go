@@ -452,11 +452,13 @@ func TestSweepLeavesLinksToTheApplication(t *testing.T) {
 }
 
 // TestSweepTimeWithHungNodes: nodes that accept connections and stay silent cost a sweep no
-// more time than one of them.
+// more time than one of them. Nobody waits for their answer over links.
 func TestSweepTimeWithHungNodes(t *testing.T) {
 	n := newNetwork(t, 100)
 	for _, p := range n.Peers[1:] {
 		p.Serve = func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+		n.LinkPair(n.Peers[0].Name, p.Name)
+		n.Silence(n.Peers[0].Name, p.Name, true)
 	}
 	verifier := n.Verifier()
 	limits := &verifier.Limits
@@ -472,6 +474,9 @@ func TestSweepTimeWithHungNodes(t *testing.T) {
 	}
 	if got := reasons(result); got[0] != "Verified" || got[1] != "HandshakeTimedOut" || got[99] != "HandshakeTimedOut" {
 		t.Errorf("reasons %v", got)
+	}
+	if asked := n.Peers[0].Called("rpc:multicall"); asked > 0 {
+		t.Errorf("the node that is verified called the others %d times", asked)
 	}
 }
 

@@ -17,6 +17,7 @@ func (p *Pass) verifyOnce(ctx context.Context, i int) {
 	if !p.renewed[i] {
 		p.verify(ctx, i)
 	}
+	p.outcomes[i].Silent = p.knownSilent(i) // until it is asked
 }
 
 // verify tries a second time where time soon ran out, because some lost packets, or a machine

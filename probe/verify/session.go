@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
@@ -18,6 +19,7 @@ type Session struct {
 	node, host string
 	conn       *erldist.Conn
 	limits     Limits
+	listened   sync.Once
 }
 
 // Info is what a node reports about itself.
@@ -37,6 +39,18 @@ type Info struct {
 // Close ends the connection.
 func (s *Session) Close() {
 	_ = s.conn.Close() // All answers have been read: nothing is lost.
+}
+
+// OnLoss has a function called when the session ends and was not closed: the node has died, for
+// instance. Only the first call counts.
+func (s *Session) OnLoss(lost func()) {
+	s.listened.Do(func() {
+		go func() {
+			if err := s.conn.Wait(); !errors.Is(err, erldist.ErrClosed) {
+				lost()
+			}
+		}()
+	})
 }
 
 // Info asks the node for all of it in one call. Of the

@@ -99,6 +99,10 @@ type Verifier struct {
 	// exist, and then the peers of the node do not find it either. nil asks at once.
 	Published func(ctx context.Context, host string) bool
 
+	// Located has the addresses of a host that Kubernetes publishes; nil where only DNS is to be
+	// asked.
+	Located func(host string) []string
+
 	// DialContext opens TCP connections to addresses; nil means that of a net.Dialer.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 

@@ -355,6 +355,11 @@ func (p *process) Freeze() {
 	check(p.t, p.cmd.Process.Signal(syscall.SIGSTOP))
 }
 
+// Thaw has the process go on.
+func (p *process) Thaw() {
+	check(p.t, p.cmd.Process.Signal(syscall.SIGCONT))
+}
+
 // CPU is how much processor time the process has taken.
 func (p *process) CPU() time.Duration { return CPU(p.t, p.cmd.Process.Pid) }
 
