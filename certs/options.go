@@ -2,6 +2,7 @@ package certs
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
@@ -22,17 +23,23 @@ import (
 // reads. It reads SocketBuffer at a time unless the node's own kernel parameters say
 // otherwise, or the spec does, which sets the variable.
 //
+// The two processes of a connection collect their garbage when they need memory, not when
+// they have nothing to do: each link would keep up to some MiB of what it carried last. So
+// they hibernate when nothing has come for a while.
+//
 // fail_if_no_peer_cert is an option of the server only: as a client option, OTP 26 and
 // later refuse to connect, without an error message. There is no keyfile, because
 // certfile also contains the key: the node never pairs an old certificate with a new
 // key.
 func Options() string {
 	return fmt.Sprintf(options, naming.TLSDir+"/"+naming.CombinedKey, naming.DistributionDir+"/"+naming.TrustKey, naming.ProgramsDir,
-		naming.SocketBufferVariable, SocketBuffer)
+		naming.SocketBufferVariable, SocketBuffer, hibernateAfter.Milliseconds())
 }
 
 // SocketBuffer is how many bytes a node reads from a socket of the distribution at a time.
-const SocketBuffer = 64 << 10
+const SocketBuffer = 128 << 10
+
+const hibernateAfter = 5 * time.Second
 
 const options = `begin
     os:unsetenv("ERL_ZFLAGS"),
@@ -76,10 +83,12 @@ const options = `begin
                {cacertfile, %[2]q},
                {verify, verify_peer},
                {fail_if_no_peer_cert, true},
+               {hibernate_after, %[6]d},
                {versions, ['tlsv1.3']}]},
      {client, [{certfile, %[1]q},
                {cacertfile, %[2]q},
                {verify, verify_peer},
+               {hibernate_after, %[6]d},
                {versions, ['tlsv1.3']},
                {customize_hostname_check,
                 [{match_fun, public_key:pkix_verify_hostname_match_fun(https)}]}]}]

@@ -67,7 +67,7 @@ type DistributionSpec struct {
 type SocketSpec struct {
 	// buffer is how much a node reads from a connection at a time, from 1Ki to 16Mi: each
 	// connection takes as much memory. Default: what the image or the template sets itself
-	// (buffer or recbuf in the two kernel parameters), else 64Ki. OTP's own 1460 bytes make
+	// (buffer or recbuf in the two kernel parameters), else 128Ki. OTP's own 1460 bytes make
 	// TLS slow. A change restarts the nodes, one by one.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isInteger() && quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('16Mi')) <= 0",message="distribution.socket.buffer must be a whole number of bytes from 1Ki to 16Mi"

@@ -4,6 +4,8 @@ package erlang
 
 import (
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,12 +20,12 @@ func BenchmarkSettings(b *testing.B) {
 		variants []variant
 	}{
 		{"buffers", []variant{
-			withSocket("{buffer,16384}"), withSocket("{buffer,32768}"), withSocket("{buffer,131072}"),
+			withSocket("{buffer,16384}"), withSocket("{buffer,32768}"), withSocket("{buffer,65536}"),
 			withSocket("{buffer,262144}"), withSocket("{buffer,1048576}"), withSocket("{recbuf,262144}"),
 		}},
 		{"sockets", []variant{
-			withSocket("{buffer,65536},{sndbuf,1048576}"), withSocket("{buffer,65536},{high_watermark,1048576},{low_watermark,524288}"),
-			withSocket("{buffer,65536},{delay_send,true}"), withArgs("+zdbbl", "256"), withArgs("+zdbbl", "32768"),
+			withSocket("{buffer,131072},{sndbuf,1048576}"), withSocket("{buffer,131072},{high_watermark,1048576},{low_watermark,524288}"),
+			withSocket("{buffer,131072},{delay_send,true}"), withArgs("+zdbbl", "256"), withArgs("+zdbbl", "32768"),
 		}},
 		{"ciphers", []variant{
 			withTLS(`{ciphers, ["TLS_AES_128_GCM_SHA256"]}`), withTLS(`{ciphers, ["TLS_CHACHA20_POLY1305_SHA256"]}`),
@@ -42,10 +44,25 @@ func BenchmarkSettings(b *testing.B) {
 		b.Run(group.name, func(b *testing.B) {
 			onEachReleaseAndPlace(b, func(b *testing.B, otp string, at place) {
 				variants := append([]variant{ours, overTCP}, group.variants...)
+				if group.name == "ciphers" && otp != "25" {
+					variants = append(variants, kernelTLS()...)
+				}
 				printTable(fmt.Sprintf("OTP %s, %s, %s", otp, at.name, group.name), measured(b, otp, at, variants...))
 			})
 		})
 	}
+}
+
+// kernelTLS is encryption by the kernel, which OTP 26 and later can have, if this machine's kernel
+// can: OTP does not look, and does not connect where it cannot.
+func kernelTLS() []variant {
+	const list = "/proc/sys/net/ipv4/tcp_available_ulp"
+	protocols, err := os.ReadFile(list)
+	if err != nil || !slices.Contains(strings.Fields(string(protocols)), "tls") {
+		fmt.Printf("\nkTLS is not measured: the kernel has none, or has not loaded its module tls (%s: %s)\n", list, strings.TrimSpace(string(protocols)))
+		return nil
+	}
+	return []variant{withTLS("{ktls, true}")}
 }
 
 func withSocket(options string) variant {

@@ -11,21 +11,21 @@ import (
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
-// TestSocketOptions looks at the sockets between two nodes: they read 64 KiB at a time, unless
+// TestSocketOptions looks at the sockets between two nodes: they read 128 KiB at a time, unless
 // the spec says otherwise, or the image does.
 func TestSocketOptions(t *testing.T) {
 	byImage := func(options string) []string {
 		return []string{"ERL_FLAGS=-kernel inet_dist_listen_options " + options + " inet_dist_connect_options " + options}
 	}
-	bySpec := naming.SocketBufferVariable + "=131072"
+	bySpec := naming.SocketBufferVariable + "=262144"
 	for name, test := range map[string]struct {
 		env  []string
 		want string
 	}{
-		"by default":               {nil, "[{65536,false}]"},
-		"by the spec":              {[]string{bySpec}, "[{131072,false}]"},
-		"by the image, in part":    {byImage("[{keepalive,true}]"), "[{65536,true}]"},
-		"by both":                  {append(byImage("[{keepalive,true},{buffer,32768}]"), bySpec), "[{131072,true}]"},
+		"by default":               {nil, "[{131072,false}]"},
+		"by the spec":              {[]string{bySpec}, "[{262144,false}]"},
+		"by the image, in part":    {byImage("[{keepalive,true}]"), "[{131072,true}]"},
+		"by both":                  {append(byImage("[{keepalive,true},{buffer,32768}]"), bySpec), "[{262144,true}]"},
 		"by the image, as recbuf":  {byImage("[{recbuf,90000}]"), "[{90000,false}]"},
 		"by the file of the image": {[]string{"ERL_FLAGS=-config /mnt/image"}, "[{32768,false}]"},
 	} {
@@ -41,6 +41,39 @@ func TestSocketOptions(t *testing.T) {
 		})
 	}
 }
+
+// TestIdleLinksHibernate waits until both processes of a link hibernate, and with that give back
+// what they hold of messages.
+func TestIdleLinksHibernate(t *testing.T) {
+	onEachRelease(t, func(t *testing.T, otp string) {
+		t.Parallel()
+		for _, node := range startLinked(t, otp, nil) {
+			if got := inPod(t, node, visitor, "erl", "-noinput", "-eval", awaitHibernation); got != "[ssl_gen_statem,tls_sender]" {
+				t.Errorf("on %s hibernate %s, want ssl_gen_statem and tls_sender", node.Name, got)
+			}
+		}
+	})
+}
+
+// awaitHibernation looks for some time which processes of TLS hibernate, and prints their modules.
+// Those of the visitor's own connection do not.
+const awaitHibernation = `Node = list_to_atom(os:getenv("ERLANG_NODE")),
+	Call = fun(Module, Function, Args) -> erpc:call(Node, Module, Function, Args) end,
+	IsHibernating = fun(Pid) ->
+		case Call(erlang, process_info, [Pid, current_function]) of
+			{current_function, {_, Function, _}} -> lists:member(Function, [hibernate, loop_hibernate]);
+			undefined -> false
+		end
+	end,
+	Await = fun Await(Times) ->
+		TLS = [{Module, Pid} || Pid <- Call(erlang, processes, []), {Module, init, _} <- [Call(proc_lib, translate_initial_call, [Pid])],
+			lists:member(Module, [tls_sender, ssl_gen_statem])],
+		case lists:usort([Module || {Module, Pid} <- TLS, IsHibernating(Pid)]) of
+			Modules when Times =:= 0; length(Modules) =:= 2 -> io:format("~w", [Modules]);
+			_ -> timer:sleep(200), Await(Times - 1)
+		end
+	end,
+	Await(200), halt().`
 
 // sockets prints the buffers of a node's connections, and whether they are kept alive. That of
 // the visitor is one of them.
