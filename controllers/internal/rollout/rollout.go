@@ -51,8 +51,11 @@ func Next(s state.State, rotations []rotation.Step) Step {
 		return Step{}
 	case set.Status.ObservedGeneration != set.Generation:
 		// Another strategy now would be a change to observe again.
-		latest := set.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType
-		return Step{Latest: latest, WaitingFor: "the StatefulSet controller to observe the latest template"}
+		step := Step{Latest: set.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType}
+		if isNew := set.Status.ObservedGeneration == 0 && len(s.OwnPods()) == 0; !isNew {
+			step.WaitingFor = "the StatefulSet controller to observe the latest template"
+		}
+		return step
 	}
 	all := members(s)
 	step := Step{Updated: count(all, func(m member) bool { return m.updated && m.pod != nil })}

@@ -156,6 +156,24 @@ func TestNext(t *testing.T) {
 	}
 }
 
+// A StatefulSet that its controller has not seen yet rolls out nothing. One with another template does.
+func TestNewStatefulSetIsNoRollout(t *testing.T) {
+	s := pods("none none")
+	s.StatefulSet.Generation = 1
+	if step := Next(s, nil); step.UnderWay() {
+		t.Errorf("new: %s", step)
+	}
+	s.StatefulSet.Status.ObservedGeneration, s.StatefulSet.Generation = 1, 2
+	if step := Next(s, nil); !step.UnderWay() || step.Latest {
+		t.Errorf("another template: %s", step)
+	}
+	s = pods("old old")
+	s.StatefulSet.Generation = 1
+	if step := Next(s, nil); !step.UnderWay() {
+		t.Errorf("it was deleted and created again, and its pods stayed: %s", step)
+	}
+}
+
 func TestRotationKeepsLinkedNodes(t *testing.T) {
 	for _, phase := range []v1alpha1.RotationPhase{v1alpha1.RotationDistributingCookie, v1alpha1.RotationChangingCookie} {
 		rotations := []rotation.Step{{Credential: v1alpha1.RotatingCookie, Phase: phase, WaitingFor: "chat-0"}}

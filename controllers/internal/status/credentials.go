@@ -10,7 +10,7 @@ import (
 
 // credentials: the cookie, the trust bundle, and every certificate, stored and served.
 func (p pass) credentials() assessment {
-	if p.Cookie() == nil {
+	if p.Cookie() == nil && !p.createsCookie() {
 		return pending(v1alpha1.ReasonProgressing, "The cookie has not been created yet.")
 	}
 	if ca := rotation.Wanted(p.State); p.Cluster.Spec.TLS.IssuerRef == nil && p.Trust().Empty() && p.PrivateCA(ca.Name).Empty() {
@@ -27,6 +27,9 @@ func (p pass) credentials() assessment {
 	}
 	return isTrue(v1alpha1.ReasonCertificatesIssued, "The cookie, the trust bundle and every certificate are valid.")
 }
+
+// createsCookie reports whether this pass has created the cookie, so that the next one finds it.
+func (p pass) createsCookie() bool { return len(p.plan.Create) > 0 && p.outcome.Err == nil }
 
 // badCertificate is the first stored certificate that is missing or invalid.
 func (p pass) badCertificate() (assessment, bool) {

@@ -257,7 +257,15 @@ func TestConditions(t *testing.T) {
 				s.rotates(v1alpha1.RotationWideningTrust)
 			},
 			ready: "True MeshVerified", reason: "Reconciling RotatingCA"},
-		"no cookie yet":       {edit: func(s *scene) { delete(s.Secrets, "chat-cookie") }, ready: "False Progressing", reason: "Reconciling Progressing"},
+		"no cookie yet": {edit: func(s *scene) { delete(s.Secrets, "chat-cookie") }, ready: "False Progressing", reason: "Reconciling Progressing"},
+		"the cookie was created in this pass": {edit: func(s *scene) {
+			delete(s.Secrets, "chat-cookie")
+			s.plan.Create = []*corev1.Secret{{}}
+		}, ready: "True MeshVerified"},
+		"the cookie could not be created": {edit: func(s *scene) {
+			delete(s.Secrets, "chat-cookie")
+			s.plan.Create, s.outcome.Err = []*corev1.Secret{{}}, errors.New("no")
+		}, ready: "False Progressing", reason: "Reconciling Progressing"},
 		"no trust bundle yet": {edit: func(s *scene) { s.Distribution = nil }, ready: "False CertificatesPending", reason: "Reconciling CertificatesPending"},
 		"a certificate was not asked for yet": {
 			edit:  func(s *scene) { delete(s.Secrets, "chat-1-tls"); delete(s.Certificates, "chat-1-tls") },
