@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/erlang-operator/erlang-operator/certs/memo"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
@@ -215,7 +216,9 @@ func (a *Applier) apply(ctx context.Context, observed state.State, configuration
 	}
 	// The client has put the answer of the API server into the configuration.
 	answer := metadataOf(configuration)
-	return applied{stampOfAnswer(answer), ptr.Deref(answer.Generation, 0), digest}, nil
+	stamp := stampOfAnswer(answer)
+	own.Put(memo.KeyOf([]byte(stamp)), struct{}{})
+	return applied{stamp, ptr.Deref(answer.Generation, 0), digest}, nil
 }
 
 // noVersion is the resourceVersion of no object. An apply with it creates an object that does

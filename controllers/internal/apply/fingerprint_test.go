@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"crypto/rand"
 	"fmt"
 	"strings"
 	"testing"
@@ -12,6 +13,8 @@ import (
 	applyapps "k8s.io/client-go/applyconfigurations/apps/v1"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/erlang-operator/erlang-operator/certs/memo"
 )
 
 // appliedFields are what an API server notes of the configuration below.
@@ -27,6 +30,15 @@ func configured() *applyapps.StatefulSetApplyConfiguration {
 		WithReplicas(3).WithTemplate(applycore.PodTemplateSpec().WithSpec(applycore.PodSpec().WithContainers(applycore.Container().
 		WithName("chat").WithImage("x").WithPorts(applycore.ContainerPort().WithContainerPort(4369)).
 		WithEnv(applycore.EnvVar().WithName("POD").WithValueFrom(applycore.EnvVarSource().WithFieldRef(applycore.ObjectFieldSelector().WithFieldPath("metadata.name"))))))))
+}
+
+// appliedSet is the StatefulSet that this configuration results in.
+func appliedSet(uid types.UID) *appsv1.StatefulSet {
+	return &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "chat", Namespace: "shop", UID: uid, ResourceVersion: "7", Labels: map[string]string{"a": "b"},
+		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: FieldOwner, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(appliedFields)}}},
+		Spec: appsv1.StatefulSetSpec{ServiceName: "x", Replicas: ptr.To(int32(3)), Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{
+			Name: "chat", Image: "x", Ports: []corev1.ContainerPort{{ContainerPort: 4369, Protocol: "TCP"}},
+			Env: []corev1.EnvVar{{Name: "POD", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.name"}}}}}}}}}}
 }
 
 // An object has the fingerprint of what was applied as long as all of that is there, belongs to
@@ -67,11 +79,7 @@ func TestFingerprint(t *testing.T) {
 		"without a record":     {func(s *appsv1.StatefulSet) { s.ManagedFields = nil }, false},
 		"with a broken record": {func(s *appsv1.StatefulSet) { fields(s, `{`, ``) }, false},
 	} {
-		set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "chat", Namespace: "shop", UID: types.UID(name), ResourceVersion: "7", Labels: map[string]string{"a": "b"},
-			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: FieldOwner, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(appliedFields)}}},
-			Spec: appsv1.StatefulSetSpec{ServiceName: "x", Replicas: ptr.To(int32(3)), Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{
-				Name: "chat", Image: "x", Ports: []corev1.ContainerPort{{ContainerPort: 4369, Protocol: "TCP"}},
-				Env: []corev1.EnvVar{{Name: "POD", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.name"}}}}}}}}}}
+		set := appliedSet(types.UID(name))
 		test.change(set)
 		if got := isAsApplied(set, configured(), applied{}, [32]byte{1}); got != test.same {
 			t.Errorf("%s: as applied: %t, want %t", name, got, test.same)
@@ -155,5 +163,28 @@ func TestMark(t *testing.T) {
 	}
 	if stamp, _ := markOf(set); stamp == stampOf(set) {
 		t.Error("the stamp has changed")
+	}
+}
+
+// Of an object that is as this process has applied it there is no fingerprint: to compute it is the most
+// of the work of keeping an object in the cache. As soon as somebody changes the object there is one.
+func TestNoFingerprintOfOwnWrites(t *testing.T) {
+	set := appliedSet(types.UID(rand.Text()))
+	fingerprint := func() string {
+		marked := set.DeepCopy()
+		marked.Annotations = Mark(marked)
+		_, fingerprint := markOf(marked)
+		return fingerprint
+	}
+	if fingerprint() == "" {
+		t.Error("a process that has applied nothing has no fingerprint")
+	}
+	own.Put(memo.KeyOf([]byte(stampOf(set))), struct{}{})
+	if fingerprint() != "" {
+		t.Error("there is a fingerprint of what this process has applied")
+	}
+	set.ResourceVersion = "8"
+	if fingerprint() == "" {
+		t.Error("there is no fingerprint of what somebody has changed since")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/erlang-operator/erlang-operator/certs/memo"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 )
 
@@ -28,10 +29,18 @@ var process = rand.Text()
 func Mark(object metav1.Object) map[string]string {
 	mark, known := object.GetAnnotations()[markAnnotation]
 	if !known || !strings.HasPrefix(mark, process) {
-		mark = process + stampOf(object) + fingerprintOf(object)
+		stamp := stampOf(object)
+		mark = process + stamp
+		if _, isOwn := own.Get(memo.KeyOf([]byte(stamp))); !isOwn {
+			mark += fingerprintOf(object)
+		}
 	}
 	return map[string]string{markAnnotation: mark}
 }
+
+// own are the stamps of objects as this process has applied them. Of these no fingerprint is needed: it
+// would be compared only with that of another configuration.
+var own = memo.Memo[struct{}]{Size: 4096}
 
 // markOf is the stamp and the fingerprint of an object in the cache.
 func markOf(cached metav1.Object) (stamp, fingerprint string) {
