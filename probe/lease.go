@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -42,21 +43,25 @@ func newLock(manager ctrl.Manager, config *rest.Config, options Options) (*lock,
 // read returns the Lease if this probe may take it.
 func (l *lock) read(ctx context.Context, cluster *v1alpha1.ErlangCluster) (*coordinationv1.Lease, error) {
 	lease, err := l.leases.Get(ctx, l.name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: cluster.Namespace, Name: l.name}}, nil
-	}
-	if err != nil {
+	switch {
+	case apierrors.IsNotFound(err):
+		lease = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: cluster.Namespace, Name: l.name}}
+	case err != nil:
 		return nil, fmt.Errorf("read Lease %s: %w", l.name, err)
-	}
-	if !belongs(lease, cluster) {
+	case !belongs(lease, cluster):
 		return nil, fmt.Errorf("the Lease %s does not belong to ErlangCluster %s: delete it, if nothing else needs it", l.name, cluster.Name)
 	}
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	if !l.isFree(lease.Spec, time.Now()) {
-		return nil, fmt.Errorf("probe %s holds the Lease %s", l.other.holder, l.name)
+	switch now := time.Now(); {
+	case l.isFree(lease.Spec, now), lease.ResourceVersion == "" && l.isFirst(cluster):
+		return lease, nil
+	case l.expired(lease.Spec, now):
+		return lease, nil
+	case l.other.holder == "":
+		return nil, fmt.Errorf("the Lease %s was deleted or edited while a probe may have held it: this one takes it %s later", l.name, leaseDuration)
 	}
-	return lease, nil
+	return nil, fmt.Errorf("%q holds the Lease %s", l.other.holder, l.name)
 }
 
 // belongs reports whether a Lease is the cluster's, or of a former one of its name. Labels that
@@ -69,21 +74,49 @@ func belongs(lease *coordinationv1.Lease, cluster *v1alpha1.ErlangCluster) bool 
 	return lease.Labels[naming.LabelCluster] == cluster.Name || owner != nil && owner.UID == cluster.UID
 }
 
-// isFree reports whether nobody else holds a Lease that was read by now: there is no other
-// holder, or it has not renewed the Lease for as long as it lasts.
+// isFree reports whether no other probe can still hold a Lease that was read by now: its last
+// holder was this one, or it was released. That nobody is named in it is not enough: it may have
+// been deleted or edited while its holder goes on.
 func (l *lock) isFree(spec coordinationv1.LeaseSpec, now time.Time) bool {
-	holder, renewed := ptr.Deref(spec.HolderIdentity, ""), ptr.Deref(spec.RenewTime, metav1.MicroTime{})
-	if holder == "" || holder == l.identity {
-		return true
+	switch ptr.Deref(spec.HolderIdentity, "") {
+	case "":
+		return v1alpha1.IsReleased(spec) || l.heldAt(now)
+	case l.identity:
+		return l.other.at.IsZero()
 	}
-	l.ours = false
-	if l.other.holder != holder || !l.other.renewed.Equal(&renewed) {
-		l.other = heldLease{holder, renewed, now}
-	}
+	l.lose()
+	return false
+}
+
+// isFirst reports whether no probe of a cluster has reported, as far as this one knows. Then a
+// Lease that does not exist was not deleted, and a new cluster does not wait.
+func (l *lock) isFirst(cluster *v1alpha1.ErlangCluster) bool {
+	return cluster.Status.Mesh == nil && l.renewed.IsZero() && l.other.at.IsZero()
+}
+
+// expired reports whether a Lease that is not free has not changed for as long as it lasts.
+func (l *lock) expired(spec coordinationv1.LeaseSpec, now time.Time) bool {
+	l.see(spec, now)
 	return now.Sub(l.other.at) > leaseDuration
 }
 
-// taken is a Lease as this probe holds it from now on. Its times are for people and metrics.
+// see notes when a Lease that another may hold has changed. That it is deleted, or that its holder
+// is removed, is a change. Of one that does not exist, nobody knows what it was since it was read last,
+// unless that was just now.
+func (l *lock) see(spec coordinationv1.LeaseSpec, now time.Time) {
+	holder, renewed := ptr.Deref(spec.HolderIdentity, ""), ptr.Deref(spec.RenewTime, metav1.MicroTime{})
+	missed := renewed.IsZero() && elapsed(l.other.seen, now) > renewInterval
+	if l.other.at.IsZero() || l.other.holder != holder || !l.other.renewed.Equal(&renewed) || missed {
+		l.other = heldLease{holder: holder, renewed: renewed, at: now}
+	}
+	l.other.seen = now
+}
+
+// lose ends the right to change nodes at once, because another holds the Lease.
+func (l *lock) lose() { l.ours, l.renewed = false, time.Time{} }
+
+// taken is a Lease as this probe holds it from now on. Its times are for people and metrics. Of
+// what others wrote nothing is kept that the API server could refuse.
 func (l *lock) taken(lease *coordinationv1.Lease, cluster *v1alpha1.ErlangCluster) *coordinationv1.Lease {
 	taken, now := lease.DeepCopy(), metav1.NewMicroTime(time.Now())
 	taken.Labels = naming.Labels(cluster.Name)
@@ -91,12 +124,14 @@ func (l *lock) taken(lease *coordinationv1.Lease, cluster *v1alpha1.ErlangCluste
 		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "ErlangCluster",
 		Name: cluster.Name, UID: cluster.UID, Controller: ptr.To(true),
 	}}
+	taken.Spec = coordinationv1.LeaseSpec{
+		HolderIdentity: &l.identity, LeaseDurationSeconds: ptr.To(int32(leaseDuration / time.Second)),
+		AcquireTime: lease.Spec.AcquireTime, RenewTime: &now, LeaseTransitions: lease.Spec.LeaseTransitions,
+	}
 	if before := ptr.Deref(lease.Spec.HolderIdentity, ""); before != l.identity {
 		taken.Spec.AcquireTime = &now
-		taken.Spec.LeaseTransitions = ptr.To(ptr.Deref(lease.Spec.LeaseTransitions, 0) + 1)
+		taken.Spec.LeaseTransitions = ptr.To(min(ptr.Deref(lease.Spec.LeaseTransitions, 0), math.MaxInt32-1) + 1)
 	}
-	taken.Spec.HolderIdentity, taken.Spec.RenewTime = &l.identity, &now
-	taken.Spec.LeaseDurationSeconds = ptr.To(int32(leaseDuration / time.Second))
 	return taken
 }
 
@@ -122,7 +157,8 @@ func (l *lock) mayReport(ctx context.Context) error {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	if holder := ptr.Deref(lease.Spec.HolderIdentity, ""); holder != "" && holder != l.identity {
-		l.ours = false
+		l.lose()
+		l.see(lease.Spec, time.Now())
 		return errNotHolder
 	}
 	return nil

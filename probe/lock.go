@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-logr/logr"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
@@ -61,11 +62,13 @@ type lock struct {
 	other       heldLease
 }
 
-// heldLease is the Lease of another probe, and when it was seen to change.
+// heldLease is the Lease as others have left it, and when it was seen to change. It has no holder
+// while the Lease does not exist, or nobody is named in it. It is zero while this probe holds it.
 type heldLease struct {
 	holder  string
 	renewed metav1.MicroTime
 	at      time.Time
+	seen    time.Time // when it was read last
 }
 
 // begin begins a pass over a cluster, until the function that it returns is called.
@@ -89,7 +92,7 @@ func (l *lock) forget() {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	l.cluster.Store(nil)
-	l.ours = false
+	l.lose()
 }
 
 // confirm confirms the report of this pass: it is in the status, or this probe may not write it.
@@ -111,9 +114,12 @@ func (l *lock) held() bool {
 }
 
 func (l *lock) heldAt(now time.Time) bool {
-	// A machine that was suspended may show that by the other clock only.
-	elapsed := max(now.Sub(l.renewed), now.Round(0).Sub(l.renewed.Round(0)))
-	return !l.renewed.IsZero() && elapsed < validity
+	return !l.renewed.IsZero() && elapsed(l.renewed, now) < validity
+}
+
+// elapsed is the time between two. A machine that was suspended may show that by the other clock only.
+func elapsed(since, now time.Time) time.Duration {
+	return max(now.Sub(since), now.Round(0).Sub(since.Round(0)))
 }
 
 // noticeInterruption notices that the lock was not renewed in time, although it should have been.
@@ -179,18 +185,25 @@ func (l *lock) keep(ctx context.Context, cluster *v1alpha1.ErlangCluster, failur
 	return renewInterval, ""
 }
 
-// renew acquires or renews the lock. The version of the Lease that was read makes sure that
-// nobody else has done so meanwhile.
+// renew acquires or renews the lock. When somebody has written the Lease since it was read, it is
+// read again at once: another may hold it now.
 func (l *lock) renew(ctx context.Context, cluster *v1alpha1.ErlangCluster) error {
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
-	lease := l.lease
-	if lease == nil {
-		var err error
-		if lease, err = l.read(ctx, cluster); err != nil {
+	if l.lease != nil {
+		if err := l.write(ctx, l.lease, cluster); !apierrors.IsConflict(err) {
 			return err
 		}
 	}
+	lease, err := l.read(ctx, cluster)
+	if err != nil {
+		return err
+	}
+	return l.write(ctx, lease, cluster)
+}
+
+// write takes a Lease that was read. Its version makes sure that nobody else has done so meanwhile.
+func (l *lock) write(ctx context.Context, lease *coordinationv1.Lease, cluster *v1alpha1.ErlangCluster) error {
 	begun := time.Now()
 	written, err := l.leases.Update(ctx, l.taken(lease, cluster), metav1.UpdateOptions{})
 	l.mutex.Lock()
@@ -199,7 +212,7 @@ func (l *lock) renew(ctx context.Context, cluster *v1alpha1.ErlangCluster) error
 		l.lease = nil
 		return fmt.Errorf("write Lease %s: %w", l.name, err)
 	}
-	l.lease, l.renewed, l.ours, l.paused = written, begun, true, false
+	l.lease, l.renewed, l.ours, l.paused, l.other = written, begun, true, false, heldLease{}
 	return nil
 }
 
@@ -209,14 +222,14 @@ func (l *lock) release(ctx context.Context) {
 	defer func() { <-l.passes }() // What still begins is cut off at once, and changes nothing.
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	l.renewed, l.ours = time.Time{}, false
+	l.lose()
 	if l.lease == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
 	lease := l.lease.DeepCopy()
-	lease.Spec.HolderIdentity = nil
+	v1alpha1.Release(&lease.Spec)
 	if _, err := l.leases.Update(ctx, lease, metav1.UpdateOptions{}); err != nil {
 		l.log.Info("Lease not released", "cause", err.Error())
 		return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -15,10 +16,13 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 )
 
@@ -27,9 +31,13 @@ type leaseServer struct {
 	mutex   sync.Mutex
 	lease   *coordinationv1.Lease
 	version int
+	created time.Time
 }
 
-var leaseResource = coordinationv1.Resource("leases")
+var (
+	leaseResource = coordinationv1.Resource("leases")
+	leaseKind     = schema.GroupKind{Group: coordinationv1.GroupName, Kind: "Lease"}
+)
 
 func (s *leaseServer) get() (*coordinationv1.Lease, error) {
 	s.mutex.Lock()
@@ -46,11 +54,40 @@ func (s *leaseServer) update(lease *coordinationv1.Lease) (*coordinationv1.Lease
 	if s.lease != nil && s.lease.ResourceVersion != lease.ResourceVersion || s.lease == nil && lease.ResourceVersion != "" {
 		return nil, apierrors.NewConflict(leaseResource, "chat-probe", errors.New("changed meanwhile"))
 	}
+	if transitions := ptr.Deref(lease.Spec.LeaseTransitions, 0); transitions < 0 {
+		return nil, apierrors.NewInvalid(leaseKind, "chat-probe", field.ErrorList{field.Invalid(field.NewPath("spec", "leaseTransitions"), transitions, "must be at least 0")})
+	}
+	if s.lease == nil {
+		s.created = time.Now()
+	}
 	s.version++
 	s.lease = lease.DeepCopy()
 	s.lease.ResourceVersion = fmt.Sprint(s.version)
 	return s.lease.DeepCopy(), nil
 }
+
+// edit changes the Lease as a person does, if there is one that everybody has had the time to
+// see; nil deletes it.
+func (s *leaseServer) edit(change func(*coordinationv1.LeaseSpec)) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	switch {
+	case s.lease == nil || time.Since(s.created) < 2*renewInterval:
+	case change == nil:
+		s.lease = nil
+	default:
+		s.version++
+		change(&s.lease.Spec)
+		s.lease.ResourceVersion = fmt.Sprint(s.version)
+	}
+}
+
+// The ways in which a Lease is edited.
+func heldBy(holder string) func(*coordinationv1.LeaseSpec) {
+	return func(spec *coordinationv1.LeaseSpec) { spec.HolderIdentity = ptr.To(holder) }
+}
+
+func withoutHolder(spec *coordinationv1.LeaseSpec) { spec.HolderIdentity = nil }
 
 // connection is the way of one probe to the server: requests and answers take their time, are
 // lost, or arrive long after the probe has given up.
@@ -141,6 +178,13 @@ func awaitHeld(t *testing.T, l *lock, atMost time.Duration) time.Duration {
 	return time.Since(begun)
 }
 
+// reported is a cluster of which a probe has reported.
+var reported = func() *v1alpha1.ErlangCluster {
+	cluster := chat.DeepCopy()
+	cluster.Status.Mesh = &v1alpha1.MeshStatus{}
+	return cluster
+}()
+
 // setupTime is how long a node tries to connect to another, unless net_setuptime is set.
 const setupTime = 7 * time.Second
 
@@ -160,13 +204,13 @@ func (w *silenceWatcher) watch() {
 		w.version, w.since = lease.ResourceVersion, time.Now()
 	}
 	if time.Since(w.since) > 27*time.Second && ptr.Deref(lease.Spec.HolderIdentity, "") != "" {
-		lease.Spec.HolderIdentity = nil
+		v1alpha1.Release(&lease.Spec)
 		_, _ = w.server.update(lease) // What was renewed meanwhile stays.
 	}
 }
 
-// TestOneHolder: whatever happens to requests, and though the manager releases the Lease of a
-// silent probe, between a moment at which one probe may change nodes and one at which another
+// TestOneHolder: whatever happens to requests, though the manager releases the Lease of a silent
+// probe, and though somebody edits or deletes it, between a moment at which one probe may change nodes and one at which another
 // may there is the time that a node takes for a link. When the faults are over, one of them soon
 // holds the lock.
 func TestOneHolder(t *testing.T) {
@@ -189,6 +233,7 @@ func TestOneHolder(t *testing.T) {
 			manager := silenceWatcher{server: server}
 			for i := range locks {
 				locks[i] = testLock(server, fmt.Sprint("probe-", i), delay(i))
+				locks[i].begin(reported)()
 				defer keepLock(t, locks[i])()
 			}
 			changes := 0
@@ -221,6 +266,9 @@ func TestOneHolder(t *testing.T) {
 				span := time.Duration(random.Int64N(int64(40 * time.Second)))
 				mutex.Unlock()
 				watch(span)
+				if random.IntN(3) == 0 {
+					server.edit([]func(*coordinationv1.LeaseSpec){nil, withoutHolder, heldBy("somebody")}[random.IntN(3)])
+				}
 			}
 			mutex.Lock()
 			worst = [3]time.Duration{}
@@ -238,7 +286,7 @@ func TestOneHolder(t *testing.T) {
 
 // report is a pass that is reported, whatever is read of the Lease.
 func (l *lock) report() {
-	l.begin(chat)()
+	l.begin(l.cluster.Load())()
 	l.confirm()
 }
 
@@ -396,6 +444,73 @@ func TestReleasedLock(t *testing.T) {
 		first.begin(chat)() // A pass that was queued before the end does not keep the probe from ending.
 		lease, err := server.get()
 		if err != nil || *lease.Spec.LeaseTransitions != 2 || !metav1.IsControlledBy(lease, chat) || lease.Labels[naming.LabelCluster] != chat.Name {
+			t.Errorf("Lease %+v, %v", lease, err)
+		}
+	})
+}
+
+// TestEditedLease: whatever becomes of the Lease, the probe that waits does not begin before the
+// holder has stopped. The holder stops as soon as it reads that it is not it any more, and goes on
+// when nobody else is named; and a probe that starts does not take a deleted Lease at once.
+func TestEditedLease(t *testing.T) {
+	for name, tc := range map[string]struct {
+		edit func(*coordinationv1.LeaseSpec)
+		lost bool
+	}{
+		"deleted":          {nil, false},
+		"without a holder": {withoutHolder, false},
+		"held by another":  {heldBy("somebody"), true},
+		"with absurd times": {func(spec *coordinationv1.LeaseSpec) {
+			spec.LeaseDurationSeconds, spec.RenewTime = ptr.To(int32(1)), nil
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server, cut := &leaseServer{}, atomic.Bool{}
+				first, second, third := testLock(server, "first", atOnce), testLock(server, "second", atOnce), testLock(server, "third", unless(&cut))
+				defer keepLock(t, first)()
+				awaitHeld(t, first, time.Second)
+				cut.Store(true)
+				for _, l := range []*lock{second, third} {
+					l.begin(reported)()
+					defer keepLock(t, l)()
+				}
+				time.Sleep(3 * renewInterval)
+				server.edit(tc.edit)
+				cut.Store(false)
+				for end := time.Now().Add(leaseDuration); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+					if second.held() || third.held() {
+						t.Fatal("another probe has begun")
+					}
+					if since := leaseDuration - time.Until(end); tc.lost && first.held() && since > renewInterval+100*time.Millisecond {
+						t.Fatalf("the probe may change nodes %s after another holds the Lease", since)
+					}
+				}
+				if !tc.lost && !first.held() {
+					t.Error("the holder has stopped")
+				}
+				time.Sleep(renewInterval + 2*retryInterval)
+				if !first.held() && !second.held() && !third.held() {
+					t.Error("no probe holds the Lease again")
+				}
+			})
+		})
+	}
+}
+
+// TestForgedTransitions: a count that cannot be raised does not keep a probe from the Lease.
+func TestForgedTransitions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &leaseServer{}
+		if _, err := server.update(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Labels: naming.Labels("chat")},
+			Spec: coordinationv1.LeaseSpec{HolderIdentity: ptr.To("somebody"), LeaseTransitions: ptr.To[int32](math.MaxInt32),
+				Strategy: ptr.To(coordinationv1.OldestEmulationVersion), PreferredHolder: ptr.To("somebody")}}); err != nil {
+			t.Fatal(err)
+		}
+		l := testLock(server, "first", atOnce)
+		defer keepLock(t, l)()
+		awaitHeld(t, l, leaseDuration+2*retryInterval)
+		if lease, err := server.get(); err != nil || *lease.Spec.LeaseTransitions != math.MaxInt32 || lease.Spec.Strategy != nil || lease.Spec.PreferredHolder != nil {
 			t.Errorf("Lease %+v, %v", lease, err)
 		}
 	})

@@ -33,7 +33,7 @@ func probe(p *Plan, s state.State, operator Operator) {
 	}
 }
 
-// releasedLease is the Lease of a silent probe without its holder, so that the next one begins at
+// releasedLease is the Lease of a silent probe, released, so that the next one begins at
 // once. That is no sooner than it may by itself: a probe is silent after a longer time than another
 // waits for. If it renews the Lease after all, that is no longer what was observed.
 func releasedLease(s state.State) *coordinationv1.Lease {
@@ -41,7 +41,7 @@ func releasedLease(s state.State) *coordinationv1.Lease {
 		return nil
 	}
 	lease := s.SilentLease.DeepCopy()
-	lease.Spec.HolderIdentity = nil
+	v1alpha1.Release(&lease.Spec)
 	return lease
 }
 
