@@ -27,6 +27,10 @@ import (
 // dnsDelay is how long DNS may take to have what an EndpointSlice has: both watch the same.
 const dnsDelay = 250 * time.Millisecond
 
+// startingTime is how long a node is likely to take until it listens, from when its pod got an
+// address.
+const startingTime = 2 * time.Second
+
 // endpoints are the addresses of pods that the EndpointSlices of the Service have, which DNS serves.
 type endpoints struct {
 	slices  client.Reader
@@ -97,6 +101,15 @@ func (s sightings) awaitDNS(ctx context.Context, host string) bool {
 		}
 	}
 	return found
+}
+
+// startingUntil is when a pod has had its address for so long that its node should listen.
+func (s sightings) startingUntil(pod string) time.Time {
+	latest, found := s.latest(pod)
+	if !found {
+		return time.Time{}
+	}
+	return latest.Add(startingTime)
 }
 
 // latest is when the last of the addresses of a pod was seen first.

@@ -75,11 +75,14 @@ func TestSightings(t *testing.T) {
 			{[]discoveryv1.EndpointSlice{sliceOf("chat-0", "10.0.0.1"), sliceOf("chat-1", "10.0.0.2")}, sightings{first: start.Add(4 * time.Minute), second: start.Add(2 * time.Minute)}},
 		} {
 			e.slices = listed(step.slices)
-			published, err := e.read(t.Context())
-			if diff := cmp.Diff(step.want, e.since, cmp.AllowUnexported(endpoint{})); err != nil || diff != "" {
+			since, err := e.read(t.Context())
+			if diff := cmp.Diff(step.want, since, cmp.AllowUnexported(endpoint{})); err != nil || diff != "" {
 				t.Errorf("step %d: %v, sightings (-want +got):\n%s", i, err, diff)
 			}
-			if _, want := step.want[first]; published.awaitDNS(t.Context(), "chat-0.chat-nodes.shop.svc") != want {
+			if got, want := since.startingUntil("chat-0"), step.want[first]; got.IsZero() != want.IsZero() || !want.IsZero() && !got.Equal(want.Add(startingTime)) {
+				t.Errorf("step %d: chat-0 is starting until %s", i, got)
+			}
+			if _, want := step.want[first]; since.awaitDNS(t.Context(), "chat-0.chat-nodes.shop.svc") != want {
 				t.Errorf("step %d: chat-0 is published: %t", i, !want)
 			}
 			time.Sleep(time.Until(start.Add(time.Duration(i+1) * time.Minute)))

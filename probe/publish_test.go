@@ -60,7 +60,7 @@ func TestPublishAfterFailedWrite(t *testing.T) {
 	if err := p.publish(t.Context(), chat, nil, first, noon); !errors.Is(err, down) {
 		t.Errorf("error %v", err)
 	}
-	if got := members(chat, names, p.previous(chat), "")[0].ProvenAt; got != 1000 {
+	if got := members(chat, names, p.previous(chat), "", nil)[0].ProvenAt; got != 1000 {
 		t.Errorf("the refusal trials count as completed at incarnation %d, want 1000", got)
 	}
 
@@ -141,7 +141,7 @@ func TestNodesThatWaitForTheirFiles(t *testing.T) {
 		version string
 		likely  [3]bool
 	}{{"7", [3]bool{false, true, false}}, {"8", [3]bool{true, true, false}}} {
-		for i, member := range members(cluster, names, after, tc.version) {
+		for i, member := range members(cluster, names, after, tc.version, nil) {
 			if member.FormerCookie != tc.likely[i] {
 				t.Errorf("version %s: node %d is likely to have the former cookie: %t", tc.version, i, member.FormerCookie)
 			}

@@ -73,7 +73,7 @@ func (r reader) read(ctx context.Context, cluster *v1alpha1.ErlangCluster, previ
 	}
 	return desired{
 		generation: cluster.Generation, suspended: cluster.Spec.Suspend, formation: cluster.Spec.Distribution.Formation,
-		names: names, members: members(cluster, names, previous, cookie.ResourceVersion),
+		names: names, members: members(cluster, names, previous, cookie.ResourceVersion, published),
 		credentials: credentials, cookieVersion: cookie.ResourceVersion, canaryError: canaryError, published: published,
 	}, nil
 }
@@ -108,11 +108,11 @@ func (r reader) readCanary(ctx context.Context, names naming.Names, trust certs.
 
 // members are the nodes that the spec asks for, in the order of their ordinals, and what is
 // known of them by the previous report.
-func members(cluster *v1alpha1.ErlangCluster, names naming.Names, previous *v1alpha1.MeshStatus, cookieVersion string) []sweep.Member {
+func members(cluster *v1alpha1.ErlangCluster, names naming.Names, previous *v1alpha1.MeshStatus, cookieVersion string, published sightings) []sweep.Member {
 	replicas := cluster.Spec.DesiredReplicas()
 	members := make([]sweep.Member, 0, replicas)
 	for _, pod := range names.Pods(replicas) {
-		member := sweep.Member{Target: target(cluster.Spec.Distribution, names.Node(pod))}
+		member := sweep.Member{Target: target(cluster.Spec.Distribution, names.Node(pod)), StartingUntil: published.startingUntil(pod)}
 		member.Runtime = cluster.Spec.Runtime
 		if known := previous.Node(pod); known != nil && known.Refusals != nil {
 			member.ProvenAt = uint32(known.Refusals.Incarnation)

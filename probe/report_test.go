@@ -161,7 +161,7 @@ func TestReportOfRestart(t *testing.T) {
 		t.Errorf("the new incarnation has the refusals of the old: %+v", second.Refusals)
 	}
 
-	members := members(chat, names, &v1alpha1.MeshStatus{Nodes: []v1alpha1.NodeStatus{first.Nodes[0]}}, "")
+	members := members(chat, names, &v1alpha1.MeshStatus{Nodes: []v1alpha1.NodeStatus{first.Nodes[0]}}, "", nil)
 	if members[0].ProvenAt != 1000 {
 		t.Errorf("proven at %d, want 1000", members[0].ProvenAt)
 	}
@@ -208,7 +208,7 @@ func TestMembersStoredCertificates(t *testing.T) {
 	cluster.Spec.Replicas = new(int32)
 	*cluster.Spec.Replicas = 2
 	cluster.Status.StoredCertificates = []v1alpha1.StoredCertificate{{Pod: "chat-1", CertificateSerial: "2a"}, {Pod: "chat-7", CertificateSerial: "2b"}}
-	members := members(cluster, names, nil, "")
+	members := members(cluster, names, nil, "", nil)
 	if members[0].Stored != "" || members[1].Stored != "2a" {
 		t.Errorf("stored are %q and %q", members[0].Stored, members[1].Stored)
 	}
@@ -338,7 +338,7 @@ func TestMembers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cluster := chat.DeepCopy()
 			cluster.Spec.Replicas, cluster.Spec.Distribution = tc.replicas, tc.distribution
-			if diff := cmp.Diff(tc.want, members(cluster, naming.Of(cluster, naming.DefaultDomain), nil, "")); diff != "" {
+			if diff := cmp.Diff(tc.want, members(cluster, naming.Of(cluster, naming.DefaultDomain), nil, "", nil)); diff != "" {
 				t.Errorf("members (-want +got):\n%s", diff)
 			}
 		})

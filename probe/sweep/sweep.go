@@ -23,6 +23,8 @@ type Member struct {
 	// Stored is the serial number of the certificate that is stored for the node; empty
 	// when it is unknown.
 	Stored string
+	// StartingUntil is until when the node is likely to begin to listen.
+	StartingUntil time.Time
 }
 
 // Options of a sweep.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,6 +81,24 @@ func TestSweep(t *testing.T) {
 	result = n.run(members, Options{})
 	if len(result.Made) > 0 || !result.Mesh.Whole() || result.Outcomes[0].Refusals != nil || n.Peers[0].Refusals() != refused {
 		t.Errorf("the second sweep made the links %v and tried %+v", result.Made, result.Outcomes[0].Refusals)
+	}
+}
+
+// TestSweepAwaitsStartingNodes: a node that is likely to begin to listen any moment is tried again in
+// the same sweep, and one that should listen by now is not.
+func TestSweepAwaitsStartingNodes(t *testing.T) {
+	for want, until := range map[string]time.Time{"Verified": time.Now().Add(time.Hour), "ConnectionRefused": time.Now()} {
+		n := newNetwork(t, 1)
+		members, verifier := n.members(), n.Verifier()
+		members[0].StartingUntil = until
+		var dialled atomic.Int32
+		verifier.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if dialled.Add(1) <= 3 {
+				return nil, syscall.ECONNREFUSED
+			}
+			return new(net.Dialer).DialContext(ctx, network, address)
+		}
+		checkReasons(t, Run(t.Context(), verifier, members, Options{Concurrency: 1}), want)
 	}
 }
 

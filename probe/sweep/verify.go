@@ -25,7 +25,7 @@ func (p *Pass) verifyOnce(ctx context.Context, i int) {
 func (p *Pass) verify(ctx context.Context, i int) {
 	begun, most := time.Now(), p.verifier.Limits.Sum()
 	for range 2 {
-		verdict, session := p.tryCookies(ctx, i)
+		verdict, session := p.tryStarting(ctx, i)
 		if session == nil && ctx.Err() != nil {
 			return // Cut off: what failed proves nothing.
 		}
@@ -40,4 +40,21 @@ func (p *Pass) verify(ctx context.Context, i int) {
 // mayDiffer reports whether a second try may have another result.
 func mayDiffer(verdict verify.Verdict) bool {
 	return verdict.TimedOut || verdict.Reason == v1alpha1.ReasonConnectionTimedOut || verdict.Reason == v1alpha1.ReasonHandshakeTimedOut
+}
+
+// tryStarting tries a node again that begins to listen any moment: the next sweep would verify
+// all the others, too.
+func (p *Pass) tryStarting(ctx context.Context, i int) (verify.Verdict, *verify.Session) {
+	for pause := 25 * time.Millisecond; ; pause += pause / 2 {
+		verdict, session := p.tryCookies(ctx, i)
+		listens := verdict.Reason != v1alpha1.ReasonConnectionRefused && verdict.Reason != v1alpha1.ReasonNodeNotRegistered
+		if listens || time.Now().Add(pause).After(p.members[i].StartingUntil) {
+			return verdict, session
+		}
+		select {
+		case <-ctx.Done():
+			return verdict, session
+		case <-time.After(pause): // A node does not announce that it listens.
+		}
+	}
 }

@@ -16,20 +16,18 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
-// probe plans the pod that proves and heals the mesh, and what it may touch.
+// probe plans the pod that proves and heals the mesh, and what it may touch. It reads its
+// credentials when they are there, and mounts none, so it starts while they are issued.
 func probe(p *Plan, s state.State, operator Operator) {
 	p.Release = releasedLease(s)
 	spec := probeSpec(s, operator)
 	p.apply(probeServiceAccount(s, spec), probeRole(s), probeRoleBinding(s))
-	deployment := applyapps.Deployment(s.Names.Probe(), s.Names.Namespace)
-	if _, ok := s.StoredCertificate(s.Names.Probe()); !ok || s.Cookie() == nil || s.Trust().Empty() {
-		p.hold(v1alpha1.ReasonProgressing, "Waiting for the cookie, the trust bundle and the probe's certificate; then the probe is started", deployment)
-	} else if account := probeAccount(s); account != nil {
+	if account := probeAccount(s); account != nil {
 		p.applyProbe(s, operator, spec, account)
 	} else {
 		// Without its ServiceAccount no pod of it could be created. One that was created again
 		// is observed in the next pass.
-		p.Held = append(p.Held, deployment)
+		p.Held = append(p.Held, applyapps.Deployment(s.Names.Probe(), s.Names.Namespace))
 	}
 }
 
