@@ -3,10 +3,12 @@ package observe
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -20,7 +22,7 @@ import (
 
 // Heartbeats are when the Leases of the probes were last seen to change. That is measured by
 // this manager's clock alone: the probes' may be ahead or behind. What was there when this
-// manager first looked counts from then.
+// manager first looked counts from then. What others than the probe's pods write is no heartbeat.
 type Heartbeats struct {
 	mutex sync.Mutex
 	last  map[types.NamespacedName]heartbeat // by cluster
@@ -28,11 +30,13 @@ type Heartbeats struct {
 
 type heartbeat struct {
 	cluster types.UID
+	pods    []string // of the probe, as they were observed last; nil before the first time
 	holder  string
 	renewed metav1.MicroTime
 	at      time.Time
 	silent  bool      // and Silenced has returned it
 	absent  time.Time // when the API server had no Lease; zero when it was not asked
+	foreign string    // who has held the Lease since, and is no pod of the probe
 }
 
 // Saw takes a Lease that was seen at some time, and reports whether its probe was silent. One
@@ -47,8 +51,15 @@ func (h *Heartbeats) Saw(lease *coordinationv1.Lease, now time.Time) (cluster ty
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	before := h.last[cluster]
-	if before.cluster == seen.cluster && before.holder == seen.holder && before.renewed.Equal(&seen.renewed) {
-		return cluster, false
+	if before.cluster == seen.cluster {
+		if before.holder == seen.holder && before.renewed.Equal(&seen.renewed) {
+			return cluster, false
+		}
+		if seen.pods = before.pods; seen.pods != nil && !slices.Contains(seen.pods, holder) {
+			before.foreign = holder
+			h.keep(cluster, before)
+			return cluster, false
+		}
 	}
 	h.keep(cluster, seen)
 	return cluster, before.silent
@@ -61,15 +72,21 @@ func (h *Heartbeats) keep(cluster types.NamespacedName, seen heartbeat) {
 	h.last[cluster] = seen
 }
 
-// of is the last heartbeat of a cluster's probe.
-func (h *Heartbeats) of(cluster *v1alpha1.ErlangCluster, now time.Time) heartbeat {
+// of is the last heartbeat of a cluster's probe, whose pods are these from now on.
+func (h *Heartbeats) of(cluster *v1alpha1.ErlangCluster, pods []corev1.Pod, now time.Time) heartbeat {
 	key := client.ObjectKeyFromObject(cluster)
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	if h.last[key].cluster != cluster.UID {
-		h.keep(key, heartbeat{cluster: cluster.UID, at: now})
+	last := h.last[key]
+	if last.cluster != cluster.UID {
+		last = heartbeat{cluster: cluster.UID, at: now}
 	}
-	return h.last[key]
+	last.pods = make([]string, 0, len(pods))
+	for i := range pods {
+		last.pods = append(last.pods, pods[i].Name)
+	}
+	h.keep(key, last)
+	return last
 }
 
 // Last is when the last heartbeat of a cluster's probe was seen; false when there was none.
@@ -115,8 +132,8 @@ func (h *Heartbeats) forget(cluster types.NamespacedName) {
 // is looked for twice a minute, not in each pass: a cluster is new, and no pod of it runs yet.
 func (o *Observer) heartbeat(ctx context.Context, observed *state.State) error {
 	set := func() heartbeat {
-		last := o.Heartbeats.of(observed.Cluster, observed.Now)
-		observed.HeartbeatObserved, observed.ProbeHolder = last.at, last.holder
+		last := o.Heartbeats.of(observed.Cluster, observed.ProbePods, observed.Now)
+		observed.HeartbeatObserved, observed.ProbeHolder, observed.ForeignHolder = last.at, last.holder, last.foreign
 		return last
 	}
 	if last := set(); !observed.ProbeIsSilent() || observed.Now.Sub(last.absent) < state.HeartbeatTimeout {
@@ -132,7 +149,7 @@ func (o *Observer) heartbeat(ctx context.Context, observed *state.State) error {
 	}
 	o.Heartbeats.Saw(&lease, observed.Now)
 	set()
-	if observed.ProbeIsSilent() && ptr.Deref(lease.Spec.HolderIdentity, "") != "" && metav1.IsControlledBy(&lease, observed.Cluster) {
+	if holder := ptr.Deref(lease.Spec.HolderIdentity, ""); observed.ProbeIsSilent() && holder != "" && holder != observed.ForeignHolder && metav1.IsControlledBy(&lease, observed.Cluster) {
 		observed.SilentLease = &lease
 	}
 	return nil

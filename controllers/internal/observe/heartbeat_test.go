@@ -33,7 +33,7 @@ func renewed(holder string, at time.Duration) *coordinationv1.Lease {
 // The age of a heartbeat is measured by the manager's clock alone, from when it saw the Lease
 // change. What was there when it began counts from then.
 func TestHeartbeats(t *testing.T) {
-	observer, clock := newServer(t).observer(), testclock.NewFakePassiveClock(statetest.Now)
+	observer, clock := newServer(t, probePod("a"), probePod("b")).observer(), testclock.NewFakePassiveClock(statetest.Now)
 	observer.Clock = clock
 	c := cluster()
 	expect := func(after, want time.Duration, silent bool) {
@@ -93,7 +93,7 @@ func TestHeartbeats(t *testing.T) {
 
 // A manager whose watch is late, or that does not reach the API server, calls no probe silent.
 func TestSilenceIsConfirmed(t *testing.T) {
-	s := newServer(t, renewed("b", 0))
+	s := newServer(t, renewed("b", 0), probePod("a"), probePod("b"))
 	observer, clock := s.observer(), testclock.NewFakePassiveClock(statetest.Now)
 	observer.Clock = clock
 	observer.Heartbeats.Saw(renewed("a", 0), statetest.Now)
@@ -113,6 +113,49 @@ func TestSilenceIsConfirmed(t *testing.T) {
 	if reads := slices.DeleteFunc(s.reads, func(read string) bool { return read != "get *v1.Lease chat-probe" }); len(reads) != 3 {
 		t.Errorf("the Lease was read %d times", len(reads))
 	}
+}
+
+// Who is no pod of the probe does not report, however often it renews the Lease: it is named, and its
+// Lease not released. A pod that is gone has reported, and one that is new reports.
+func TestForeignHolder(t *testing.T) {
+	s := newServer(t, renewed("evil", time.Hour), probePod("a"))
+	observer, clock := s.observer(), testclock.NewFakePassiveClock(statetest.Now)
+	observer.Clock = clock
+	observe := func(after time.Duration, silent bool, foreign string) {
+		t.Helper()
+		clock.SetTime(statetest.Now.Add(after))
+		observed, err := observer.Observe(t.Context(), cluster())
+		if err != nil || observed.ProbeIsSilent() != silent || observed.ForeignHolder != foreign || observed.SilentLease != nil {
+			t.Errorf("after %s: silent: %t, held by %q, Lease %v, %v", after, observed.ProbeIsSilent(), observed.ForeignHolder, observed.SilentLease, err)
+		}
+	}
+	saw := func(after time.Duration, holder string) {
+		observer.Heartbeats.Saw(renewed(holder, after), statetest.Now.Add(after))
+	}
+	observe(0, false, "")
+	saw(5*time.Second, "a")
+	for after := 10 * time.Second; after < time.Minute; after += 5 * time.Second {
+		saw(after, "evil")
+	}
+	observe(6*time.Second, false, "evil")
+	if silenced := observer.Heartbeats.Silenced(statetest.Now.Add(time.Minute)); len(silenced) != 1 {
+		t.Errorf("silenced: %v", silenced)
+	}
+	observe(time.Minute, true, "evil")
+	if err := s.Create(t.Context(), probePod("b")); err != nil {
+		t.Fatal(err)
+	}
+	observe(65*time.Second, true, "evil")
+	saw(70*time.Second, "b")
+	observe(70*time.Second, false, "")
+	if err := s.Delete(t.Context(), probePod("b")); err != nil {
+		t.Fatal(err)
+	}
+	observe(80*time.Second, false, "")
+}
+
+func probePod(name string) *corev1.Pod {
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, Labels: plan.Selector("chat", plan.ComponentProbe)}}
 }
 
 // The Lease of a probe that has never run is not read in each pass.

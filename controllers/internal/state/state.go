@@ -58,7 +58,10 @@ type State struct {
 	// the manager's clock, and ProbeHolder the probe's pod; empty when none was observed.
 	HeartbeatObserved time.Time
 	ProbeHolder       string
-	// SilentLease is the Lease that a silent probe holds; nil when there is none.
+	// ForeignHolder is who has held the probe's Lease since then, and is no pod of the probe.
+	ForeignHolder string
+	// SilentLease is the Lease that a silent probe holds; nil when there is none. One that others
+	// hold is not released: they may change nodes, for all that is known.
 	SilentLease *coordinationv1.Lease
 	// LostMachines are those that the cluster's pods run on and that are not Ready, by name.
 	LostMachines map[string]LostMachine

@@ -30,9 +30,13 @@ func (p pass) probeAdvice() string {
 	return p.advice(p.probeDeployment() != nil, "deployment", p.Names.Probe())
 }
 
-// probeFails is why the probe's pod cannot be created, or does not run, and what to do about
-// it: its template is not the user's, but for what spec.probe has.
+// probeFails is why the probe's pod cannot be created, does not run or cannot report, and what to
+// do about it: its template is not the user's, but for what spec.probe has.
 func (p pass) probeFails() (string, bool) {
+	if p.ForeignHolder != "" && p.ProbeIsSilent() {
+		return fmt.Sprintf("The Lease %s is held by %q, which is no pod of the probe. End what renews it, or delete the Lease.",
+			p.Names.Probe(), p.quoted(p.ForeignHolder)), true
+	}
 	if deployment := p.probeDeployment(); deployment != nil {
 		for _, condition := range deployment.Status.Conditions {
 			if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {

@@ -422,6 +422,12 @@ func TestConditions(t *testing.T) {
 		"the probe is silent": {
 			edit:  func(s *scene) { s.silence() },
 			ready: "False ProbeNotReporting", says: []string{"has not reported for more than 27s", "describe deployment chat-probe"}},
+		"the probe is silent, because another renews its Lease": {
+			edit:  func(s *scene) { s.silence(); s.ForeignHolder = "evil\n" },
+			ready: "False ProbeNotReporting", says: []string{`The Lease chat-probe is held by "evil", which is no pod of the probe. End what renews it, or delete the Lease.`}},
+		"another has renewed the Lease, and the probe reports": {
+			edit:  func(s *scene) { s.ForeignHolder = "evil" },
+			ready: "True MeshVerified"},
 		"the probe is silent, on a machine that is Ready": {
 			edit: func(s *scene) {
 				s.silence()
