@@ -74,14 +74,15 @@ func trim(object any) (any, error) {
 var readFields = []string{cookieSecretField, issuerField, deliveryField}
 
 // trimReferences keeps of the owners of an object the controller, and of its finalizers those
-// of an ErlangCluster, which are reported.
+// of an ErlangCluster and of a pod that terminates, which are reported.
 func trimReferences(object metav1.Object) {
 	controller := metav1.GetControllerOf(object)
 	object.SetOwnerReferences(nil)
 	if controller != nil {
 		object.SetOwnerReferences([]metav1.OwnerReference{*controller})
 	}
-	if _, isCluster := object.(*unstructured.Unstructured); !isCluster {
+	_, isCluster := object.(*unstructured.Unstructured)
+	if _, isPod := object.(*corev1.Pod); !isCluster && (!isPod || object.GetDeletionTimestamp() == nil) {
 		object.SetFinalizers(nil)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	acme "github.com/cert-manager/cert-manager/pkg/apis/acme/v1"
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -37,6 +38,17 @@ func TestNoPrivateKeyIsCached(t *testing.T) {
 		}
 		if text, _ := json.Marshal(got); strings.Contains(string(text), "PRIVATE") {
 			t.Errorf("%s: %s is cached", name, text)
+		}
+	}
+}
+
+// What keeps a pod that terminates is reported.
+func TestFinalizersOfTerminatingPodsAreCached(t *testing.T) {
+	for _, deleted := range []*metav1.Time{nil, {Time: time.Unix(1, 0)}} {
+		got, err := trim(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "chat-1", Labels: plan.Selector("chat", plan.ComponentNode),
+			DeletionTimestamp: deleted, Finalizers: []string{"example.com/backup"}}})
+		if err != nil || (len(got.(*corev1.Pod).Finalizers) > 0) != (deleted != nil) {
+			t.Errorf("deleted at %v: %+v, %v", deleted, got, err)
 		}
 	}
 }

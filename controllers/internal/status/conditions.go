@@ -161,7 +161,7 @@ func (p pass) reconciling(ready assessment) (assessment, bool) {
 	case isUnserved && unserved.pending:
 		return unserved, true
 	case p.surplus() > 0:
-		return pending(v1alpha1.ReasonScalingDown, fmt.Sprintf("%d pods more than the spec asks for exist. They are removed one by one, the last first.", p.surplus())), true
+		return pending(v1alpha1.ReasonScalingDown, fmt.Sprintf("%d pods more than the spec asks for exist. They are removed one by one, the last first.%s", p.surplus(), p.heldSurplus())), true
 	case p.Replicas() > 0 && p.Cluster.Status.Mesh != nil && p.Cluster.Status.Mesh.ObservedGeneration != p.Cluster.Generation:
 		return pending(v1alpha1.ReasonProgressing, "The probe has not verified the mesh against the latest spec yet."), true
 	}

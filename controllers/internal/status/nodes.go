@@ -87,12 +87,20 @@ func (p pass) terminating(pod *corev1.Pod) (unreadyPod, bool) {
 		return podWaits(pod.Name, "Pod %s is being replaced.", pod.Name)
 	}
 	message := fmt.Sprintf("Pod %s should have been gone since %s, and its place is empty until it is. ", pod.Name, pod.DeletionTimestamp.UTC().Format(time.RFC3339))
+	if _, lost := p.LostMachine(pod); len(pod.Finalizers) > 0 && !lost {
+		return podFails(pod.Name, v1alpha1.ReasonPodTerminating, "%sIts %s.", message, heldByFinalizers(pod))
+	}
 	if pod.Spec.NodeName != "" {
 		message += fmt.Sprintf("If its machine, %s, is off and does not come back, run %s. Else see", pod.Spec.NodeName, outOfService(pod.Spec.NodeName))
 	} else {
 		message += "See"
 	}
 	return podFails(pod.Name, v1alpha1.ReasonPodTerminating, "%s `kubectl describe pod %s`.", message, pod.Name)
+}
+
+// heldByFinalizers is what keeps a pod that terminates.
+func heldByFinalizers(pod *corev1.Pod) string {
+	return fmt.Sprintf("finalizers keep it: %s. Remove them, or see why nothing does", shortened(strings.Join(pod.Finalizers, ", "), maxQuote))
 }
 
 // outOfService is the command that has Kubernetes give up the pods of a machine that is off.
@@ -154,11 +162,26 @@ func (p pass) joinedUnready(pod *corev1.Pod) (unreadyPod, bool) {
 func (p pass) surplus() int {
 	surplus := 0
 	for _, pod := range p.Pods {
-		if ordinal, ok := p.Names.Ordinal(pod.Name); ok && ordinal >= p.Replicas() {
+		if p.isSurplus(&pod) {
 			surplus++
 		}
 	}
 	return surplus
+}
+
+func (p pass) isSurplus(pod *corev1.Pod) bool {
+	ordinal, ok := p.Names.Ordinal(pod.Name)
+	return ok && ordinal >= p.Replicas()
+}
+
+// heldSurplus is a pod beyond those that the spec asks for that finalizers keep; empty if there is none.
+func (p pass) heldSurplus() string {
+	for i := range p.Pods {
+		if pod := &p.Pods[i]; p.isSurplus(pod) && pod.DeletionTimestamp != nil && len(pod.Finalizers) > 0 {
+			return fmt.Sprintf(" Pod %s is terminating, and its %s.", pod.Name, heldByFinalizers(pod))
+		}
+	}
+	return ""
 }
 
 // podCondition is a condition of a pod; nil when there is none.

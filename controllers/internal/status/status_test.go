@@ -377,6 +377,12 @@ func TestConditions(t *testing.T) {
 			},
 			ready: "False PodTerminating", says: []string{"Pod chat-1 should have been gone since 2026-01-02T11:59:00Z", "its machine, worker-3, is off",
 				"`kubectl taint node worker-3 node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`", "`kubectl describe pod chat-1`"}},
+		"a finalizer keeps a pod": {
+			edit: func(s *scene) {
+				s.Pods[1].DeletionTimestamp, s.Pods[1].Spec.NodeName = &metav1.Time{Time: s.Now.Add(-time.Minute)}, "worker-3"
+				s.Pods[1].Finalizers = []string{"example.com/backup"}
+			},
+			ready: "False PodTerminating", says: []string{"its place is empty until it is. Its finalizers keep it: example.com/backup. Remove them, or see why nothing does."}},
 		"a pod without a machine does not leave": {
 			edit:  func(s *scene) { s.Pods[1].DeletionTimestamp = &metav1.Time{Time: s.Now.Add(-time.Minute)} },
 			ready: "False PodTerminating", says: []string{"its place is empty until it is. See `kubectl describe pod chat-1`."}},
@@ -468,6 +474,13 @@ func TestConditions(t *testing.T) {
 				s.plan.Rollout = rollout.Step{Updated: 1, Next: "chat-1", WaitingFor: "pod chat-2 to be Ready"}
 			},
 			ready: "True MeshVerified", reason: "Reconciling RollingOut", says: []string{"1 of 3 pods run the latest template. Pod chat-1 is next, waiting for pod chat-2 to be Ready."}},
+		"a finalizer keeps a pod too many": {
+			edit: func(s *scene) {
+				held := whole(4).Pods[3]
+				held.DeletionTimestamp, held.Finalizers = &metav1.Time{Time: s.Now}, []string{"example.com/backup"}
+				s.Pods = append(s.Pods, held)
+			},
+			ready: "True MeshVerified", reason: "Reconciling ScalingDown", says: []string{"Pod chat-3 is terminating, and its finalizers keep it: example.com/backup."}},
 		"pods too many": {
 			edit: func(s *scene) { s.Pods = append(s.Pods, whole(4).Pods[3]) }, ready: "True MeshVerified", reason: "Reconciling ScalingDown", says: []string{"1 pods more than the spec asks for"}},
 		"the plan holds something back": {
@@ -1112,7 +1125,11 @@ func TestTerminating(t *testing.T) {
 	s := whole(3)
 	s.Cluster.Status = statusOf(s, s.describe(t).Status)
 	s.Cluster.Finalizers = []string{"example.com/backup"}
+	s.Cluster.Status.Rollout = &v1alpha1.RolloutStatus{}
 	report := status.Terminating(s.Cluster, s.Now)
+	if report.Status.Rollout != nil {
+		t.Errorf("it still rolls out: %+v", report.Status.Rollout)
+	}
 	checkDiscipline(t, s.Cluster, report.Status)
 	ready := meta.FindStatusCondition(report.Status.Conditions, v1alpha1.ConditionReady)
 	if ready.Status != metav1.ConditionFalse || ready.Reason != v1alpha1.ReasonTerminating || !strings.Contains(ready.Message, "example.com/backup") {

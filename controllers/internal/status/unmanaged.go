@@ -41,6 +41,9 @@ func unmanaged(cluster *v1alpha1.ErlangCluster, now time.Time, condition, reason
 	}
 	status := *cluster.Status.DeepCopy()
 	status.ObservedGeneration, status.Conditions, status.Mesh = cluster.Generation, p.conditions(assessed), nil
+	if reason == v1alpha1.ReasonTerminating {
+		status.Rollout = nil // No pod is replaced any more.
+	}
 	return Report{
 		Status:  status,
 		Changed: changed(cluster.Status, status),
