@@ -48,7 +48,7 @@ var components = []component{
 	{path: "controllers/internal/state/statetest", uses: []string{"api", "certs", "certs/certstest", "controllers/internal/state", "controllers/internal/rotation"}},
 	{path: "controllers/internal/rotation", uses: []string{"api", "certs", "controllers/internal/state"}, pure: true},
 	{path: "controllers/internal/beam", uses: []string{"api", "certs"}, pure: true},
-	{path: "controllers/internal/rollout", uses: []string{"api", "certs", "controllers/internal/state", "controllers/internal/rotation"}, pure: true},
+	{path: "controllers/internal/rollout", uses: []string{"api", "certs", "controllers/internal/state", "controllers/internal/rotation", "controllers/internal/beam"}, pure: true},
 	{path: "controllers/internal/plan", uses: []string{"api", "certs", "controllers/internal/state", "controllers/internal/rotation", "controllers/internal/rollout", "controllers/internal/beam"}, pure: true},
 	{path: "controllers/internal/status", uses: []string{"api", "certs", "controllers/internal/state", "controllers/internal/rotation", "controllers/internal/rollout", "controllers/internal/beam", "controllers/internal/plan"}, pure: true},
 	{path: "controllers/internal/identity", uses: []string{"api", "certs", "controllers/internal/state", "controllers/internal/rotation", "controllers/internal/rollout", "controllers/internal/beam", "controllers/internal/plan"}, pure: true},

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/beam"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
@@ -29,7 +30,10 @@ type member struct {
 	// failing: its containers cannot run, or end again and again; its node may be linked
 	// in between.
 	failing bool
-	// broken: it is failing, or its node was never linked to the others, as far as the probe
+	// lost: it is failing, and not with a container beside a node that has joined and runs on:
+	// that the probe does not reach such a node does not mean that its peers do not.
+	lost bool
+	// broken: it is lost, or its node was never linked to the others, as far as the probe
 	// reports, so that nothing is lost with it.
 	broken bool
 	// unreachable: its node does not answer, and may be linked to others that do not either.
@@ -53,8 +57,9 @@ func members(s state.State) []member {
 		m.ready = state.IsTrue(m.pod, corev1.PodReady)
 		m.joined = state.IsTrue(m.pod, v1alpha1.ReadinessGate)
 		m.failing = isFailing(s, m.pod)
+		m.lost = m.failing && !(m.joined && nodeRuns(s, m.pod))
 		isKnown := node != nil && !s.ProbeIsSilent()
-		m.broken = m.isReplaceable() && !m.linked && (isKnown && !m.joined || m.failing)
+		m.broken = m.isReplaceable() && !m.linked && (isKnown && !m.joined || m.lost)
 		m.unreachable = node != nil && node.Reason == v1alpha1.ReasonConnectionTimedOut
 		all = append(all, m)
 	}
@@ -73,6 +78,14 @@ func isFailing(s state.State, pod *corev1.Pod) bool {
 			return waiting != nil && !slices.Contains(starting, waiting.Reason) ||
 				ended != nil && ended.ExitCode != 0 && c.RestartCount > 1 || s.KeepsRestarting(c)
 		})
+}
+
+// nodeRuns reports whether the container of the node runs, and does not restart again and again.
+func nodeRuns(s state.State, pod *corev1.Pod) bool {
+	container := beam.Container(&s.Cluster.Spec.Template.Spec, s.Cluster.Spec.Container)
+	return container != nil && slices.ContainsFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool {
+		return c.Name == container.Name && c.State.Running != nil && !s.KeepsRestarting(c)
+	})
 }
 
 // starting are the reasons for which a container waits that nothing is wrong with.

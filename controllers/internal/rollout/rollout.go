@@ -13,6 +13,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
@@ -58,7 +59,7 @@ func Next(s state.State, rotations []rotation.Step) Step {
 		return step
 	}
 	all := members(s)
-	step := Step{Updated: count(all, func(m member) bool { return m.updated && m.pod != nil })}
+	step := Step{Latest: startsAnew(s) || comeBackUpdated(s, all), Updated: count(all, func(m member) bool { return m.updated && m.pod != nil })}
 	outdated := slices.DeleteFunc(slices.Clone(all), func(m member) bool {
 		return m.updated || m.ordinal < s.Cluster.Spec.Rollout.Partition
 	})
@@ -82,14 +83,31 @@ func Next(s state.State, rotations []rotation.Step) Step {
 	return step
 }
 
+// startsAnew reports whether there are no pods, and none were asked for: those of the next scaling
+// up have nothing to do with the former template.
+func startsAnew(s state.State) bool {
+	rollout := s.Cluster.Spec.Rollout
+	return len(s.Pods) == 0 && ptr.Deref(s.StatefulSet.Spec.Replicas, 1) == 0 && !rollout.Paused && rollout.Partition == 0
+}
+
+// comeBackUpdated reports whether the pods that are created next take the places of pods of the
+// latest template alone: a node does not go back to the former one when its pod was evicted.
+// Which template a pod had that is gone shows in what applies since it was terminating.
+func comeBackUpdated(s state.State, all []member) bool {
+	absent := slices.DeleteFunc(slices.Clone(all), func(m member) bool { return m.pod != nil && m.pod.DeletionTimestamp == nil })
+	isOnDelete := s.StatefulSet.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType
+	return s.StatefulSet.Status.CurrentRevision != s.StatefulSet.Status.UpdateRevision && len(absent) > 0 &&
+		!slices.ContainsFunc(absent, func(m member) bool { return m.pod == nil && !isOnDelete || m.pod != nil && !m.updated })
+}
+
 // formerFails reports whether no pod could be created from the former template with any
-// hope: none of it is left but such as are failing. If none at all is left, and the latest has
+// hope: none of it is left but such as are lost. If none at all is left, and the latest has
 // not come up yet, what applies now to the pods that are created goes on applying: else the
 // pods that were replaced would get now the one template, now the other.
 func formerFails(s state.State, all []member) bool {
 	left := slices.DeleteFunc(slices.Clone(all), func(m member) bool { return !m.isReplaceable() })
 	if len(left) > 0 {
-		return !slices.ContainsFunc(left, func(m member) bool { return !m.failing || m.linked })
+		return !slices.ContainsFunc(left, func(m member) bool { return !m.lost || m.linked })
 	}
 	return s.StatefulSet.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType ||
 		!slices.ContainsFunc(all, func(m member) bool { return m.pod != nil && m.updated && m.away() })

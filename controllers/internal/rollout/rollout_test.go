@@ -22,7 +22,8 @@ import (
 
 // pods is a cluster in a few words: for each ordinal the template (old, new, or none when
 // there is no pod), and what is not as usual: fresh (has never joined), unlinked, unready,
-// crashed, restarting (again and again), ended (once), cut (does not answer), terminating.
+// crashed, restarting (again and again), ended (once), cut (does not answer), sidecar (cut, and a container
+// beside the node crashed), terminating.
 func pods(text string) state.State {
 	words := strings.Fields(text)
 	cluster := statetest.MustCluster(fmt.Sprintf(`{metadata: {name: chat}, spec: {replicas: %d, template: {spec: {containers: [{name: chat}]}}}}`, len(words)))
@@ -45,7 +46,7 @@ func addPod(s *state.State, name, word string) {
 	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), Labels: map[string]string{appsv1.ControllerRevisionHashLabelKey: revision}}}
 	pod.Status.Phase = corev1.PodRunning
 	pod.Status.Conditions = []corev1.PodCondition{condition(v1alpha1.ReadinessGate, but != "fresh"), condition(corev1.PodReady, but == "" || but == "restarting")}
-	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "chat", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
 	node := v1alpha1.NodeStatus{Pod: name, PodUID: name, Reason: v1alpha1.ReasonVerified}
 	switch but {
 	case "unlinked":
@@ -62,6 +63,9 @@ func addPod(s *state.State, name, word string) {
 		node.Reason, pod.Status.ContainerStatuses[0].State = v1alpha1.ReasonConnectionRefused, corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}}
 	case "cut":
 		node.Reason = v1alpha1.ReasonConnectionTimedOut
+	case "sidecar":
+		node.Reason = v1alpha1.ReasonConnectionTimedOut
+		pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, corev1.ContainerStatus{Name: "side", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}})
 	case "terminating":
 		pod.DeletionTimestamp = &metav1.Time{Time: s.Now}
 	}
@@ -90,6 +94,13 @@ func TestNext(t *testing.T) {
 	silent := func(s *state.State) { s.Now = s.Now.Add(2 * state.HeartbeatTimeout) }
 	unobserved := func(strategy appsv1.StatefulSetUpdateStrategyType) func(*state.State) {
 		return func(s *state.State) { s.StatefulSet.Generation, s.StatefulSet.Spec.UpdateStrategy.Type = 2, strategy }
+	}
+	onDelete := func(s *state.State) { s.StatefulSet.Spec.UpdateStrategy.Type = appsv1.OnDeleteStatefulSetStrategyType }
+	zero := func(s *state.State) {
+		s.StatefulSet.Spec.Replicas, s.StatefulSet.Status.CurrentRevision = ptr.To(int32(0)), "new"
+	}
+	and := func(one, other func(*state.State)) func(*state.State) {
+		return func(s *state.State) { one(s); other(s) }
 	}
 	reverted := func(s *state.State) { s.StatefulSet.Status.CurrentRevision = "new" }
 	for name, test := range map[string]struct {
@@ -122,6 +133,18 @@ func TestNext(t *testing.T) {
 		"a drained pod, the latest fails":        {"none new:crashed", nil, "Pod chat-0 is next, waiting for the node of pod chat-1 to be linked to the others"},
 		"a failed template is reverted":          {"new new old:fresh", reverted, "[latest] Pod chat-2 is next, waiting for pod chat-2 to terminate; replaces chat-2"},
 		"cut off":                                {"old:cut old:cut old", nil, "Pod chat-1 is next, waiting for the network to pod chat-1, which may be cut off from the others"},
+		"cut off, with sidecars that fail":       {"old:sidecar old:sidecar old:sidecar", nil, "Pod chat-2 is next, waiting for the network to pod chat-2, which may be cut off from the others"},
+		"cut off by a silent probe":              {"old:sidecar old:sidecar old:sidecar", silent, "Pod chat-2 is next, waiting for the probe to report"},
+		"an updated pod is evicted":              {"old old new:terminating", nil, "[latest] Pod chat-1 is next, waiting for pod chat-2 to terminate"},
+		"an updated pod was evicted, paused":     {"old old none", and(paused, onDelete), "[latest] Pod chat-2 is next, waiting for rollout.paused to be removed"},
+		"a former pod is evicted, paused":        {"old old:terminating new", and(paused, onDelete), "Pod chat-1 is next, waiting for rollout.paused to be removed"},
+		"a former pod was evicted, paused":       {"old none new", paused, "Pod chat-1 is next, waiting for rollout.paused to be removed"},
+		"both were evicted, paused":              {"old old:terminating new:terminating", paused, "Pod chat-1 is next, waiting for rollout.paused to be removed"},
+		"the canary is evicted":                  {"old old new:terminating", partition, "[latest] Waiting for pod chat-2 to terminate"},
+		"one below the partition is evicted":     {"old old:terminating new", partition, "Settled"},
+		"scaled to zero":                         {"", zero, "[latest] Settled"},
+		"scaled to zero, paused":                 {"", and(zero, paused), "Settled"},
+		"scaled up with another template":        {"none none none", onDelete, "[latest] Pod chat-2 is next, waiting for pod chat-2 to be created"},
 		"unlinked one by one":                    {"old:unlinked old:unlinked old:unlinked", nil, "[latest] Pod chat-2 is next, waiting for pod chat-2 to terminate; replaces chat-2"},
 		"unlinked while one is replaced":         {"old:unlinked old:unlinked new:fresh", nil, "Pod chat-1 is next, waiting for the node of pod chat-2 to be linked to the others"},
 		"two at a time":                          {"old old new:fresh", two, "[latest] Pod chat-1 is next, waiting for pod chat-1 to terminate; replaces chat-1"},
