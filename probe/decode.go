@@ -15,12 +15,15 @@ type decoder struct {
 	last   *v1alpha1.ErlangCluster
 }
 
-// get reads the cluster. If its spec cannot be decoded, the last one that could be stays in
-// force, because the nodes run with it; nil if there is none.
+// get reads the cluster, which nobody changes. If its spec cannot be decoded, the last one that
+// could be stays in force, because the nodes run with it; nil if there is none.
 func (d *decoder) get(ctx context.Context, key client.ObjectKey) (*v1alpha1.ErlangCluster, error) {
 	object := v1alpha1.NewUnstructured()
-	if err := d.reader.Get(ctx, key, object); err != nil {
+	if err := d.reader.Get(ctx, key, object, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, err
+	}
+	if d.last != nil && d.last.UID == object.GetUID() && d.last.ResourceVersion == object.GetResourceVersion() {
+		return d.last, nil
 	}
 	cluster, err := v1alpha1.Decode(object)
 	if err == nil {

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -23,7 +24,7 @@ func (s *stored) Get(_ context.Context, _ client.ObjectKey, object client.Object
 func TestUndecodableSpecLeavesTheLastInForce(t *testing.T) {
 	version := func(uid string, generation int64, replicas any) map[string]any {
 		return map[string]any{
-			"metadata": map[string]any{"name": "chat", "uid": uid, "generation": generation, "resourceVersion": "9"},
+			"metadata": map[string]any{"name": "chat", "uid": uid, "generation": generation, "resourceVersion": fmt.Sprint(uid, generation)},
 			"spec":     map[string]any{"replicas": replicas},
 		}
 	}

@@ -44,7 +44,11 @@ func (p *publisher) replaced(cluster *v1alpha1.ErlangCluster, now time.Time) boo
 	if p.cluster != cluster.UID || p.last == nil || now.Sub(p.written) < cacheLag {
 		return false
 	}
-	return !same(cluster.Status.Mesh, p.last)
+	if !same(cluster.Status.Mesh, p.last) {
+		return true
+	}
+	p.last = cluster.Status.Mesh // The same object is compared sooner the next time.
+	return false
 }
 
 // publish writes a report that differs from the previous one, or that the cluster does not
@@ -96,4 +100,4 @@ func writeStatus(c client.Client, lock *lock) func(context.Context, *v1alpha1.Er
 }
 
 // same reports whether two reports do not differ.
-func same(a, b *v1alpha1.MeshStatus) bool { return equality.Semantic.DeepEqual(a, b) }
+func same(a, b *v1alpha1.MeshStatus) bool { return a == b || equality.Semantic.DeepEqual(a, b) }

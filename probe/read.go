@@ -38,15 +38,42 @@ type reader struct {
 	domain                                    string
 	cookie, certificate, canary, distribution client.Reader
 	endpoints                                 *endpoints // nil if the nodes are not found by DNS
+	parsed                                    parsed
+}
+
+// parsed are the credentials that were parsed last, and the versions of their objects.
+type parsed struct {
+	versions    [4]string
+	credentials verify.Credentials
+	canaryError error
 }
 
 // read returns what should be true now. An error names the credential that is missing or
 // cannot be used.
-func (r reader) read(ctx context.Context, cluster *v1alpha1.ErlangCluster, previous *v1alpha1.MeshStatus) (desired, error) {
+func (r *reader) read(ctx context.Context, cluster *v1alpha1.ErlangCluster, previous *v1alpha1.MeshStatus) (desired, error) {
 	names := naming.Of(cluster, r.domain)
-	var cookie, certificate corev1.Secret
+	cookieVersion, err := r.readCredentials(ctx, names)
+	if err != nil {
+		return desired{}, err
+	}
+	published, err := r.endpoints.read(ctx)
+	if err != nil {
+		return desired{}, err
+	}
+	return desired{
+		generation: cluster.Generation, suspended: cluster.Spec.Suspend, formation: cluster.Spec.Distribution.Formation,
+		names: names, members: members(cluster, names, previous, cookieVersion, published), published: published,
+		credentials: r.parsed.credentials, cookieVersion: cookieVersion, canaryError: r.parsed.canaryError,
+	}, nil
+}
+
+// readCredentials reads the credentials, and parses them if they are others than before. There
+// need not be a canary.
+func (r *reader) readCredentials(ctx context.Context, names naming.Names) (cookieVersion string, err error) {
+	var cookie, certificate, canary corev1.Secret
 	var distribution corev1.ConfigMap
-	for _, wanted := range []struct {
+	var versions [4]string
+	for i, wanted := range []struct {
 		reader client.Reader
 		kind   string
 		name   string
@@ -55,27 +82,27 @@ func (r reader) read(ctx context.Context, cluster *v1alpha1.ErlangCluster, previ
 		{r.cookie, "Secret", names.CookieSecret(), &cookie},
 		{r.certificate, "Secret", names.Certificate(names.Probe()), &certificate},
 		{r.distribution, "ConfigMap", names.Distribution(), &distribution},
+		{r.canary, "Secret", names.Certificate(names.Canary()), &canary},
 	} {
 		key := client.ObjectKey{Namespace: names.Namespace, Name: wanted.name}
-		if err := wanted.reader.Get(ctx, key, wanted.into); err != nil {
-			return desired{}, fmt.Errorf("read %s %s: %w", wanted.kind, wanted.name, err)
+		err := wanted.reader.Get(ctx, key, wanted.into, client.UnsafeDisableDeepCopy)
+		if err != nil && !(wanted.into == &canary && apierrors.IsNotFound(err)) {
+			return "", fmt.Errorf("read %s %s: %w", wanted.kind, wanted.name, err)
 		}
+		versions[i] = fmt.Sprint(wanted.into.GetUID(), " ", wanted.into.GetResourceVersion())
+	}
+	if versions == r.parsed.versions {
+		return cookie.ResourceVersion, nil
 	}
 	credentials, err := parseCredentials(&cookie, &certificate, &distribution)
 	if err != nil {
-		return desired{}, err
+		return "", err
 	}
-	var canaryError error
-	credentials.Canary, canaryError = r.readCanary(ctx, names, credentials.Trust)
-	published, err := r.endpoints.read(ctx)
-	if err != nil {
-		return desired{}, err
+	r.parsed = parsed{versions: versions, credentials: credentials}
+	if canary.ResourceVersion != "" {
+		r.parsed.credentials.Canary, r.parsed.canaryError = parseCanary(&canary, credentials.Trust)
 	}
-	return desired{
-		generation: cluster.Generation, suspended: cluster.Spec.Suspend, formation: cluster.Spec.Distribution.Formation,
-		names: names, members: members(cluster, names, previous, cookie.ResourceVersion, published),
-		credentials: credentials, cookieVersion: cookie.ResourceVersion, canaryError: canaryError, published: published,
-	}, nil
+	return cookie.ResourceVersion, nil
 }
 
 func parseCredentials(cookie, certificate *corev1.Secret, distribution *corev1.ConfigMap) (verify.Credentials, error) {
@@ -94,15 +121,7 @@ func parseCredentials(cookie, certificate *corev1.Secret, distribution *corev1.C
 	return credentials, nil
 }
 
-// readCanary returns nil while there is no canary.
-func (r reader) readCanary(ctx context.Context, names naming.Names, trust certs.Trust) (*verify.Canary, error) {
-	var secret corev1.Secret
-	key := client.ObjectKey{Namespace: names.Namespace, Name: names.Certificate(names.Canary())}
-	if err := r.canary.Get(ctx, key, &secret); apierrors.IsNotFound(err) {
-		return nil, nil
-	} else if err != nil {
-		return nil, fmt.Errorf("read Secret %s: %w", key.Name, err)
-	}
+func parseCanary(secret *corev1.Secret, trust certs.Trust) (*verify.Canary, error) {
 	return verify.ParseCanary(secret.Data[naming.CombinedKey], secret.Data[corev1.TLSCertKey], secret.Data[naming.AuthorityKey], trust)
 }
 

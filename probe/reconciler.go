@@ -113,7 +113,9 @@ func (r *reconciler) prove(ctx context.Context, cluster *v1alpha1.ErlangCluster,
 			return result, nil
 		}
 		previous := r.publisher.previous(cluster)
-		current = report(previous, desired, result, r.now())
+		if current = report(previous, desired, result, r.now()); same(previous, current) {
+			current = previous
+		}
 		if !result.Healed {
 			r.schedule.verifying = r.now().Sub(begun)
 		}
@@ -125,6 +127,9 @@ func (r *reconciler) prove(ctx context.Context, cluster *v1alpha1.ErlangCluster,
 			r.lock.confirm()
 		} else {
 			logr.FromContextOrDiscard(ctx).Info("Report not written", "cause", err.Error())
+		}
+		if result.Settled {
+			break
 		}
 	}
 	r.cookie.learn(desired.credentials.Cookie, result)

@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,7 +74,7 @@ func (k *Kept) fit(p *Pass) bool {
 
 // keep takes the sessions of a sweep that found nothing wrong, and reports whether it did.
 func (k *Kept) keep(p *Pass) bool {
-	if k == nil || !p.isCalm() {
+	if k == nil || !p.isSettled() && !p.isCalm() {
 		return false
 	}
 	k.credentials, k.nodes = p.verifier.Credentials, make([]keptNode, len(p.members))
@@ -176,7 +177,21 @@ func (p *Pass) renew(ctx context.Context) bool {
 			p.renewed[i] = true
 		}
 	})
-	return p.isCalm()
+	return !slices.Contains(p.renewed, true) || p.isCalm()
+}
+
+// isSettled reports whether nothing is wrong by what the nodes said over kept sessions, and none
+// has to refuse anything: none has restarted.
+func (p *Pass) isSettled() bool {
+	if !p.confirmed {
+		return false
+	}
+	for i, member := range p.members {
+		if member.ProvenAt != p.outcomes[i].Incarnation {
+			return false
+		}
+	}
+	return true
 }
 
 // isCalm reports whether nothing is wrong with any node or link, and nothing changes.

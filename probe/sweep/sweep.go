@@ -71,6 +71,9 @@ type Result struct {
 	ReadOnly bool
 	// Tried reports whether the refusals and the certificates were tried.
 	Tried bool
+	// Settled reports whether the other steps have nothing to do: nothing has changed since the
+	// last sweep.
+	Settled bool
 	// Made are the links that were made.
 	Made []mesh.Edge
 	// Failed are the links that could not be made from either end, or were harmful.
@@ -135,7 +138,9 @@ func Run(ctx context.Context, verifier *verify.Verifier, members []Member, optio
 	pass := Begin(verifier, members, options)
 	defer pass.Close()
 	for _, step := range pass.Steps() {
-		result = step(ctx)
+		if result = step(ctx); result.Settled {
+			break
+		}
 	}
 	return result
 }
@@ -189,7 +194,8 @@ func (p *Pass) Steps() []func(context.Context) Result {
 			if p.confirmed = p.confirm(ctx); !p.confirmed {
 				p.each(func(i int) { p.verifyOnce(ctx, i) })
 			}
-			return p.result(false, false)
+			settled := p.isSettled()
+			return p.result(settled, settled)
 		},
 		func(ctx context.Context) Result {
 			p.askPeers(ctx)
@@ -215,7 +221,7 @@ func (p *Pass) Steps() []func(context.Context) Result {
 func (p *Pass) result(healed, tried bool) Result {
 	m := p.mesh().Without(p.silent())
 	return Result{
-		Outcomes: slices.Clone(p.outcomes), Mesh: m, Healed: healed, Tried: tried, ReadOnly: p.options.ReadOnly(),
+		Outcomes: slices.Clone(p.outcomes), Mesh: m, Healed: healed, Tried: tried, Settled: p.isSettled(), ReadOnly: p.options.ReadOnly(),
 		Made: p.made, Failed: p.failed, Harmful: p.harmful, Suspects: p.stillSuspect(m), Lost: p.lost,
 	}
 }
