@@ -12,7 +12,7 @@ import (
 // Intervals are the times between two sweeps. What is zero gets its default.
 type Intervals struct {
 	// Settled is the time between two sweeps while nothing is wrong: with it a node that no
-	// longer answers is reported 15 s later at most. Default: 5.5 s.
+	// longer answers is reported 15 s later at most. Default: 4.8 s.
 	Settled time.Duration
 	// Unsettled is the longest time between two sweeps while something is wrong.
 	// Default: 5 s.
@@ -25,7 +25,7 @@ type Intervals struct {
 
 func (i Intervals) withDefaults() Intervals {
 	return Intervals{
-		Settled:    cmp.Or(i.Settled, 5500*time.Millisecond),
+		Settled:    cmp.Or(i.Settled, 4800*time.Millisecond),
 		Unsettled:  cmp.Or(i.Unsettled, 5*time.Second),
 		Persistent: cmp.Or(i.Persistent, 15*time.Second),
 	}

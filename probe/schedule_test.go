@@ -47,8 +47,8 @@ func TestNextSweep(t *testing.T) {
 		changed time.Duration // ago
 		want    time.Duration
 	}{
-		"all is well":                           {result: proven, changed: time.Hour, want: 5500 * time.Millisecond},
-		"all has just become well":              {result: proven, changed: 0, want: 5500 * time.Millisecond},
+		"all is well":                           {result: proven, changed: time.Hour, want: 4800 * time.Millisecond},
+		"all has just become well":              {result: proven, changed: 0, want: 4800 * time.Millisecond},
 		"refusals are not proven":               {result: unproven, changed: time.Hour, want: 5 * time.Second},
 		"links are missing":                     {result: apart, changed: time.Hour, want: 5 * time.Second},
 		"a cookie is wrong":                     {result: mismatch, changed: 10 * time.Second, want: 5 * time.Second},
@@ -68,7 +68,7 @@ func TestNextSweep(t *testing.T) {
 		"the CA changes":                        {result: changing, changed: time.Hour, want: 5 * time.Second},
 		"the CA has not been taken for long":    {result: refusing, changed: 2 * time.Minute, want: 15 * time.Second},
 		"a file does not have the cookie yet":   {result: waiting, changed: time.Hour, want: 200 * time.Millisecond},
-		"and nothing is to be changed":          {result: waiting, idle: true, changed: time.Hour, want: 5500 * time.Millisecond},
+		"and nothing is to be changed":          {result: waiting, idle: true, changed: time.Hour, want: 4800 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result := resultOf(tc.result...)

@@ -18,11 +18,11 @@ const (
 	// linksLimit is how long they may take to answer each other.
 	linksLimit = 2 * time.Second
 	// renewal is after how many sweeps a node is verified anew: within five minutes, by default.
-	renewal = 50
-	// asking is in which sweeps the nodes ask each other over their links: more often than the
-	// nodes send ticks (net_ticktime), which are not needed then. To be woken costs a node more
-	// than to answer.
-	asking = 2
+	renewal = 60
+	// asking is in which sweeps the nodes ask each other over their links: by default every
+	// 14.4 s, a little more often than nodes send ticks (every 15 s, net_ticktime), which are not
+	// needed then. To be woken costs a node more than to answer.
+	asking = 3
 )
 
 // Kept are the sessions that the last sweep left open, one for each node; none when anything was

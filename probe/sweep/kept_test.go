@@ -62,7 +62,7 @@ func (s *settled) verifiedSince(before []int) (times []int) {
 	return times
 }
 
-// TestSweepsAskOverSessions: while nothing is wrong, each node is verified once in fifty
+// TestSweepsAskOverSessions: while nothing is wrong, each node is verified once in sixty
 // sweeps, one at a time, and asked in all.
 func TestSweepsAskOverSessions(t *testing.T) {
 	s := newSettled(t, 3)
@@ -113,7 +113,7 @@ func TestOddSweepsVerify(t *testing.T) {
 	}{
 		"a link is lost":         {odd: func(s *settled) { s.Unlink(s.Peers[0].Name, s.Peers[1].Name) }, links: 3},
 		"a node does not answer": {odd: func(s *settled) { s.Peers[1].Set(func(p *probetest.Peer) { p.Unanswered = 1 }) }, links: 3},
-		"a link is silent":       {odd: func(s *settled) { s.Silence(s.Peers[0].Name, s.Peers[2].Name, true) }, sweeps: 2, links: 2},
+		"a link is silent":       {odd: func(s *settled) { s.Silence(s.Peers[0].Name, s.Peers[2].Name, true) }, sweeps: 3, links: 2},
 		"a cookie is changed":    {odd: func(s *settled) { s.Peers[1].Set(func(p *probetest.Peer) { p.NewCookie = "An0therCookie" }) }, links: 3},
 		"a session has ended":    {odd: func(s *settled) { s.kept.nodes[2].session.Close() }, links: 3},
 		"the hosts have moved": {
