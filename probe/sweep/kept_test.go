@@ -203,3 +203,19 @@ func TestLostSessionIsTold(t *testing.T) {
 		t.Fatal("a node has ended its session, and that is not told")
 	}
 }
+
+// TestSettledSweep: a sweep ends after its first step when nothing has changed, and not when a node
+// has yet to refuse what it must.
+func TestSettledSweep(t *testing.T) {
+	s := newSettled(t, 2)
+	if result := s.sweep(); !result.Settled || !result.Healed || !result.Tried || !result.Mesh.Whole() {
+		t.Errorf("nothing has changed: %+v", result)
+	}
+	s.members[1].ProvenAt++
+	if result := s.sweep(); result.Settled || result.Outcomes[1].Refusals == nil {
+		t.Errorf("a node has restarted: %+v", result)
+	}
+	if result := s.sweep(); !result.Settled {
+		t.Errorf("it refuses what it must: %+v", result)
+	}
+}
