@@ -86,7 +86,7 @@ func (r *reader) readCredentials(ctx context.Context, names naming.Names) (cooki
 	} {
 		key := client.ObjectKey{Namespace: names.Namespace, Name: wanted.name}
 		err := wanted.reader.Get(ctx, key, wanted.into, client.UnsafeDisableDeepCopy)
-		if err != nil && !(wanted.into == &canary && apierrors.IsNotFound(err)) {
+		if err != nil && (wanted.into != &canary || !apierrors.IsNotFound(err)) {
 			return "", fmt.Errorf("read %s %s: %w", wanted.kind, wanted.name, err)
 		}
 		versions[i] = fmt.Sprint(wanted.into.GetUID(), " ", wanted.into.GetResourceVersion())
