@@ -57,7 +57,7 @@ func members(s state.State) []member {
 		m.ready = state.IsTrue(m.pod, corev1.PodReady)
 		m.joined = state.IsTrue(m.pod, v1alpha1.ReadinessGate)
 		m.failing = isFailing(s, m.pod)
-		m.lost = m.failing && !(m.joined && nodeRuns(s, m.pod))
+		m.lost = m.failing && (!m.joined || !nodeRuns(s, m.pod))
 		isKnown := node != nil && !s.ProbeIsSilent()
 		m.broken = m.isReplaceable() && !m.linked && (isKnown && !m.joined || m.lost)
 		m.unreachable = node != nil && node.Reason == v1alpha1.ReasonConnectionTimedOut

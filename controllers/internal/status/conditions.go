@@ -44,7 +44,7 @@ type assessedCondition struct {
 // assess is all the conditions of the cluster. The first is Ready.
 func (p pass) assess() []assessedCondition {
 	dependents := []assessedCondition{
-		{v1alpha1.ConditionCredentialsReady, p.credentials()},
+		{v1alpha1.ConditionCredentialsReady, p.unlessSuspended(p.credentials())},
 		{v1alpha1.ConditionNodesReady, p.nodes()},
 		{v1alpha1.ConditionMeshConnected, p.mesh()},
 		{v1alpha1.ConditionMutualTLSEnforced, p.mutualTLS()},

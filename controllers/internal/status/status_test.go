@@ -225,6 +225,8 @@ func TestConditions(t *testing.T) {
 				s.node(0).MissingLinks, s.node(1).MissingLinks = []string{"chat-1"}, []string{"chat-0"}
 			},
 			ready: "False LinkMissing", says: []string{"chat-1 is not linked to chat-0. The application is to connect them"}},
+		"suspended, no cookie yet": {edit: func(s *scene) { s.suspend(); delete(s.Secrets, "chat-cookie") }, ready: "False Suspended",
+			says: []string{"Nothing is done about it while suspend is true."}},
 		"suspended, with a link missing": {
 			edit: func(s *scene) {
 				s.suspend()
