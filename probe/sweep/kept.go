@@ -30,9 +30,10 @@ const (
 // verifies every node anew. The zero Kept has none.
 type Kept struct {
 	// Lost is called when a node ends one: it may have died. nil for nothing.
-	Lost  func()
-	told  time.Time  // when it was called last
-	mutex sync.Mutex // guards told
+	Lost    func()
+	told    time.Time  // when it was called last
+	telling bool       // and it will be called
+	mutex   sync.Mutex // guards told and telling
 
 	credentials verify.Credentials
 	nodes       []keptNode
@@ -89,14 +90,20 @@ func (k *Kept) keep(p *Pass) bool {
 // is not to be verified again and again.
 const tellAgain = 5 * time.Second
 
-// tell calls Lost.
+// tell calls Lost, once for all sessions that end until then.
 func (k *Kept) tell() {
 	k.mutex.Lock()
 	defer k.mutex.Unlock()
-	if k.Lost != nil && time.Since(k.told) > tellAgain {
-		k.told = time.Now()
-		k.Lost()
+	if k.Lost == nil || k.telling {
+		return
 	}
+	k.telling = true
+	time.AfterFunc(tellAgain-time.Since(k.told), func() {
+		k.mutex.Lock()
+		k.telling, k.told = false, time.Now()
+		k.mutex.Unlock()
+		k.Lost()
+	})
 }
 
 // confirm reports whether nothing is wrong by what the nodes say over the sessions that were kept,

@@ -190,17 +190,21 @@ func TestTurnFindsFault(t *testing.T) {
 	t.Error("a node takes no new connections, and that is not found")
 }
 
-// TestLostSessionIsTold: the end of a session by the node is told.
+// TestLostSessionIsTold: the end of a session by the node is told, and a little later that of
+// another one that soon follows.
 func TestLostSessionIsTold(t *testing.T) {
 	s := newSettled(t, 3)
 	lost := make(chan struct{}, 1)
 	s.kept.Lost = func() { lost <- struct{}{} }
-	s.sweep()
-	s.Peers[1].HangUp()
-	select {
-	case <-lost:
-	case <-time.After(time.Minute):
-		t.Fatal("a node has ended its session, and that is not told")
+	for _, peer := range s.Peers[:2] {
+		s.sweep()
+		s.sweep()
+		peer.HangUp()
+		select {
+		case <-lost:
+		case <-time.After(time.Minute):
+			t.Fatalf("%s has ended its session, and that is not told", peer.Name)
+		}
 	}
 }
 

@@ -587,6 +587,28 @@ func TestSweepTriesTimeoutsAgain(t *testing.T) {
 	checkReasons(t, n.run(n.members(), Options{}), "Verified")
 }
 
+// TestNodeHangsBetweenSteps: a node that was verified, and then stops answering, keeps no step
+// longer than a question may take.
+func TestNodeHangsBetweenSteps(t *testing.T) {
+	n := newNetwork(t, 2)
+	n.Link(n.Peers[0].Name, n.Peers[1].Name)
+	verifier := n.Verifier()
+	verifier.Limits.Call = 500 * time.Millisecond
+	pass := Begin(verifier, n.members(), Options{Concurrency: 16, HealingTime: 5 * time.Second})
+	defer pass.Close()
+	steps := pass.Steps()
+	checkReasons(t, steps[0](t.Context()), "Verified", "Verified")
+	n.Peers[0].Set(func(p *probetest.Peer) { p.Unanswered = 1 << 30 })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, step := range steps[1:] {
+		step(ctx)
+	}
+	if ctx.Err() != nil {
+		t.Error("the steps waited for the node")
+	}
+}
+
 // TestSweepBlamesNoLinkForEarlierLosses: links that were lost before healing began are not
 // the fault of the first link that is made.
 func TestSweepBlamesNoLinkForEarlierLosses(t *testing.T) {

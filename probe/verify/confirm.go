@@ -63,6 +63,8 @@ func (s *Session) isAt(address string) bool {
 
 // Peers asks the node for its peers alone.
 func (s *Session) Peers(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Call)
+	defer cancel()
 	answer, err := s.conn.Call(ctx, "erlang", "nodes")
 	if err != nil {
 		return nil, fmt.Errorf("ask %s for its peers: %w", s.node, err)

@@ -15,7 +15,7 @@ import (
 // be seen: an image may contain more. Each message names the field and the remedy.
 func Conflicts(spec v1alpha1.ErlangClusterSpec) []string {
 	conflicts := conflictingVolumes(spec)
-	container := Container(&spec.Template.Spec, spec.Container)
+	container := beamContainer(&spec.Template.Spec, spec.Container)
 	if container == nil {
 		return append(conflicts, fmt.Sprintf(
 			"container: there is no container %q in template.spec.containers. Name the one that runs the BEAM", spec.Container))

@@ -112,7 +112,13 @@ func parsePort(digits string) int32 {
 	return int32(port)
 }
 
-// KeepFlags drops of a pod's containers what ListenPorts does not read.
+// IsNode reports whether a container of a pod runs its node. It is not always that which the
+// latest template names.
+func IsNode(pod corev1.PodSpec, container string) bool {
+	return slices.ContainsFunc(pod.Containers, func(c corev1.Container) bool { return c.Name == container && indexOf(c.Env, envSharedFlags) >= 0 })
+}
+
+// KeepFlags drops of a pod's containers what ListenPorts and IsNode do not read.
 func KeepFlags(pod *corev1.PodSpec) {
 	var containers []corev1.Container
 	for _, container := range pod.Containers {

@@ -40,7 +40,7 @@ func Template(cluster *v1alpha1.ErlangCluster, names naming.Names) *corev1.PodTe
 	pod.ReadinessGates = append(pod.ReadinessGates, corev1.PodReadinessGate{ConditionType: v1alpha1.ReadinessGate})
 	pod.Volumes = append(pod.Volumes, volumes(cluster.Spec.TLS.Delivery, names)...)
 
-	container := Container(pod, cluster.Spec.Container)
+	container := beamContainer(pod, cluster.Spec.Container)
 	container.TerminationMessagePolicy = cmp.Or(container.TerminationMessagePolicy, corev1.TerminationMessageFallbackToLogsOnError)
 	container.VolumeMounts = append(container.VolumeMounts, mounts...)
 	container.Env = environment(container, cluster.Spec, names)
@@ -89,8 +89,8 @@ func items(keys ...string) []corev1.KeyToPath {
 	return files
 }
 
-// Container is the container that runs the BEAM; nil when there is none of that name.
-func Container(pod *corev1.PodSpec, name string) *corev1.Container {
+// beamContainer is the container that runs the BEAM; nil when there is none of that name.
+func beamContainer(pod *corev1.PodSpec, name string) *corev1.Container {
 	for i := range pod.Containers {
 		if name == "" || pod.Containers[i].Name == name {
 			return &pod.Containers[i]

@@ -39,26 +39,32 @@ type heartbeat struct {
 	foreign string    // who has held the Lease since, and is no pod of the probe
 }
 
-// Saw takes a Lease that was seen at some time, and reports whether its probe was silent. One
-// that was released is no heartbeat.
+// Saw takes a Lease that was seen at some time, and reports whether its probe was silent, and
+// something is to be reported of it now. One that was released is no heartbeat.
 func (h *Heartbeats) Saw(lease *coordinationv1.Lease, now time.Time) (cluster types.NamespacedName, wasSilent bool) {
 	owner, holder := metav1.GetControllerOf(lease), ptr.Deref(lease.Spec.HolderIdentity, "")
 	cluster = types.NamespacedName{Namespace: lease.Namespace, Name: lease.Labels[naming.LabelCluster]}
-	if holder == "" || owner == nil || owner.Kind != "ErlangCluster" || lease.Name != (naming.Names{Cluster: cluster.Name}).Probe() {
+	if owner == nil || owner.Kind != "ErlangCluster" || lease.Name != (naming.Names{Cluster: cluster.Name}).Probe() {
 		return cluster, false
 	}
 	seen := heartbeat{cluster: owner.UID, holder: holder, renewed: ptr.Deref(lease.Spec.RenewTime, metav1.MicroTime{}), at: now}
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	before := h.last[cluster]
+	if holder == "" {
+		before.foreign = ""
+		h.keep(cluster, before)
+		return cluster, false
+	}
 	if before.cluster == seen.cluster {
 		if before.holder == seen.holder && before.renewed.Equal(&seen.renewed) {
 			return cluster, false
 		}
 		if seen.pods = before.pods; seen.pods != nil && !slices.Contains(seen.pods, holder) {
+			isNews := before.silent && before.foreign != holder
 			before.foreign = holder
 			h.keep(cluster, before)
-			return cluster, false
+			return cluster, isNews
 		}
 	}
 	h.keep(cluster, seen)
@@ -115,10 +121,12 @@ func (h *Heartbeats) Silenced(now time.Time) (clusters []types.NamespacedName) {
 func (h *Heartbeats) sawNone(cluster types.NamespacedName, now time.Time) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	if last := h.last[cluster]; last.holder == "" {
+	last := h.last[cluster]
+	last.foreign = ""
+	if last.holder == "" {
 		last.absent = now
-		h.keep(cluster, last)
 	}
+	h.keep(cluster, last)
 }
 
 func (h *Heartbeats) forget(cluster types.NamespacedName) {

@@ -148,6 +148,10 @@ func TestForeignHolder(t *testing.T) {
 	observe(65*time.Second, true, "evil")
 	saw(70*time.Second, "b")
 	observe(70*time.Second, false, "")
+	saw(75*time.Second, "evil")
+	observe(75*time.Second, false, "evil")
+	saw(80*time.Second, "") // Its Lease was released.
+	observe(80*time.Second, false, "")
 	if err := s.Delete(t.Context(), probePod("b")); err != nil {
 		t.Fatal(err)
 	}

@@ -82,9 +82,8 @@ func isFailing(s state.State, pod *corev1.Pod) bool {
 
 // nodeRuns reports whether the container of the node runs, and does not restart again and again.
 func nodeRuns(s state.State, pod *corev1.Pod) bool {
-	container := beam.Container(&s.Cluster.Spec.Template.Spec, s.Cluster.Spec.Container)
-	return container != nil && slices.ContainsFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool {
-		return c.Name == container.Name && c.State.Running != nil && !s.KeepsRestarting(c)
+	return slices.ContainsFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool {
+		return beam.IsNode(pod.Spec, c.Name) && c.State.Running != nil && !s.KeepsRestarting(c)
 	})
 }
 

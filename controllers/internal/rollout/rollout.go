@@ -83,11 +83,11 @@ func Next(s state.State, rotations []rotation.Step) Step {
 	return step
 }
 
-// startsAnew reports whether there are no pods, and none were asked for: those of the next scaling
-// up have nothing to do with the former template.
+// startsAnew reports whether there are no pods, and none were asked for until now: those of this
+// scaling up have nothing to do with the former template.
 func startsAnew(s state.State) bool {
 	rollout := s.Cluster.Spec.Rollout
-	return len(s.Pods) == 0 && ptr.Deref(s.StatefulSet.Spec.Replicas, 1) == 0 && !rollout.Paused && rollout.Partition == 0
+	return s.Replicas() > 0 && len(s.Pods) == 0 && ptr.Deref(s.StatefulSet.Spec.Replicas, 1) == 0 && !rollout.Paused && rollout.Partition == 0
 }
 
 // comeBackUpdated reports whether the pods that are created next take the places of pods of the
@@ -96,8 +96,9 @@ func startsAnew(s state.State) bool {
 func comeBackUpdated(s state.State, all []member) bool {
 	absent := slices.DeleteFunc(slices.Clone(all), func(m member) bool { return m.pod != nil && m.pod.DeletionTimestamp == nil })
 	isOnDelete := s.StatefulSet.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType
+	isNew := func(m member) bool { return m.ordinal >= ptr.Deref(s.StatefulSet.Spec.Replicas, 1) }
 	return s.StatefulSet.Status.CurrentRevision != s.StatefulSet.Status.UpdateRevision && len(absent) > 0 &&
-		!slices.ContainsFunc(absent, func(m member) bool { return m.pod == nil && !isOnDelete || m.pod != nil && !m.updated })
+		!slices.ContainsFunc(absent, func(m member) bool { return m.pod == nil && (!isOnDelete || isNew(m)) || m.pod != nil && !m.updated })
 }
 
 // formerFails reports whether no pod could be created from the former template with any
@@ -165,7 +166,7 @@ func obstacle(s state.State, next member, all []member, rotations []rotation.Ste
 		return ""
 	case (s.Cluster.Status.Mesh == nil || s.ProbeIsSilent()) && (next.joined || next.linked):
 		return "the probe to report"
-	case next.unreachable:
+	case next.unreachable && !next.failing:
 		return fmt.Sprintf("the network to pod %s, which may be cut off from the others", next.name)
 	case next.away():
 		return ""

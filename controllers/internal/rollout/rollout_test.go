@@ -29,7 +29,7 @@ func pods(text string) state.State {
 	cluster := statetest.MustCluster(fmt.Sprintf(`{metadata: {name: chat}, spec: {replicas: %d, template: {spec: {containers: [{name: chat}]}}}}`, len(words)))
 	cluster.Status.Mesh = &v1alpha1.MeshStatus{Components: 1}
 	s := state.State{Cluster: cluster, Names: naming.Of(cluster, naming.DefaultDomain), Now: statetest.Now, HeartbeatObserved: statetest.Now,
-		StatefulSet: &appsv1.StatefulSet{Status: appsv1.StatefulSetStatus{CurrentRevision: "old", UpdateRevision: "new"}}}
+		StatefulSet: &appsv1.StatefulSet{Spec: appsv1.StatefulSetSpec{Replicas: ptr.To(int32(len(words)))}, Status: appsv1.StatefulSetStatus{CurrentRevision: "old", UpdateRevision: "new"}}}
 	for ordinal, word := range words {
 		if word != "none" {
 			addPod(&s, s.Names.Pod(int32(ordinal)), word)
@@ -44,6 +44,7 @@ func addPod(s *state.State, name, word string) {
 		return corev1.PodCondition{Type: kind, Status: map[bool]corev1.ConditionStatus{true: corev1.ConditionTrue, false: corev1.ConditionFalse}[holds]}
 	}
 	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), Labels: map[string]string{appsv1.ControllerRevisionHashLabelKey: revision}}}
+	pod.Spec.Containers = []corev1.Container{{Name: "chat", Env: []corev1.EnvVar{{Name: "ERLANG_OPERATOR_SHARED_FLAGS"}}}, {Name: "side"}}
 	pod.Status.Phase = corev1.PodRunning
 	pod.Status.Conditions = []corev1.PodCondition{condition(v1alpha1.ReadinessGate, but != "fresh"), condition(corev1.PodReady, but == "" || but == "restarting")}
 	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "chat", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
@@ -96,6 +97,9 @@ func TestNext(t *testing.T) {
 		return func(s *state.State) { s.StatefulSet.Generation, s.StatefulSet.Spec.UpdateStrategy.Type = 2, strategy }
 	}
 	onDelete := func(s *state.State) { s.StatefulSet.Spec.UpdateStrategy.Type = appsv1.OnDeleteStatefulSetStrategyType }
+	three := func(s *state.State) {
+		s.StatefulSet.Spec.Replicas, s.StatefulSet.Spec.UpdateStrategy.Type = ptr.To(int32(3)), appsv1.OnDeleteStatefulSetStrategyType
+	}
 	zero := func(s *state.State) {
 		s.StatefulSet.Spec.Replicas, s.StatefulSet.Status.CurrentRevision = ptr.To(int32(0)), "new"
 	}
@@ -133,7 +137,8 @@ func TestNext(t *testing.T) {
 		"a drained pod, the latest fails":        {"none new:crashed", nil, "Pod chat-0 is next, waiting for the node of pod chat-1 to be linked to the others"},
 		"a failed template is reverted":          {"new new old:fresh", reverted, "[latest] Pod chat-2 is next, waiting for pod chat-2 to terminate; replaces chat-2"},
 		"cut off":                                {"old:cut old:cut old", nil, "Pod chat-1 is next, waiting for the network to pod chat-1, which may be cut off from the others"},
-		"cut off, with sidecars that fail":       {"old:sidecar old:sidecar old:sidecar", nil, "Pod chat-2 is next, waiting for the network to pod chat-2, which may be cut off from the others"},
+		"cut off, with sidecars that fail":       {"old:sidecar old:sidecar old:sidecar", nil, "[latest] Pod chat-2 is next, waiting for pod chat-2 to terminate; replaces chat-2"},
+		"the first of them is not linked yet":    {"old:sidecar old:sidecar new:fresh", nil, "Pod chat-1 is next, waiting for the node of pod chat-2 to be linked to the others"},
 		"cut off by a silent probe":              {"old:sidecar old:sidecar old:sidecar", silent, "Pod chat-2 is next, waiting for the probe to report"},
 		"an updated pod is evicted":              {"old old new:terminating", nil, "[latest] Pod chat-1 is next, waiting for pod chat-2 to terminate"},
 		"an updated pod was evicted, paused":     {"old old none", and(paused, onDelete), "[latest] Pod chat-2 is next, waiting for rollout.paused to be removed"},
@@ -142,8 +147,10 @@ func TestNext(t *testing.T) {
 		"both were evicted, paused":              {"old old:terminating new:terminating", paused, "Pod chat-1 is next, waiting for rollout.paused to be removed"},
 		"the canary is evicted":                  {"old old new:terminating", partition, "[latest] Waiting for pod chat-2 to terminate"},
 		"one below the partition is evicted":     {"old old:terminating new", partition, "Settled"},
-		"scaled to zero":                         {"", zero, "[latest] Settled"},
-		"scaled to zero, paused":                 {"", and(zero, paused), "Settled"},
+		"scaled to zero":                         {"", zero, "Settled"},
+		"scaled up from zero":                    {"none none", zero, "[latest] Settled"},
+		"scaled up from zero, paused":            {"none none", and(zero, paused), "Settled"},
+		"scaled up, an updated pod is evicted":   {"old old new:terminating none none", three, "Pod chat-4 is next, waiting for pod chat-2 to terminate"},
 		"scaled up with another template":        {"none none none", onDelete, "[latest] Pod chat-2 is next, waiting for pod chat-2 to be created"},
 		"unlinked one by one":                    {"old:unlinked old:unlinked old:unlinked", nil, "[latest] Pod chat-2 is next, waiting for pod chat-2 to terminate; replaces chat-2"},
 		"unlinked while one is replaced":         {"old:unlinked old:unlinked new:fresh", nil, "Pod chat-1 is next, waiting for the node of pod chat-2 to be linked to the others"},

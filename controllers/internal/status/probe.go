@@ -33,10 +33,6 @@ func (p pass) probeAdvice() string {
 // probeFails is why the probe's pod cannot be created, does not run or cannot report, and what to
 // do about it: its template is not the user's, but for what spec.probe has.
 func (p pass) probeFails() (string, bool) {
-	if p.ForeignHolder != "" && p.ProbeIsSilent() {
-		return fmt.Sprintf("The Lease %s is held by %q, which is no pod of the probe. End what renews it, or delete the Lease.",
-			p.Names.Probe(), p.quoted(p.ForeignHolder)), true
-	}
 	if deployment := p.probeDeployment(); deployment != nil {
 		for _, condition := range deployment.Status.Conditions {
 			if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
@@ -52,6 +48,10 @@ func (p pass) probeFails() (string, bool) {
 		if cause := p.probeHeldBack(pod); cause != "" {
 			return fmt.Sprintf("%s See `kubectl describe pod %s`.", cause, pod.Name), true
 		}
+	}
+	if p.ForeignHolder != "" && p.ProbeIsSilent() {
+		return fmt.Sprintf("The Lease %s is held by %q, which is no pod of the probe. End what renews it, or delete the Lease.",
+			p.Names.Probe(), p.quoted(p.ForeignHolder)), true
 	}
 	return "", false
 }
