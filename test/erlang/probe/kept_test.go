@@ -51,15 +51,15 @@ func TestKeptSessions(t *testing.T) {
 				t.Fatalf("parts are %v: %+v", result.Mesh.Components(), result.Outcomes)
 			}
 		}
+		await.Until(t, time.Minute, "a sweep that makes no connection", func(context.Context) error {
+			made := conns.count()
+			if sweepOnce(); conns.count() > made {
+				return fmt.Errorf("it made %d", conns.count()-made)
+			}
+			return nil
+		})
 	}
 	settle()
-	await.Until(t, time.Minute, "a sweep that makes no connection", func(context.Context) error {
-		made := conns.count()
-		if sweepOnce(); conns.count() > made {
-			return fmt.Errorf("it made %d", conns.count()-made)
-		}
-		return nil
-	})
 	var logs []int
 	for _, node := range nodes {
 		logs = append(logs, len(node.Log()))
