@@ -51,9 +51,11 @@ func (h *Heartbeats) Saw(lease *coordinationv1.Lease, now time.Time) (cluster ty
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	before := h.last[cluster]
-	if holder == "" {
+	if before.cluster == seen.cluster && holder == "" {
 		before.foreign = ""
 		h.keep(cluster, before)
+	}
+	if holder == "" {
 		return cluster, false
 	}
 	if before.cluster == seen.cluster {

@@ -152,6 +152,11 @@ func TestForeignHolder(t *testing.T) {
 	observe(75*time.Second, false, "evil")
 	saw(80*time.Second, "") // Its Lease was released.
 	observe(80*time.Second, false, "")
+	unknown := s.observer()
+	unknown.Heartbeats.Saw(renewed("", 0), statetest.Now)
+	if silenced := unknown.Heartbeats.Silenced(statetest.Now.Add(time.Hour)); len(silenced) != 0 {
+		t.Errorf("silenced, but not known: %v", silenced)
+	}
 	if err := s.Delete(t.Context(), probePod("b")); err != nil {
 		t.Fatal(err)
 	}
