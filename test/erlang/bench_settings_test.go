@@ -5,6 +5,7 @@ package erlang
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -35,7 +36,7 @@ func BenchmarkSettings(b *testing.B) {
 			withSpawn("{fullsweep_after, 0}"), withSpawn("{min_heap_size, 100000}"), withSpawn("{min_bin_vheap_size, 1000000}"),
 			withSpawn("{min_heap_size, 20000}, {min_bin_vheap_size, 1000000}"), withSpawn("{message_queue_data, off_heap}"),
 		}},
-		{"hibernation", []variant{withTLS("{hibernate_after, 5000}")}},
+		{"hibernation", []variant{awake}},
 		{"schedulers", []variant{
 			withArgs("+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"), withArgs("+sbwt", "short"), withArgs("+sbwt", "very_long"),
 			withArgs("+swt", "very_low"), withArgs("+S", "1"), withArgs("+stbt", "db"), withArgs("+scl", "false"),
@@ -73,6 +74,9 @@ func withSocket(options string) variant {
 func withTLS(option string) variant {
 	return variant{name: option, options: strings.ReplaceAll(certs.Options(), "{verify, verify_peer},", "{verify, verify_peer}, "+option+",")}
 }
+
+// awake are links that never hibernate, as OTP has them by default.
+var awake = variant{name: "hibernate_after infinity", options: regexp.MustCompile(`hibernate_after, \d+`).ReplaceAllString(certs.Options(), "hibernate_after, infinity")}
 
 func withSpawn(options string) variant {
 	return withTLS(fmt.Sprintf("{sender_spawn_opts, [%[1]s]}, {receiver_spawn_opts, [%[1]s]}", options)).called(options)
