@@ -29,19 +29,16 @@ func Root() (string, error) {
 // Of several processes that want the same path, the first creates it while the others
 // wait.
 func Once(path string, create func(tmp string) error) error {
-	if exists(path) {
-		return nil
-	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	unlock, err := lock(path + ".lock")
+	unlock, err := lock(path, syscall.LOCK_EX)
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	if exists(path) {
-		return nil
+		return markUsed(path)
 	}
 
 	// Under the lock, anything at tmp was left by an interrupted process.
@@ -52,28 +49,33 @@ func Once(path string, create func(tmp string) error) error {
 	if err := create(tmp); err != nil {
 		return fmt.Errorf("make %s: %w", path, err)
 	}
-	return os.Rename(tmp, path)
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	return markUsed(path)
 }
 
-// lock waits for the lock on the named file. The kernel releases it when the
+// lock locks a path, by the file beside it. The kernel releases the lock when the
 // process ends, also when it is killed.
-func lock(name string) (unlock func(), err error) {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
+func lock(path string, how int) (unlock func(), err error) {
+	f, err := os.OpenFile(lockOf(path), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+		err = syscall.Flock(int(f.Fd()), how)
 		if !errors.Is(err, syscall.EINTR) {
 			break
 		}
 	}
 	if err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("lock %s: %w", name, err)
+		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return func() { _ = f.Close() }, nil
 }
+
+func lockOf(path string) string { return path + ".lock" }
 
 func exists(path string) bool {
 	_, err := os.Lstat(path)

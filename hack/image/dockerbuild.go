@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,11 +18,12 @@ import (
 // A build makes the stages of a Dockerfile, each in a directory of the cache. There is no
 // container engine: the steps run in a chroot.
 type build struct {
-	// context is the directory of the Dockerfile, cached the one for the stages.
+	// context is the directory of the Dockerfile, cached the one for the last stages, which has
+	// one for the others.
 	context, cached string
 	// base returns the root file system of an image that the Dockerfile does not make.
-	base func(name string) (built, error)
-	done map[string]built
+	base   func(name string) (built, error)
+	stages map[string]built
 }
 
 // built is a stage, or the base of one.
@@ -30,20 +32,39 @@ type built struct {
 	// inputs is a digest of everything that it is made from.
 	inputs string
 	config v1.Config
+	// make makes the root file system, unless it is there.
+	make func(context.Context) error
 }
 
-// stages makes all stages, and returns the last.
-func (b *build) stages(ctx context.Context, stages []stage) (last built, err error) {
-	for _, s := range stages {
-		if last, err = b.stage(ctx, s); err != nil {
+// How many root file systems are kept of those that were used last. The examples have ten; of the stages
+// before, those help that somebody works on.
+const (
+	keptExamples = 12
+	keptStages   = 4
+)
+
+// last is the last of these stages. None is made yet: of those before, most are never needed.
+func (b *build) last(stages []stage) (last built, err error) {
+	for i, s := range stages {
+		cached := filepath.Join(b.cached, "stages")
+		if i == len(stages)-1 {
+			cached = b.cached
+		}
+		if last, err = b.stage(s, cached); err != nil {
 			return built{}, err
 		}
-		b.done[s.name] = last
+		b.stages[s.name] = last
 	}
 	return last, nil
 }
 
-func (b *build) stage(ctx context.Context, s stage) (built, error) {
+// prune removes what has not been used for long.
+func (b *build) prune() error {
+	return errors.Join(cache.Prune(filepath.Join(b.cached, "*", "rootfs"), keptExamples),
+		cache.Prune(filepath.Join(b.cached, "stages", "*", "rootfs"), keptStages))
+}
+
+func (b *build) stage(s stage, cached string) (built, error) {
 	from, err := b.from(s.base)
 	if err != nil {
 		return built{}, err
@@ -52,32 +73,41 @@ func (b *build) stage(ctx context.Context, s stage) (built, error) {
 	if err != nil {
 		return built{}, err
 	}
-	made := built{rootfs: filepath.Join(b.cached, inputs[:12], "rootfs"), inputs: inputs, config: from.config}
-	made.config.Env = slices.Clone(from.config.Env)
+	described := built{rootfs: filepath.Join(cached, inputs[:12], "rootfs"), inputs: inputs, config: from.config}
+	described.config.Env = slices.Clone(from.config.Env)
 	configs := make([]v1.Config, len(s.steps)) // as they are when each step runs
 	for i, step := range s.steps {
-		if made.config, err = configure(made.config, step); err != nil {
+		if described.config, err = configure(described.config, step); err != nil {
 			return built{}, err
 		}
-		configs[i] = made.config
+		configs[i] = described.config
 	}
-	return made, cache.Once(made.rootfs, func(tmp string) error {
-		progress("Building the stage %q from %s", s.name, s.base)
-		if err := command(ctx, "cp", "-a", from.rootfs, tmp); err != nil {
+	described.make = func(ctx context.Context) error {
+		return cache.Once(described.rootfs, func(tmp string) error { return b.run(ctx, s, from, configs, tmp) })
+	}
+	return described, nil
+}
+
+// run runs the steps of a stage, each with the configuration that it has then.
+func (b *build) run(ctx context.Context, s stage, from built, configs []v1.Config, rootfs string) error {
+	if err := from.make(ctx); err != nil {
+		return err
+	}
+	progress("Building the stage %q from %s", s.name, s.base)
+	if err := command(ctx, "cp", "-a", from.rootfs, rootfs); err != nil {
+		return err
+	}
+	for i, step := range s.steps {
+		if err := b.do(ctx, step, configs[i], rootfs); err != nil {
 			return err
 		}
-		for i, step := range s.steps {
-			if err := b.do(ctx, step, configs[i], tmp); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 func (b *build) from(name string) (built, error) {
-	if done, ok := b.done[name]; ok {
-		return done, nil
+	if described, ok := b.stages[name]; ok {
+		return described, nil
 	}
 	return b.base(name)
 }
@@ -107,7 +137,11 @@ func (b *build) inputs(s stage, from built) (string, error) {
 // content is a digest of what a COPY instruction copies.
 func (b *build) content(c copied) (string, error) {
 	if c.from != "" {
-		return b.done[c.from].inputs, nil
+		stage, ok := b.stages[c.from]
+		if !ok {
+			return "", fmt.Errorf("COPY --from=%s: no stage above has this name", c.from)
+		}
+		return stage.inputs, nil
 	}
 	sum := sha256.New()
 	for _, source := range c.sources {

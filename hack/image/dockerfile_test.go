@@ -75,8 +75,15 @@ func TestBuildCopiesAndConfigures(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 
+	stages := filepath.Join(dir, "cached/stages")
+	if err := os.RemoveAll(stages); err != nil {
+		t.Fatal(err)
+	}
 	if again := buildSample(t, dir, text); again.inputs != made.inputs {
 		t.Error("the same sources give another stage")
+	}
+	if _, err := os.Stat(stages); err == nil {
+		t.Error("a stage is made that nothing needs")
 	}
 	write(t, filepath.Join(dir, "lib/one"), "changed")
 	if changed := buildSample(t, dir, text); changed.inputs == made.inputs {
@@ -86,23 +93,37 @@ func TestBuildCopiesAndConfigures(t *testing.T) {
 
 func buildSample(t *testing.T, dir, text string) built {
 	t.Helper()
+	last, err := sampleStage(t, dir, text)
+	if err == nil {
+		err = last.make(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return last
+}
+
+func TestCopyFromNoStage(t *testing.T) {
+	if _, err := sampleStage(t, t.TempDir(), "FROM base\nCOPY --from=other /src ./\n"); err == nil || !strings.Contains(err.Error(), "--from=other") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func sampleStage(t *testing.T, dir, text string) (built, error) {
+	t.Helper()
 	b := build{
 		context: dir,
 		cached:  filepath.Join(dir, "cached"),
 		base: func(string) (built, error) {
-			return built{rootfs: filepath.Join(dir, "base"), config: v1.Config{Env: []string{"P=/"}}}, nil
+			return built{rootfs: filepath.Join(dir, "base"), config: v1.Config{Env: []string{"P=/"}}, make: func(context.Context) error { return nil }}, nil
 		},
-		done: map[string]built{},
+		stages: map[string]built{},
 	}
 	stages, err := parseDockerfile(text, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := b.stages(context.Background(), stages)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return made
+	return b.last(stages)
 }
 
 // Every example has a Dockerfile that this program can build, and a manifest that names

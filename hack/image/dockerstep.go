@@ -62,7 +62,11 @@ func (b *build) do(ctx context.Context, s step, config v1.Config, rootfs string)
 func (b *build) copy(ctx context.Context, c copied, target string) error {
 	root, owner := b.context, "0"
 	if c.from != "" {
-		root = b.done[c.from].rootfs
+		from := b.stages[c.from]
+		if err := from.make(ctx); err != nil {
+			return err
+		}
+		root = from.rootfs
 	}
 	if c.owner != "" {
 		owner = c.owner

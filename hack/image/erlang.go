@@ -74,7 +74,7 @@ func erlangImage(ctx context.Context, release string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return oci.Image{
+	return archive(oci.Image{
 		Reference: "docker.io/library/erlang:" + release,
 		Config: v1.Config{
 			Cmd:        []string{"erl", "-noinput"},
@@ -84,7 +84,7 @@ func erlangImage(ctx context.Context, release string) (string, error) {
 		},
 		Inputs: inputs,
 		Files:  func(t *oci.Tree) error { return t.Directory(rootfs, emptied...) },
-	}.Archive(filepath.Join(cached, "images"))
+	}, cached)
 }
 
 func environment(home string) []string {

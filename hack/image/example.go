@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,7 +24,7 @@ var imageLine = regexp.MustCompile(`(?m)^[- ]*image: (\S+)$`)
 // example builds docs/examples/NAME by its Dockerfile, and returns the archive of the image
 // that its manifest names, or the root file system of that. With another release than the
 // default, the tag ends in the release.
-func example(ctx context.Context, what, name, release string) (string, error) {
+func example(ctx context.Context, what, name, release string) (path string, err error) {
 	root, err := repository()
 	if err != nil {
 		return "", err
@@ -33,20 +34,39 @@ func example(ctx context.Context, what, name, release string) (string, error) {
 		return "", err
 	}
 	dir := filepath.Join(root, "docs", "examples", name)
-	last, err := buildExample(ctx, dir, cached, release)
-	if err != nil || what == "example-rootfs" {
-		return last.rootfs, err
+	b := build{
+		context: dir,
+		cached:  filepath.Join(cached, "examples"),
+		base:    func(name string) (built, error) { return debian(ctx, cached, name) },
+		stages:  map[string]built{},
 	}
+	last, err := exampleStage(&b, release)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, b.prune()) }()
+	if what == "example-rootfs" {
+		return last.rootfs, last.make(ctx)
+	}
+	return exampleArchive(ctx, last, dir, cached, release)
+}
+
+func exampleArchive(ctx context.Context, last built, dir, cached, release string) (string, error) {
 	reference, err := exampleReference(dir, release)
 	if err != nil {
 		return "", err
 	}
-	return oci.Image{
+	return archive(oci.Image{
 		Reference: reference,
 		Config:    last.config,
 		Inputs:    last.inputs,
-		Files:     func(t *oci.Tree) error { return t.Directory(last.rootfs, emptied...) },
-	}.Archive(filepath.Join(cached, "images"))
+		Files: func(t *oci.Tree) error {
+			if err := last.make(ctx); err != nil {
+				return err
+			}
+			return t.Directory(last.rootfs, emptied...)
+		},
+	}, cached)
 }
 
 func exampleReference(dir, release string) (string, error) {
@@ -65,8 +85,9 @@ func exampleReference(dir, release string) (string, error) {
 	return reference, nil
 }
 
-func buildExample(ctx context.Context, dir, cached, release string) (built, error) {
-	dockerfile, err := os.ReadFile(filepath.Join(dir, "Dockerfile"))
+// exampleStage is the last stage of an example's Dockerfile.
+func exampleStage(b *build, release string) (built, error) {
+	dockerfile, err := os.ReadFile(filepath.Join(b.context, "Dockerfile"))
 	if err != nil {
 		return built{}, err
 	}
@@ -74,13 +95,7 @@ func buildExample(ctx context.Context, dir, cached, release string) (built, erro
 	if err != nil {
 		return built{}, err
 	}
-	b := build{
-		context: dir,
-		cached:  filepath.Join(cached, "examples"),
-		base:    func(name string) (built, error) { return debian(ctx, cached, name) },
-		done:    map[string]built{},
-	}
-	return b.stages(ctx, stages)
+	return b.last(stages)
 }
 
 // debian is the image debian:SUITE-slim, made by debootstrap.
@@ -108,5 +123,6 @@ func debian(ctx context.Context, cached, name string) (built, error) {
 		return built{}, err
 	}
 	inputs, err := digestOf(filepath.Join(rootfs, "var/lib/dpkg/status"))
-	return built{rootfs: rootfs, inputs: inputs, config: v1.Config{Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}}}, err
+	return built{rootfs: rootfs, inputs: inputs, make: func(context.Context) error { return nil },
+		config: v1.Config{Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}}}, err
 }

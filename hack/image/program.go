@@ -53,9 +53,23 @@ func addon(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return p.image(inputs, func(t *oci.Tree) error {
+	return archive(p.image(inputs, func(t *oci.Tree) error {
 		return p.buildInto(ctx, t)
-	}).Archive(filepath.Join(cached, "images"))
+	}), cached)
+}
+
+// keptArchives is how many archives are kept of those that were used last. The programs, Erlang and the
+// examples have sixteen.
+const keptArchives = 20
+
+// archive returns the path of an image's archive, and removes those that have not been used for long.
+func archive(image oci.Image, cached string) (string, error) {
+	images := filepath.Join(cached, "images")
+	path, err := image.Archive(images)
+	if err != nil {
+		return "", err
+	}
+	return path, cache.Prune(filepath.Join(images, "*.tar"), keptArchives)
 }
 
 // operator returns the archive of the operator. It is always built, with the compiler's
