@@ -140,7 +140,7 @@ test-unit: modules ## Unit and property tests: seconds
 
 .PHONY: test-envtest
 test-envtest: modules ## The API and the manager against a real kube-apiserver, with the real cert-manager
-	KUBEBUILDER_ASSETS=$$($(CLUSTER) build kube-apiserver etcd kube-scheduler) go test -C test -count=1 ./envtest/...
+	KUBEBUILDER_ASSETS=$$($(CLUSTER) build kube-apiserver etcd kube-scheduler) go test -C test -count=1 -timeout=30m ./envtest/...
 
 # The first time builds kube-apiserver of 1.34 and 1.36: 4 minutes each on two idle cores.
 .PHONY: test-versions
@@ -159,7 +159,7 @@ test-versions: modules ## test-envtest on Kubernetes 1.34 and 1.36, and on 1.37 
 .PHONY: test-erlang
 test-erlang: modules ## The protocol and the probe against real nodes of OTP 25, 27 and 29
 	for release in 25 27 29; do $(IMAGE) rootfs $$release || exit 1; done
-	go test -C test -tags erlang -count=1 -parallel=6 ./erlang/...
+	go test -C test -tags erlang -count=1 -timeout=30m -parallel=6 ./erlang/...
 
 # Three machines, and both families, where the kernel has IPv6.
 .PHONY: test-e2e
@@ -208,12 +208,18 @@ bench-mesh: modules ## What a link between two nodes carries and takes, and the 
 	for release in 25 27 29; do $(IMAGE) rootfs $$release || exit 1; done
 	go test -C test -tags erlang -run '^$$' -bench '$(MESH)' -benchtime $(ROUNDS)x -timeout=2h ./erlang
 
-CLUSTERS ?= 100
-
 .PHONY: bench-manager
+bench-manager: CLUSTERS ?= 100
 bench-manager: modules ## What the manager costs the API server, CPU and memory for CLUSTERS=100 new clusters
 	KUBEBUILDER_ASSETS=$$($(CLUSTER) build kube-apiserver etcd kube-controller-manager) \
 		go test -C test -count=1 -timeout=1h -v ./envtest -run TestBenchmarkManager -clusters=$(CLUSTERS)
+
+# What etcd and the API server write is kept in memory.
+.PHONY: bench-growth
+bench-growth: CLUSTERS ?= 1000
+bench-growth: modules ## Memory, CPU and a start of the manager with 1 to CLUSTERS=1000 clusters, and docs/growth.svg: a quarter of an hour
+	TMPDIR=/dev/shm KUBEBUILDER_ASSETS=$$($(CLUSTER) build kube-apiserver etcd) \
+		go test -C test -count=1 -timeout=1h -v ./envtest -run 'TestBenchmark(Foreign|Growth)' -growth=$(CLUSTERS) -chart=$(CURDIR)/docs/growth.svg $(if $(PROFILE),-profile=$(abspath $(PROFILE)))
 
 RUNS ?= 10
 
@@ -230,7 +236,7 @@ FUZZTIME ?= 10m
 # it wrote is a finding.
 .PHONY: soak
 soak: cluster-up cluster-deploy cluster-examples ## Hours: repeated renewals and rotations (SOAK=1h), repeated tests (REPEAT=20), random faults (FAULTS=50), fuzzing (FUZZTIME=10m per target)
-	$(E2E) -count=1 -parallel=5 -timeout=48h -run 'TestSoak|TestStrictProbes|TestMachineDies|TestMachineOfTheProbeIsCutOff|TestMachineOfTheManagerIsCutOff|TestTenMembers|TestMemberDies|TestRolloutUnderTraffic' -v -soak=$(SOAK)
+	$(E2E) -count=1 -parallel=5 -timeout=48h -run 'TestSoak|TestStrictProbes|TestMachineDies|TestMachineOfTheProbeIsCutOff|TestMachineOfTheManagerIsCutOff|TestProbeIsReplacedWhileANodeHangs|TestTenMembers|TestMemberDies|TestRolloutUnderTraffic' -v -soak=$(SOAK)
 	for release in 25 29; do for example in elixir relx erl; do \
 		archive=$$($(IMAGE) example $$example $$release) && $(CLUSTER) load $$archive || exit 1; done; done
 	$(E2E) -count=1 -parallel=3 -timeout=3h -v -run TestExamplesMatrix -matrix

@@ -101,6 +101,16 @@ func (l Certificate) validation(trust Trust, now time.Time) (validation, *Fault)
 	return found, nil
 }
 
+// ValidUntil is until when nothing changes in what the certificate is good for with a trust bundle: it,
+// an issuer or a CA of the bundle begins or ceases to be valid then. Of one that no chain leads from,
+// it is its own end.
+func (l Certificate) ValidUntil(trust Trust, now time.Time) time.Time {
+	if found, fault := l.validation(trust, now); fault == nil {
+		return found.before
+	}
+	return l.X509.NotAfter
+}
+
 // keyWith is the key of the validation with a CA of a trust bundle.
 func (l Certificate) keyWith(trust Trust) memo.Key {
 	return memo.KeyOf(l.X509.Raw, rawOf(l.Issuers), rawOf(trust.cas))

@@ -65,6 +65,7 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;list;watch;create;update
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=list;watch
 // +kubebuilder:rbac:groups=cert-manager.io,resources=certificates;issuers,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=cert-manager.io,resources=certificates/status,verbs=patch
 // +kubebuilder:rbac:groups=cert-manager.io,resources=certificaterequests,verbs=get;list;watch
 // +kubebuilder:rbac:roleName=erlang-operator-manager-cluster,groups=cert-manager.io,resources=clusterissuers,verbs=get;list;watch
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch;create;patch;delete
@@ -149,10 +150,7 @@ func (r *Reconciler) isDeleted(ctx context.Context, cluster *v1alpha1.ErlangClus
 // looked at again once the status is written. One that cannot be opened, because somebody's
 // webhook refuses it, keeps neither the others closed nor the status as it was.
 func (r *Reconciler) write(ctx context.Context, cluster *v1alpha1.ErlangCluster, report status.Report) error {
-	var failed []error
-	for _, pod := range report.Joined {
-		failed = append(failed, r.openReadinessGate(ctx, pod))
-	}
+	failed := r.openReadinessGates(ctx, report.Joined)
 	now := r.observer.Clock.Now()
 	restores := r.applier.RestoresStatus(cluster, now)
 	if restores {
@@ -165,19 +163,37 @@ func (r *Reconciler) write(ctx context.Context, cluster *v1alpha1.ErlangCluster,
 }
 
 func (r *Reconciler) writeStatus(ctx context.Context, cluster *v1alpha1.ErlangCluster, report status.Report) error {
-	status, err := cluster.ApplyStatus(&report.Status)
+	configuration, err := cluster.ApplyStatus(&report.Status)
 	if err != nil {
 		return err
 	}
-	if err := r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(status), client.ForceOwnership); err != nil {
+	if err := r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(configuration), client.ForceOwnership); err != nil {
 		return fmt.Errorf("apply status: %w", err)
 	}
-	r.written.Store(client.ObjectKeyFromObject(cluster), written{cluster.UID, status.GetResourceVersion(), report.Status})
+	r.written.Store(client.ObjectKeyFromObject(cluster), written{cluster.UID, configuration.GetResourceVersion(), report.Status})
 	for _, event := range report.Events {
 		r.Recorder.Eventf(cluster, nil, event.Type, event.Reason, "Reconcile", "%s", event.Message)
 		log.FromContext(ctx).Info("Status changed", "reason", event.Reason, "message", event.Message)
 	}
 	return nil
+}
+
+// gatesAtOnce is how many readiness gates are opened at a time.
+const gatesAtOnce = 10
+
+// openReadinessGates marks pods as joined, several at a time: nodes that become a mesh join together.
+func (r *Reconciler) openReadinessGates(ctx context.Context, pods []*corev1.Pod) []error {
+	failed, turns := make([]error, len(pods)), make(chan struct{}, gatesAtOnce)
+	var group sync.WaitGroup
+	for i, pod := range pods {
+		turns <- struct{}{}
+		group.Go(func() {
+			defer func() { <-turns }()
+			failed[i] = r.openReadinessGate(ctx, pod)
+		})
+	}
+	group.Wait()
+	return failed
 }
 
 // openReadinessGate marks a pod as joined.

@@ -112,7 +112,7 @@ func (s *Signer) lookUp(ctx context.Context, request *certificatesv1.PodCertific
 		return found, err
 	}
 	found.StatefulSet = &metav1.PartialObjectMetadata{ObjectMeta: set.ObjectMeta}
-	if owner = metav1.GetControllerOf(set); owner == nil || owner.Kind != "ErlangCluster" {
+	if owner = v1alpha1.ControllerOf(set); owner == nil {
 		return found, nil
 	}
 	cluster, err := getCluster(ctx, s.Client, at(owner.Name))
@@ -161,7 +161,7 @@ func (s *Signer) lookUpCA(ctx context.Context, found *podcert.Subject) error {
 	if err := s.Client.Get(ctx, types.NamespacedName{Namespace: names.Namespace, Name: names.Intermediate()}, secret); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	if ca, err := certs.ParseCertificate(secret.Data[corev1.TLSCertKey], secret.Data["ca.crt"]); err == nil {
+	if ca, err := certs.ParseCertificate(secret.Data[corev1.TLSCertKey], secret.Data[naming.AuthorityKey]); err == nil {
 		found.Intermediate = &ca
 	}
 	return nil

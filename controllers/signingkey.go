@@ -10,10 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
@@ -48,7 +46,7 @@ func (s *Signer) authority(ctx context.Context, found podcert.Subject) (authorit
 	if !ok {
 		return authority{}, fmt.Errorf("the key in Secret %s cannot sign", at)
 	}
-	ca, err := certs.ParseCertificate(secret.Data[corev1.TLSCertKey], secret.Data["ca.crt"])
+	ca, err := certs.ParseCertificate(secret.Data[corev1.TLSCertKey], secret.Data[naming.AuthorityKey])
 	if err != nil {
 		return authority{}, fmt.Errorf("read Secret %s: %w", at, err)
 	}
@@ -61,14 +59,14 @@ func (s *Signer) authority(ctx context.Context, found podcert.Subject) (authorit
 }
 
 // forget drops the key of a deleted cluster.
-func (s *Signer) forget(_ context.Context, gone event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+func (s *Signer) forget(_ context.Context, gone event.DeleteEvent, _ requests) {
 	s.authorities.Delete(client.ObjectKeyFromObject(gone.Object))
 }
 
 // forgetUnused drops the key of a cluster that does not have its certificates signed any
 // more. If a kubelet of a pod that is yet to be replaced requests one, the key is read
 // again, until the next change of the cluster.
-func (s *Signer) forgetUnused(_ context.Context, updated event.UpdateEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+func (s *Signer) forgetUnused(_ context.Context, updated event.UpdateEvent, _ requests) {
 	cluster := updated.ObjectNew.(*unstructured.Unstructured)
 	if v1alpha1.StringField(cluster, deliveryField) != string(v1alpha1.DeliveryPodCertificate) {
 		s.authorities.Delete(client.ObjectKeyFromObject(cluster))

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/go-logr/logr"
@@ -107,13 +108,14 @@ func (w *simulation) manager(present client.Client) *Reconciler {
 	w.dead = false
 	cached := trimmingClient{present}
 	split := splitClient{Client: w.withFaults(), cached: cached}
+	recorder := events.NewFakeRecorder(1000)
 	return &Reconciler{
 		Client:   split,
-		Recorder: events.NewFakeRecorder(1000),
+		Recorder: recorder,
 		Operator: Settings{Image: "example.com/erlang-operator:v1", Domain: naming.DefaultDomain, PodIdentity: ByPolicy},
 		observer: &observe.Observer{Cached: split, Secrets: cached, WatchSecrets: func() error { return nil }, Live: w.present, Domain: naming.DefaultDomain,
 			Clock: testclock.NewFakePassiveClock(statetest.Now), ClusterWide: true, MaySign: true, PodIdentity: ByPolicy, Served: Served{AdmissionPolicies: true}},
-		applier: &apply.Applier{Client: split, Live: w.present},
+		applier: &apply.Applier{Client: split, Live: w.present, Recorder: recorder},
 	}
 }
 
@@ -154,7 +156,10 @@ func (c trimmingClient) List(ctx context.Context, list client.ObjectList, option
 
 // withFaults is the client of a manager.
 func (w *simulation) withFaults() client.Client {
+	var one sync.Mutex // Readiness gates are opened several at a time.
 	write := func(do func() error) error {
+		one.Lock()
+		defer one.Unlock()
 		if w.dead {
 			return errCrashed
 		}
@@ -477,7 +482,7 @@ func (w *simulation) seeCertificates(node *v1alpha1.NodeStatus) {
 	}
 }
 
-// objects are all that there are. None of them has the annotation of those in the cache.
+// objects are all that there are. None of them has the mark of those in the cache.
 func (w *simulation) objects() []client.Object {
 	lists := []client.ObjectList{&v1alpha1.ErlangClusterList{}, &corev1.PodList{}, &certmanager.ClusterIssuerList{},
 		&admissionv1.MutatingAdmissionPolicyList{}, &admissionv1.MutatingAdmissionPolicyBindingList{}}
@@ -495,7 +500,7 @@ func (w *simulation) objects() []client.Object {
 		must(err)
 		for _, item := range items {
 			object := item.(client.Object)
-			if _, marked := object.GetAnnotations()["erlang-operator.dev/mark"]; marked {
+			if object.GetSelfLink() != "" {
 				panic(object.GetName() + " was written with what the cache has added")
 			}
 			all = append(all, object)

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -42,13 +43,51 @@ func TestNoPrivateKeyIsCached(t *testing.T) {
 	}
 }
 
-// What keeps a pod that terminates is reported.
-func TestFinalizersOfTerminatingPodsAreCached(t *testing.T) {
+// Who has edited the cookie is reported, whatever the editor annotates. The other Secrets are cert-manager's to write.
+func TestEditorsOfTheCookieAreCached(t *testing.T) {
+	for name, editors := range map[string]int{"chat-cookie": 1, "chat-0-tls": 0} {
+		got, err := trim(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name,
+			OwnerReferences: []metav1.OwnerReference{plan.OwnerReference(chat(1))},
+			Annotations:     map[string]string{certmanager.CertificateNameKey: name},
+			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl-edit", Operation: metav1.ManagedFieldsOperationUpdate,
+				FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:data":{"f:cookie":{}}}`)}}}})
+		if err != nil || len(got.(*corev1.Secret).ManagedFields) != editors {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
+// That somebody added to an object of ours is cached, however much they added.
+func TestLargeAdditionsAreCachedAsAFewBytes(t *testing.T) {
+	fields := strings.Builder{}
+	for i := range 10_000 {
+		fmt.Fprintf(&fields, `,"f:key-%030d":{}`, i)
+	}
+	config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "chat-distribution", OwnerReferences: []metav1.OwnerReference{plan.OwnerReference(chat(1))},
+		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl-patch", Operation: metav1.ManagedFieldsOperationUpdate,
+			FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:data":{` + fields.String()[1:] + `}}`)}}}}
+	for range 2 { // client-go does with what it lists.
+		if _, err := trim(config); err != nil || len(config.ManagedFields) != 1 || config.ManagedFields[0].FieldsV1.GetRawString() != `{"f:data":{}}` {
+			t.Fatalf("%+v, %v", config.ManagedFields, err)
+		}
+	}
+}
+
+// What keeps a pod that terminates is reported, and a Certificate of ours.
+func TestFinalizersOfWhatTerminatesAreCached(t *testing.T) {
+	ours := []metav1.OwnerReference{plan.OwnerReference(chat(1))}
 	for _, deleted := range []*metav1.Time{nil, {Time: time.Unix(1, 0)}} {
-		got, err := trim(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "chat-1", Labels: plan.Selector("chat", plan.ComponentNode),
-			DeletionTimestamp: deleted, Finalizers: []string{"example.com/backup"}}})
-		if err != nil || (len(got.(*corev1.Pod).Finalizers) > 0) != (deleted != nil) {
-			t.Errorf("deleted at %v: %+v, %v", deleted, got, err)
+		metadata := metav1.ObjectMeta{Name: "chat-1", Labels: plan.Selector("chat", plan.ComponentNode), DeletionTimestamp: deleted, Finalizers: []string{"example.com/backup"}}
+		owned := metadata
+		owned.OwnerReferences = ours
+		for _, test := range []struct {
+			object client.Object
+			read   bool
+		}{{&corev1.Pod{ObjectMeta: metadata}, true}, {&certmanager.Certificate{ObjectMeta: owned}, true}, {&certmanager.Certificate{ObjectMeta: metadata}, false}} {
+			_, err := trim(test.object)
+			if cached := len(test.object.GetFinalizers()) > 0; err != nil || cached != (test.read && deleted != nil) {
+				t.Errorf("deleted at %v: %+v, %v", deleted, test.object, err)
+			}
 		}
 	}
 }

@@ -52,7 +52,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		PodIdentity: r.Operator.PodIdentity, Served: r.Scope.Served,
 		ClusterWide: r.Scope.clusterWide(), MaySign: r.Scope.MaySign,
 	}
-	r.applier = &apply.Applier{Client: r.Client, Live: mgr.GetAPIReader()}
+	r.applier = &apply.Applier{Client: r.Client, Live: mgr.GetAPIReader(), Recorder: r.Recorder}
 
 	if err := indexReferences(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err

@@ -24,6 +24,7 @@ func (r *Reconciler) catchUp(cluster *v1alpha1.ErlangCluster) {
 		return
 	}
 	if order, err := resourceversion.CompareResourceVersion(cluster.ResourceVersion, last.version); err != nil || order >= 0 {
+		r.written.Delete(client.ObjectKeyFromObject(cluster)) // The cache has it, and goes back no further. No other worker has this cluster.
 		return
 	}
 	mesh := cluster.Status.Mesh // The probe writes it.

@@ -131,6 +131,8 @@ func (s sightings) latest(pod string) (latest time.Time, found bool) {
 func watchEndpoints(manager ctrl.Manager, config *rest.Config, build *builder.Builder, names naming.Names, request reconcile.Request) (*endpoints, error) {
 	options := cache.Options{
 		Scheme:               manager.GetScheme(),
+		Mapper:               manager.GetRESTMapper(),
+		HTTPClient:           manager.GetHTTPClient(),
 		DefaultNamespaces:    map[string]cache.Config{names.Namespace: {}},
 		DefaultLabelSelector: labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: names.Service()}),
 		DefaultTransform:     cache.TransformStripManagedFields(),

@@ -10,6 +10,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
@@ -29,6 +30,8 @@ type leases interface {
 
 // newLock is the lock of the cluster that options name.
 func newLock(manager ctrl.Manager, config *rest.Config, options Options) (*lock, error) {
+	config = rest.CopyConfig(config)
+	config.ContentType = runtime.ContentTypeProtobuf // which costs less than JSON
 	coordination, err := coordinationclient.NewForConfigAndClient(config, manager.GetHTTPClient())
 	if err != nil {
 		return nil, err
@@ -36,7 +39,7 @@ func newLock(manager ctrl.Manager, config *rest.Config, options Options) (*lock,
 	names := naming.Names{Cluster: options.Cluster, Namespace: options.Namespace}
 	return &lock{
 		leases: coordination.Leases(names.Namespace), name: names.Probe(), identity: options.Identity,
-		log: manager.GetLogger().WithName("lease"), changed: make(chan struct{}, 1), passes: make(chan struct{}, 1), acquired: make(chan event.GenericEvent, 1),
+		log: manager.GetLogger().WithName("lease"), changed: make(chan struct{}, 1), passes: make(chan struct{}, 1), soon: make(chan struct{}, 1), acquired: make(chan event.GenericEvent, 1),
 	}, nil
 }
 
@@ -48,7 +51,7 @@ func (l *lock) read(ctx context.Context, cluster *v1alpha1.ErlangCluster) (*coor
 		lease = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: cluster.Namespace, Name: l.name}}
 	case err != nil:
 		return nil, fmt.Errorf("read Lease %s: %w", l.name, err)
-	case !belongs(lease, cluster):
+	case !naming.BelongsTo(lease, cluster):
 		return nil, fmt.Errorf("the Lease %s does not belong to ErlangCluster %s: delete it, if nothing else needs it", l.name, cluster.Name)
 	}
 	l.mutex.Lock()
@@ -64,28 +67,26 @@ func (l *lock) read(ctx context.Context, cluster *v1alpha1.ErlangCluster) (*coor
 	return nil, fmt.Errorf("%q holds the Lease %s", l.other.holder, l.name)
 }
 
-// belongs reports whether a Lease is the cluster's, or of a former one of its name. Labels that
-// somebody has removed are restored where the controller still tells.
-func belongs(lease *coordinationv1.Lease, cluster *v1alpha1.ErlangCluster) bool {
-	owner := metav1.GetControllerOf(lease)
-	if owner != nil && owner.Kind != "ErlangCluster" {
-		return false
-	}
-	return lease.Labels[naming.LabelCluster] == cluster.Name || owner != nil && owner.UID == cluster.UID
-}
-
 // isFree reports whether no other probe can still hold a Lease that was read by now: its last
 // holder was this one, or it was released. That nobody is named in it is not enough: it may have
-// been deleted or edited while its holder goes on.
+// been deleted or edited while its holder goes on. Nor that this probe is, after another was, unless
+// it is what this probe has written itself, when the Lease had expired, and the answer was lost.
 func (l *lock) isFree(spec coordinationv1.LeaseSpec, now time.Time) bool {
 	switch ptr.Deref(spec.HolderIdentity, "") {
 	case "":
 		return v1alpha1.IsReleased(spec) || l.heldAt(now)
 	case l.identity:
-		return l.other.at.IsZero()
+		return l.other.at.IsZero() || l.hasWritten(spec)
 	}
 	l.lose()
 	return false
+}
+
+// hasWritten reports whether the Lease is as this probe tried to write it last. A Lease has times
+// to the microsecond.
+func (l *lock) hasWritten(spec coordinationv1.LeaseSpec) bool {
+	renewed := ptr.Deref(spec.RenewTime, metav1.MicroTime{})
+	return !renewed.IsZero() && renewed.Truncate(time.Microsecond).Equal(l.tried.Truncate(time.Microsecond))
 }
 
 // isFirst reports whether no probe of a cluster has reported, as far as this one knows. Then a
@@ -105,6 +106,9 @@ func (l *lock) expired(spec coordinationv1.LeaseSpec, now time.Time) bool {
 // unless that was just now.
 func (l *lock) see(spec coordinationv1.LeaseSpec, now time.Time) {
 	holder, renewed := ptr.Deref(spec.HolderIdentity, ""), ptr.Deref(spec.RenewTime, metav1.MicroTime{})
+	if holder != l.identity {
+		l.tried = metav1.MicroTime{}
+	}
 	missed := renewed.IsZero() && elapsed(l.other.seen, now) > renewInterval
 	if l.other.at.IsZero() || l.other.holder != holder || !l.other.renewed.Equal(&renewed) || missed {
 		l.other = heldLease{holder: holder, renewed: renewed, at: now}
@@ -113,7 +117,7 @@ func (l *lock) see(spec coordinationv1.LeaseSpec, now time.Time) {
 }
 
 // lose ends the right to change nodes at once, because another holds the Lease.
-func (l *lock) lose() { l.ours, l.renewed = false, time.Time{} }
+func (l *lock) lose() { l.ours, l.renewed, l.reported = false, time.Time{}, false }
 
 // taken is a Lease as this probe holds it from now on. Its times are for people and metrics. Of
 // what others wrote nothing is kept that the API server could refuse.
@@ -121,15 +125,21 @@ func (l *lock) taken(lease *coordinationv1.Lease, cluster *v1alpha1.ErlangCluste
 	taken, now := lease.DeepCopy(), metav1.NewMicroTime(time.Now())
 	taken.Labels = naming.Labels(cluster.Name)
 	taken.OwnerReferences = []metav1.OwnerReference{{
-		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "ErlangCluster",
+		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: v1alpha1.Kind,
 		Name: cluster.Name, UID: cluster.UID, Controller: ptr.To(true),
 	}}
 	taken.Spec = coordinationv1.LeaseSpec{
 		HolderIdentity: &l.identity, LeaseDurationSeconds: ptr.To(int32(leaseDuration / time.Second)),
 		AcquireTime: lease.Spec.AcquireTime, RenewTime: &now, LeaseTransitions: lease.Spec.LeaseTransitions,
 	}
-	if before := ptr.Deref(lease.Spec.HolderIdentity, ""); before != l.identity {
+	isNew := ptr.Deref(lease.Spec.HolderIdentity, "") != l.identity
+	switch {
+	case !l.reported:
+		taken.Spec.AcquireTime = nil // So v1alpha1.Confirms says no.
+	case isNew || taken.Spec.AcquireTime == nil:
 		taken.Spec.AcquireTime = &now
+	}
+	if isNew {
 		taken.Spec.LeaseTransitions = ptr.To(min(ptr.Deref(lease.Spec.LeaseTransitions, 0), math.MaxInt32-1) + 1)
 	}
 	return taken

@@ -37,9 +37,10 @@ const (
 
 // A lock is the Lease of a cluster. One probe holds it at a time, and no other changes
 // anything in a node: two that make links, and see each other's links go, do harm. Each
-// renewal also confirms the report in status.mesh to the manager. So a probe that could not
-// renew it in time, because it was cut off or did not run, does so again only when a pass that
-// began later is reported.
+// renewal also confirms the report in status.mesh to the manager, once this probe has reported.
+// So a probe that could not renew it in time, because it was cut off or did not run, does so
+// again only when a pass that began later is reported; and one that cannot write what it has
+// found does not renew it, until it can.
 type lock struct {
 	leases         leases
 	name, identity string
@@ -50,14 +51,17 @@ type lock struct {
 	cluster atomic.Pointer[v1alpha1.ErlangCluster]
 	changed chan struct{} // has a value when there is a cluster that was not known
 	passes  chan struct{} // has a value during a pass
+	soon    chan struct{} // has a value when the lock is to be renewed soon, and the probe is awake
 
 	mutex       sync.Mutex
 	renewed     time.Time             // when the last renewal that succeeded was begun
-	confirmed   time.Time             // when a report was last confirmed
+	confirmed   time.Time             // when a report was last confirmed, or this probe last proved to be ready to report
+	reported    bool                  // this probe has reported since it took the lock, or there is nothing yet that it could confirm
 	begun       time.Time             // when the last pass was
 	interrupted time.Time             // when the lock was last found not to be renewed in time
 	paused      bool                  // it is not renewed, for want of a report
 	lease       *coordinationv1.Lease // as it was written last; nil if it is to be read
+	tried       metav1.MicroTime      // the renewal that was tried last, whether or not it was answered
 	ours        bool                  // nobody else was seen to hold it since
 	other       heldLease
 }
@@ -78,7 +82,10 @@ func (l *lock) begin(cluster *v1alpha1.ErlangCluster) (end func()) {
 	l.begun = time.Now()
 	l.mutex.Unlock()
 	if before := l.cluster.Swap(cluster); before == nil || before.UID != cluster.UID {
-		l.confirm()
+		l.mutex.Lock()
+		l.reported = cluster.Status.Mesh == nil
+		l.mutex.Unlock()
+		l.stand()
 		select {
 		case l.changed <- struct{}{}:
 		default: // It has one already.
@@ -95,15 +102,37 @@ func (l *lock) forget() {
 	l.lose()
 }
 
-// confirm confirms the report of this pass: it is in the status, or this probe may not write it.
+// confirm confirms the report of this pass: it is in the status.
 func (l *lock) confirm() {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	now := time.Now()
 	l.noticeInterruption(now)
-	if !l.begun.Before(l.interrupted) {
-		l.confirmed = now
+	if l.begun.Before(l.interrupted) {
+		return
 	}
+	isFirst := !l.reported
+	l.confirmed, l.reported = now, true
+	if l.heldAt(now) && (isFirst || now.Sub(l.renewed) > renewInterval-retryInterval) {
+		select {
+		case l.soon <- struct{}{}: // To wake for it a little later would cost more.
+		default:
+		}
+	}
+}
+
+// stand has this probe take the lock when it is free, although it may not report without it.
+func (l *lock) stand() {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.confirmed = time.Now()
+}
+
+// withdraw confirms nothing from now on: what was found is not in the status.
+func (l *lock) withdraw() {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.confirmed, l.reported = time.Time{}, false
 }
 
 // held reports whether nodes may be changed now.
@@ -143,6 +172,7 @@ func (l *lock) Start(ctx context.Context) error {
 			l.release(context.WithoutCancel(ctx))
 			return nil
 		case <-l.changed:
+		case <-l.soon:
 		case <-time.After(wait):
 		}
 	}
@@ -205,7 +235,11 @@ func (l *lock) renew(ctx context.Context, cluster *v1alpha1.ErlangCluster) error
 // write takes a Lease that was read. Its version makes sure that nobody else has done so meanwhile.
 func (l *lock) write(ctx context.Context, lease *coordinationv1.Lease, cluster *v1alpha1.ErlangCluster) error {
 	begun := time.Now()
-	written, err := l.leases.Update(ctx, l.taken(lease, cluster), metav1.UpdateOptions{})
+	l.mutex.Lock()
+	taken := l.taken(lease, cluster)
+	l.tried = *taken.Spec.RenewTime
+	l.mutex.Unlock()
+	written, err := l.leases.Update(ctx, taken, metav1.UpdateOptions{})
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	if err != nil {

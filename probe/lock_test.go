@@ -135,7 +135,7 @@ func (c connection) request(ctx context.Context, handle func() (*coordinationv1.
 func testLock(server *leaseServer, identity string, delay func() time.Duration) *lock {
 	l := &lock{
 		leases: connection{server, delay}, name: "chat-probe", identity: identity, log: logr.Discard(),
-		changed: make(chan struct{}, 1), passes: make(chan struct{}, 1), acquired: make(chan event.GenericEvent, 1),
+		changed: make(chan struct{}, 1), passes: make(chan struct{}, 1), soon: make(chan struct{}, 1), acquired: make(chan event.GenericEvent, 1),
 	}
 	l.begin(chat)()
 	return l
@@ -266,8 +266,11 @@ func TestOneHolder(t *testing.T) {
 				span := time.Duration(random.Int64N(int64(40 * time.Second)))
 				mutex.Unlock()
 				watch(span)
-				if random.IntN(3) == 0 {
-					server.edit([]func(*coordinationv1.LeaseSpec){nil, withoutHolder, heldBy("somebody")}[random.IntN(3)])
+				mutex.Lock()
+				edits, edit := random.IntN(3) == 0, random.IntN(3)
+				mutex.Unlock()
+				if edits {
+					server.edit([]func(*coordinationv1.LeaseSpec){nil, withoutHolder, heldBy("somebody")}[edit])
 				}
 			}
 			mutex.Lock()
@@ -321,6 +324,78 @@ func TestCutOffProbe(t *testing.T) {
 		first.begin(chat)()
 		if err := first.mayReport(t.Context()); first.held() || !errors.Is(err, errNotHolder) {
 			t.Errorf("replaced: held %t, report: %v", first.held(), err)
+		}
+	})
+}
+
+// forgetful is a connection that loses the answer to one write, and tells when.
+type forgetful struct {
+	connection
+	lost chan time.Time
+}
+
+func (f forgetful) Update(ctx context.Context, lease *coordinationv1.Lease, options metav1.UpdateOptions) (*coordinationv1.Lease, error) {
+	written, err := f.connection.Update(ctx, lease, options)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case f.lost <- time.Now():
+		return nil, context.DeadlineExceeded
+	default:
+		return written, nil
+	}
+}
+
+// TestLostAnswer: a probe that has taken over, and did not get the answer, does not wait a second
+// time. One that reads its name in a Lease that somebody has edited does.
+func TestLostAnswer(t *testing.T) {
+	for name, edited := range map[string]bool{"lost": false, "lost, and then edited": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server, cut, answers := &leaseServer{}, atomic.Bool{}, make(chan time.Time, 1)
+				first, second := testLock(server, "first", unless(&cut)), testLock(server, "second", atOnce)
+				defer keepLock(t, first)()
+				awaitHeld(t, first, time.Second)
+				cut.Store(true)
+				second.leases = forgetful{connection{server, atOnce}, answers}
+				second.begin(reported)()
+				defer keepLock(t, second)()
+				lost := <-answers
+				answers <- lost // Only one is lost.
+				if edited {
+					server.edit(func(spec *coordinationv1.LeaseSpec) { spec.RenewTime.Time = lost.Add(time.Millisecond) })
+				}
+				awaitHeld(t, second, leaseDuration+2*retryInterval)
+				if took := time.Since(lost); edited != (took > leaseDuration) || !edited && took > 2*retryInterval {
+					t.Errorf("the Lease was taken %s after the answer was lost", took)
+				}
+			})
+		})
+	}
+}
+
+// TestRenewalAfterPass: a lock that is to be renewed within a second is renewed when a pass ends.
+func TestRenewalAfterPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &leaseServer{}
+		l := testLock(server, "first", atOnce)
+		defer keepLock(t, l)()
+		awaitHeld(t, l, time.Second)
+		for range 10 {
+			before, err := server.get()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, age := range []time.Duration{renewInterval - 2*retryInterval, renewInterval - retryInterval/5} {
+				time.Sleep(age - time.Since(before.Spec.RenewTime.Time))
+				l.report()
+				time.Sleep(time.Millisecond)
+				after, err := server.get()
+				if due := age > renewInterval-retryInterval; err != nil || due != (after.ResourceVersion != before.ResourceVersion) {
+					t.Fatalf("%s after the last renewal a pass ends, and the Lease was renewed at %s: %v", age, after.Spec.RenewTime, err)
+				}
+			}
 		}
 	})
 }
@@ -536,6 +611,49 @@ func TestUnconfirmedReport(t *testing.T) {
 	})
 }
 
+// TestNoConfirmation: a probe that takes the lock confirms nothing, since the report may be another's, until it
+// has reported itself; and no longer when it finds something that it cannot write. Before there is a report,
+// each renewal tells that it is alive.
+func TestNoConfirmation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &leaseServer{}
+		expect := func(when string, holder string, confirms bool) {
+			t.Helper()
+			lease, err := server.get()
+			if err != nil || *lease.Spec.HolderIdentity != holder || v1alpha1.Confirms(lease.Spec) != confirms {
+				t.Errorf("%s: %+v, %v", when, lease.Spec, err)
+			}
+		}
+		reported := chat.DeepCopy()
+		reported.Status.Mesh = &v1alpha1.MeshStatus{}
+		first := testLock(server, "first", atOnce)
+		stop := keepLock(t, first)
+		time.Sleep(renewInterval / 2)
+		expect("a new cluster", "first", true)
+		first.confirm()
+		stop()
+
+		second := testLock(server, "second", atOnce)
+		second.cluster.Store(nil)
+		second.begin(reported)()
+		defer keepLock(t, second)()
+		time.Sleep(3 * renewInterval)
+		expect("another, which has not reported", "second", false)
+		second.confirm()
+		time.Sleep(time.Millisecond)
+		expect("it has reported", "second", true)
+		second.withdraw()
+		before, _ := server.get()
+		time.Sleep(time.Minute)
+		if after, err := server.get(); err != nil || after.ResourceVersion != before.ResourceVersion {
+			t.Errorf("what was found could not be written, and the Lease is renewed: %+v, %v", after, err)
+		}
+		second.confirm()
+		time.Sleep(2 * retryInterval)
+		expect("it could be written", "second", true)
+	})
+}
+
 // TestForeignLease: a Lease of somebody else stays.
 func TestForeignLease(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -544,9 +662,10 @@ func TestForeignLease(t *testing.T) {
 	}{
 		"without our labels":             {metav1.ObjectMeta{}, false},
 		"of another owner":               {metav1.ObjectMeta{Labels: naming.Labels("chat"), OwnerReferences: []metav1.OwnerReference{{Kind: "Deployment", Controller: ptr.To(true)}}}, false},
-		"of a cluster that had its name": {metav1.ObjectMeta{Labels: naming.Labels("chat"), OwnerReferences: []metav1.OwnerReference{{Kind: "ErlangCluster", UID: "former", Controller: ptr.To(true)}}}, true},
-		"that lost its labels":           {metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{Kind: "ErlangCluster", UID: chat.UID, Controller: ptr.To(true)}}}, true},
-		"of another cluster":             {metav1.ObjectMeta{Labels: naming.Labels("mail"), OwnerReferences: []metav1.OwnerReference{{Kind: "ErlangCluster", UID: "mail", Controller: ptr.To(true)}}}, false},
+		"of another group's kind":        {metav1.ObjectMeta{Labels: naming.Labels("chat"), OwnerReferences: []metav1.OwnerReference{{APIVersion: "example.com/v1", Kind: "ErlangCluster", Controller: ptr.To(true)}}}, false},
+		"of a cluster that had its name": {metav1.ObjectMeta{Labels: naming.Labels("chat"), OwnerReferences: []metav1.OwnerReference{{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "ErlangCluster", UID: "former", Controller: ptr.To(true)}}}, true},
+		"that lost its labels":           {metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "ErlangCluster", UID: chat.UID, Controller: ptr.To(true)}}}, true},
+		"of another cluster":             {metav1.ObjectMeta{Labels: naming.Labels("mail"), OwnerReferences: []metav1.OwnerReference{{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "ErlangCluster", UID: "mail", Controller: ptr.To(true)}}}, false},
 		"that lost its owner":            {metav1.ObjectMeta{Labels: naming.Labels("chat")}, true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,9 +1,9 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/probe/sweep"
 )
 
 // writeTimeout bounds a write: an API server that does not answer must not delay the next
@@ -68,14 +69,19 @@ func (p *publisher) publish(ctx context.Context, cluster *v1alpha1.ErlangCluster
 	return err
 }
 
-// urgent reports whether a report has a new failure, or a node that begins to wait for its
-// file.
-func urgent(previous, current *v1alpha1.MeshStatus) bool {
-	return slices.ContainsFunc(current.Nodes, func(node v1alpha1.NodeStatus) bool {
-		known := previous.Node(node.Pod)
-		waits := node.FormerCookie && (known == nil || !known.FormerCookie)
-		return waits || !node.Verified() && (known == nil || known.Reason != node.Reason)
-	})
+// urgent reports whether a report of some outcomes has a new failure, or a link that has become
+// silent, or a node that begins to wait for its file.
+func urgent(previous, current *v1alpha1.MeshStatus, outcomes []sweep.Outcome) bool {
+	for i, node := range current.Nodes {
+		known := cmp.Or(previous.Node(node.Pod), &v1alpha1.NodeStatus{})
+		fails := !node.Verified() && known.Reason != node.Reason
+		waits := node.FormerCookie && !known.FormerCookie
+		silent := len(outcomes[i].Silent) > 0 && !equality.Semantic.DeepEqual(*known, node)
+		if fails || waits || silent {
+			return true
+		}
+	}
+	return false
 }
 
 // writeStatus applies status.mesh to the very cluster that was swept: a later cluster of

@@ -132,8 +132,9 @@ func TestNodesThatWaitForTheirFiles(t *testing.T) {
 	waiting := goodCluster(2)
 	waiting[1].FormerCookie = true
 	after := report(before, desired, resultOf(waiting...), noon)
-	if urgent(before, before) || !urgent(before, after) || urgent(after, after) {
-		t.Errorf("urgent: %t, %t and %t", urgent(before, before), urgent(before, after), urgent(after, after))
+	isUrgent := func(previous, current *v1alpha1.MeshStatus) bool { return urgent(previous, current, waiting) }
+	if isUrgent(before, before) || !isUrgent(before, after) || isUrgent(after, after) {
+		t.Errorf("urgent: %t, %t and %t", isUrgent(before, before), isUrgent(before, after), isUrgent(after, after))
 	}
 	cluster := chat.DeepCopy()
 	cluster.Spec.Replicas = ptr.To(int32(3))

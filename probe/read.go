@@ -68,11 +68,12 @@ func (r *reader) read(ctx context.Context, cluster *v1alpha1.ErlangCluster, prev
 }
 
 // readCredentials reads the credentials, and parses them if they are others than before. There
-// need not be a canary.
+// need not be a canary, and one that cannot be read keeps no node from being verified.
 func (r *reader) readCredentials(ctx context.Context, names naming.Names) (cookieVersion string, err error) {
 	var cookie, certificate, canary corev1.Secret
 	var distribution corev1.ConfigMap
 	var versions [4]string
+	var canaryError error
 	for i, wanted := range []struct {
 		reader client.Reader
 		kind   string
@@ -86,10 +87,14 @@ func (r *reader) readCredentials(ctx context.Context, names naming.Names) (cooki
 	} {
 		key := client.ObjectKey{Namespace: names.Namespace, Name: wanted.name}
 		err := wanted.reader.Get(ctx, key, wanted.into, client.UnsafeDisableDeepCopy)
-		if err != nil && (wanted.into != &canary || !apierrors.IsNotFound(err)) {
+		if err != nil && wanted.into != &canary {
 			return "", fmt.Errorf("read %s %s: %w", wanted.kind, wanted.name, err)
 		}
 		versions[i] = fmt.Sprint(wanted.into.GetUID(), " ", wanted.into.GetResourceVersion())
+		if err != nil && !apierrors.IsNotFound(err) {
+			canaryError = fmt.Errorf("read %s %s: %w", wanted.kind, wanted.name, err)
+			versions[i] = canaryError.Error()
+		}
 	}
 	if versions == r.parsed.versions {
 		return cookie.ResourceVersion, nil
@@ -98,7 +103,7 @@ func (r *reader) readCredentials(ctx context.Context, names naming.Names) (cooki
 	if err != nil {
 		return "", err
 	}
-	r.parsed = parsed{versions: versions, credentials: credentials}
+	r.parsed = parsed{versions: versions, credentials: credentials, canaryError: canaryError}
 	if canary.ResourceVersion != "" {
 		r.parsed.credentials.Canary, r.parsed.canaryError = parseCanary(&canary, credentials.Trust)
 	}

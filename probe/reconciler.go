@@ -100,15 +100,15 @@ func (r *reconciler) closeSessions() {
 	r.sweeper.kept.Close()
 }
 
-// prove sweeps the nodes, and publishes a report after each step: a failure does not wait
-// for links that take long to make. A node that has just come back does, because it would
+// prove sweeps the nodes, and publishes a report after each step: neither a failure nor a silent
+// link waits for links that take long to make. A node that has just come back does, because it would
 // be reported as one that is not linked.
 func (r *reconciler) prove(ctx context.Context, cluster *v1alpha1.ErlangCluster, desired desired) (result sweep.Result, current *v1alpha1.MeshStatus) {
 	begun := r.now()
 	desired.credentials = r.cookie.complete(desired.credentials)
 	pass := r.sweeper.begin(desired, begun, func() bool { return desired.suspended || !r.lock.held() })
 	defer pass.Close()
-	for _, step := range pass.Steps() {
+	for i, step := range pass.Steps() {
 		if result = step(ctx); ctx.Err() != nil {
 			return result, nil
 		}
@@ -116,22 +116,27 @@ func (r *reconciler) prove(ctx context.Context, cluster *v1alpha1.ErlangCluster,
 		if current = report(previous, desired, result, r.now()); same(previous, current) {
 			current = previous
 		}
-		if !result.Healed {
+		if i == 0 {
 			r.schedule.verifying = r.now().Sub(begun)
 		}
-		if !result.Healed && !urgent(previous, current) {
+		seen := i > 0 && current == previous // and confirmed: to make links may take long
+		if !result.Healed && !seen && !urgent(previous, current, result.Outcomes) {
 			continue
 		}
-		err := r.publisher.publish(ctx, cluster, previous, current, r.now())
-		if err == nil || errors.Is(err, errNotHolder) {
+		switch err := r.publisher.publish(ctx, cluster, previous, current, r.now()); {
+		case err == nil:
 			r.lock.confirm()
-		} else {
+		case errors.Is(err, errNotHolder):
+			r.lock.stand()
+		default:
+			r.lock.withdraw()
 			logr.FromContextOrDiscard(ctx).Info("Report not written", "cause", err.Error())
 		}
 		if result.Settled {
 			break
 		}
 	}
+	r.schedule.sweeping = r.now().Sub(begun)
 	r.cookie.learn(desired.credentials.Cookie, result)
 	r.sweeper.record(begun, r.now(), result)
 	return result, current

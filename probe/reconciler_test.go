@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -58,6 +59,39 @@ func TestVerdictsBeforeHealing(t *testing.T) {
 		t.Errorf("no message about the link that failed: %+v", first.Nodes[0])
 	}
 
+	*reports = nil
+	r.lock.withdraw()
+	network.OnConnect(func(string, string) bool {
+		r.lock.mutex.Lock()
+		defer r.lock.mutex.Unlock()
+		if !r.lock.reported {
+			t.Error("what the report says was seen again, and is not confirmed before healing")
+		}
+		return false
+	})
+	if _, second := r.prove(t.Context(), chat, desired); !same(first, second) || len(*reports) > 0 {
+		t.Errorf("%d reports: %+v", len(*reports), second)
+	}
+}
+
+// TestSilenceBeforeHealing: a link that has become silent is published, with what it means, before
+// the first link is made, and once.
+func TestSilenceBeforeHealing(t *testing.T) {
+	r, network, desired, reports := proving(t, 4)
+	network.LinkPair(network.Peers[0].Name, network.Peers[1].Name)
+	network.Silence(network.Peers[0].Name, network.Peers[1].Name, true)
+	var tries atomic.Int32
+	network.OnConnect(func(string, string) bool {
+		tries.Add(1)
+		if len(*reports) != 1 || !strings.Contains((*reports)[0].Nodes[0].Message, "gets no answer") || (*reports)[0].Links != 0 {
+			t.Errorf("reports before healing: %+v", *reports)
+		}
+		return false
+	})
+	_, first := r.prove(t.Context(), chat, desired)
+	if tries.Load() == 0 {
+		t.Error("no link was tried")
+	}
 	*reports = nil
 	network.OnConnect(func(string, string) bool { return false })
 	if _, second := r.prove(t.Context(), chat, desired); !same(first, second) || len(*reports) > 0 {

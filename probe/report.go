@@ -29,7 +29,7 @@ func report(previous *v1alpha1.MeshStatus, desired desired, result sweep.Result,
 		outcome.Silent = verifiedAmong(outcome.Silent, result.Outcomes)
 		known := previous.Node(pod)
 		node := nodeStatus(known, pod, outcome, result.Mesh, now)
-		keepUnobserved(&node, known, result)
+		keepUnobserved(&node, known, result, len(outcome.Silent) > 0)
 		status.Nodes = append(status.Nodes, node)
 	}
 	return status
@@ -65,12 +65,13 @@ func nodeStatus(previous *v1alpha1.NodeStatus, pod string, outcome sweep.Outcome
 	return node
 }
 
-// keepUnobserved keeps what a sweep that is under way has yet to observe.
-func keepUnobserved(node, previous *v1alpha1.NodeStatus, result sweep.Result) {
+// keepUnobserved keeps what a sweep that is under way has yet to observe, unless it has observed
+// silence.
+func keepUnobserved(node, previous *v1alpha1.NodeStatus, result sweep.Result, silent bool) {
 	if previous == nil || !node.Verified() || previous.Reason != node.Reason || previous.Incarnation != node.Incarnation {
 		return
 	}
-	if !result.Healed && !node.FormerCookie && !previous.FormerCookie {
+	if !result.Healed && !silent && !node.FormerCookie && !previous.FormerCookie {
 		node.Message = previous.Message
 	}
 	if !result.Tried {

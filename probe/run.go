@@ -7,8 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -41,6 +39,7 @@ func Run(ctx context.Context, config *rest.Config, options Options) error {
 	}
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                 scheme,
+		MapperProvider:         newMapper,
 		LeaderElection:         false,
 		Cache:                  cacheOf(options.Namespace, options.Cluster),
 		Client:                 client.Options{Cache: &client.CacheOptions{Unstructured: true}},
@@ -55,16 +54,6 @@ func Run(ctx context.Context, config *rest.Config, options Options) error {
 		return fmt.Errorf("set up the probe: %w", err)
 	}
 	return manager.Start(ctx)
-}
-
-func newScheme() (*runtime.Scheme, error) {
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			return nil, err
-		}
-	}
-	return scheme, nil
 }
 
 // cacheOf caches the objects of one name: a Role that names what may be read allows to
@@ -98,6 +87,7 @@ func addController(manager ctrl.Manager, config *rest.Config, options Options) e
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: 1,
 			SkipNameValidation:      ptr.To(true), // A program may prove several clusters.
+			NewQueue:                newQueue,
 		})
 	for _, events := range []chan event.GenericEvent{lock.acquired, reconciler.woken} {
 		build.WatchesRawSource(source.Channel(events, &handler.EnqueueRequestForObject{}))
@@ -149,7 +139,7 @@ func watchCredentials(manager ctrl.Manager, config *rest.Config, build *builder.
 		{&corev1.ConfigMap{}, names.Distribution(), &reader.distribution},
 	} {
 		options := cacheOf(names.Namespace, watched.name)
-		options.Scheme = manager.GetScheme()
+		options.Scheme, options.Mapper, options.HTTPClient = manager.GetScheme(), manager.GetRESTMapper(), manager.GetHTTPClient()
 		objects, err := cache.New(config, options)
 		if err != nil {
 			return err

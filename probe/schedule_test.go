@@ -8,7 +8,20 @@ import (
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/probe/mesh"
 	"github.com/erlang-operator/erlang-operator/probe/sweep"
+	"github.com/erlang-operator/erlang-operator/probe/verify"
 )
+
+// TestTimeOfVerdict: from a sweep that found nothing wrong to the verdict on a node that has just
+// stopped answering, whichever stage that shows in, there is a second less than the 15 s that are
+// promised.
+func TestTimeOfVerdict(t *testing.T) {
+	interval, limits := Intervals{}.withDefaults().Settled, verify.DefaultLimits()
+	for _, stage := range []time.Duration{limits.Resolve, limits.Connect, limits.Lookup, limits.ConnectDistribution, limits.TLS, limits.Handshake, limits.Call} {
+		if latest := interval + limits.Confirm + max(stage, limits.Tries); latest > 14*time.Second {
+			t.Errorf("a verdict may come after %s", latest)
+		}
+	}
+}
 
 func TestNextSweep(t *testing.T) {
 	proven := goodCluster(2)
@@ -44,6 +57,7 @@ func TestNextSweep(t *testing.T) {
 		lost    int           // links
 		idle    bool          // read-only
 		took    time.Duration // to verify the nodes
+		swept   time.Duration // how long the sweep took
 		changed time.Duration // ago
 		want    time.Duration
 	}{
@@ -59,6 +73,8 @@ func TestNextSweep(t *testing.T) {
 		"links have just gone":                  {result: apart, changed: 0, want: 250 * time.Millisecond},
 		"links have just gone from many nodes":  {result: apart, took: 2 * time.Second, want: 2 * time.Second},
 		"and some nodes hang":                   {result: apart, took: 14 * time.Second, want: 5 * time.Second},
+		"and takes long to fail":                {result: apart, failed: true, swept: 8 * time.Second, changed: 2 * time.Minute, want: 7 * time.Second},
+		"and takes very long to fail":           {result: apart, failed: true, swept: 20 * time.Second, changed: 2 * time.Minute, want: 5 * time.Second},
 		"links go while others are made":        {result: apart, lost: 3, want: 5 * time.Second},
 		"links went a little ago":               {result: apart, changed: 3 * time.Second, want: 750 * time.Millisecond},
 		"a link has just failed":                {result: apart, failed: true, changed: 0, want: time.Second},
@@ -76,7 +92,7 @@ func TestNextSweep(t *testing.T) {
 				result.Failed = []mesh.Edge{{From: result.Outcomes[0].Node, To: result.Outcomes[1].Node}}
 			}
 			result.Lost, result.ReadOnly = tc.lost, tc.idle
-			s := schedule{intervals: Intervals{}.withDefaults(), changed: noon.Add(-tc.changed), verifying: tc.took}
+			s := schedule{intervals: Intervals{}.withDefaults(), changed: noon.Add(-tc.changed), verifying: tc.took, sweeping: tc.swept}
 			mesh := report(nil, wanted(1), result, noon)
 			if got := s.next(result, mesh, mesh, noon); got != tc.want {
 				t.Errorf("the next sweep is in %s, want %s", got, tc.want)

@@ -14,8 +14,10 @@ type sweeper struct {
 	options      Options
 	failed       []mesh.Edge // in the last sweep
 	suspects     []mesh.Edge // of the last sweep
+	silent       []mesh.Edge // in the last sweep
 	harmful      backoff
 	kept         sweep.Kept
+	lookups      verify.Lookups
 	notPlaintext map[string]bool // nodes that were tried in plaintext, and still do not answer in TLS
 }
 
@@ -26,7 +28,7 @@ func (s *sweeper) begin(desired desired, now time.Time, readOnly func() bool) *s
 		Resolve: s.options.Resolve, FullNames: true, DialContext: s.options.DialContext,
 	}
 	if desired.published != nil {
-		verifier.Published, verifier.Located = desired.published.awaitDNS, desired.published.addresses
+		verifier.Published, verifier.Located, verifier.Lookups = desired.published.awaitDNS, desired.published.addresses, &s.lookups
 	}
 	for i := range desired.members {
 		desired.members[i].NotPlaintext = s.notPlaintext[desired.members[i].Node]
@@ -34,14 +36,14 @@ func (s *sweeper) begin(desired desired, now time.Time, readOnly func() bool) *s
 	return sweep.Begin(verifier, desired.members, sweep.Options{
 		Concurrency: s.options.Concurrency, HealingTime: s.options.HealingTime,
 		NoLinks: desired.formation == v1alpha1.FormationApplication, ReadOnly: readOnly,
-		Postponed: s.failed, Harmful: s.harmful.resting(now), Suspects: s.suspects,
+		Postponed: s.failed, Harmful: s.harmful.resting(now), Suspects: s.suspects, Silent: s.silent,
 		Kept: &s.kept,
 	})
 }
 
 // record takes the result of a sweep that began at some time.
 func (s *sweeper) record(begun, now time.Time, result sweep.Result) {
-	s.failed, s.suspects = result.Failed, result.Suspects
+	s.failed, s.suspects, s.silent = result.Failed, result.Suspects, result.Silent
 	s.notPlaintext = notPlaintext(result.Outcomes)
 	s.harmful.record(begun, now, result.Harmful)
 }

@@ -20,7 +20,7 @@ func (c *ErlangCluster) ApplyStatus(status any) (*unstructured.Unstructured, err
 		return nil, fmt.Errorf("convert the status: %w", err)
 	}
 	object := &unstructured.Unstructured{Object: map[string]any{"status": content}}
-	object.SetGroupVersionKind(SchemeGroupVersion.WithKind("ErlangCluster"))
+	object.SetGroupVersionKind(GroupVersionKind)
 	object.SetNamespace(c.Namespace)
 	object.SetName(c.Name)
 	object.SetUID(c.UID)

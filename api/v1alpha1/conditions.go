@@ -170,6 +170,8 @@ const (
 	ReasonCertificatesIssued = "CertificatesIssued"
 	// ReasonCertificateRefused: the issuer refused to sign a certificate, or failed to.
 	ReasonCertificateRefused = "CertificateRefused"
+	// ReasonCertificateRetried: an event; an issuer of the cluster's own failed, and issues again.
+	ReasonCertificateRetried = "CertificateRetried"
 	// ReasonCertificateOverdue: a certificate has not been issued for several minutes.
 	ReasonCertificateOverdue = "CertificateOverdue"
 	// ReasonNameConflict: an object that the operator must create exists and belongs to

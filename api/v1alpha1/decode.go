@@ -27,7 +27,7 @@ func (e *DecodeError) Unwrap() error { return e.Err }
 // NewUnstructured returns an empty ErlangCluster that is not decoded yet.
 func NewUnstructured() *unstructured.Unstructured {
 	object := &unstructured.Unstructured{}
-	object.SetGroupVersionKind(SchemeGroupVersion.WithKind("ErlangCluster"))
+	object.SetGroupVersionKind(GroupVersionKind)
 	return object
 }
 

@@ -2,6 +2,11 @@ package v1alpha1
 
 import coordinationv1 "k8s.io/api/coordination/v1"
 
+// Confirms reports whether a renewal of the Lease of a probe confirms the report in status.mesh: not before
+// its holder has reported, which may be another than the one whose report that is. Until then it leaves
+// acquireTime empty.
+func Confirms(spec coordinationv1.LeaseSpec) bool { return spec.AcquireTime != nil }
+
 // releasedSeconds is the duration of a Lease that was released: nobody waits for its last holder.
 const releasedSeconds int32 = 1
 

@@ -1,6 +1,10 @@
 package naming
 
-import "github.com/erlang-operator/erlang-operator/api/v1alpha1"
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+)
 
 // LabelCluster of everything that belongs to an ErlangCluster is its name.
 const LabelCluster = v1alpha1.Group + "/cluster"
@@ -14,6 +18,16 @@ func Labels(cluster string) map[string]string {
 		"app.kubernetes.io/instance":   cluster,
 		"app.kubernetes.io/managed-by": "erlang-operator",
 	}
+}
+
+// BelongsTo reports whether a Lease is the one of a cluster's probe, or that of a former cluster of its name.
+// Labels that somebody has removed are restored where the controller still tells.
+func BelongsTo(lease metav1.Object, cluster *v1alpha1.ErlangCluster) bool {
+	owner := v1alpha1.ControllerOf(lease)
+	if owner == nil && metav1.GetControllerOfNoCopy(lease) != nil {
+		return false
+	}
+	return lease.GetLabels()[LabelCluster] == cluster.Name || owner != nil && owner.UID == cluster.UID
 }
 
 // RotationAnnotation of the cookie Secret is the cookie.rotationID that its cookie was

@@ -43,7 +43,7 @@ func (n Names) Pod(ordinal int32) string {
 
 // Pods returns the names of the pods with the ordinals from 0 to replicas-1.
 func (n Names) Pods(replicas int32) []string {
-	pods := make([]string, 0, replicas)
+	pods := make([]string, 0, max(replicas, 0))
 	for ordinal := range replicas {
 		pods = append(pods, n.Pod(ordinal))
 	}

@@ -31,9 +31,10 @@ func main() {
 	root.AddCommand(managerCommand(), probeCommand(), versionCommand(), command.Verify(verify.Verifier{Limits: verify.DefaultLimits()}))
 	metrics.Registry.MustRegister(thisBuild().metric())
 	// A container that is at its limit is killed without a trace: the collector must work
-	// harder before. GOMEMLIMIT, where it is set, has precedence; outside of a container
+	// harder before, and leave room for the 45 MiB of the program, which the kernel would drop and
+	// read again and again (docs/performance.md). GOMEMLIMIT, where it is set, has precedence; outside of a container
 	// there is no limit, which is no error.
-	_, _ = memlimit.Set(memlimit.WithRatio(0.9))
+	_, _ = memlimit.Set(memlimit.WithRatio(0.75))
 	err := root.ExecuteContext(ctrl.SetupSignalHandler())
 	if err != nil && !errors.Is(err, command.ErrNotVerified) { // printed already, node by node
 		fmt.Fprintln(os.Stderr, "erlang-operator:", err)

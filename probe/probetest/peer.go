@@ -83,7 +83,7 @@ func (n *Network) Verifier() *verify.Verifier {
 		},
 		Limits: verify.Limits{
 			Resolve: time.Second, Connect: time.Second, Lookup: time.Second, ConnectDistribution: time.Second,
-			TLS: time.Second, Handshake: time.Second, Call: time.Second, Link: time.Second, Answer: time.Second, Confirm: 2 * time.Second,
+			TLS: time.Second, Handshake: time.Second, Call: time.Second, Tries: 7 * time.Second, Link: time.Second, Answer: time.Second, Confirm: 2 * time.Second,
 		},
 	}
 }

@@ -44,7 +44,8 @@ func (p *Pass) tryCookies(ctx context.Context, i int) (verify.Verdict, *verify.S
 	if session != nil {
 		if changed, err := session.ChangeCookie(ctx, credentials.Cookie); !changed && err == nil {
 			p.outcomes[i].FormerCookie = true
-			p.changes.begin(ctx, session, credentials.Cookie, p.options.ReadOnly)
+			// It outlasts this try, and ends with the session.
+			p.changes.begin(context.WithoutCancel(ctx), session, credentials.Cookie, p.options.ReadOnly)
 			return verdict, session
 		}
 		session.Close()
@@ -77,8 +78,6 @@ func (c changes) begin(ctx context.Context, session *verify.Session, cookie erld
 	c.group.Go(func() {
 		for {
 			select {
-			case <-ctx.Done():
-				return
 			case <-c.closed:
 				return
 			case <-time.After(filePoll): // A node does not announce that a file has changed.

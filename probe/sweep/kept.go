@@ -15,7 +15,8 @@ import (
 // wrong the sessions stay open, and the next ones ask over them. They verify a few nodes anew, in
 // turn: that new connections work is known only from making some.
 const (
-	// linksLimit is how long they may take to answer each other.
+	// linksLimit is how long they may take to answer each other, and to be verified anew, before all
+	// are verified.
 	linksLimit = 2 * time.Second
 	// renewal is after how many sweeps a node is verified anew: within five minutes, by default.
 	renewal = 60
@@ -66,7 +67,7 @@ func (k *Kept) fit(p *Pass) bool {
 		target, verdict := member.Target, k.nodes[i].verdict
 		target.NotPlaintext = k.nodes[i].target.NotPlaintext
 		replaced := member.Stored != "" && member.Stored != verdict.CertificateSerial
-		if target != k.nodes[i].target || replaced || time.Now().After(verdict.CertificateNotAfter) {
+		if target != k.nodes[i].target || replaced || !p.verifier.Holds(verdict) {
 			return false
 		}
 	}
@@ -128,14 +129,12 @@ func (p *Pass) confirm(ctx context.Context) bool {
 		return true
 	}
 	kept.sweeps = 0
-	for i, session := range p.sessions {
-		if p.renewed[i] {
-			continue
+	for i := range p.members {
+		if !p.renewed[i] {
+			p.sessions[i].Close()
+			p.outcomes[i], p.sessions[i] = Outcome{}, nil
 		}
-		session.Close()
-		p.outcomes[i], p.sessions[i] = Outcome{}, nil
 	}
-	p.refresh(ctx) // Those that were renewed may have waited for each other.
 	return false
 }
 
@@ -174,17 +173,32 @@ func (p *Pass) confirmLinks(ctx context.Context) bool {
 	return !odd.Load()
 }
 
-// renew verifies the nodes anew whose turn it is.
+// renew verifies the nodes anew whose turn it is. If one of them takes long it may hang, and others,
+// too: these do not wait for it.
 func (p *Pass) renew(ctx context.Context) bool {
-	p.each(func(i int) {
-		if (p.options.Kept.sweeps+i*renewal/len(p.members))%renewal == 0 {
-			p.sessions[i].Close()
-			p.outcomes[i], p.sessions[i] = Outcome{}, nil
-			p.verify(ctx, i)
-			p.renewed[i] = true
-		}
-	})
-	return !slices.Contains(p.renewed, true) || p.isCalm()
+	for i := range p.members {
+		p.renewed[i] = (p.options.Kept.sweeps+i*renewal/len(p.members))%renewal == 0
+	}
+	if !slices.Contains(p.renewed, true) {
+		return true
+	}
+	p.renewals = make(chan struct{})
+	go func() {
+		defer close(p.renewals)
+		p.each(func(i int) {
+			if p.renewed[i] {
+				p.sessions[i].Close()
+				p.outcomes[i], p.sessions[i] = Outcome{}, nil
+				p.verify(ctx, i)
+			}
+		})
+	}()
+	select {
+	case <-p.renewals:
+		return p.isCalm()
+	case <-time.After(linksLimit):
+		return false
+	}
 }
 
 // isSettled reports whether nothing is wrong by what the nodes said over kept sessions, and none

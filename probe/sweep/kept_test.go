@@ -2,15 +2,18 @@ package sweep
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/certs/certstest"
 	"github.com/erlang-operator/erlang-operator/erldist"
 	"github.com/erlang-operator/erlang-operator/probe/probetest"
@@ -26,8 +29,12 @@ type settled struct {
 }
 
 func newSettled(t *testing.T, size int) *settled {
-	s := &settled{network: newNetwork(t, size)}
-	s.verifier, s.members = s.Verifier(), s.network.members()
+	n := newNetwork(t, size)
+	return settle(t, n, n.Verifier())
+}
+
+func settle(t *testing.T, n network, verifier *verify.Verifier) *settled {
+	s, size := &settled{network: n, verifier: verifier, members: n.members()}, len(n.Peers)
 	t.Cleanup(s.kept.Close)
 	s.sweep()
 	if result := s.sweep(); !result.Mesh.Whole() || len(s.kept.nodes) != size {
@@ -157,6 +164,49 @@ func TestOddSweepsVerify(t *testing.T) {
 	}
 }
 
+// TestSweepsAfterExpiry: when a certificate of a node expires, our own, or the CA, the next sweep
+// asks nothing over sessions that were made with it.
+func TestSweepsAfterExpiry(t *testing.T) {
+	soon := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(10 * time.Minute) } // The others are valid for an hour.
+	for name, tc := range map[string]struct {
+		expires func(n network, verifier *verify.Verifier)
+		want    []string
+	}{
+		"a node's certificate": {func(n network, _ *verify.Verifier) {
+			n.Peers[1].Certificate = n.CA.Pair("localhost", certstest.ValidNow, soon)
+		}, []string{"Verified", "CertificateExpired"}},
+		"our own": {func(n network, verifier *verify.Verifier) {
+			verifier.Credentials.Certificate = n.CA.Pair("probe", certstest.ValidNow, soon)
+		}, []string{"Verified", "Verified"}}, // The clock of the nodes says otherwise.
+		"the CA": {func(_ network, verifier *verify.Verifier) {
+			verifier.Credentials.Trust = certs.Trust{}.With(certstest.NewAuthority("ca", soon).Certificate)
+		}, []string{"CertificateExpired", "CertificateExpired"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNetwork(t, 2)
+			verifier := n.Verifier()
+			tc.expires(n, verifier)
+			s := settle(t, n, verifier)
+			var dialled atomic.Int32
+			verifier.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+				dialled.Add(1)
+				return new(net.Dialer).DialContext(ctx, network, address)
+			}
+			begun := time.Now()
+			for s.sweep(); dialled.Swap(0) > 0; s.sweep() { // A busy machine may have made the last one slow.
+				if time.Since(begun) > time.Minute {
+					t.Fatal("each sweep makes connections before it expires")
+				}
+			}
+			verifier.Now = func() time.Time { return time.Now().Add(11 * time.Minute) }
+			checkReasons(t, s.sweep(), tc.want...)
+			if dialled.Load() == 0 {
+				t.Error("nothing was verified anew")
+			}
+		})
+	}
+}
+
 // TestTurnFindsFault: a node that takes no new connections is tried in its turn as often as in a
 // sweep without sessions, and not a second time because its turn found that.
 func TestTurnFindsFault(t *testing.T) {
@@ -188,6 +238,40 @@ func TestTurnFindsFault(t *testing.T) {
 		return
 	}
 	t.Error("a node takes no new connections, and that is not found")
+}
+
+// TestTurnDelaysNobody: a node that hangs when it is its turn to be verified anew does not keep
+// another that hangs, too, from being found.
+func TestTurnDelaysNobody(t *testing.T) {
+	s := newSettled(t, 3)
+	limits := &s.verifier.Limits
+	limits.ConnectDistribution, limits.TLS, limits.Handshake = time.Minute, time.Minute, time.Minute
+	there := func(i int) string { return fmt.Sprint(":", s.members[i].FixedPort) }
+	found := make(chan struct{})
+	find := sync.OnceFunc(func() { close(found) })
+	s.verifier.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		switch {
+		case strings.HasSuffix(address, there(2)): // The first one whose turn it is.
+			s.Peers[1].Set(func(p *probetest.Peer) { p.Unanswered = 1 << 30 })
+			select {
+			case <-found:
+			case <-ctx.Done():
+				t.Errorf("nobody else was verified: %v", ctx.Err())
+			}
+		case strings.HasSuffix(address, there(1)):
+			find()
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+	for range renewal {
+		result := s.sweep()
+		if result.Outcomes[1].Verified() {
+			continue
+		}
+		checkReasons(t, result, "Verified", "CallFailed", "Verified")
+		return
+	}
+	t.Error("no node is verified anew")
 }
 
 // TestLostSessionIsTold: the end of a session by the node is told, and a little later that of

@@ -50,10 +50,11 @@ func (p *Pass) silentAmong(ctx context.Context, i int, peers []string) ([]string
 	return p.sessions[i].Silent(ctx, p.linkedAmong(i, peers))
 }
 
-// knownSilent are the nodes that a member is linked to, and that did not answer it the last time.
+// knownSilent are the nodes that a member is linked to, and that did not answer it over that link
+// the last time. Of a link that is new since then nothing is known, whatever became of the last one.
 func (p *Pass) knownSilent(i int) []string {
 	return slices.DeleteFunc(slices.Clone(p.outcomes[i].Peers), func(peer string) bool {
-		return !p.isSuspect(mesh.Edge{From: p.members[i].Node, To: peer})
+		return !slices.Contains(p.options.Silent, mesh.Edge{From: p.members[i].Node, To: peer})
 	})
 }
 

@@ -47,6 +47,8 @@ type Options struct {
 	Harmful []HarmfulLink
 	// Suspects are the Suspects of the last sweep.
 	Suspects []mesh.Edge
+	// Silent are the Silent links of the last sweep.
+	Silent []mesh.Edge
 	// Kept has the sessions that the last sweep left open, and gets those of this one; nil to
 	// close them.
 	Kept *Kept
@@ -84,6 +86,9 @@ type Result struct {
 	// earlier one, and have not been linked since. No link is made that would have them connect,
 	// unless they reach each other.
 	Suspects []mesh.Edge
+	// Silent are the links over which From gets no answer from To. One that was silent in the last
+	// sweep is so until From is asked.
+	Silent []mesh.Edge
 	// Lost is how many links the nodes dropped while the last one was made. After that
 	// no further link was begun.
 	Lost int
@@ -152,7 +157,8 @@ type Pass struct {
 	members  []Member
 	outcomes []Outcome
 	sessions []*verify.Session
-	renewed  []bool // nodes that confirm has verified
+	renewed  []bool        // nodes whose turn it was
+	renewals chan struct{} // closed when these are verified
 	// confirmed reports whether nothing is wrong by what the nodes said over kept sessions.
 	confirmed bool
 	made      []mesh.Edge
@@ -181,13 +187,12 @@ func Begin(verifier *verify.Verifier, members []Member, options Options) *Pass {
 	}
 }
 
-// Steps are to verify every node, to make the links that are missing, to try what nodes
-// must refuse and which certificates they use, and to wait for nodes whose cookie is about
-// to change. Each returns what is known by then.
+// Steps are to verify every node, to have them call each other over their links, to make the links
+// that are missing, to try what nodes must refuse and which certificates they use, and to wait for
+// nodes whose cookie is about to change. Each returns what is known by then.
 //
-// The first one takes no longer than the stages of one node may, and a second, however many
-// nodes hang; where sessions are kept, that twice if a node whose turn it is hangs, and then others
-// do. A step in which a node hangs later is cut off.
+// The first one takes no longer than the tries of one node may, and some seconds where sessions are
+// kept, however many nodes hang. A step in which a node hangs later is cut off.
 func (p *Pass) Steps() []func(context.Context) Result {
 	return []func(context.Context) Result{
 		func(ctx context.Context) Result {
@@ -199,6 +204,9 @@ func (p *Pass) Steps() []func(context.Context) Result {
 		},
 		func(ctx context.Context) Result {
 			p.askPeers(ctx)
+			return p.result(false, false)
+		},
+		func(ctx context.Context) Result {
 			ctx, cancel := context.WithTimeout(ctx, p.options.HealingTime+healingReserve)
 			defer cancel()
 			p.heal(ctx)
@@ -219,9 +227,10 @@ func (p *Pass) Steps() []func(context.Context) Result {
 }
 
 func (p *Pass) result(healed, tried bool) Result {
-	m := p.mesh().Without(p.silent())
+	silent := p.silent()
+	m := p.mesh().Without(silent)
 	return Result{
-		Outcomes: slices.Clone(p.outcomes), Mesh: m, Healed: healed, Tried: tried, Settled: p.isSettled(), ReadOnly: p.options.ReadOnly(),
+		Outcomes: slices.Clone(p.outcomes), Mesh: m, Silent: silent, Healed: healed, Tried: tried, Settled: p.isSettled(), ReadOnly: p.options.ReadOnly(),
 		Made: p.made, Failed: p.failed, Harmful: p.harmful, Suspects: p.stillSuspect(m), Lost: p.lost,
 	}
 }
@@ -231,17 +240,21 @@ func (p *Pass) result(healed, tried bool) Result {
 const turn = 100 * time.Millisecond
 
 // each does something for every member. A bounded number take their turn at a time, because
-// handshakes cost the nodes, and their machines, computing time.
+// handshakes cost the nodes, and their machines, computing time. The last ones leave
+// each other enough turns, and need no limit.
 func (p *Pass) each(do func(i int)) {
 	turns := make(chan struct{}, p.options.Concurrency)
 	var group sync.WaitGroup
 	for i := range p.members {
 		turns <- struct{}{}
 		over := sync.OnceFunc(func() { <-turns })
-		timer := time.AfterFunc(turn, over)
+		stop := func() bool { return true }
+		if i+cap(turns) < len(p.members) {
+			stop = time.AfterFunc(turn, over).Stop
+		}
 		group.Go(func() {
 			defer over()
-			defer timer.Stop()
+			defer stop()
 			do(i)
 		})
 	}
@@ -259,25 +272,6 @@ func (p *Pass) Close() {
 			session.Close()
 		}
 	}
-}
-
-// refresh asks every verified node for its peers. One that no longer answers is verified
-// again from the beginning, to find out why.
-func (p *Pass) refresh(ctx context.Context) {
-	p.each(func(i int) {
-		if p.sessions[i] == nil {
-			return
-		}
-		info, err := p.sessions[i].Info(ctx)
-		switch {
-		case err == nil:
-			p.outcomes[i].Peers = info.Peers
-		case ctx.Err() == nil:
-			p.sessions[i].Close()
-			p.sessions[i] = nil
-			p.verify(ctx, i)
-		}
-	})
 }
 
 func (p *Pass) nodes() []string {

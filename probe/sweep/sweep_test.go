@@ -3,9 +3,11 @@ package sweep
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -100,6 +102,99 @@ func TestSweepAwaitsStartingNodes(t *testing.T) {
 		}
 		checkReasons(t, Run(t.Context(), verifier, members, Options{Concurrency: 1}), want)
 	}
+}
+
+// nameHosts has each node on a host of its own: host-0, host-1.
+func (n *network) nameHosts() {
+	for i, peer := range n.Peers {
+		host := fmt.Sprintf("host-%d", i)
+		peer.Name, peer.Certificate = "chat@"+host, n.Issue(host)
+	}
+}
+
+// TestLookupsOfStartingNodes: a hundred nodes start at once, and each is tried nine times, and again
+// in the next sweep. DNS is asked once for each, and again when a pod has another address, or when
+// DNS has another than the pod.
+func TestLookupsOfStartingNodes(t *testing.T) {
+	n := newNetwork(t, 100)
+	n.nameHosts()
+	members, verifier := n.members(), n.Verifier()
+	limits := &verifier.Limits
+	limits.Resolve, limits.ConnectDistribution, limits.TLS, limits.Handshake, limits.Call = time.Minute, time.Minute, time.Minute, time.Minute, time.Minute
+	for i := range members {
+		members[i].StartingUntil = time.Now().Add(time.Hour)
+	}
+	var mutex sync.Mutex
+	lookups, tries := 0, map[string]int{}
+	verifier.Resolve = func(context.Context, string) ([]string, error) {
+		mutex.Lock()
+		defer mutex.Unlock()
+		lookups++
+		return []string{"127.0.0.1"}, nil
+	}
+	moved := map[string]bool{}
+	verifier.Lookups, verifier.Located = &verify.Lookups{}, func(host string) []string {
+		if moved[host] {
+			return []string{"127.0.0.2"}
+		}
+		return []string{"127.0.0.1"}
+	}
+	verifier.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		mutex.Lock()
+		tries[address]++
+		refused := tries[address] < 9
+		mutex.Unlock()
+		if refused {
+			return nil, syscall.ECONNREFUSED
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+	for number, want := range []int{100, 0, 1, 1} { // One has moved before the third sweep, and DNS does not have that.
+		moved["host-7"] = number >= 2
+		lookups = 0
+		pass := Begin(verifier, members, Options{Concurrency: 16})
+		if result := pass.Steps()[0](t.Context()); !result.Outcomes[99].Verified() {
+			t.Fatalf("verdict %+v", result.Outcomes[99])
+		}
+		pass.Close()
+		if lookups != want {
+			t.Errorf("sweep %d: %d look-ups, want %d", number, lookups, want)
+		}
+	}
+}
+
+// TestNodeMovesDuringSweep: a node is restarted during a sweep, and its pod has another address than
+// when that began. It is found by what DNS says now.
+func TestNodeMovesDuringSweep(t *testing.T) {
+	n := newNetwork(t, 2)
+	n.nameHosts()
+	members, verifier := n.members(), n.Verifier()
+	verifier.Limits = verify.DefaultLimits()
+	before := []string{"127.0.0.1"}
+	var moved atomic.Bool
+	verifier.Lookups, verifier.Located = &verify.Lookups{}, func(string) []string { return slices.Clone(before) }
+	verifier.Resolve = func(_ context.Context, host string) ([]string, error) {
+		if moved.Load() && host == "host-1" {
+			return []string{"127.0.0.2"}, nil
+		}
+		return before, nil
+	}
+	former := fmt.Sprint("127.0.0.1:", members[1].FixedPort)
+	verifier.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if moved.Load() && address == former {
+			<-ctx.Done() // Nobody has that address any more.
+			return nil, ctx.Err()
+		}
+		return new(net.Dialer).DialContext(ctx, network, strings.Replace(address, "127.0.0.2", "127.0.0.1", 1))
+	}
+	pass := Begin(verifier, members, Options{Concurrency: 16, HealingTime: 5 * time.Second})
+	defer pass.Close()
+	steps := pass.Steps()
+	checkReasons(t, steps[0](t.Context()), "Verified", "Verified")
+	moved.Store(true)
+	n.Peers[1].HangUp()
+	steps[1](t.Context())
+	checkReasons(t, steps[2](t.Context()), "Verified", "Verified")
 }
 
 // TestSweepLinksPairsAtOnce: of four nodes two pairs are linked at once, then the pairs.
@@ -269,10 +364,34 @@ func TestSweepBelievesSilenceUntilAnswered(t *testing.T) {
 		want int
 	}{{true, 2}, {true, 2}, {false, 3}, {true, 3}} {
 		mute(tc.mute)
-		result = n.run(n.members(), Options{Suspects: result.Suspects})
+		result = n.run(n.members(), Options{Suspects: result.Suspects, Silent: result.Silent})
 		if result.Mesh.Links() != tc.want {
 			t.Errorf("mute: %t: %d links, want %d: %v", tc.mute, result.Mesh.Links(), tc.want, result.Outcomes[0].Silent)
 		}
+	}
+}
+
+// TestNewLinkIsNotSilent: two nodes that did not answer or reach each other are linked again. Nobody
+// has asked over that link yet, and it is not called silent until somebody has.
+func TestNewLinkIsNotSilent(t *testing.T) {
+	n := newNetwork(t, 2)
+	n.Link(n.Peers[0].Name, n.Peers[1].Name)
+	n.Silence(n.Peers[0].Name, n.Peers[1].Name, true)
+	result := n.run(n.members(), Options{})
+	n.Unlink(n.Peers[0].Name, n.Peers[1].Name)
+	n.OnConnect(func(string, string) bool { return false })
+	for _, name := range []string{"the link has ended", "they are linked again"} {
+		if name == "they are linked again" {
+			n.Link(n.Peers[0].Name, n.Peers[1].Name)
+		}
+		pass := Begin(n.Verifier(), n.members(), Options{Concurrency: 16, Suspects: result.Suspects, Silent: result.Silent})
+		for i, step := range pass.Steps()[:2] {
+			result = step(t.Context())
+			if linked := i == 0 && name == "they are linked again"; linked != result.Mesh.Whole() {
+				t.Errorf("%s: step %d has %d links, silent are %v", name, i, result.Mesh.Links(), result.Silent)
+			}
+		}
+		pass.Close()
 	}
 }
 
@@ -486,9 +605,10 @@ func TestSweepTimeWithHungNodes(t *testing.T) {
 	} {
 		*limit = 300 * time.Millisecond
 	}
+	limits.Tries = 2 * time.Second
 	members, begun := n.members(), time.Now()
 	result := Run(t.Context(), verifier, members, Options{Concurrency: 16, HealingTime: 5 * time.Second})
-	if took, most := time.Since(begun), limits.Sum()+time.Second; took > most {
+	if took, most := time.Since(begun), limits.Tries+time.Second; took > most {
 		t.Errorf("the sweep took %s, more than %s", took, most)
 	}
 	if got := reasons(result); got[0] != "Verified" || got[1] != "HandshakeTimedOut" || got[99] != "HandshakeTimedOut" {
@@ -509,7 +629,8 @@ func TestSweepIsCutOff(t *testing.T) {
 	checkReasons(t, steps[0](t.Context()), "Verified", "Verified")
 	ctx, cancel := context.WithCancel(t.Context())
 	n.OnConnect(func(string, string) bool { cancel(); <-t.Context().Done(); return false })
-	result := steps[1](ctx)
+	steps[1](ctx)
+	result := steps[2](ctx)
 	checkReasons(t, result, "Verified", "Verified")
 	if len(result.Harmful) > 0 || result.Lost > 0 {
 		t.Errorf("harmful %v", result.Harmful)
@@ -587,6 +708,32 @@ func TestSweepTriesTimeoutsAgain(t *testing.T) {
 	checkReasons(t, n.run(n.members(), Options{}), "Verified")
 }
 
+// TestSecondTryIsCutOff: a node that accepts connections and answers no call is reported as that
+// when the time of both tries is over, even if the second one did not get as far.
+func TestSecondTryIsCutOff(t *testing.T) {
+	t.Parallel()
+	n := newNetwork(t, 1)
+	n.Peers[0].Unanswered = 1 << 30
+	verifier := n.Verifier()
+	limits := &verifier.Limits
+	limits.ConnectDistribution, limits.TLS, limits.Handshake = time.Hour, time.Hour, time.Hour
+	limits.Call, limits.Tries = time.Second, 8*time.Second
+	var dialled atomic.Int32
+	verifier.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if dialled.Add(1) == 2 {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	checkReasons(t, Run(ctx, verifier, n.members(), Options{Concurrency: 16, HealingTime: 5 * time.Second}), "CallFailed")
+	if dialled.Load() != 2 || ctx.Err() != nil {
+		t.Errorf("there were %d tries, the last one was cut off: %t", dialled.Load(), ctx.Err() == nil)
+	}
+}
+
 // TestNodeHangsBetweenSteps: a node that was verified, and then stops answering, keeps no step
 // longer than a question may take.
 func TestNodeHangsBetweenSteps(t *testing.T) {
@@ -621,7 +768,8 @@ func TestSweepBlamesNoLinkForEarlierLosses(t *testing.T) {
 	checkReasons(t, steps[0](t.Context()), "Verified", "Verified", "Verified", "Verified")
 	n.Unlink(n.Peers[1].Name, n.Peers[2].Name)
 	n.OnConnect(func(from, to string) bool { n.LinkPair(from, to); return true })
-	if result := steps[1](t.Context()); result.Lost > 0 || len(result.Harmful) > 0 {
+	steps[1](t.Context())
+	if result := steps[2](t.Context()); result.Lost > 0 || len(result.Harmful) > 0 {
 		t.Errorf("%d links lost, harmful %v", result.Lost, result.Harmful)
 	}
 }

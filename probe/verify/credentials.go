@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -31,6 +32,17 @@ func (c Credentials) Equal(other Credentials) bool {
 	return c.Cookie.Equal(other.Cookie) && c.FormerCookie.Equal(other.FormerCookie) &&
 		slices.EqualFunc(c.Certificate.Certificate, other.Certificate.Certificate, bytes.Equal) &&
 		c.Trust.Contains(other.Trust) && other.Trust.Contains(c.Trust)
+}
+
+// leaf is our own certificate with its issuers; zero if we have none.
+func (c Credentials) leaf() certs.Certificate {
+	leaf := certs.Certificate{X509: c.Certificate.Leaf}
+	for _, raw := range c.Certificate.Certificate[min(1, len(c.Certificate.Certificate)):] {
+		if issuer, err := x509.ParseCertificate(raw); err == nil { // One that cannot be read is of no use to the node either.
+			leaf.Issuers = append(leaf.Issuers, issuer)
+		}
+	}
+	return leaf
 }
 
 // Canary is sent to nodes to find out whether they trust its CA.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -47,7 +48,11 @@ func (o observation) diagnoseConnectDistribution(err *erldist.StageError) diagno
 
 // diagnoseTCP is about a TCP connection to a peer, epmd or the distribution port.
 func (o observation) diagnoseTCP(err *erldist.StageError, stage v1alpha1.Stage, peer, remedy string) diagnosis {
-	switch {
+	switch host, _, _ := net.SplitHostPort(err.Address); {
+	case len(o.published) > 0 && !slices.Contains(o.published, host):
+		return o.diagnosis(v1alpha1.StageResolve, v1alpha1.ReasonNameResolutionFailed,
+			fmt.Sprintf("cannot be reached: DNS has the address %s for it, and Kubernetes publishes %s", host, strings.Join(o.published, ", ")),
+			"wait until the DNS servers forget a former address (30 s with CoreDNS), or check that they run and serve this Kubernetes")
 	case errors.Is(err, syscall.ECONNREFUSED) || isHangUp(err):
 		return o.diagnosis(stage, v1alpha1.ReasonConnectionRefused,
 			fmt.Sprintf("cannot be reached: %s at %s refuses connections", peer, err.Address), remedy)

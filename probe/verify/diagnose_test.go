@@ -40,6 +40,7 @@ func TestDiagnose(t *testing.T) {
 		"epmd is behind a black hole":            {at: erldist.StageConnect, err: timeout, reason: v1alpha1.ReasonConnectionTimedOut, says: "epmd"},
 		"no BEAM that is distributed":            {at: erldist.StageConnect, err: syscall.ECONNREFUSED, seen: func(o *observation) { o.target.Runtime = v1alpha1.RuntimeCustom }, reason: v1alpha1.ReasonConnectionRefused, says: "set spec.runtime to Erl"},
 		"no route to epmd":                       {at: erldist.StageConnect, err: syscall.EHOSTUNREACH, reason: v1alpha1.ReasonConnectionTimedOut, says: "no route"},
+		"DNS has a former address":               {at: erldist.StageConnect, err: timeout, seen: func(o *observation) { o.published = []string{"10.0.0.9"} }, stage: v1alpha1.StageResolve, reason: v1alpha1.ReasonNameResolutionFailed, says: "and Kubernetes publishes 10.0.0.9"},
 		"epmd does not know it":                  {at: erldist.StageLookup, err: erldist.ErrNotRegistered, reason: v1alpha1.ReasonNodeNotRegistered, says: `does not know "chat";`},
 		"epmd knows others":                      {at: erldist.StageLookup, err: erldist.ErrNotRegistered, seen: func(o *observation) { o.registered = []string{"pay", "web"} }, reason: v1alpha1.ReasonNodeNotRegistered, says: `only "pay", "web"`},
 		"epmd knows none":                        {at: erldist.StageLookup, err: erldist.ErrNotRegistered, seen: func(o *observation) { o.registered = []string{} }, reason: v1alpha1.ReasonNodeNotRegistered, says: "nor any other name"},

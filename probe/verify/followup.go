@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -24,6 +25,9 @@ func (v *Verifier) followUp(ctx context.Context, err error, seen *observation) {
 		return
 	}
 	switch {
+	case v.Located != nil && (failed.Stage == erldist.StageConnect || failed.Stage == erldist.StageConnectDistribution):
+		_, host, _ := erldist.SplitNodeName(seen.target.Node)
+		seen.published = slices.Sorted(slices.Values(v.Located(host)))
 	case failed.Stage == erldist.StageLookup && errors.Is(err, erldist.ErrNotRegistered):
 		ctx, cancel := context.WithDeadline(ctx, seen.began.Add(v.Limits.Lookup))
 		defer cancel()

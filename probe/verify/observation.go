@@ -30,6 +30,7 @@ type observation struct {
 	release      v1alpha1.Runtime    // for the kind of release that the node is
 
 	// What the follow-up found.
+	published      []string // the addresses of its host that Kubernetes publishes, if known
 	triedPlaintext bool     // the port was spoken to in plaintext
 	plaintext      bool     // the port speaks distribution, in plaintext
 	closesIdle     bool     // the port closes connections on which nothing was sent
@@ -134,8 +135,11 @@ func (o *observation) keepChain(err error) {
 
 // fault is what is wrong with the chain that the node served; nil when nothing is.
 func (o *observation) fault() *certs.Fault {
-	leaf := certs.Certificate{X509: o.chain[0], Issuers: o.chain[1:]}
-	return leaf.Validate(o.host(), o.trust, o.now)
+	return o.leaf().Validate(o.host(), o.trust, o.now)
+}
+
+func (o *observation) leaf() certs.Certificate {
+	return certs.Certificate{X509: o.chain[0], Issuers: o.chain[1:]}
 }
 
 // issuer returns the CA that signed the certificate that the node serves, or nil if no

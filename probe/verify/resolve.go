@@ -12,9 +12,19 @@ var families = map[string][]string{"tcp4": {"ip4"}, "tcp6": {"ip6"}, "": {"ip4",
 
 // resolve finds the addresses of a target's host: by Resolve, or else by DNS.
 func (v *Verifier) resolve(target Target) func(ctx context.Context, host string) ([]string, error) {
-	if v.Resolve != nil {
-		return v.Resolve
+	resolve := v.Resolve
+	if resolve == nil {
+		resolve = v.resolveByDNS(target)
 	}
+	if v.Lookups == nil || v.Located == nil {
+		return resolve
+	}
+	return func(ctx context.Context, host string) ([]string, error) {
+		return v.Lookups.resolve(ctx, host, v.Located(host), resolve)
+	}
+}
+
+func (v *Verifier) resolveByDNS(target Target) func(ctx context.Context, host string) ([]string, error) {
 	return func(ctx context.Context, host string) ([]string, error) {
 		if v.Published != nil && !v.Published(ctx, host) {
 			return nil, &net.DNSError{Err: "no EndpointSlice has it", Name: host, IsNotFound: true}

@@ -35,6 +35,9 @@ type Verdict struct {
 	CertificateSerial string `json:"certificateSerial,omitempty"`
 	// CertificateAuthority is the identity of the CA that signed it.
 	CertificateAuthority string `json:"certificateAuthority,omitempty"`
+	// ValidUntil is when the first of the certificates expires that the verdict depends on: the node's,
+	// our own, and the CAs of both.
+	ValidUntil time.Time `json:"-"`
 	// Incarnation is the node's creation number.
 	Incarnation uint32 `json:"incarnation,omitempty"`
 	// OTPRelease is the release of OTP that the node runs, such as 27.

@@ -45,6 +45,9 @@ func (r PortRange) contains(port uint16) bool {
 type Limits struct {
 	Resolve, Connect, Lookup, ConnectDistribution, TLS, Handshake, Call time.Duration
 
+	// Tries is how long two tries of a node that does not answer may take together: the second one is
+	// cut off then. It is what one may take that hangs in TLS.
+	Tries time.Duration
 	// Link is how long a node may take to connect to another. OTP itself gives up
 	// after net_setuptime, 7 s.
 	Link time.Duration
@@ -55,11 +58,6 @@ type Limits struct {
 	Confirm time.Duration
 }
 
-// Sum is the time that all the stages of one attempt may take together.
-func (l Limits) Sum() time.Duration {
-	return l.Resolve + l.Connect + l.Lookup + l.ConnectDistribution + l.TLS + l.Handshake + l.Call
-}
-
 // DefaultLimits leave room for some lost packets or an intercontinental round trip, and
 // detect a dead node in time. A lost SYN is retransmitted after one second, and again
 // after three. Nodes give up on each other after net_setuptime, 7 s: who answers sooner is
@@ -67,7 +65,7 @@ func (l Limits) Sum() time.Duration {
 func DefaultLimits() Limits {
 	return Limits{
 		Resolve: 3 * time.Second, Connect: 4 * time.Second, Lookup: 3 * time.Second, ConnectDistribution: 4 * time.Second,
-		TLS: 8 * time.Second, Handshake: 7 * time.Second, Call: 5 * time.Second,
+		TLS: 8 * time.Second, Handshake: 7 * time.Second, Call: 5 * time.Second, Tries: 8 * time.Second,
 		Link: 9 * time.Second, Answer: 5 * time.Second, Confirm: 200 * time.Millisecond,
 	}
 }
@@ -103,6 +101,9 @@ type Verifier struct {
 	// asked.
 	Located func(host string) []string
 
+	// Lookups remembers what DNS has answered; nil to ask it each time. It needs Located.
+	Lookups *Lookups
+
 	// DialContext opens TCP connections to addresses; nil means that of a net.Dialer.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -136,6 +137,7 @@ func (v *Verifier) Verify(ctx context.Context, target Target) (Verdict, *Session
 			verdict.CertificateNotAfter = seen.chain[0].NotAfter
 			verdict.CertificateSerial = certs.Serial(seen.chain[0])
 			verdict.CertificateAuthority = certs.Identity(issuer)
+			verdict.ValidUntil = v.validUntil(seen)
 		}
 	}
 	return verdict, session
@@ -160,6 +162,18 @@ func (v *Verifier) reach(ctx context.Context, target Target, seen *observation) 
 	}
 	return session, info, nil
 }
+
+// validUntil is when the first of the node's certificate, our own, and the CAs of both expires.
+func (v *Verifier) validUntil(seen *observation) time.Time {
+	until := seen.leaf().ValidUntil(seen.trust, seen.now)
+	if ours := v.Credentials.leaf(); ours.X509 != nil && ours.ValidUntil(seen.trust, seen.now).Before(until) {
+		until = ours.ValidUntil(seen.trust, seen.now)
+	}
+	return until
+}
+
+// Holds reports whether no certificate has expired by now that a verdict depends on.
+func (v *Verifier) Holds(verdict Verdict) bool { return !v.now().After(verdict.ValidUntil) }
 
 func (v *Verifier) now() time.Time {
 	if v.Now == nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -232,6 +233,25 @@ func TestVerifyNoName(t *testing.T) {
 		t.Errorf("verdict is %s at %s: %s", verdict.Reason, verdict.Stage, verdict.Message)
 	}
 	checkTimings(t, verdict)
+}
+
+// TestVerifyFormerAddress: DNS has an address that the pod no longer has, and nobody answers there.
+func TestVerifyFormerAddress(t *testing.T) {
+	for _, target := range []Target{{Node: "chat@chat-0"}, {Node: "chat@chat-0", FixedPort: 9100}} {
+		for published, says := range map[string]string{"10.0.0.9": "DNS has the address 10.0.0.7 for it, and Kubernetes publishes 10.0.0.9", "10.0.0.7": "refuses connections"} {
+			verifier := Verifier{
+				Limits:      DefaultLimits(),
+				Resolve:     func(context.Context, string) ([]string, error) { return []string{"10.0.0.7"}, nil },
+				Located:     func(string) []string { return []string{published} },
+				DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED },
+			}
+			verdict, _ := verifier.Verify(t.Context(), target)
+			if !strings.Contains(verdict.Message, says) {
+				t.Errorf("with %s: %s at %s: %s", published, verdict.Reason, verdict.Stage, verdict.Message)
+			}
+			checkTimings(t, verdict)
+		}
+	}
 }
 
 // TestVerifyDualStack: epmd listens on an address on which the node does not.

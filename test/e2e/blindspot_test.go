@@ -93,6 +93,30 @@ func TestMachineOfTheManagerIsCutOff(t *testing.T) {
 	t.Logf("Ready %s after the machine was back", time.Since(returned))
 }
 
+// A probe that hung is replaced while a node hangs: nobody takes what the former reported, that all is
+// well, for the report of the latter, which has the Lease before it has looked at the nodes.
+func TestProbeIsReplacedWhileANodeHangs(t *testing.T) {
+	if *soak == 0 {
+		t.Skip("takes a minute: run `make soak`, or give -soak=10m")
+	}
+	t.Parallel()
+	c := harness.Start(t, harness.Namespace(t), "chat", 3, "27")
+	kill, thaw := c.FreezeProbe(t), c.FreezeNode(t, 1)
+	timeline, frozen := c.Timeline(t), time.Now()
+	var silent time.Time
+	await.Until(t, time.Minute, "the cluster is not Ready", func(context.Context) (err error) {
+		silent, _, err = timeline.NotReady(frozen)
+		return err
+	})
+	kill() // unless the kubelet has done so
+	notReady(t, c, time.Minute, v1alpha1.ReasonHandshakeTimedOut, "Pod chat-1")
+	if lapses := timeline.Lapses(silent, time.Now()); len(lapses) > 0 {
+		t.Errorf("the cluster was Ready while chat-1 hung: %s", lapses)
+	}
+	thaw()
+	c.AwaitReady(t, 3)
+}
+
 // managersMachine is the machine that the youngest manager was scheduled to.
 func managersMachine(t *testing.T) harness.Machine {
 	t.Helper()

@@ -80,6 +80,7 @@ func TestCookieMismatch(t *testing.T) {
 	original := harness.Must(c.Cookie(t.Context()))(t)
 
 	harness.Must(c.Eval(t.Context(), 1, `erlang:set_cookie(node(), 'another'), [erlang:disconnect_node(N) || N <- nodes()]`))(t)
+	notReady(t, c, patience*noticedNode, v1alpha1.ReasonCookieMismatch, "chat-1")
 	ready := c.AwaitCondition(t, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCookieMismatch, "chat-1", "cookie")
 	if strings.Contains(ready.Message, original) {
 		t.Error("the message contains the cookie")

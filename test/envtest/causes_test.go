@@ -3,11 +3,13 @@ package envtest
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
+	"errors"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
@@ -21,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs/certstest"
 )
 
 // A pod that the API server refuses is named with the field and the remedy, and no longer
@@ -181,52 +184,54 @@ func (c statefulSetController) refused(t *testing.T, set *appsv1.StatefulSet, or
 	check(t, admin.Status().Update(t.Context(), set))
 }
 
-// A certificate that cert-manager cannot store because of a quota is reported with that
-// quota: the key first, and then the certificate.
+// A certificate whose key cert-manager cannot store because of a quota is reported with that quota.
 func TestQuotaOfSecrets(t *testing.T) {
+	namespace := newNamespace(t)
+	limit(t, namespace, corev1.ResourceSecrets, 1) // The cookie is the one.
+	create(t, object(t, namespace, minimal))
 	startManager(t)
-	for hard, progress := range map[int64]string{
-		1: "cert-manager has made no CertificateRequest yet", // The cookie is the one.
-		2: "is answered, and cert-manager has not stored the certificate",
-	} {
-		t.Run(progress, func(t *testing.T) {
-			t.Parallel()
-			namespace := newNamespace(t)
-			limit(t, namespace, corev1.ResourceSecrets, hard)
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			var counting sync.WaitGroup
-			counting.Go(func() { recountSecrets(ctx, namespace) })
-			create(t, object(t, namespace, minimal))
-			awaitCondition(t, namespace, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCertificatesPending,
-				"certificate chat-ca", progress+": ResourceQuota limits allows no more Secrets. Raise it")
-			cancel()
-			counting.Wait()
-			limit(t, namespace, corev1.ResourceSecrets, 100)
-			awaitRecovery(t, namespace)
-		})
-	}
+	awaitCondition(t, namespace, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCertificatesPending,
+		"certificate chat-ca", "cert-manager has made no CertificateRequest yet: ResourceQuota limits allows no more Secrets. Raise it")
+	limit(t, namespace, corev1.ResourceSecrets, 100)
+	awaitRecovery(t, namespace)
 }
 
-// recountSecrets lowers what the quota counts when Secrets are deleted, as the controller of quotas
-// would: cert-manager now and then makes a key again.
-func recountSecrets(ctx context.Context, namespace string) {
-	for ticks := time.Tick(5 * time.Second); ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticks:
-		}
-		var quota corev1.ResourceQuota
-		var secrets corev1.SecretList
-		if admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "limits"}, &quota) != nil || admin.List(ctx, &secrets, client.InNamespace(namespace)) != nil {
-			continue
-		}
-		if used := quota.Status.Used[corev1.ResourceSecrets]; used.Value() > int64(len(secrets.Items)) {
-			quota.Status.Used = corev1.ResourceList{corev1.ResourceSecrets: *resource.NewQuantity(int64(len(secrets.Items)), resource.DecimalSI)}
-			_ = admin.Status().Update(ctx, &quota) // A conflict means that it changes just now.
-		}
+// A certificate that the issuer has given, and that cert-manager cannot store because of a quota, is
+// reported with that quota.
+func TestQuotaOfSecretsOnceIssued(t *testing.T) {
+	namespace := newNamespace(t)
+	create(t, merged(t, object(t, namespace, minimal), `spec: {tls: {issuerRef: {group: example.com, kind: Corporate, name: corp}}}`))
+	startManager(t)
+	corp := certstest.NewAuthority("corp")
+	given := func(asked *x509.CertificateRequest, request *certmanagerv1.CertificateRequest) {
+		issue(request, corp.IssueTo(hostOf(asked), asked.PublicKey, validFor(30*24*time.Hour)), corp.Certificate)
 	}
+	answer(t, namespace, "chat-0-tls", func(asked *x509.CertificateRequest, request *certmanagerv1.CertificateRequest) {
+		limit(t, namespace, corev1.ResourceSecrets, 0)
+		awaitForbidden(t, &corev1.Secret{ObjectMeta: named(namespace, "one-more")})
+		given(asked, request)
+	})
+	awaitCondition(t, namespace, v1alpha1.ConditionCredentialsReady, metav1.ConditionFalse, v1alpha1.ReasonCertificatesPending,
+		"certificate chat-0-tls", "is answered, and cert-manager has not stored the certificate: ResourceQuota limits allows no more Secrets. Raise it")
+	limit(t, namespace, corev1.ResourceSecrets, 100)
+	for _, name := range []string{"chat-1-tls", "chat-2-tls", "chat-probe-tls"} {
+		answer(t, namespace, name, given)
+	}
+	awaitCondition(t, namespace, v1alpha1.ConditionCredentialsReady, metav1.ConditionTrue, v1alpha1.ReasonCertificatesIssued)
+}
+
+// awaitForbidden waits until the API server has noticed a quota.
+func awaitForbidden(t *testing.T, object client.Object) {
+	t.Helper()
+	eventually(t, "the quota forbids it", func(ctx context.Context) error {
+		switch err := admin.Create(ctx, object, client.DryRunAll); {
+		case apierrors.IsForbidden(err):
+			return nil
+		case err != nil:
+			return err
+		}
+		return errors.New("it is allowed")
+	})
 }
 
 // limit sets a quota as a user and the controller of quotas would.

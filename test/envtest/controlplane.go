@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -47,6 +48,8 @@ var (
 	auditLog string
 	// certManagerCRDs is the directory of cert-manager's CRDs.
 	certManagerCRDs string
+	// stopCertManager stops cert-manager's controllers.
+	stopCertManager func() error
 	// scratch is a directory that is removed after the tests.
 	scratch string
 )
@@ -59,9 +62,9 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer os.RemoveAll(scratch)
-	// cert-manager's controllers run in this process, and log much.
-	klog.LogToStderr(false)
-	klog.SetOutput(io.Discard)
+	// cert-manager's controllers run in this process, and log much: errors, too, which klog writes to stderr
+	// unless it has a logger.
+	klog.SetLogger(logr.Discard())
 	log.SetLogger(logr.Discard())
 	if operatorProgram, err = buildOperator(); err != nil {
 		return 1, err
@@ -79,10 +82,10 @@ func run(m *testing.M) (code int, err error) {
 	if err := install(); err != nil {
 		return 1, err
 	}
-	stopCertManager, err := startCertManager()
-	if err != nil {
+	if stopCertManager, err = startCertManager(); err != nil {
 		return 1, err
 	}
+	stopCertManager = sync.OnceValue(stopCertManager)
 	defer func() { err = errors.Join(err, stopCertManager()) }()
 	if err := startAdmission(); err != nil {
 		return 1, err

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -32,6 +33,10 @@ func TestEditedObjectsAreRestored(t *testing.T) {
 	eventually(t, "the probe", func(ctx context.Context) error {
 		return admin.Get(ctx, client.ObjectKeyFromObject(deployment), deployment)
 	})
+	many := strings.Builder{}
+	for i := range 2600 {
+		fmt.Fprintf(&many, "key-%070d: x, ", i)
+	}
 	for name, test := range map[string]struct {
 		object client.Object
 		patch  string
@@ -44,6 +49,7 @@ func TestEditedObjectsAreRestored(t *testing.T) {
 		"a command of the probe": {deployment, `{spec: {template: {spec: {containers: [{name: probe, command: [sleep]}]}}}}`},
 		"a port of the Service":  {&corev1.Service{ObjectMeta: named(namespace, "chat-nodes")}, `{spec: {ports: [{name: more, port: 99}]}}`},
 		"egress":                 {&networkingv1.NetworkPolicy{ObjectMeta: named(namespace, "chat-distribution")}, `{spec: {egress: [{}], policyTypes: [Ingress, Egress]}}`},
+		"thousands of keys":      {&corev1.ConfigMap{ObjectMeta: named(namespace, "chat-distribution")}, "{data: {" + many.String() + "}}"},
 		"a key of the ConfigMap": {&corev1.ConfigMap{ObjectMeta: named(namespace, "chat-distribution")}, `{data: {more: x}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -62,6 +68,25 @@ func TestEditedObjectsAreRestored(t *testing.T) {
 			}
 			awaitContent(t, test.object, before)
 		})
+	}
+	for _, owned := range []client.Object{set, deployment, &policyv1.PodDisruptionBudget{ObjectMeta: named(namespace, "chat")},
+		&networkingv1.NetworkPolicy{ObjectMeta: named(namespace, "chat-distribution")}, &corev1.Service{ObjectMeta: named(namespace, "chat-nodes")}} {
+		for what, patch := range map[string]string{
+			"no longer its controller": `[{"op": "replace", "path": "/metadata/ownerReferences/0/controller", "value": false}]`,
+			"a second reference":       `[{"op": "copy", "from": "/metadata/ownerReferences/0", "path": "/metadata/ownerReferences/-"}, {"op": "replace", "path": "/metadata/ownerReferences/1/controller", "value": false}]`,
+		} {
+			t.Run(fmt.Sprintf("%s of %T", what, owned), func(t *testing.T) {
+				before := get(t, owned).GetOwnerReferences()
+				check(t, admin.Patch(t.Context(), owned, client.RawPatch(types.JSONPatchType, []byte(patch)), client.FieldOwner("kubectl-patch")))
+				eventually(t, "its owner as it was", func(ctx context.Context) error {
+					err := admin.Get(ctx, client.ObjectKeyFromObject(owned), owned)
+					if diff := cmp.Diff(before, owned.GetOwnerReferences()); err == nil && diff != "" {
+						err = fmt.Errorf("(-before +now):\n%s", diff)
+					}
+					return err
+				})
+			})
+		}
 	}
 	t.Run("by server-side apply", func(t *testing.T) {
 		before := contentOf(t, get(t, set))
@@ -173,5 +198,24 @@ spec: {serviceName: a, selector: {matchLabels: {a: b}}, template: {metadata: {la
 	err := admin.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(set), client.FieldOwner("erlang-operator"))
 	if err == nil || !strings.Contains(err.Error(), ".spec.template.spec.more: field not declared in schema") {
 		t.Errorf("the API server says %v", err)
+	}
+}
+
+// The manager marks objects in its cache in this field, and believes every mark.
+func TestNobodySetsSelfLink(t *testing.T) {
+	namespace := newNamespace(t)
+	for _, linked := range []client.Object{
+		&corev1.ConfigMap{ObjectMeta: named(namespace, "linked")},
+		&certmanager.Issuer{ObjectMeta: named(namespace, "linked"), Spec: certmanager.IssuerSpec{IssuerConfig: certmanager.IssuerConfig{SelfSigned: &certmanager.SelfSignedIssuer{}}}},
+	} {
+		linked.SetSelfLink("forged")
+		check(t, admin.Create(t.Context(), linked))
+		if link := get(t, linked).GetSelfLink(); link != "" {
+			t.Errorf("%T is created with %q", linked, link)
+		}
+		check(t, admin.Patch(t.Context(), linked, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"selfLink":"forged","labels":{"a":"b"}}}`))))
+		if got := get(t, linked); got.GetSelfLink() != "" || got.GetLabels()["a"] != "b" {
+			t.Errorf("%T is patched to %q, with the labels %v", linked, got.GetSelfLink(), got.GetLabels())
+		}
 	}
 }

@@ -22,9 +22,11 @@ func TestEditedStatusIsRestored(t *testing.T) {
 	create(t, object(t, namespace, minimal))
 	startManager(t)
 	n, p := startNodes(t, namespace), startProbe(t, namespace)
-	settled := func(context.Context) error { return nil }
-	n.until(t, p, "at first", settled)
-	n.ready = false // An edited condition is seen for a moment.
+	restored := func(ctx context.Context) error {
+		n.ready = false // What an edit makes of the condition is seen for a moment.
+		return statusEdited(ctx, namespace)
+	}
+	n.until(t, p, "at first", restored)
 	for _, patch := range []string{
 		`{"conditions":[{"type":"Stalled","status":"True","reason":"Mine","message":"","lastTransitionTime":"2020-01-01T00:00:00Z"}]}`,
 		`{"nodes":"99/99","verifiedNodes":99}`,
@@ -33,7 +35,7 @@ func TestEditedStatusIsRestored(t *testing.T) {
 		`{"rotation":[{"credential":"CA","phase":"Reissuing","since":"2020-01-01T00:00:00Z"}]}`,
 	} {
 		editStatus(t, namespace, patch)
-		n.until(t, p, "after "+patch, func(ctx context.Context) error { return statusEdited(ctx, namespace) })
+		n.until(t, p, "after "+patch, restored)
 	}
 	// The manager writes an element that is there already, and removes it.
 	n.broken, n.ready = "chat-1", false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,4 +139,28 @@ func TestClusterKeptByAFinalizerIsNotReady(t *testing.T) {
 	}
 	awaitCondition(t, namespace, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonTerminating)
 	finalizers(`[]`)
+}
+
+// A finalizer keeps a pod from when its kubelet has ended it: until then the kubelet does.
+func TestPodKeptByAFinalizerIsNamedWhenItsKubeletIsDone(t *testing.T) {
+	namespace := newNamespace(t)
+	startManager(t)
+	create(t, merged(t, object(t, namespace, minimal), `spec: {replicas: 1}`))
+	set := awaitStatefulSet(t, namespace, 1)
+	startProbe(t, namespace).report(t, wholeMesh(namespace, startPods(t, set, 0, 1)))
+	awaitReady(t, namespace)
+
+	kept := podOf(set, 1)
+	kept.Spec.NodeName, kept.Finalizers = "worker-1", []string{"example.com/backup"}
+	create(t, kept)
+	check(t, admin.Delete(t.Context(), kept))
+	settle(t)
+	reconciling := awaitCondition(t, namespace, v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonScalingDown)
+	if strings.Contains(reconciling.Message, "example.com/backup") {
+		t.Errorf("while the kubelet ends the pod: %s", reconciling.Message)
+	}
+	check(t, admin.Delete(t.Context(), kept, client.GracePeriodSeconds(0))) // as the kubelet does
+	awaitCondition(t, namespace, v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonScalingDown,
+		"Pod chat-1 is terminating, and its finalizers keep it: example.com/backup.")
+	check(t, admin.Patch(t.Context(), kept, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))))
 }

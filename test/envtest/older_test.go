@@ -41,8 +41,7 @@ func TestKubernetesWithoutPodCertificates(t *testing.T) {
 func TestKubernetesWithoutIPv6(t *testing.T) {
 	namespace := newNamespace(t)
 	startManager(t)
-	cluster := merged(t, object(t, namespace, minimal), `spec: {distribution: {ipFamily: IPv6}}`)
-	check(t, admin.Create(t.Context(), cluster))
+	create(t, merged(t, object(t, namespace, minimal), `spec: {distribution: {ipFamily: IPv6}}`))
 	eventually(t, "the cluster is Stalled", func(ctx context.Context) error {
 		cluster := clusterIn(namespace)
 		if err := admin.Get(ctx, client.ObjectKeyFromObject(cluster), cluster); err != nil {

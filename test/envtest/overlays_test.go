@@ -8,10 +8,14 @@ import (
 	"testing"
 )
 
-// overlay is a block of a document that is a file of kustomize, in the directory that its first line names.
-var overlay = regexp.MustCompile("(?s)```yaml\n(?:# (\\S*)kustomization\\.yaml\n)?(apiVersion: kustomize.*?)```")
+var (
+	// overlay is a block of a document that is a file of kustomize, in the directory that its first line names.
+	overlay = regexp.MustCompile("(?s)```yaml\n(?:# (\\S*)kustomization\\.yaml\n)?(apiVersion: kustomize.*?)```")
+	// argument is what an overlay gives the manager.
+	argument = regexp.MustCompile(`value: "?(--[^\s"}]+)`)
+)
 
-// The overlays of the guide can be built, and change what it says.
+// The overlays of the guide can be built, and give the manager the argument that they show.
 func TestOverlaysOfTheGuide(t *testing.T) {
 	guide := string(must(os.ReadFile(filepath.Join(repository(), "docs/install.md")))(t))
 	guide = strings.ReplaceAll(guide, "https://github.com/erlang-operator/erlang-operator//config/default?ref=v0.1.0", "config/default")
@@ -21,17 +25,21 @@ func TestOverlaysOfTheGuide(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		blocks [][]string
-		want   []string
+		want   string
 	}{
-		"all namespaces":  {blocks[:1], []string{"registry.example.com/erlang-operator:v0.1.0", "--workers=8"}},
-		"some namespaces": {blocks[1:], []string{"--watch-namespaces=shop", `"name":"erlang-operator-manager","namespace":"shop"`}},
+		"all namespaces":  {blocks[:1], "registry.example.com/erlang-operator:v0.1.0"},
+		"some namespaces": {blocks[1:], `"name":"erlang-operator-manager","namespace":"shop"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := ""
 			for _, object := range must(built(written(t, test.blocks)))(t) {
 				text += string(must(object.MarshalJSON())(t))
 			}
-			for _, want := range test.want {
+			given := argument.FindStringSubmatch(test.blocks[0][2])
+			if given == nil {
+				t.Fatal("the overlay gives the manager no argument")
+			}
+			for _, want := range []string{test.want, `"` + given[1] + `"`} {
 				if !strings.Contains(text, want) {
 					t.Errorf("no %s", want)
 				}

@@ -71,6 +71,10 @@ func TestPodCertificate(t *testing.T) {
 		t.Logf("%d certificates within %s", len(all), time.Since(since).Round(time.Millisecond))
 		writes := 0
 		for _, r := range must(log.next())(t) {
+			// No probe runs, and the Lease of one that is silent is read before that is reported.
+			if r.ObjectRef.Resource == "leases" && r.Verb == "get" || r.ObjectRef.Namespace != "" && r.ObjectRef.Namespace != namespace {
+				continue
+			}
 			if r.ObjectRef.Resource != "podcertificaterequests" || r.Verb != "update" {
 				t.Errorf("the manager requested: %s", r)
 			}

@@ -1,6 +1,7 @@
 package envtest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"testing"
@@ -22,6 +23,7 @@ import (
 // granted.
 type probe struct {
 	namespace string
+	cluster   string // "chat" when it is empty
 	client    client.Client
 }
 
@@ -58,7 +60,8 @@ func (p *probe) confirm(t *testing.T) {
 	lease.OwnerReferences = []metav1.OwnerReference{{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "ErlangCluster",
 		Name: cluster.Name, UID: cluster.UID, Controller: ptr.To(true)}}
 	renew := func(ctx context.Context) error {
-		lease.Spec.HolderIdentity, lease.Spec.RenewTime = ptr.To("chat-probe-0"), ptr.To(metav1.NowMicro())
+		now := metav1.NowMicro()
+		lease.Spec.HolderIdentity, lease.Spec.AcquireTime, lease.Spec.RenewTime = ptr.To("chat-probe-0"), &now, &now
 		return p.client.Update(ctx, lease)
 	}
 	check(t, renew(t.Context()))
@@ -122,7 +125,7 @@ func (p *probe) report(t *testing.T, mesh *v1alpha1.MeshStatus) {
 }
 
 func (p *probe) apply(ctx context.Context, mesh *v1alpha1.MeshStatus) error {
-	cluster := &v1alpha1.ErlangCluster{ObjectMeta: metav1.ObjectMeta{Namespace: p.namespace, Name: "chat"}}
+	cluster := &v1alpha1.ErlangCluster{ObjectMeta: named(p.namespace, cmp.Or(p.cluster, "chat"))}
 	status, err := cluster.ApplyStatus(&struct {
 		Mesh *v1alpha1.MeshStatus `json:"mesh"`
 	}{mesh})

@@ -68,14 +68,14 @@ func TestLostCookie(t *testing.T) {
 		if err := admin.Delete(t.Context(), &corev1.Secret{ObjectMeta: named(namespace, "chat-cookie")}); err != nil {
 			t.Fatal(err)
 		}
-		awaitStalled(t, namespace, v1alpha1.ReasonCookieLost, "3 pods run with that cookie", "cookie.secretKeyRef", "scale to 0")
+		awaitStalled(t, namespace, v1alpha1.ReasonCookieLost, "there are pods that use that cookie", "cookie.secretKeyRef", "scale to 0")
 	}
 
 	lose()
 	taken := &corev1.Secret{ObjectMeta: named(namespace, "chat-cookie"), StringData: map[string]string{"cookie": "AnotherCookie"}}
 	create(t, taken)
 	touch(t, clusterIn(namespace))
-	awaitStalled(t, namespace, v1alpha1.ReasonCookieLost, "`kubectl delete --namespace="+namespace+" secret/chat-cookie`", "3 pods run with that cookie")
+	awaitStalled(t, namespace, v1alpha1.ReasonCookieLost, "`kubectl delete --namespace="+namespace+" secret/chat-cookie`", "there are pods that use the lost cookie")
 	check(t, admin.Delete(t.Context(), taken))
 	create(t, &corev1.Secret{ObjectMeta: named(namespace, "backup"), StringData: map[string]string{"cookie": cookie}})
 	apply(t, merged(t, object(t, namespace, minimal), `spec: {cookie: {secretKeyRef: {name: backup}}}`))

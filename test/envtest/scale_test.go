@@ -1,6 +1,7 @@
 package envtest
 
 import (
+	"context"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -11,6 +12,7 @@ import (
 // default, unless something else has scaled the cluster meanwhile.
 func TestReplicasAreDropped(t *testing.T) {
 	namespace := newNamespace(t)
+	t.Cleanup(func() { check(t, admin.Delete(context.Background(), clusterIn(namespace))) })
 	apply := func(patch string) {
 		t.Helper()
 		applied := object(t, namespace, minimal)

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -42,14 +43,16 @@ func TestScheduler(t *testing.T) {
 		"one machine":              {map[string]string{"one": ""}, 3, []int{3}, []int{3}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			// The scheduler may still know machines and pods of the subtest before.
+			own := strings.ReplaceAll(name, " ", "-")
 			for machine, zone := range test.machines {
-				createMachine(t, c, machine, zone)
+				createMachine(t, c, own, machine, zone)
 			}
 			onMachine, onZone := map[string]int{}, map[string]int{}
 			for ordinal := range test.pods {
-				machine := schedule(t, c, fmt.Sprintf("chat-%d", ordinal))
+				machine := schedule(t, c, memberOn(t, own, ordinal))
 				onMachine[machine]++
-				onZone[test.machines[machine]]++
+				onZone[test.machines[strings.TrimPrefix(machine, own+"-")]]++
 			}
 			if diff := cmp.Diff(test.want, slices.Sorted(maps.Values(onMachine))); diff != "" {
 				t.Errorf("pods on machines %v (-want +got):\n%s", onMachine, diff)
@@ -61,11 +64,16 @@ func TestScheduler(t *testing.T) {
 	}
 }
 
-func createMachine(t *testing.T, c client.Client, name, zone string) {
+// labelSubtest is of a machine, and has a value for each subtest.
+const labelSubtest = "example.com/subtest"
+
+// createMachine creates a machine of a subtest, and waits until the scheduler knows it.
+func createMachine(t *testing.T, c client.Client, subtest, name, zone string) {
 	t.Helper()
-	machine := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: name}}}
+	name = subtest + "-" + name
+	machine := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: name, labelSubtest: subtest}}}
 	if zone != "" {
-		machine.Labels[corev1.LabelTopologyZone] = zone
+		machine.Labels[corev1.LabelTopologyZone] = subtest + "-" + zone
 	}
 	check(t, c.Create(t.Context(), machine))
 	t.Cleanup(func() { _ = c.Delete(context.Background(), machine) })
@@ -75,6 +83,8 @@ func createMachine(t *testing.T, c client.Client, name, zone string) {
 		corev1.ResourceCPU: resource.MustParse("4"), corev1.ResourceMemory: resource.MustParse("8Gi"), corev1.ResourcePods: resource.MustParse("110")}
 	machine.Status.Capacity = machine.Status.Allocatable
 	check(t, c.Status().Update(t.Context(), machine))
+	schedule(t, c, &corev1.Pod{ObjectMeta: named("default", name), Spec: corev1.PodSpec{
+		NodeSelector: map[string]string{corev1.LabelHostname: name}, Containers: containers}})
 }
 
 func startScheduler(t *testing.T, program, kubeconfig string) {
@@ -93,18 +103,26 @@ func startScheduler(t *testing.T, program, kubeconfig string) {
 	})
 }
 
-// schedule creates a pod with the defaults that every new cluster has, and returns its machine.
-func schedule(t *testing.T, c client.Client, name string) string {
+var containers = []corev1.Container{{Name: "chat", Image: "example.com/chat:1"}}
+
+// memberOn is a pod with the defaults that every new cluster has, for the machines of a subtest.
+func memberOn(t *testing.T, subtest string, ordinal int) *corev1.Pod {
 	t.Helper()
 	text := must(os.ReadFile(filepath.Join(repository(), "controllers/internal/plan/testdata/podtemplates/defaults-1.golden.yaml")))(t)
 	pod := &corev1.Pod{}
 	check(t, yaml.Unmarshal(text, pod))
-	pod.Namespace, pod.Name = "default", name
+	pod.Namespace, pod.Name = "default", fmt.Sprintf("chat-%s-%d", subtest, ordinal)
 	pod.Labels = map[string]string{labelCluster: "chat", labelComponent: "node"}
-	pod.Spec.Containers = []corev1.Container{{Name: "chat", Image: "example.com/chat:1"}}
+	pod.Spec.Containers, pod.Spec.NodeSelector = containers, map[string]string{labelSubtest: subtest}
+	return pod
+}
+
+// schedule creates a pod, and returns its machine.
+func schedule(t *testing.T, c client.Client, pod *corev1.Pod) string {
+	t.Helper()
 	check(t, c.Create(t.Context(), pod))
 	t.Cleanup(func() { _ = c.Delete(context.Background(), pod, client.GracePeriodSeconds(0)) })
-	eventually(t, "pod "+name+" is scheduled", func(ctx context.Context) error {
+	eventually(t, "pod "+pod.Name+" is scheduled", func(ctx context.Context) error {
 		err := c.Get(ctx, client.ObjectKeyFromObject(pod), pod)
 		if err == nil && pod.Spec.NodeName == "" {
 			err = errors.New(fmt.Sprint(pod.Status.Conditions))

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -31,6 +32,8 @@ type Applier struct {
 	Client client.Client
 	// Live reads objects of other owners, which the caches do not hold.
 	Live client.Reader
+	// Recorder records on a cluster what its status does not tell.
+	Recorder events.EventRecorder
 
 	memories sync.Map // of types.NamespacedName, a cluster's, to memory
 	contests sync.Map // of the same, to contests
@@ -62,6 +65,9 @@ func (a *Applier) Apply(ctx context.Context, p plan.Plan, observed state.State) 
 		if err := rejected.keep("Pod", a.refresh(ctx, pod)); err != nil {
 			return err
 		}
+	}
+	if err := a.retryAll(ctx, p.Retry, observed, &rejected); err != nil {
+		return err
 	}
 	if p.Release != nil {
 		if err := rejected.keep("Lease", a.release(ctx, p.Release)); err != nil {

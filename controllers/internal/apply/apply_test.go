@@ -235,15 +235,17 @@ func TestForeignObjectsStay(t *testing.T) {
 func TestObjectWithoutControllerIsAdopted(t *testing.T) {
 	for name, test := range map[string]struct {
 		labels  map[string]string
+		owners  []metav1.OwnerReference
 		adopted bool
 	}{
-		"all labels":             {plan.Labels("chat"), true},
-		"one label":              {map[string]string{plan.LabelCluster: "chat"}, false},
-		"labels of another name": {plan.Labels("pay"), false},
+		"all labels":             {plan.Labels("chat"), nil, true},
+		"no longer controlled":   {plan.Labels("chat"), []metav1.OwnerReference{{APIVersion: "erlang-operator.dev/v1alpha1", Kind: "ErlangCluster", Name: "chat", UID: cluster().UID}}, true},
+		"one label":              {map[string]string{plan.LabelCluster: "chat"}, nil, false},
+		"labels of another name": {plan.Labels("pay"), nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := theConfigMap()
-			config.Labels, config.Data = test.labels, map[string]string{"key": "former"}
+			config.Labels, config.OwnerReferences, config.Data = test.labels, test.owners, map[string]string{"key": "former"}
 			w := newWorld(config)
 			err := w.applier().Apply(t.Context(), plan.Plan{Apply: []plan.Configuration{configMap("ours")}}, w.observed(t))
 			if apply.IsNameConflict(err) == test.adopted {
@@ -252,6 +254,9 @@ func TestObjectWithoutControllerIsAdopted(t *testing.T) {
 			check(t, w.Get(t.Context(), client.ObjectKeyFromObject(config), config))
 			if metav1.IsControlledBy(config, cluster()) != test.adopted || config.Data["key"] != "former" {
 				t.Errorf("want it adopted: %t, and not changed else: %+v", test.adopted, config)
+			}
+			if len(config.OwnerReferences) > 1 {
+				t.Errorf("it has two references to the cluster: %+v", config.OwnerReferences)
 			}
 		})
 	}
@@ -626,17 +631,28 @@ func TestMarkIsOfWhatIsOurs(t *testing.T) {
 		change func(*appsv1.StatefulSet)
 		same   bool
 	}{
-		"status":                  {func(s *appsv1.StatefulSet) { s.ResourceVersion, s.Status.Replicas = "8", 3 }, true},
-		"an annotation":           {func(s *appsv1.StatefulSet) { s.Annotations = map[string]string{"note": "theirs"} }, true},
-		"content":                 {func(s *appsv1.StatefulSet) { s.Generation++ }, false},
-		"a label":                 {func(s *appsv1.StatefulSet) { s.Labels = nil }, false},
-		"another of its name":     {func(s *appsv1.StatefulSet) { s.UID = "another" }, false},
-		"the controller":          {func(s *appsv1.StatefulSet) { s.OwnerReferences[0].UID = "other" }, false},
+		"status":              {func(s *appsv1.StatefulSet) { s.ResourceVersion, s.Status.Replicas = "8", 3 }, true},
+		"an annotation":       {func(s *appsv1.StatefulSet) { s.Annotations = map[string]string{"note": "theirs"} }, true},
+		"content":             {func(s *appsv1.StatefulSet) { s.Generation++ }, false},
+		"a label":             {func(s *appsv1.StatefulSet) { s.Labels = nil }, false},
+		"another of its name": {func(s *appsv1.StatefulSet) { s.UID = "another" }, false},
+		"the controller":      {func(s *appsv1.StatefulSet) { s.OwnerReferences[0].UID = "other" }, false},
+		"not its controller":  {func(s *appsv1.StatefulSet) { s.OwnerReferences[0].Controller = ptr.To(false) }, false},
+		"another owner": {func(s *appsv1.StatefulSet) {
+			s.OwnerReferences = append(s.OwnerReferences, metav1.OwnerReference{Name: "theirs", UID: "theirs"})
+		}, true},
+		"the controller twice": {func(s *appsv1.StatefulSet) {
+			again := s.OwnerReferences[0]
+			again.Controller = ptr.To(false)
+			s.OwnerReferences = append(s.OwnerReferences, again)
+		}, false},
 		"a kind of no generation": {func(s *appsv1.StatefulSet) { s.Generation = 0 }, false},
 	} {
-		changed := set.DeepCopy()
+		before, changed := set.DeepCopy(), set.DeepCopy()
 		test.change(changed)
-		if got := cmp.Equal(apply.Mark(changed), apply.Mark(set)); got != test.same {
+		apply.Mark(before)
+		apply.Mark(changed)
+		if got := changed.GetSelfLink() == before.GetSelfLink(); got != test.same {
 			t.Errorf("%s: same mark: %t, want %t", name, got, test.same)
 		}
 	}

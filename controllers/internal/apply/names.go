@@ -46,8 +46,8 @@ func isFormer(err error) bool {
 
 // conflict is the error about an object that exists and is not the cluster's.
 func conflict(cluster *v1alpha1.ErlangCluster, gvk schema.GroupVersionKind, existing metav1.Object) error {
-	found, controller := NameConflict{gvk, existing.GetName()}, metav1.GetControllerOf(existing)
-	if controller != nil && controller.APIVersion == v1alpha1.SchemeGroupVersion.String() && controller.Kind == "ErlangCluster" && controller.Name == cluster.Name {
+	found, controller := NameConflict{gvk, existing.GetName()}, v1alpha1.ControllerOf(existing)
+	if controller != nil && controller.Name == cluster.Name {
 		return formerObject{found}
 	}
 	return found
@@ -175,11 +175,14 @@ func (a *Applier) checkName(ctx context.Context, observed state.State, configura
 	return nil
 }
 
-// adopt makes the cluster the controller of an object, and changes nothing else: how the
-// object is to be, the next plan decides, with the object among what was observed.
+// adopt makes the cluster the controller of an object, in place of a reference that says that it is
+// not, and changes nothing else: how the object is to be, the next plan decides, with the object
+// among what was observed.
 func (a *Applier) adopt(ctx context.Context, cluster *v1alpha1.ErlangCluster, existing *metav1.PartialObjectMetadata) error {
 	adopted := existing.DeepCopy()
-	adopted.OwnerReferences = append(adopted.OwnerReferences, plan.OwnerReference(cluster))
+	adopted.OwnerReferences = append(slices.DeleteFunc(adopted.OwnerReferences, func(owner metav1.OwnerReference) bool {
+		return owner.UID == cluster.UID
+	}), plan.OwnerReference(cluster))
 	patch := client.MergeFromWithOptions(existing, client.MergeFromWithOptimisticLock{})
 	if err := a.Client.Patch(ctx, adopted, patch); err != nil {
 		return fmt.Errorf("adopt %s %s: %w", existing.Kind, existing.Name, err)

@@ -23,13 +23,26 @@ const FieldOwner = "erlang-operator"
 // restartedAt is set by `kubectl rollout restart`, which people may use.
 var restartedAt = fieldpath.MakePathOrDie("spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
 
-// KeepForeignFields keeps of the managed fields of an object what other managers than ours
-// hold of its content, which is to be restored.
+// KeepForeignFields keeps of the managed fields of an object that other managers than ours hold some of
+// its content, which is to be restored, and of which fields at the top: however many there are below.
 func KeepForeignFields(object metav1.Object) {
-	object.SetManagedFields(slices.DeleteFunc(object.GetManagedFields(), func(entry metav1.ManagedFieldsEntry) bool {
+	var foreign []metav1.ManagedFieldsEntry
+	for _, entry := range object.GetManagedFields() {
 		content, err := foreignContent(entry)
-		return err != nil || content.Empty()
-	}))
+		if err != nil || content.Empty() {
+			continue
+		}
+		if entry.FieldsV1, err = rawFields(topOf(content)); err == nil {
+			foreign = append(foreign, entry)
+		}
+	}
+	object.SetManagedFields(foreign)
+}
+
+func topOf(fields *fieldpath.Set) *fieldpath.Set {
+	top := fieldpath.NewSet()
+	fields.Iterate(func(path fieldpath.Path) { top.Insert(path[:1].Copy()) })
+	return top
 }
 
 // foreignContent is what an entry of another manager holds of the content of an object.

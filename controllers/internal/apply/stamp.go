@@ -1,15 +1,12 @@
 package apply
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"strconv"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -17,25 +14,19 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 )
 
-// markAnnotation holds the mark of an object in the cache. In the API server no object has it.
-const markAnnotation = "erlang-operator.dev/mark"
-
-// process is in the marks of this process, so that it believes no others.
-var process = rand.Text()
-
-// Mark is what is remembered of an object as it came from the API server: an annotation for the
-// cache, which keeps less of the object. The client may pass an object through the cache's
-// transformation twice. The first mark stays.
-func Mark(object metav1.Object) map[string]string {
-	mark, known := object.GetAnnotations()[markAnnotation]
-	if !known || !strings.HasPrefix(mark, process) {
-		stamp := stampOf(object)
-		mark = process + stamp
-		if _, isOwn := own.Get(memo.KeyOf([]byte(stamp))); !isOwn {
-			mark += fingerprintOf(object)
-		}
+// Mark notes in an object for the cache, which keeps less of it, what is remembered of it as it came
+// from the API server: in metadata.selfLink, which the API server never has, whoever writes it. An
+// annotation would take a map of 300 bytes for each object. The client may pass an object through the
+// cache's transformation twice. The first mark stays.
+func Mark(object metav1.Object) {
+	if object.GetSelfLink() != "" {
+		return
 	}
-	return map[string]string{markAnnotation: mark}
+	stamp, fingerprint := stampOf(object), ""
+	if _, isOwn := own.Get(memo.KeyOf([]byte(stamp))); !isOwn {
+		fingerprint = fingerprintOf(object)
+	}
+	object.SetSelfLink(stamp + fingerprint)
 }
 
 // own are the stamps of objects as this process has applied them. Of these no fingerprint is needed: it
@@ -44,8 +35,8 @@ var own = memo.Memo[struct{}]{Size: 4096}
 
 // markOf is the stamp and the fingerprint of an object in the cache.
 func markOf(cached metav1.Object) (stamp, fingerprint string) {
-	mark, known := strings.CutPrefix(cached.GetAnnotations()[markAnnotation], process)
-	if !known {
+	mark := cached.GetSelfLink()
+	if len(mark) < digestLength {
 		return stampOf(cached), fingerprintOf(cached)
 	}
 	return mark[:digestLength], mark[digestLength:]
@@ -61,38 +52,42 @@ func isAsApplied(cached metav1.Object, configuration plan.Configuration, last ap
 	return fingerprint != "" && fingerprint == appliedFingerprint(configuration)
 }
 
-// stampOf changes with the content of an object, its labels and its controller, but not with
-// its status, which others write all the time. One that was deleted and created again has
+// stampOf changes with the content of an object, its labels and what it says of its controller, but
+// not with its status, which others write all the time. One that was deleted and created again has
 // another, though both may be of the first generation.
 func stampOf(object metav1.Object) string {
-	var controller types.UID
-	if owner := metav1.GetControllerOfNoCopy(object); owner != nil {
-		controller = owner.UID
+	labels, version := object.GetLabels(), object.GetResourceVersion()
+	if labels == nil {
+		labels = map[string]string{}
 	}
-	return stamp(object.GetUID(), object.GetGeneration(), object.GetResourceVersion(), object.GetLabels(), controller)
+	if generation := object.GetGeneration(); generation != 0 { // Not every kind has generations.
+		version = "generation " + strconv.FormatInt(generation, 10)
+	}
+	text, _ := json.Marshal([]any{object.GetUID(), version, labels, controllers(object)}) // They always have a JSON form.
+	return shortDigest(text)
+}
+
+// controllers are the references to the controller of an object: one, unless others have added to it.
+func controllers(object metav1.Object) (references []metav1.OwnerReference) {
+	controller := metav1.GetControllerOfNoCopy(object)
+	for _, owner := range object.GetOwnerReferences() {
+		if controller != nil && owner.UID == controller.UID {
+			references = append(references, owner)
+		}
+	}
+	return references
 }
 
 // stampOfAnswer is the stamp of an object that the API server has answered with.
 func stampOfAnswer(metadata *applymeta.ObjectMetaApplyConfiguration) string {
-	var controller types.UID
+	answer := &metav1.ObjectMeta{UID: ptr.Deref(metadata.UID, ""), Generation: ptr.Deref(metadata.Generation, 0),
+		ResourceVersion: ptr.Deref(metadata.ResourceVersion, ""), Labels: metadata.Labels}
 	for _, owner := range metadata.OwnerReferences {
-		if ptr.Deref(owner.Controller, false) {
-			controller = ptr.Deref(owner.UID, "")
-		}
+		answer.OwnerReferences = append(answer.OwnerReferences, metav1.OwnerReference{
+			APIVersion: ptr.Deref(owner.APIVersion, ""), Kind: ptr.Deref(owner.Kind, ""), Name: ptr.Deref(owner.Name, ""), UID: ptr.Deref(owner.UID, ""),
+			Controller: owner.Controller, BlockOwnerDeletion: owner.BlockOwnerDeletion})
 	}
-	return stamp(ptr.Deref(metadata.UID, ""), ptr.Deref(metadata.Generation, 0), ptr.Deref(metadata.ResourceVersion, ""), metadata.Labels, controller)
-}
-
-// stamp has the generation of an object, or its version if its kind has no generations.
-func stamp(uid types.UID, generation int64, version string, labels map[string]string, controller types.UID) string {
-	if generation != 0 {
-		version = "generation " + strconv.FormatInt(generation, 10)
-	}
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	text, _ := json.Marshal([]any{uid, version, labels, controller}) // Strings always have a JSON form.
-	return shortDigest(text)
+	return stampOf(answer)
 }
 
 // digestLength is that of a shortDigest, which has 128 bits.

@@ -40,7 +40,7 @@ func (a *Applier) RestoresStatus(cluster *v1alpha1.ErlangCluster, now time.Time)
 }
 
 func statusID(cluster *v1alpha1.ErlangCluster) objectID {
-	return objectID{"ErlangCluster", cluster.Name}
+	return objectID{v1alpha1.Kind, cluster.Name}
 }
 
 // TakeOverStatus gives what others hold of the status of a cluster to the manager, and of
@@ -48,7 +48,7 @@ func statusID(cluster *v1alpha1.ErlangCluster) objectID {
 // field that somebody has written would stay for good, and of an element of a list that we
 // remove only its key, which the API server refuses: the status would stay as it was.
 func (a *Applier) TakeOverStatus(ctx context.Context, cluster *v1alpha1.ErlangCluster, now time.Time) error {
-	gvk := v1alpha1.SchemeGroupVersion.WithKind("ErlangCluster")
+	gvk := v1alpha1.GroupVersionKind
 	live, err := a.metadata(ctx, gvk, client.ObjectKeyFromObject(cluster))
 	if err != nil {
 		return client.IgnoreNotFound(err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/observe"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
@@ -26,14 +27,21 @@ func renewed(holder string, at time.Duration) *coordinationv1.Lease {
 	return &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "chat-probe", Labels: plan.Labels("chat"),
 			OwnerReferences: []metav1.OwnerReference{plan.OwnerReference(cluster())}},
-		Spec: coordinationv1.LeaseSpec{HolderIdentity: ptr.To(holder), RenewTime: ptr.To(metav1.NewMicroTime(statetest.Now.Add(at)))},
+		Spec: coordinationv1.LeaseSpec{HolderIdentity: ptr.To(holder), AcquireTime: ptr.To(metav1.NewMicroTime(statetest.Now)), RenewTime: ptr.To(metav1.NewMicroTime(statetest.Now.Add(at)))},
 	}
+}
+
+// held is the Lease of a probe that has not reported since it took it.
+func held(holder string, at time.Duration) *coordinationv1.Lease {
+	lease := renewed(holder, at)
+	lease.Spec.AcquireTime = nil
+	return lease
 }
 
 // The age of a heartbeat is measured by the manager's clock alone, from when it saw the Lease
 // change. What was there when it began counts from then.
 func TestHeartbeats(t *testing.T) {
-	observer, clock := newServer(t, probePod("a"), probePod("b")).observer(), testclock.NewFakePassiveClock(statetest.Now)
+	observer, clock := newServer(t, cluster(), probePod("a"), probePod("b")).observer(), testclock.NewFakePassiveClock(statetest.Now)
 	observer.Clock = clock
 	c := cluster()
 	expect := func(after, want time.Duration, silent bool) {
@@ -93,7 +101,7 @@ func TestHeartbeats(t *testing.T) {
 
 // A manager whose watch is late, or that does not reach the API server, calls no probe silent.
 func TestSilenceIsConfirmed(t *testing.T) {
-	s := newServer(t, renewed("b", 0), probePod("a"), probePod("b"))
+	s := newServer(t, cluster(), renewed("b", 0), probePod("a"), probePod("b"))
 	observer, clock := s.observer(), testclock.NewFakePassiveClock(statetest.Now)
 	observer.Clock = clock
 	observer.Heartbeats.Saw(renewed("a", 0), statetest.Now)
@@ -115,10 +123,115 @@ func TestSilenceIsConfirmed(t *testing.T) {
 	}
 }
 
+// A probe that holds the Lease and has not reported confirms nothing, so the cluster's probe is silent; but it is
+// alive, and its Lease is not released.
+func TestHeldIsNoHeartbeat(t *testing.T) {
+	s := newServer(t, cluster(), probePod("a"))
+	observer, clock := s.observer(), testclock.NewFakePassiveClock(statetest.Now)
+	observer.Clock = clock
+	observe := func(after time.Duration, lease *coordinationv1.Lease, silent bool) {
+		t.Helper()
+		now := statetest.Now.Add(after)
+		clock.SetTime(now)
+		if lease != nil {
+			if _, wasSilent := observer.Heartbeats.Saw(lease, now); wasSilent == silent {
+				t.Errorf("after %s: the probe was silent: %t", after, wasSilent)
+			}
+		}
+		observed, err := observer.Observe(t.Context(), cluster())
+		if err != nil || observed.ProbeIsSilent() != silent || observed.SilentLease != nil {
+			t.Errorf("after %s: silent: %t, Lease %v, %v", after, observed.ProbeIsSilent(), observed.SilentLease, err)
+		}
+	}
+	observe(0, nil, false)
+	if observer.Heartbeats.Saw(renewed("a", 0), statetest.Now); len(observer.Heartbeats.Silenced(statetest.Now.Add(time.Minute))) != 1 {
+		t.Error("the probe is not silent")
+	}
+	if err := s.Create(t.Context(), held("a", time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	for after := time.Minute; after < 2*time.Minute; after += 5 * time.Second {
+		now := statetest.Now.Add(after)
+		clock.SetTime(now)
+		if _, wasSilent := observer.Heartbeats.Saw(held("a", after), now); wasSilent {
+			t.Errorf("after %s something is to be reported", after)
+		}
+		observe(after, nil, true)
+	}
+	observe(2*time.Minute, renewed("a", 2*time.Minute), false)
+}
+
+// What a probe confirms after a silence is read from the API server, until the cache has it: there may still be the
+// report of before.
+func TestReportAfterSilence(t *testing.T) {
+	now := cluster()
+	now.Status.Mesh = &v1alpha1.MeshStatus{Nodes: []v1alpha1.NodeStatus{{Pod: "chat-0", Reason: v1alpha1.ReasonHandshakeTimedOut}}}
+	s := newServer(t, now, probePod("a"))
+	observer, clock := s.observer(), testclock.NewFakePassiveClock(statetest.Now)
+	observer.Clock = clock
+	observe := func(after time.Duration, cached *v1alpha1.ErlangCluster, reads int) {
+		t.Helper()
+		s.reads = nil
+		clock.SetTime(statetest.Now.Add(after))
+		observed, err := observer.Observe(t.Context(), cached)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fresh := observed.Cluster.Status.Mesh != nil; fresh != (reads > 0 || cached.Status.Mesh != nil) {
+			t.Errorf("after %s the report is %+v", after, observed.Cluster.Status.Mesh)
+		}
+		if got := len(slices.DeleteFunc(s.reads, func(read string) bool { return read != "get *unstructured.Unstructured chat" })); got != reads {
+			t.Errorf("after %s the cluster was read %d times", after, got)
+		}
+	}
+	stale := cluster()
+	observe(0, stale.DeepCopy(), 0)
+	observer.Heartbeats.Saw(renewed("a", time.Second), statetest.Now.Add(time.Second))
+	observe(time.Second, stale.DeepCopy(), 0)
+	observer.Heartbeats.Saw(held("a", 30*time.Second), statetest.Now.Add(30*time.Second))
+	observer.Heartbeats.Saw(renewed("a", 40*time.Second), statetest.Now.Add(40*time.Second))
+	observer.Heartbeats.Saw(renewed("a", 45*time.Second), statetest.Now.Add(45*time.Second))
+	observe(45*time.Second, stale.DeepCopy(), 1)
+	observe(46*time.Second, stale.DeepCopy(), 1)
+	observe(47*time.Second, now.DeepCopy(), 1)
+	observe(48*time.Second, now.DeepCopy(), 0)
+}
+
+// A Lease of somebody else that has the name of the probe's is found, once the probe is silent.
+func TestLeaseTaken(t *testing.T) {
+	foreign := renewed("x", 0)
+	foreign.Labels, foreign.OwnerReferences = nil, nil
+	observer, clock := newServer(t, foreign).observer(), testclock.NewFakePassiveClock(statetest.Now)
+	observer.Clock = clock
+	for minutes, taken := range []bool{false, true} {
+		after := time.Duration(minutes) * time.Minute
+		clock.SetTime(statetest.Now.Add(after))
+		if observed, err := observer.Observe(t.Context(), cluster()); err != nil || observed.LeaseTaken != taken || observed.SilentLease != nil {
+			t.Errorf("after %s: taken: %t, silent %v, %v", after, observed.LeaseTaken, observed.SilentLease, err)
+		}
+	}
+}
+
+// The Lease of a former cluster of this name is no heartbeat, however often it is renewed.
+func TestLeaseOfAFormerCluster(t *testing.T) {
+	observer, clock := newServer(t, cluster(), probePod("a")).observer(), testclock.NewFakePassiveClock(statetest.Now)
+	observer.Clock = clock
+	for after := time.Duration(0); after <= time.Minute; after += 5 * time.Second {
+		clock.SetTime(statetest.Now.Add(after))
+		observed, err := observer.Observe(t.Context(), cluster())
+		if silent := after > state.HeartbeatTimeout; err != nil || observed.ProbeIsSilent() != silent {
+			t.Errorf("after %s: silent: %t, %v", after, observed.ProbeIsSilent(), err)
+		}
+		former := renewed("a", after)
+		former.OwnerReferences[0].UID = "former"
+		observer.Heartbeats.Saw(former, clock.Now())
+	}
+}
+
 // Who is no pod of the probe does not report, however often it renews the Lease: it is named, and its
 // Lease not released. A pod that is gone has reported, and one that is new reports.
 func TestForeignHolder(t *testing.T) {
-	s := newServer(t, renewed("evil", time.Hour), probePod("a"))
+	s := newServer(t, cluster(), renewed("evil", time.Hour), probePod("a"))
 	observer, clock := s.observer(), testclock.NewFakePassiveClock(statetest.Now)
 	observer.Clock = clock
 	observe := func(after time.Duration, silent bool, foreign string) {

@@ -32,9 +32,8 @@ func cookie(p *Plan, s state.State, fresh string) {
 	case problem != nil:
 	case s.Cookie() == nil && imported == nil && len(s.OwnPods()) > 0:
 		// Nodes with a new cookie could not join those with the lost one.
-		p.problem(v1alpha1.ReasonCookieLost, fmt.Sprintf(
-			"%s, and %d pods run with that cookie. Put it (from a backup, or /run/erlang-operator/cookie/cookie of a pod) into a Secret of your own and name that in cookie.secretKeyRef, or scale to 0 to have another one made",
-			howLost(s), len(s.OwnPods())))
+		p.problem(v1alpha1.ReasonCookieLost, howLost(s)+
+			"; or put it into a Secret of your own, name that in cookie.secretKeyRef, and remove cookie.rotationID; or scale to 0 to have another one made")
 	case s.Cookie() == nil && imported == nil && len(s.Pods) > 0:
 		// Their names are those of this cluster's pods, and they have another cookie.
 		p.hold(v1alpha1.ReasonProgressing, fmt.Sprintf(
@@ -57,12 +56,13 @@ func isProven(s state.State) bool {
 	return !unproven
 }
 
-// howLost tells what became of the cookie.
+// howLost tells what became of the cookie, and how to restore it in place.
 func howLost(s state.State) string {
 	if !s.CookieNameTaken {
-		return fmt.Sprintf("Secret %s/%s, or the cookie in it, is gone", s.Names.Namespace, s.Names.CookieSecret())
+		return fmt.Sprintf("Secret %s/%s, or the cookie in it, is gone, and there are pods that use that cookie. Create the Secret again with the cookie from a backup, or from the file /run/erlang-operator/cookie/cookie of a pod",
+			s.Names.Namespace, s.Names.CookieSecret())
 	}
-	return fmt.Sprintf("The Secret of the cookie is gone, and another one has its name, which does not belong to this ErlangCluster, and which not every node was verified with: unless the probe changes that, delete it with `kubectl delete --namespace=%s secret/%s`. The cookie is lost",
+	return fmt.Sprintf("The Secret of the cookie is gone, and another one has its name, which does not belong to this ErlangCluster, and there are pods that use the lost cookie. The other one is adopted when every pod runs and the probe has verified every node with it: delete pods that do not take its cookie. Or delete it with `kubectl delete --namespace=%s secret/%s`, and create it with the lost cookie from a backup, since the files in the pods may have the other one by now",
 		s.Names.Namespace, s.Names.CookieSecret())
 }
 
@@ -96,8 +96,8 @@ func cookieSecret(s state.State, data map[string][]byte, rotationID string) *cor
 	return secret
 }
 
-// replacing binds a Secret to the very version of the one that was seen. Of its annotations, to which
-// the cache has added its own, it keeps which rotation was the last.
+// replacing binds a Secret to the very version of the one that was seen. Of the annotations of that,
+// which others may have set, it keeps which rotation was the last.
 func replacing(there, by *corev1.Secret) *corev1.Secret {
 	by.UID, by.ResourceVersion = there.UID, there.ResourceVersion
 	if last, ok := there.Annotations[naming.RotationAnnotation]; ok && by.Annotations == nil {

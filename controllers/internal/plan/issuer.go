@@ -33,7 +33,7 @@ func checkIssuer(p *Plan, s state.State, ref v1alpha1.IssuerReference) {
 			"tls.issuerRef: %s %q does not exist. Create it, or name another one, or remove tls.issuerRef to have a private CA", ref.Kind, ref.Name))
 	case s.Issuer.Refuses != "":
 		p.problem(v1alpha1.ReasonIssuerNotReady, fmt.Sprintf(
-			"tls.issuerRef: %s %q is not ready: %s", ref.Kind, ref.Name, s.Issuer.Refuses))
+			"tls.issuerRef: %s %q is not ready: %s", ref.Kind, ref.Name, state.Shortened(s.Issuer.Refuses, state.MaxCause)))
 	}
 	if secret, found := withoutRoot(s, ref); found {
 		p.problem(v1alpha1.ReasonIssuerGivesNoRoot, fmt.Sprintf(

@@ -26,7 +26,7 @@ func owned[T ownable[T]](configuration T, s state.State) T {
 		WithLabels(Labels(s.Names.Cluster)).
 		WithOwnerReferences(applymeta.OwnerReference().
 			WithAPIVersion(v1alpha1.SchemeGroupVersion.String()).
-			WithKind("ErlangCluster").
+			WithKind(v1alpha1.Kind).
 			WithName(s.Cluster.Name).
 			WithUID(s.Cluster.UID).
 			WithController(true).
@@ -35,7 +35,7 @@ func owned[T ownable[T]](configuration T, s state.State) T {
 
 // OwnerReference is the same as a typed value.
 func OwnerReference(cluster *v1alpha1.ErlangCluster) metav1.OwnerReference {
-	return *metav1.NewControllerRef(cluster, v1alpha1.SchemeGroupVersion.WithKind("ErlangCluster"))
+	return *metav1.NewControllerRef(cluster, v1alpha1.GroupVersionKind)
 }
 
 // Adoptable reports whether an object, of a name that the cluster needs, has the cluster's

@@ -3,6 +3,7 @@ package plan
 import (
 	"time"
 
+	applycertmanager "github.com/cert-manager/cert-manager/pkg/client/applyconfigurations/certmanager/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
@@ -39,6 +40,8 @@ type Plan struct {
 	Held []Configuration
 	// Delete what is ours and no longer wanted, if it is still what was observed.
 	Delete []state.Object
+	// Retry are Certificates that cert-manager is to issue again, if they are still what was observed.
+	Retry []*applycertmanager.CertificateApplyConfiguration
 	// Release is a Lease that its probe no longer renews, if it is still what was observed.
 	Release *coordinationv1.Lease
 	// Refresh are pods whose kubelet should look at their files now.
@@ -89,6 +92,7 @@ func Make(s state.State, operator Operator, freshCookie string) Plan {
 		p.apply(podDisruptionBudget(s))
 	}
 	certificates(p, s, step)
+	retry(p, s)
 	reissue(p, s, step.Trust)
 	ownership(p, s)
 	distribution(p, s, step)

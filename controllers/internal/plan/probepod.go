@@ -14,7 +14,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
-// probeResources are enough for a hundred nodes.
+// probeResources are enough for ten nodes, and their limit for a hundred.
 var probeResources = corev1.ResourceRequirements{
 	Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("32Mi")},
 	Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("128Mi")},

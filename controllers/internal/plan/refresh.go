@@ -25,17 +25,21 @@ const refreshAgain = 10 * time.Second
 // does so within some 90 s; when the pod changes, at once.
 func refresh(p *Plan, s state.State) {
 	for _, name := range s.Names.Pods(s.Replicas()) {
-		pod := s.Pod(name)
+		pod, node := s.Pod(name), s.Node(name)
+		waits := node != nil && node.FormerCookie
 		leaf, ok := s.StoredCertificate(name)
-		if pod == nil || pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil || !ok && !hasPodCertificate(*pod) || s.Trust().Empty() || p.deletes(s.Names.Certificate(name)) {
-			continue // A pod that starts gets what there is, and a foreign certificate none.
+		if pod == nil || pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil || isStarting(pod) && !waits {
+			continue // A pod that starts gets what there is.
+		}
+		if !ok && !hasPodCertificate(*pod) || s.Trust().Empty() || p.deletes(s.Names.Certificate(name)) {
+			continue // A foreign certificate is not given to it.
 		}
 		files := s.Trust().Identities()
 		if !hasPodCertificate(*pod) {
 			files = append([]string{certs.Serial(leaf.X509)}, files...)
 		}
 		// Not before: the probe changes the cookie of the node when the file changes.
-		if node := s.Node(name); node != nil && node.FormerCookie {
+		if waits {
 			begun := s.Now.Truncate(refreshAgain)
 			files = append(files, s.Cluster.Status.Mesh.CookieVersion, strconv.FormatInt(begun.Unix(), 36))
 			p.again(begun.Add(refreshAgain))
@@ -46,4 +50,11 @@ func refresh(p *Plan, s state.State) {
 				WithAnnotations(map[string]string{CredentialsAnnotation: credentials}))
 		}
 	}
+}
+
+// isStarting reports whether a pod has not been Ready yet. A kubelet looks at a pod that has changed only
+// when it has listed all containers again, up to a second later, and at what changed meanwhile a second
+// after that: such as the readiness gate.
+func isStarting(pod *corev1.Pod) bool {
+	return pod.Annotations[CredentialsAnnotation] == "" && !state.IsTrue(pod, corev1.PodReady)
 }

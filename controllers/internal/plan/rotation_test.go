@@ -8,6 +8,7 @@ import (
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	"pgregory.net/rapid"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
@@ -73,6 +74,33 @@ func certificatesOf(t failer, p plan.Plan) []certmanager.Certificate {
 func TestPodsAreRefreshedUntilTheyHaveTheCookie(t *testing.T) {
 	for _, former := range []string{"TheFormerCookie", ""} {
 		testRefresh(t, statetest.Situation{CA: "blue", Trust: []string{"blue"}, Cookie: "TheNewCookie", PreviousCookie: former})
+	}
+}
+
+// A pod is annotated when it has been Ready: a change before would have its kubelet put off that it is. One
+// whose node waits for another cookie is annotated at once, and so is one that is annotated already.
+func TestPodsAreRefreshedOnceTheyWereReady(t *testing.T) {
+	for name, test := range map[string]struct {
+		edit      func(*corev1.Pod, *v1alpha1.NodeStatus)
+		refreshed int
+	}{
+		"it is Ready":           {func(*corev1.Pod, *v1alpha1.NodeStatus) {}, 1},
+		"it has not been Ready": {func(pod *corev1.Pod, _ *v1alpha1.NodeStatus) { pod.Status.Conditions = nil }, 0},
+		"its node has a former cookie": {func(pod *corev1.Pod, node *v1alpha1.NodeStatus) {
+			pod.Status.Conditions, node.FormerCookie = nil, true
+		}, 1},
+		"it is no longer Ready": {func(pod *corev1.Pod, _ *v1alpha1.NodeStatus) {
+			pod.Status.Conditions, pod.Annotations = nil, map[string]string{plan.CredentialsAnnotation: "former"}
+		}, 1},
+		"it has failed": {func(pod *corev1.Pod, _ *v1alpha1.NodeStatus) { pod.Status.Phase = corev1.PodFailed }, 0},
+	} {
+		s := statetest.Situation{CA: "blue", Trust: []string{"blue"}, Cookie: "TheCookie", Issued: []statetest.Issued{{To: "chat-0", By: "blue"}},
+			Pods: []statetest.Pod{{Name: "chat-0"}}, Observed: []statetest.Observed{{Pod: "chat-0"}}}.Seen(statetest.MustCluster(
+			"metadata: {name: chat, namespace: shop}\nspec: {replicas: 1, template: {spec: {containers: [{name: chat, image: x}]}}}"))
+		test.edit(&s.Pods[0], &s.Cluster.Status.Mesh.Nodes[0])
+		if p := plan.Make(s, operator, freshCookie); len(p.Refresh) != test.refreshed {
+			t.Errorf("%s: %d pods are refreshed, want %d", name, len(p.Refresh), test.refreshed)
+		}
 	}
 }
 

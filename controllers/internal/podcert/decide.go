@@ -144,7 +144,7 @@ func checkMembership(s Subject) *Decision {
 	pod := s.Pod
 	owner := metav1.GetControllerOf(pod)
 	switch {
-	case owner == nil && pod.Labels[labelCluster] == "":
+	case owner == nil && pod.Labels[naming.LabelCluster] == "":
 		return deny(ReasonNotAMember, "Pod %s belongs to no StatefulSet of an ErlangCluster.", pod.Name)
 	case owner == nil:
 		return wait("pod %s has no StatefulSet", pod.Name)
@@ -157,11 +157,11 @@ func checkMembership(s Subject) *Decision {
 	}
 	owner = metav1.GetControllerOf(set)
 	switch {
-	case owner == nil && set.Labels[labelCluster] == "":
+	case owner == nil && set.Labels[naming.LabelCluster] == "":
 		return deny(ReasonNotAMember, "StatefulSet %s, to which pod %s belongs, belongs to no ErlangCluster.", set.Name, pod.Name)
 	case owner == nil:
 		return wait("StatefulSet %s has no ErlangCluster", set.Name)
-	case !refersTo(owner, v1alpha1.SchemeGroupVersion.WithKind("ErlangCluster")):
+	case v1alpha1.ControllerOf(set) == nil:
 		return deny(ReasonNotAMember, "StatefulSet %s, to which pod %s belongs, belongs to a %s, and not to an ErlangCluster.", set.Name, pod.Name, owner.Kind)
 	}
 	cluster := s.Cluster
@@ -177,9 +177,6 @@ func checkMembership(s Subject) *Decision {
 	}
 	return nil
 }
-
-// labelCluster is the label that everything of a cluster carries.
-const labelCluster = v1alpha1.Group + "/cluster"
 
 // refersTo compares kinds without their versions, which others choose.
 func refersTo(owner *metav1.OwnerReference, gvk schema.GroupVersionKind) bool {

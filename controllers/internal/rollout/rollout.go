@@ -50,7 +50,7 @@ func Next(s state.State, rotations []rotation.Step) Step {
 	switch set := s.StatefulSet; {
 	case set == nil:
 		return Step{}
-	case set.Status.ObservedGeneration != set.Generation:
+	case !state.IsObserved(set):
 		// Another strategy now would be a change to observe again.
 		step := Step{Latest: set.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType}
 		if isNew := set.Status.ObservedGeneration == 0 && len(s.OwnPods()) == 0; !isNew {

@@ -204,6 +204,22 @@ func TestNewStatefulSetIsNoRollout(t *testing.T) {
 	}
 }
 
+// A StatefulSet that was made again may have the status of the one before it, which had more generations: its strategy, which
+// somebody has edited, is put back, and a rollout goes on.
+func TestStatusOfAFormerStatefulSet(t *testing.T) {
+	s := pods("new new")
+	s.StatefulSet.Status.ObservedGeneration, s.StatefulSet.Generation = 4, 2
+	s.StatefulSet.Spec.UpdateStrategy.Type = appsv1.OnDeleteStatefulSetStrategyType
+	if step := Next(s, nil); step.Latest {
+		t.Errorf("all have the latest template: %s", step)
+	}
+	s = pods("old old")
+	s.StatefulSet.Status.ObservedGeneration, s.StatefulSet.Generation = 4, 2
+	if step := Next(s, nil); len(step.Replace) != 1 {
+		t.Errorf("no pod is replaced: %s", step)
+	}
+}
+
 func TestRotationKeepsLinkedNodes(t *testing.T) {
 	for _, phase := range []v1alpha1.RotationPhase{v1alpha1.RotationDistributingCookie, v1alpha1.RotationChangingCookie} {
 		rotations := []rotation.Step{{Credential: v1alpha1.RotatingCookie, Phase: phase, WaitingFor: "chat-0"}}

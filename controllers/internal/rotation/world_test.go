@@ -5,13 +5,14 @@ import (
 	"maps"
 	"slices"
 
+	"sigs.k8s.io/yaml"
+
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state/statetest"
-	"sigs.k8s.io/yaml"
 )
 
 // world is a cluster in which the steps of a rotation are carried out, and in which

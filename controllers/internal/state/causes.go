@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -23,11 +24,16 @@ type Contest struct {
 	Again, Over time.Time
 }
 
+// IsObserved reports whether the StatefulSet's controller has looked at it as it is. It may have written the status of
+// a former one of this name, with a higher generation, and then writes no other until more than that differs
+// (Kubernetes 1.37, inconsistentStatus).
+func IsObserved(set *appsv1.StatefulSet) bool { return set.Status.ObservedGeneration >= set.Generation }
+
 // MissingPods are those that the StatefulSet's controller has to create, and that do not exist
 // although it has looked at the StatefulSet as it is.
 func (s State) MissingPods() []string {
 	set := s.StatefulSet
-	if set == nil || set.Spec.Replicas == nil || set.Status.ObservedGeneration != set.Generation {
+	if set == nil || set.Spec.Replicas == nil || !IsObserved(set) {
 		return nil
 	}
 	var missing []string

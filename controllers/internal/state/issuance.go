@@ -2,7 +2,6 @@ package state
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -19,7 +18,7 @@ type Issuance struct {
 	Failed bool
 	// Since when it is in progress, or when it failed.
 	Since time.Time
-	// Detail is the cause, or what it waits for, as far as that is known.
+	// Detail is the cause, or what it waits for, as far as that is known. It is short enough for an event.
 	Detail string
 }
 
@@ -28,6 +27,9 @@ func (s State) Issuance(name string) (Issuance, bool) {
 	certificate := s.Certificates[name]
 	if certificate == nil {
 		return Issuance{}, false
+	}
+	if since := certificate.DeletionTimestamp; since != nil && s.Secrets[name] == nil {
+		return Issuance{Since: since.Time, Detail: deletion(certificate)}, true
 	}
 	for _, condition := range certificate.Status.Conditions {
 		if condition.Type != certmanager.CertificateConditionIssuing {
@@ -38,15 +40,30 @@ func (s State) Issuance(name string) (Issuance, bool) {
 			since = condition.LastTransitionTime.Time
 		}
 		if condition.Status == certmanagermeta.ConditionTrue {
-			return Issuance{Since: since, Detail: s.issuanceProgress(certificate, since)}, true
+			return Issuance{Since: s.begun(certificate, condition.Reason, since), Detail: s.issuanceProgress(certificate, since)}, true
 		}
 		// Whatever its reason: that of a denial is the approver's own.
-		return Issuance{Failed: true, Since: since, Detail: trimmed(condition.Message)}, true
+		return Issuance{Failed: true, Since: since, Detail: quoted(condition.Message)}, true
 	}
 	if s.Secrets[name] != nil {
 		return Issuance{}, false
 	}
 	return Issuance{Since: s.missingSince(certificate), Detail: "cert-manager has not started issuing it: check that it is running"}, true
+}
+
+// begun is when an issuance began whose condition Issuing has that reason and time. The time of one that
+// the operator has begun is shortly after the failure, however much later that was: when it was due, or, if
+// the cluster was suspended then or the manager away, when cert-manager made its request. One that began
+// before the failure has a time of its own.
+func (s State) begun(certificate *certmanager.Certificate, reason string, since time.Time) time.Time {
+	if reason != IssuingRetried || certificate.Status.LastFailureTime == nil || since.Before(certificate.Status.LastFailureTime.Time) {
+		return since
+	}
+	begun := s.NextRetry(certificate).At
+	if request := s.Requests[certificate.Name]; request != nil && request.CreationTimestamp.After(begun) {
+		begun = request.CreationTimestamp.Time
+	}
+	return begun
 }
 
 // missingSince is since when a Certificate without a Secret has been without it: since it
@@ -96,7 +113,7 @@ func (s State) issuanceProgress(certificate *certmanager.Certificate, since time
 	case answered:
 		return s.notStored(fmt.Sprintf("CertificateRequest %s is answered, and cert-manager has not stored the certificate", request.Name))
 	case ready != nil && ready.Message != "":
-		return fmt.Sprintf("CertificateRequest %s: %s", request.Name, trimmed(ready.Message))
+		return fmt.Sprintf("CertificateRequest %s: %s", request.Name, quoted(ready.Message))
 	case condition(certmanager.CertificateRequestConditionApproved) == nil:
 		return fmt.Sprintf("CertificateRequest %s is not approved: an approver must approve it", request.Name)
 	default:
@@ -104,6 +121,3 @@ func (s State) issuanceProgress(certificate *certmanager.Certificate, since time
 		return fmt.Sprintf("no controller has processed CertificateRequest %s: check that the controller of %s.%s is running", request.Name, ref.Kind, ref.Group)
 	}
 }
-
-// trimmed makes a message a part of a sentence.
-func trimmed(message string) string { return strings.TrimRight(message, ". ") }

@@ -34,6 +34,13 @@ func (s State) IssuerNamedBy(name string) (v1alpha1.IssuerReference, bool) {
 	return issuerNamed(certificate.Spec.IssuerRef), true
 }
 
+// Controls reports whether the cluster controls an issuer.
+func (s State) Controls(issuer v1alpha1.IssuerReference) bool {
+	return issuer == certs.PrivateIssuer(issuer.Name) && slices.ContainsFunc(s.Owned, func(object Object) bool {
+		return object.GetObjectKind().GroupVersionKind().Kind == certmanager.IssuerKind && object.GetName() == issuer.Name
+	})
+}
+
 // IssuedBy is the issuer that an owner's stored certificate came from, as
 // cert-manager noted; false when there is none.
 func (s State) IssuedBy(owner string) (v1alpha1.IssuerReference, bool) {

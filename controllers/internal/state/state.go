@@ -60,6 +60,8 @@ type State struct {
 	ProbeHolder       string
 	// ForeignHolder is who has held the probe's Lease since then, and is no pod of the probe.
 	ForeignHolder string
+	// LeaseTaken: an object of somebody else has the name of the probe's Lease.
+	LeaseTaken bool
 	// SilentLease is the Lease that a silent probe holds; nil when there is none. One that others
 	// hold is not released: they may change nodes, for all that is known.
 	SilentLease *coordinationv1.Lease

@@ -9,6 +9,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // trusted are the CAs of the trust bundle. One that was renewed with the same key is in it
@@ -33,7 +34,7 @@ func (p pass) authorities() []v1alpha1.AuthorityStatus {
 	var all []v1alpha1.AuthorityStatus
 	for _, ca := range p.trusted() {
 		all = append(all, v1alpha1.AuthorityStatus{
-			Identity: certs.Identity(ca), Subject: shortened(ca.Subject.String(), 256), NotAfter: metav1.NewTime(ca.NotAfter),
+			Identity: certs.Identity(ca), Subject: state.Shortened(ca.Subject.String(), 256), NotAfter: metav1.NewTime(ca.NotAfter),
 		})
 	}
 	return all[:min(len(all), v1alpha1.MaxAuthorities)]

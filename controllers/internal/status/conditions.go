@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // An assessment is a condition without its type and its times.
@@ -20,7 +21,7 @@ type assessment struct {
 }
 
 func isTrue(reason, message string) assessment {
-	return assessment{status: metav1.ConditionTrue, reason: reason, message: shortened(message, maxMessage)}
+	return assessment{status: metav1.ConditionTrue, reason: reason, message: state.Shortened(message, maxMessage)}
 }
 
 // isFalse is for what somebody has to fix: it links to the runbook.
@@ -28,11 +29,11 @@ func isFalse(reason, message string) assessment { return isFalseWithin(maxMessag
 
 func isFalseWithin(limit int, reason, message string) assessment {
 	runbook := " " + v1alpha1.RunbookURL + strings.ToLower(reason)
-	return assessment{status: metav1.ConditionFalse, reason: reason, message: shortened(message, limit-len(runbook)) + runbook}
+	return assessment{status: metav1.ConditionFalse, reason: reason, message: state.Shortened(message, limit-len(runbook)) + runbook}
 }
 
 func pending(reason, message string) assessment {
-	return assessment{status: metav1.ConditionFalse, reason: reason, message: shortened(message, maxMessage), pending: true}
+	return assessment{status: metav1.ConditionFalse, reason: reason, message: state.Shortened(message, maxMessage), pending: true}
 }
 
 // An assessedCondition is an assessment of one type of condition.
@@ -61,22 +62,22 @@ func (p pass) assess() []assessedCondition {
 	add(v1alpha1.ConditionStalled, stalled, isStalled)
 	progress, isReconciling := p.reconciling(ready)
 	add(v1alpha1.ConditionReconciling, progress, isReconciling && !isStalled)
-	suspended, isSuspended := p.suspended()
-	add(v1alpha1.ConditionSuspended, suspended, isSuspended)
-	runtime, isOther := p.wrongRuntime()
-	add(v1alpha1.ConditionRuntimeMismatch, runtime, isOther)
-	shared, isShared := p.sharedIssuer()
-	add(v1alpha1.ConditionSharedIssuer, shared, isShared)
-	domain, isMismatched := p.clusterDomain()
-	add(v1alpha1.ConditionClusterDomainMismatch, domain, isMismatched)
-	expiring, isExpiring := p.expiring()
-	add(v1alpha1.ConditionCertificateExpiring, expiring, isExpiring)
-	short, isShort := p.shortLived()
-	add(v1alpha1.ConditionCertificateShortLived, short, isShort)
-	unavailable, isUnavailable := p.issuerUnavailable()
-	add(v1alpha1.ConditionIssuerUnavailable, unavailable, isUnavailable)
-	contest, isContested := p.contested()
-	add(v1alpha1.ConditionFieldConflict, contest, isContested)
+	for _, optional := range []struct {
+		condition string
+		assess    func() (assessment, bool)
+	}{
+		{v1alpha1.ConditionSuspended, p.suspended},
+		{v1alpha1.ConditionRuntimeMismatch, p.wrongRuntime},
+		{v1alpha1.ConditionSharedIssuer, p.sharedIssuer},
+		{v1alpha1.ConditionClusterDomainMismatch, p.clusterDomain},
+		{v1alpha1.ConditionCertificateExpiring, p.expiring},
+		{v1alpha1.ConditionCertificateShortLived, p.shortLived},
+		{v1alpha1.ConditionIssuerUnavailable, p.issuerUnavailable},
+		{v1alpha1.ConditionFieldConflict, p.contested},
+	} {
+		a, present := optional.assess()
+		add(optional.condition, a, present)
+	}
 	return all
 }
 

@@ -5,13 +5,15 @@ import (
 	"time"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // credentials: the cookie, the trust bundle, and every certificate, stored and served.
 func (p pass) credentials() assessment {
 	if p.Cookie() == nil && !p.createsCookie() {
-		return pending(v1alpha1.ReasonProgressing, "The cookie has not been created yet.")
+		return pending(v1alpha1.ReasonProgressing, "There is no cookie. If this persists, see the condition Stalled.")
 	}
 	if ca := rotation.Wanted(p.State); p.Cluster.Spec.TLS.IssuerRef == nil && p.Trust().Empty() && p.PrivateCA(ca.Name).Empty() {
 		return p.notIssued(ca.Name)
@@ -100,6 +102,31 @@ func (p pass) badIntermediate() (assessment, bool) {
 // reported as a fault.
 const issuingTimeout = 5 * time.Minute
 
+// notIssuedYet is why a certificate could not be issued. After the first failure nobody has to do
+// anything if it is retried at once: cert-manager fails now and then.
+func (p pass) notIssuedYet(name string, issuance state.Issuance) assessment {
+	next, retried := plan.RetryOf(p.State, name)
+	when := "It retries with increasing delays."
+	if retried {
+		when = fmt.Sprintf("It is to try again at %s.", next.At.UTC().Format(time.RFC3339))
+	}
+	message := fmt.Sprintf("cert-manager could not issue certificate %s: %s. %s See `kubectl describe certificate %s`%s.",
+		name, issuance.Detail, when, name, p.atOnce(name))
+	if retried && next.Failures == 1 {
+		return pending(v1alpha1.ReasonCertificatesPending, message)
+	}
+	return isFalse(v1alpha1.ReasonCertificateRefused, message)
+}
+
+// atOnce is how a person has a certificate that is missing issued at once: the operator makes its
+// Certificate again. Not that of a CA, on which others depend.
+func (p pass) atOnce(name string) string {
+	if p.Cluster.Spec.Suspend || p.Certificates[name].Spec.IsCA {
+		return ""
+	}
+	return fmt.Sprintf(", or have it tried again at once by `kubectl delete certificate %s`: it is made again", name)
+}
+
 // notIssued is why a certificate is missing, according to cert-manager.
 func (p pass) notIssued(name string) assessment {
 	issuance, waiting := p.Issuance(name)
@@ -110,8 +137,7 @@ func (p pass) notIssued(name string) assessment {
 	case !waiting:
 		return pending(v1alpha1.ReasonCertificatesPending, fmt.Sprintf("The certificate in Secret %s cannot be read yet.", name))
 	case issuance.Failed:
-		return isFalse(v1alpha1.ReasonCertificateRefused, fmt.Sprintf(
-			"cert-manager could not issue certificate %s: %s. It retries with increasing delays. See `kubectl describe certificate %s`.", name, issuance.Detail, name))
+		return p.notIssuedYet(name, issuance)
 	case p.Now.Sub(issuance.Since) > issuingTimeout:
 		return isFalse(v1alpha1.ReasonCertificateOverdue, fmt.Sprintf(
 			"Certificate %s has not been issued for more than %s, since %s: %s. See `kubectl describe certificate %s`.", name, issuingTimeout, since, issuance.Detail, name))

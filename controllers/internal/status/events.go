@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // eventConditions are those whose changes are recorded as events.
@@ -25,7 +26,7 @@ func conditionEvents(before []metav1.Condition, now []assessedCondition) []Event
 		if !slices.Contains(eventConditions, a.condition) || had != nil && had.Status == a.status && had.Reason == a.reason {
 			continue
 		}
-		event := Event{Type: corev1.EventTypeWarning, Reason: a.reason, Message: shortened(a.message, maxMessage)}
+		event := Event{Type: corev1.EventTypeWarning, Reason: a.reason, Message: state.Shortened(a.message, maxMessage)}
 		if a.condition == v1alpha1.ConditionSuspended || a.condition == v1alpha1.ConditionReady && (a.status == metav1.ConditionTrue || inProgress(now)) {
 			event.Type = corev1.EventTypeNormal
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/certs"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // An expiry is when a certificate ends, and from when on that is reported.
@@ -110,7 +111,7 @@ func (p pass) authorityExpiries() []expiry {
 			// When a CA that is not ours will be renewed is not known. It must not end
 			// before what it signs.
 			signed := certs.LongestIssued(p.Cluster.Spec.TLS)
-			e.subject = fmt.Sprintf("The CA %q, which the nodes trust,", shortened(ca.Subject.String(), 128))
+			e.subject = fmt.Sprintf("The CA %q, which the nodes trust,", state.Shortened(ca.Subject.String(), 128))
 			e.explanation = "Certificates that it signs now would outlive it, and after that no node can connect to another. Create an issuer with another CA and name it in tls.issuerRef: the nodes change to it without a restart."
 			e.warnAt, e.urgentAt = e.notAfter.Add(-min(life*3/10, signed)), e.notAfter.Add(-min(life/10, signed/3))
 		}

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
@@ -34,13 +37,15 @@ func (p pass) mesh() assessment {
 		}
 	}
 	unserved, isUnserved := p.notServed()
-	switch {
-	case len(failing) > 0 && p.starting(failing):
-		return pending(failing[0].Reason, describeFailures(failing))
-	case len(failing) > 0:
-		return isFalse(failing[0].Reason, describeFailures(failing))
+	switch faults := slices.DeleteFunc(slices.Clone(failing), p.awaitsDNS); {
+	case len(faults) > 0 && p.starting(faults):
+		return pending(faults[0].Reason, describeFailures(faults))
+	case len(faults) > 0:
+		return isFalse(faults[0].Reason, describeFailures(faults))
 	case isUnserved && !unserved.pending:
 		return unserved
+	case len(failing) > 0:
+		return pending(v1alpha1.ReasonProgressing, fmt.Sprintf("DNS may take %s to have a new pod. %s", dnsTime, describeFailures(failing)))
 	case mesh.Components > 1:
 		return isFalse(v1alpha1.ReasonPartitioned, fmt.Sprintf(
 			"The nodes are partitioned into %d components, although each of them is verified: %s%s. %s", mesh.Components, p.components(), p.missing(), p.whoLinks()))
@@ -52,6 +57,27 @@ func (p pass) mesh() assessment {
 			"%d of %d links are established: %s. %s", p.links(), p.expectedLinks(), p.missing(), p.whoLinks()))
 	}
 	return isTrue(v1alpha1.ReasonMeshVerified, fmt.Sprintf("%d of %d links are established.", p.links(), p.expectedLinks()))
+}
+
+// dnsTime is how long after its start a pod may lack its DNS record, or have that of the pod before it, before that
+// is a fault: DNS servers may say for as long what they were told before (`cache 30` of CoreDNS).
+const dnsTime = 30 * time.Second
+
+// awaitsDNS reports whether a node's name does not resolve, and its pod is new or terminating.
+func (p pass) awaitsDNS(node *v1alpha1.NodeStatus) bool {
+	pod := p.Pod(node.Pod)
+	return node.Stage == v1alpha1.StageResolve && (pod.DeletionTimestamp != nil || !p.Now.After(dnsDue(pod)))
+}
+
+// dnsDue is when DNS should have a pod: its address is as old as its containers, or younger than itself.
+func dnsDue(pod *corev1.Pod) time.Time {
+	since := pod.CreationTimestamp.Time
+	for _, container := range state.ContainerStatuses(pod) {
+		if running := container.State.Running; running != nil && running.StartedAt.After(since) {
+			since = running.StartedAt.Time
+		}
+	}
+	return since.Add(dnsTime)
 }
 
 // starting reports whether the nodes that fail have never joined, and may still be

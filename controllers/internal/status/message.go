@@ -29,11 +29,3 @@ const (
 	// maxCommand is enough for a command that names every object of a cluster of 100 nodes.
 	maxCommand = 16 << 10
 )
-
-// shortened cuts a text that has more than so many bytes, and shows that it did.
-func shortened(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	return strings.ToValidUTF8(text[:limit-len(" …")], "") + " …"
-}

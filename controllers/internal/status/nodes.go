@@ -87,8 +87,8 @@ func (p pass) terminating(pod *corev1.Pod) (unreadyPod, bool) {
 		return podWaits(pod.Name, "Pod %s is being replaced.", pod.Name)
 	}
 	message := fmt.Sprintf("Pod %s should have been gone since %s, and its place is empty until it is. ", pod.Name, pod.DeletionTimestamp.UTC().Format(time.RFC3339))
-	if _, lost := p.LostMachine(pod); len(pod.Finalizers) > 0 && !lost {
-		return podFails(pod.Name, v1alpha1.ReasonPodTerminating, "%sIts %s.", message, heldByFinalizers(pod))
+	if finalizers := heldByFinalizers(pod); finalizers != "" {
+		return podFails(pod.Name, v1alpha1.ReasonPodTerminating, "%sIts %s.", message, finalizers)
 	}
 	if pod.Spec.NodeName != "" {
 		message += fmt.Sprintf("If its machine, %s, is off and does not come back, run %s. Else see", pod.Spec.NodeName, outOfService(pod.Spec.NodeName))
@@ -98,9 +98,14 @@ func (p pass) terminating(pod *corev1.Pod) (unreadyPod, bool) {
 	return podFails(pod.Name, v1alpha1.ReasonPodTerminating, "%s `kubectl describe pod %s`.", message, pod.Name)
 }
 
-// heldByFinalizers is what keeps a pod that terminates.
+// heldByFinalizers is that finalizers keep a pod that terminates; empty while its kubelet is not done, or
+// if Kubernetes itself will remove them.
 func heldByFinalizers(pod *corev1.Pod) string {
-	return fmt.Sprintf("finalizers keep it: %s. Remove them, or see why nothing does", shortened(strings.Join(pod.Finalizers, ", "), maxQuote))
+	finalizers := state.HeldBy(pod)
+	if len(finalizers) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("finalizers keep it: %s. Remove them, or see why nothing does", state.Shortened(strings.Join(finalizers, ", "), maxQuote))
 }
 
 // outOfService is the command that has Kubernetes give up the pods of a machine that is off.
@@ -177,7 +182,7 @@ func (p pass) isSurplus(pod *corev1.Pod) bool {
 // heldSurplus is a pod beyond those that the spec asks for that finalizers keep; empty if there is none.
 func (p pass) heldSurplus() string {
 	for i := range p.Pods {
-		if pod := &p.Pods[i]; p.isSurplus(pod) && pod.DeletionTimestamp != nil && len(pod.Finalizers) > 0 {
+		if pod := &p.Pods[i]; p.isSurplus(pod) && heldByFinalizers(pod) != "" {
 			return fmt.Sprintf(" Pod %s is terminating, and its %s.", pod.Name, heldByFinalizers(pod))
 		}
 	}

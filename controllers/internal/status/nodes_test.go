@@ -188,11 +188,20 @@ func TestNodesReady(t *testing.T) {
 			s.Pods[0].Status.Phase = corev1.PodPending
 			s.recorded(0, time.Second, "FailedMount", `MountVolume.SetUp failed for volume "x" : configmap "nope" not found`)
 		}, "False PodsPending", true, []string{`Pod chat-0 is Pending: MountVolume.SetUp failed for volume "x" : configmap "nope" not found.`}},
+		"the cookie is missing": {func(s *scene) {
+			s.Pods[0].Status.Phase = corev1.PodPending
+			delete(s.Secrets, "chat-cookie")
+			s.recorded(0, time.Second, "FailedMount", `MountVolume.SetUp failed for volume "erlang-operator-cookie" : secret "chat-cookie" not found`)
+		}, "False PodsPending", true, []string{`Pod chat-0 is Pending: MountVolume.SetUp failed for volume "erlang-operator-cookie", secret "chat-cookie" not found.`}},
+		"a Secret was missing": {func(s *scene) {
+			s.Pods[0].Status.Phase = corev1.PodPending
+			s.recorded(0, time.Second, "FailedMount", `MountVolume.SetUp failed for volume "erlang-operator-cookie" : secret "chat-cookie" not found`)
+		}, "False PodsPending", true, []string{`secret "chat-cookie" not found; the Secret is there now, and the kubelet mounts it within 2m2s; delete the pod to have it mounted sooner.`}},
 		"evicted": {func(s *scene) {
 			s.Pods[0].Status.Phase, s.Pods[0].Status.Reason, s.Pods[0].Status.Message = corev1.PodFailed, "Evicted", "The node was low on resource: memory. "
 		}, "False PodsPending", true, []string{"Pod chat-0 is Failed: Evicted: The node was low on resource: memory."}},
 		"another gate is closed": {func(s *scene) {
-			s.Pods[0].Status.Conditions = append(s.Pods[0].Status.Conditions, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionFalse,
+			s.podIs(0, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionFalse,
 				Reason: "ReadinessGatesNotReady", Message: `corresponding condition of pod readiness gate "example.com/x" does not exist.`})
 		}, "False PodsPending", true, []string{`The node in pod chat-0 has joined, and the kubelet has not reported the pod Ready yet: corresponding condition of pod readiness gate "example.com/x" does not exist.`}},
 	} {

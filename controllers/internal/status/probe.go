@@ -49,7 +49,11 @@ func (p pass) probeFails() (string, bool) {
 			return fmt.Sprintf("%s See `kubectl describe pod %s`.", cause, pod.Name), true
 		}
 	}
-	if p.ForeignHolder != "" && p.ProbeIsSilent() {
+	switch {
+	case p.LeaseTaken:
+		return fmt.Sprintf("It needs the name of the Lease %[1]s, which does not belong to this ErlangCluster. If nothing else needs that, delete it with `kubectl delete --namespace=%[2]s lease %[1]s`. Otherwise give this ErlangCluster another name.",
+			p.Names.Probe(), p.Names.Namespace), true
+	case p.ForeignHolder != "" && p.ProbeIsSilent():
 		return fmt.Sprintf("The Lease %s is held by %q, which is no pod of the probe. End what renews it, or delete the Lease.",
 			p.Names.Probe(), p.quoted(p.ForeignHolder)), true
 	}
@@ -66,7 +70,7 @@ func (p pass) probeDeployment() *appsv1.Deployment {
 }
 
 func (p pass) probeNotCreated(cause string) string {
-	quote := sentence(shortened(cause, 500))
+	quote := sentence(state.Shortened(cause, state.MaxCause))
 	if outside, _, inSpec := remedyOf(cause); refused.MatchString(cause) && inSpec != "" {
 		quote += fmt.Sprintf(" %s, or %s.", outside, inSpec)
 	} else if refused.MatchString(cause) {

@@ -6,6 +6,7 @@ import (
 	"unicode"
 
 	"github.com/erlang-operator/erlang-operator/certs/naming"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // maxQuote is how many bytes of a text of others a message quotes.
@@ -26,7 +27,7 @@ func (p pass) quoted(text string) string {
 		}
 		return ' '
 	}, text)
-	return strings.TrimRight(shortened(strings.Join(strings.Fields(printable), " "), maxQuote), ". ")
+	return strings.TrimRight(state.Shortened(strings.Join(strings.Fields(printable), " "), maxQuote), ". ")
 }
 
 // cookies are all that the nodes may have.
@@ -46,6 +47,8 @@ var noises = []struct {
 	becomes string
 }{
 	{regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`), ""},
+	// A volume of ours is named like a secret, which the next would take what follows for.
+	{regexp.MustCompile(`(volume "erlang-operator-cookie") :`), "$1,"},
 	// What may be a secret.
 	{regexp.MustCompile(`(-setcookie\s+)[^-\s]\S*(\s+[^-\s]\S*)?`), "$1[redacted]"},
 	{regexp.MustCompile(`(?i)((?:cookie|password|passwd|secret|token)"?\s*(?:=>|[=:])\s*)\S+`), "$1[redacted]"},

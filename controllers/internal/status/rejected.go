@@ -11,6 +11,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/plan"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // podRetryInterval is how often it is looked up why pods are missing, or not Ready: no watch
@@ -40,7 +41,7 @@ func (p pass) nameTaken(pod string) assessment {
 
 // creationFailed is a fault if the API server has refused the pod, and else tried again.
 func (p pass) creationFailed(pod, cause string) assessment {
-	quote, see := sentence(shortened(repeatable(cause), 500)), fmt.Sprintf("See `kubectl describe statefulset %s`.", p.Names.StatefulSet())
+	quote, see := sentence(state.Shortened(repeatable(cause), state.MaxCause)), fmt.Sprintf("See `kubectl describe statefulset %s`.", p.Names.StatefulSet())
 	if refused.MatchString(cause) {
 		return isFalse(v1alpha1.ReasonRejected, fmt.Sprintf("Pod %s cannot be created: %s %s %s", pod, quote, remedy(cause), see))
 	}

@@ -99,6 +99,9 @@ func (p pass) startsOverdue() (times []time.Time) {
 		if pod.DeletionTimestamp != nil {
 			times = append(times, state.StuckAt(pod))
 		}
+		if node := p.Node(pod.Name); node != nil && p.awaitsDNS(node) {
+			times = append(times, dnsDue(&pod))
+		}
 		if ready := podCondition(&pod, corev1.ContainersReady); ready != nil && ready.Status != corev1.ConditionTrue {
 			times = append(times, ready.LastTransitionTime.Add(state.UnreadyTimeout), ready.LastTransitionTime.Add(state.StartingTime))
 		}

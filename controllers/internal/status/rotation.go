@@ -10,6 +10,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/controllers/internal/rotation"
+	"github.com/erlang-operator/erlang-operator/controllers/internal/state"
 )
 
 // rotations are how far each rotation is, and since when. None begins or ends while the
@@ -21,7 +22,7 @@ func (p pass) rotations() []v1alpha1.RotationStatus {
 	var all []v1alpha1.RotationStatus
 	for _, step := range p.plan.Rotations {
 		status := v1alpha1.RotationStatus{
-			Credential: step.Credential, Phase: step.Phase, WaitingFor: shortened(step.WaitingFor, 1024),
+			Credential: step.Credential, Phase: step.Phase, WaitingFor: state.Shortened(step.WaitingFor, maxMessage),
 			Since: metav1.NewTime(p.Now.Truncate(time.Second)),
 		}
 		if before, found := rotationOf(p.Cluster.Status.Rotation, step.Credential); found && before.Phase == step.Phase {
@@ -62,7 +63,7 @@ func (p pass) rotationEvents(has []v1alpha1.RotationStatus) []Event {
 }
 
 func rotationEvent(step rotation.Step, message string) Event {
-	return Event{Type: corev1.EventTypeNormal, Reason: step.Reason(), Message: shortened(message, maxMessage)}
+	return Event{Type: corev1.EventTypeNormal, Reason: step.Reason(), Message: state.Shortened(message, maxMessage)}
 }
 
 // whyRotated is the cause of a rotation that nobody has requested.

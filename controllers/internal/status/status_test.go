@@ -91,6 +91,12 @@ func lost(machines ...string) map[string]state.LostMachine {
 
 func (s *scene) node(ordinal int) *v1alpha1.NodeStatus { return &s.Cluster.Status.Mesh.Nodes[ordinal] }
 
+// podIs is that a pod has a condition, in place of the one of that type.
+func (s *scene) podIs(ordinal int, condition corev1.PodCondition) {
+	conditions := &s.Pods[ordinal].Status.Conditions
+	*conditions = append(slices.DeleteFunc(*conditions, func(c corev1.PodCondition) bool { return c.Type == condition.Type }), condition)
+}
+
 // without is that a pod is missing, because its creation failed.
 func (s *scene) without(pod, cause string) {
 	s.Pods = slices.DeleteFunc(s.Pods, func(p corev1.Pod) bool { return p.Name == pod })
@@ -185,6 +191,32 @@ func TestConditions(t *testing.T) {
 				failed(s, 1, v1alpha1.StageHandshake, v1alpha1.ReasonCookieMismatch, "It has another cookie. Restart it")
 			},
 			ready: "False CookieMismatch", says: []string{"Pod chat-1, stage Handshake: It has another cookie. Restart it."}},
+		"DNS does not know a new pod yet": {
+			edit: func(s *scene) {
+				s.Pods[1].CreationTimestamp = ago(5 * time.Second)
+				failed(s, 1, v1alpha1.StageResolve, v1alpha1.ReasonNameResolutionFailed, "No DNS record.")
+			},
+			ready: "False Progressing", reason: "Reconciling Progressing", says: []string{"DNS may take 30s to have a new pod. Pod chat-1, stage Resolve: No DNS record."}},
+		"DNS does not know a pod that waited for its image": {
+			edit: func(s *scene) {
+				s.Pods[1].CreationTimestamp = ago(time.Hour)
+				s.container(1, running(5*time.Second, true, 0, nil))
+				failed(s, 1, v1alpha1.StageResolve, v1alpha1.ReasonNameResolutionFailed, "No DNS record.")
+			},
+			ready: "False Progressing", reason: "Reconciling Progressing"},
+		"DNS still does not know a pod": {
+			edit: func(s *scene) {
+				s.Pods[1].CreationTimestamp = ago(31 * time.Second)
+				failed(s, 1, v1alpha1.StageResolve, v1alpha1.ReasonNameResolutionFailed, "No DNS record.")
+			},
+			ready: "False NameResolutionFailed", reason: "Reconciling NameResolutionFailed", says: []string{"Pod chat-1, stage Resolve: No DNS record."}},
+		"another node fails while DNS does not know a new pod": {
+			edit: func(s *scene) {
+				s.Pods[0].CreationTimestamp = ago(5 * time.Second)
+				failed(s, 0, v1alpha1.StageResolve, v1alpha1.ReasonNameResolutionFailed, "No DNS record.")
+				failed(s, 1, v1alpha1.StageHandshake, v1alpha1.ReasonCookieMismatch, "It has another cookie.")
+			},
+			ready: "False CookieMismatch", says: []string{"Pod chat-1, stage Handshake: It has another cookie."}},
 		"two nodes fail": {
 			edit: func(s *scene) {
 				failed(s, 1, v1alpha1.StageConnect, v1alpha1.ReasonConnectionRefused, "Nobody listens.")
@@ -334,6 +366,20 @@ func TestConditions(t *testing.T) {
 				s.Certificates["chat-1-tls"] = &certmanager.Certificate{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(s.Now.Add(-time.Hour))}}
 			},
 			ready: "False CertificateOverdue", says: []string{"chat-1-tls", "check that it is running"}},
+		"a Certificate is kept by a finalizer": {
+			edit: func(s *scene) {
+				delete(s.Secrets, "chat-1-tls")
+				s.Certificates["chat-1-tls"] = &certmanager.Certificate{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(s.Now.Add(-time.Hour)),
+					DeletionTimestamp: ptr.To(metav1.NewTime(s.Now.Add(-6 * time.Minute))), Finalizers: []string{"foregroundDeletion", "example.com/backup"}}}
+			},
+			ready: "False CertificateOverdue", says: []string{"Certificate chat-1-tls has not been issued for more than 5m0s, since 2026-01-02T11:54:00Z: " +
+				"it is being deleted, and its finalizers keep it: example.com/backup. Remove them, or see why nothing does: it is made again once it is gone."}},
+		"a Certificate is about to be gone": {
+			edit: func(s *scene) {
+				refused(s, "chat-1-tls", 2)
+				s.Certificates["chat-1-tls"].DeletionTimestamp = ptr.To(metav1.NewTime(s.Now))
+			},
+			ready: "False CertificatesPending", reason: "Reconciling CertificatesPending", says: []string{"chat-1-tls, since 2026-01-02T12:00:00Z: it is being deleted, and is made again once it is gone."}},
 		"the CA is not there": {
 			edit: func(s *scene) {
 				s.Distribution = nil
@@ -350,6 +396,50 @@ func TestConditions(t *testing.T) {
 				issuing(s, "chat-1-tls", certmanagermeta.ConditionFalse, "policy.example.com", "no policy approved it", time.Minute)
 			},
 			ready: "False CertificateRefused", says: []string{"no policy approved it"}},
+		"a certificate of an issuer of ours failed": {
+			edit:  func(s *scene) { refused(s, "chat-1-tls", 1) },
+			ready: "False CertificatesPending", reason: "Reconciling CertificatesPending", says: []string{"chat-1-tls", "not allowed here. It is to try again at 2026-01-02T11:59:31Z."}},
+		"it failed again": {
+			edit:  func(s *scene) { refused(s, "chat-1-tls", 2) },
+			ready: "False CertificateRefused", says: []string{"chat-1-tls", "not allowed here. It is to try again at 2026-01-02T12:00:30Z.",
+				"See `kubectl describe certificate chat-1-tls`, or have it tried again at once by `kubectl delete certificate chat-1-tls`: it is made again."}},
+		"that of a CA failed": {
+			edit: func(s *scene) {
+				s.Distribution = nil
+				refused(s, "chat-ca", 2)
+				s.Certificates["chat-ca"].Spec.IsCA = true
+			},
+			ready: "False CertificateRefused", says: []string{"It is to try again at 2026-01-02T12:00:30Z. See `kubectl describe certificate chat-ca`."}},
+		"somebody has written that it failed in many years": {
+			edit: func(s *scene) {
+				refused(s, "chat-1-tls", 1<<31)
+				retried(s, "chat-1-tls", -24*365*70*time.Hour)
+			},
+			ready: "False CertificatesPending", reason: "Reconciling CertificatesPending", says: []string{"chat-1-tls, since 2026-01-02T12:00:00Z: cert-manager has made no CertificateRequest yet"}},
+		"an issuer says a lot": {
+			edit: func(s *scene) {
+				issuing(s, "chat-1-tls", certmanagermeta.ConditionFalse, "Failed", strings.Repeat("…", 10_000), time.Minute)
+			},
+			ready: "False CertificateRefused", says: []string{"chat-1-tls: ……", "… …. It retries with increasing delays. See `kubectl describe certificate chat-1-tls`, or have"}},
+		"it is retried after many failures": {
+			edit: func(s *scene) {
+				refused(s, "chat-1-tls", 7)
+				retried(s, "chat-1-tls", 32*time.Minute+3*time.Second)
+			},
+			ready: "False CertificatesPending", reason: "Reconciling CertificatesPending", says: []string{"chat-1-tls, since 2026-01-02T11:59:57Z: cert-manager has made no CertificateRequest yet"}},
+		"it is retried when the manager is back": {
+			edit: func(s *scene) {
+				refused(s, "chat-1-tls", 7)
+				retried(s, "chat-1-tls", 24*time.Hour)
+				s.Requests["chat-1-tls"] = &certmanager.CertificateRequest{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(s.Now.Add(-3 * time.Second))}}
+			},
+			ready: "False CertificatesPending", reason: "Reconciling CertificatesPending", says: []string{"chat-1-tls, since 2026-01-02T11:59:57Z"}},
+		"a retry takes long": {
+			edit: func(s *scene) {
+				refused(s, "chat-1-tls", 7)
+				retried(s, "chat-1-tls", 32*time.Minute+5*time.Minute+time.Second)
+			},
+			ready: "False CertificateOverdue", says: []string{"since 2026-01-02T11:54:59Z"}},
 		"an issuer gave a key that is not ours": {
 			edit: func(s *scene) {
 				issuing(s, "chat-1-tls", certmanagermeta.ConditionFalse, "InvalidCertificate", "a public key that does not match the CSR", time.Minute)
@@ -382,9 +472,21 @@ func TestConditions(t *testing.T) {
 		"a finalizer keeps a pod": {
 			edit: func(s *scene) {
 				s.Pods[1].DeletionTimestamp, s.Pods[1].Spec.NodeName = &metav1.Time{Time: s.Now.Add(-time.Minute)}, "worker-3"
-				s.Pods[1].Finalizers = []string{"example.com/backup"}
+				s.Pods[1].Finalizers, s.Pods[1].DeletionGracePeriodSeconds = []string{"foregroundDeletion", "example.com/backup"}, ptr.To[int64](0)
 			},
 			ready: "False PodTerminating", says: []string{"its place is empty until it is. Its finalizers keep it: example.com/backup. Remove them, or see why nothing does."}},
+		"the kubelet of a pod with a finalizer is not done": {
+			edit: func(s *scene) {
+				s.Pods[1].DeletionTimestamp, s.Pods[1].Spec.NodeName = &metav1.Time{Time: s.Now.Add(-time.Minute)}, "worker-3"
+				s.Pods[1].Finalizers, s.Pods[1].DeletionGracePeriodSeconds = []string{"example.com/backup"}, ptr.To[int64](30)
+			},
+			ready: "False PodTerminating", says: []string{"its place is empty until it is. If its machine, worker-3, is off"}},
+		"a finalizer of Kubernetes keeps a pod": {
+			edit: func(s *scene) {
+				s.Pods[1].DeletionTimestamp, s.Pods[1].DeletionGracePeriodSeconds = &metav1.Time{Time: s.Now.Add(-time.Minute)}, ptr.To[int64](0)
+				s.Pods[1].Finalizers = []string{"foregroundDeletion", "kubernetes.io/x", "batch.kubernetes.io/job-tracking"}
+			},
+			ready: "False PodTerminating", says: []string{"its place is empty until it is. See `kubectl describe pod chat-1`."}},
 		"a pod without a machine does not leave": {
 			edit:  func(s *scene) { s.Pods[1].DeletionTimestamp = &metav1.Time{Time: s.Now.Add(-time.Minute)} },
 			ready: "False PodTerminating", says: []string{"its place is empty until it is. See `kubectl describe pod chat-1`."}},
@@ -433,6 +535,9 @@ func TestConditions(t *testing.T) {
 		"the probe is silent, because another renews its Lease": {
 			edit:  func(s *scene) { s.silence(); s.ForeignHolder = "evil\n" },
 			ready: "False ProbeNotReporting", says: []string{`The Lease chat-probe is held by "evil", which is no pod of the probe. End what renews it, or delete the Lease.`}},
+		"the probe has never reported, because another has the name of its Lease": {
+			edit:  func(s *scene) { s.Cluster.Status.Mesh = nil; s.silence(); s.LeaseTaken = true },
+			ready: "False ProbeNotReporting", says: []string{"`kubectl delete --namespace=shop lease chat-probe`"}},
 		"another has renewed the Lease, and the probe reports": {
 			edit:  func(s *scene) { s.ForeignHolder = "evil" },
 			ready: "True MeshVerified"},
@@ -480,6 +585,7 @@ func TestConditions(t *testing.T) {
 			edit: func(s *scene) {
 				held := whole(4).Pods[3]
 				held.DeletionTimestamp, held.Finalizers = &metav1.Time{Time: s.Now}, []string{"example.com/backup"}
+				held.DeletionGracePeriodSeconds = ptr.To[int64](0)
 				s.Pods = append(s.Pods, held)
 			},
 			ready: "True MeshVerified", reason: "Reconciling ScalingDown", says: []string{"Pod chat-3 is terminating, and its finalizers keep it: example.com/backup."}},
@@ -568,12 +674,36 @@ func awaited(s *scene, name string, status certmanagermeta.ConditionStatus, reas
 		LastTransitionTime: ptr.To(metav1.NewTime(s.Now.Add(-ago)))}}}}
 }
 
+// refused: an issuer of the cluster's own failed so many times, the last time half a minute ago.
+func refused(s *scene, name string, failures int) {
+	delete(s.Secrets, name)
+	awaited(s, name, certmanagermeta.ConditionFalse, "Failed", "not allowed here", 30*time.Second)
+	s.Certificates[name].Spec.IssuerRef.Name = "chat-ca"
+	s.Certificates[name].Status.LastFailureTime = ptr.To(metav1.NewTime(s.Now.Add(-30 * time.Second)))
+	s.Certificates[name].Status.FailedIssuanceAttempts = &failures
+	issuer := &certmanager.Issuer{TypeMeta: metav1.TypeMeta{Kind: certmanager.IssuerKind}, ObjectMeta: metav1.ObjectMeta{Name: "chat-ca"}}
+	s.Owned = append(s.Owned, issuer)
+}
+
+// retried: the operator has begun another issuance, after a failure so long ago.
+func retried(s *scene, name string, ago time.Duration) {
+	certificate := s.Certificates[name]
+	certificate.Status.LastFailureTime = ptr.To(metav1.NewTime(s.Now.Add(-ago)))
+	planned := plan.Make(s.State, plan.Operator{}, "")
+	for _, retry := range planned.Retry {
+		if *retry.GetName() == name {
+			issuing := retry.Status.Conditions[0]
+			certificate.Status.Conditions[0] = certmanager.CertificateCondition{Type: *issuing.Type, Status: *issuing.Status, Reason: *issuing.Reason, LastTransitionTime: issuing.LastTransitionTime}
+		}
+	}
+}
+
 // A pod whose node has joined is Ready some moments later: until then a rollout would find
 // it unavailable, and Kubernetes replaces pods that are unavailable all at once.
 func TestReadyWaitsForTheKubelet(t *testing.T) {
 	s := whole(3)
 	for i := range s.Pods {
-		s.Pods[i].Status.Conditions = append(s.Pods[i].Status.Conditions, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionFalse})
+		s.podIs(i, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionFalse})
 	}
 	report := s.describe(t)
 	if len(report.Joined) != 3 || meta.IsStatusConditionTrue(report.Status.Conditions, v1alpha1.ConditionReady) {
@@ -1072,7 +1202,7 @@ func TestAgain(t *testing.T) {
 		}, 7 * time.Second},
 		"when the events of a pod are to be read": {func(s *scene) {
 			s.container(1, running(4*time.Second, false, 0, nil))
-			s.Pods[1].Status.Conditions[0].LastTransitionTime = ago(4 * time.Second)
+			s.podIs(1, corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionFalse, LastTransitionTime: ago(4 * time.Second)})
 		}, 7 * time.Second},
 		"when the kubelet may have recorded more": {func(s *scene) { s.container(1, running(time.Hour, false, 0, nil)) }, 15 * time.Second},
 		"when a probe should have passed":         {func(s *scene) { s.container(1, running(115*time.Second, false, 0, nil)) }, 6 * time.Second},
@@ -1087,6 +1217,10 @@ func TestAgain(t *testing.T) {
 			})
 			s.Secrets["chat-probe-tls"].Data[corev1.TLSCertKey] = certstest.PEM(leaf)
 		}, 7*time.Minute + time.Second},
+		"when DNS should know a pod": {func(s *scene) {
+			s.Pods[1].CreationTimestamp = ago(25 * time.Second)
+			s.node(1).Stage, s.node(1).Reason = v1alpha1.StageResolve, v1alpha1.ReasonNameResolutionFailed
+		}, 6 * time.Second},
 		"while a pod is missing": {func(s *scene) { s.without("chat-1", "") }, 15 * time.Second},
 		"when the time left reads otherwise": {func(s *scene) {
 			s.node(1).CertificateNotAfter = ptr.To(metav1.NewTime(statetest.Now.Add(3*time.Hour + time.Minute)))
@@ -1155,5 +1289,18 @@ func TestIssuerUnavailable(t *testing.T) {
 	}
 	if len(report.Events) != 1 || report.Events[0].Type != corev1.EventTypeWarning {
 		t.Errorf("events: %+v", report.Events)
+	}
+}
+
+// That DNS does not know a pod that is terminating is no fault.
+func TestDNSOfATerminatingPod(t *testing.T) {
+	for reason, terminating := range map[string]*metav1.Time{v1alpha1.ReasonNameResolutionFailed: nil, v1alpha1.ReasonProgressing: ptr.To(ago(0))} {
+		s := whole(3)
+		s.Pods[1].DeletionTimestamp = terminating
+		s.node(1).Stage, s.node(1).Reason, s.node(1).Message = v1alpha1.StageResolve, v1alpha1.ReasonNameResolutionFailed, "No DNS record."
+		mesh := meta.FindStatusCondition(s.describe(t).Status.Conditions, v1alpha1.ConditionMeshConnected)
+		if mesh.Reason != reason {
+			t.Errorf("terminating: %t, and MeshConnected is %s: %s", terminating != nil, mesh.Reason, mesh.Message)
+		}
 	}
 }

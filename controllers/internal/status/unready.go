@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -82,7 +83,19 @@ func (p pass) heldBack(pod *corev1.Pod) string {
 	case pod.Status.Message != "":
 		return ": " + p.quoted(fmt.Sprintf("%s: %s", pod.Status.Reason, pod.Status.Message))
 	case len(events) > 0 && strings.HasPrefix(events[len(events)-1].Reason, "Failed"):
-		return ": " + p.quoted(events[len(events)-1].Note)
+		note := events[len(events)-1].Note
+		return ": " + p.quoted(note) + p.mountedSoon(note)
 	}
 	return ""
+}
+
+var missingSecret = regexp.MustCompile(`^MountVolume.*secret "([^"]+)" not found`)
+
+// mountedSoon is that a Secret whose absence was recorded is there now. The kubelet doubles its pauses up to
+// that time (k8s.io/kubernetes/pkg/util/goroutinemap/exponentialbackoff).
+func (p pass) mountedSoon(note string) string {
+	if missing := missingSecret.FindStringSubmatch(note); missing == nil || p.Secrets[missing[1]] == nil {
+		return ""
+	}
+	return "; the Secret is there now, and the kubelet mounts it within 2m2s; delete the pod to have it mounted sooner"
 }

@@ -159,26 +159,26 @@ func (c Cluster) AwaitReady(t testing.TB, replicas int) {
 	})
 }
 
-// AwaitCondition waits until a condition has a status and a reason, and returns it. Its
-// message must contain each of these texts.
+// AwaitCondition waits until a condition has a status and a reason, and a message that
+// contains these texts, and returns it.
 func (c Cluster) AwaitCondition(t testing.TB, name string, status metav1.ConditionStatus, reason string, contains ...string) metav1.Condition {
 	t.Helper()
 	var condition metav1.Condition
-	await.Until(t, 30*time.Second, fmt.Sprintf("%s of %s is %s, %s", name, c.Name, status, reason), func(ctx context.Context) (err error) {
+	await.Until(t, 2*time.Minute, fmt.Sprintf("%s of %s is %s, %s", name, c.Name, status, reason), func(ctx context.Context) (err error) {
 		if condition, err = c.condition(ctx, name); err != nil {
 			return err
 		}
 		if condition.Status != status || condition.Reason != reason {
 			return fmt.Errorf("it is %s, %s: %s", condition.Status, condition.Reason, condition.Message)
 		}
+		for _, want := range contains {
+			if !strings.Contains(condition.Message, want) {
+				return fmt.Errorf("the message does not contain %q: %s", want, condition.Message)
+			}
+		}
 		return nil
 	})
 	t.Logf("%s: %s", name, condition.Message)
-	for _, want := range contains {
-		if !strings.Contains(condition.Message, want) {
-			t.Errorf("the message does not contain %q: %s", want, condition.Message)
-		}
-	}
 	return condition
 }
 

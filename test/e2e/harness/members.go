@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
 	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
 )
 
@@ -52,6 +53,22 @@ func (c Cluster) FreezeNode(t testing.TB, ordinal int) (thaw func()) {
 	thaw = sync.OnceFunc(func() { _ = signal(pids, syscall.SIGCONT) }) // It may have been killed meanwhile.
 	t.Cleanup(thaw)
 	return thaw
+}
+
+// FreezeProbe stops the probe's process, until it is killed. The kubelet starts it again, in the same pod.
+func (c Cluster) FreezeProbe(t testing.TB) (kill func()) {
+	t.Helper()
+	pod := "pod" + kubectl.Must(t, "get", "pods", "-n", c.Namespace, "-l", v1alpha1.Group+"/component=probe", "-o", "jsonpath={.items[0].metadata.uid}")
+	pids := Must(processes("erlang-operator", "cgroup", pod))(t)
+	if len(pids) != 1 {
+		t.Fatalf("processes of the probe: %v", pids)
+	}
+	if err := signal(pids, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	kill = sync.OnceFunc(func() { _, _ = KillProcesses("erlang-operator", "cgroup", pod) }) // The kubelet may have done so.
+	t.Cleanup(kill)
+	return kill
 }
 
 // filterMember adds chains to the packet filter of a member's pod.

@@ -15,8 +15,9 @@ import (
 
 // Visitors call the node of their pod, one after the other.
 type Visitors struct {
-	mutex  sync.Mutex
-	visits map[string][]visit // by pod
+	commands bool
+	mutex    sync.Mutex
+	visits   map[string][]visit // by pod
 }
 
 // visit is one that ended.
@@ -56,7 +57,7 @@ done`
 // first in each.
 func (c Cluster) StartVisitors(t testing.TB, members int, visits string) *Visitors {
 	t.Helper()
-	v := &Visitors{visits: map[string][]visit{}}
+	v := &Visitors{commands: visits == Commands, visits: map[string][]visit{}}
 	ctx, cancel := context.WithCancel(t.Context())
 	var group sync.WaitGroup
 	t.Cleanup(func() { cancel(); group.Wait() })
@@ -110,7 +111,8 @@ func (v *Visitors) AwaitAnother(t testing.TB, pods int) {
 }
 
 // CheckFailures requires that visitors fail in a row for no longer: those that begin later
-// than that after the first that failed succeed again.
+// than that after the first that failed succeed again. A command takes seconds to start: what
+// makes the first one fail may happen as late as its end, when the next one begins.
 func (v *Visitors) CheckFailures(t testing.TB, most time.Duration) {
 	t.Helper()
 	v.mutex.Lock()
@@ -118,10 +120,13 @@ func (v *Visitors) CheckFailures(t testing.TB, most time.Duration) {
 	for pod, visits := range v.visits {
 		var failures []string
 		var first, last time.Time
-		for _, visit := range visits {
+		for i, visit := range visits {
 			switch {
 			case visit.failed && first.IsZero():
 				first, last = visit.begun, visit.begun
+				if v.commands && i+1 < len(visits) {
+					first, last = visits[i+1].begun, visits[i+1].begun
+				}
 			case visit.failed:
 				last = visit.begun
 			case !first.IsZero():

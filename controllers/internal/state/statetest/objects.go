@@ -58,7 +58,8 @@ func (p Pod) object(observed *state.State) corev1.Pod {
 	object.Status.Phase = p.Phase
 	if p.Phase == "" {
 		object.Status.Phase = corev1.PodRunning
-		object.Status.Conditions = []corev1.PodCondition{{Type: corev1.ContainersReady, Status: corev1.ConditionTrue}}
+		object.Status.Conditions = []corev1.PodCondition{
+			{Type: corev1.ContainersReady, Status: corev1.ConditionTrue}, {Type: corev1.PodReady, Status: corev1.ConditionTrue}}
 	}
 	if p.Leaving {
 		object.DeletionTimestamp = &metav1.Time{Time: Now}
@@ -102,7 +103,7 @@ func own(observed *state.State, object state.Object, kind, name string) {
 	object.SetResourceVersion("7")
 	object.SetLabels(map[string]string{v1alpha1.Group + "/cluster": observed.Names.Cluster})
 	object.SetOwnerReferences([]metav1.OwnerReference{
-		*metav1.NewControllerRef(observed.Cluster, v1alpha1.SchemeGroupVersion.WithKind("ErlangCluster")),
+		*metav1.NewControllerRef(observed.Cluster, v1alpha1.GroupVersionKind),
 	})
 	observed.Owned = append(observed.Owned, object)
 }
