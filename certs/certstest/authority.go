@@ -91,11 +91,18 @@ func (a Authority) IssueTo(host string, key any, edits ...func(*x509.Certificate
 
 // IssueKey is Issue, and returns the private key in PEM, too.
 func (a Authority) IssueKey(host string, edits ...func(*x509.Certificate)) (certificate *x509.Certificate, key []byte) {
-	der, err := x509.MarshalPKCS8PrivateKey(keyOf("host " + host))
+	return a.Issue(host, edits...), keyPEM(keyOf("host " + host))
+}
+
+// KeyPEM returns the private key of the CA.
+func (a Authority) KeyPEM() []byte { return keyPEM(a.key) }
+
+func keyPEM(key ed25519.PrivateKey) []byte {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		panic(err)
 	}
-	return a.Issue(host, edits...), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
 // Pair is Issue, with the private key.

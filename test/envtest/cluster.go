@@ -10,7 +10,6 @@ import (
 	"time"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
-	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -27,6 +26,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs/certstest"
 	"github.com/erlang-operator/erlang-operator/test/await"
 )
 
@@ -117,10 +117,23 @@ func must[V any](value V, err error) func(*testing.T) V {
 	}
 }
 
-// eventually polls for a minute.
+// eventually polls for two minutes. cert-manager alone pauses for up to 30 s between two tries.
 func eventually(t *testing.T, what string, look func(ctx context.Context) error) {
 	t.Helper()
-	await.Until(t, time.Minute, what, look)
+	await.Until(t, 2*time.Minute, what, look)
+}
+
+// updateStatus changes the status of an object as its controller would, although others may write
+// the object meanwhile.
+func updateStatus[T client.Object](t *testing.T, object T, change func()) {
+	t.Helper()
+	check(t, retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		if _, err := read(t.Context(), object); err != nil {
+			return err
+		}
+		change()
+		return admin.Status().Update(t.Context(), object)
+	}))
 }
 
 // awaitCondition waits until a condition of the cluster has a status and a reason, and a
@@ -128,27 +141,32 @@ func eventually(t *testing.T, what string, look func(ctx context.Context) error)
 func awaitCondition(t *testing.T, namespace, condition string, status metav1.ConditionStatus, reason string, contains ...string) metav1.Condition {
 	t.Helper()
 	var found metav1.Condition
-	eventually(t, fmt.Sprintf("condition %s=%s, %s", condition, status, reason), func(ctx context.Context) error {
-		cluster, err := read(ctx, clusterIn(namespace))
-		if err != nil {
-			return err
-		}
-		c := meta.FindStatusCondition(cluster.Status.Conditions, condition)
-		if c == nil {
-			return fmt.Errorf("it is not there; there are %s", summary(cluster))
-		}
-		if c.Status != status || c.Reason != reason || c.ObservedGeneration != cluster.Generation {
-			return fmt.Errorf("there are %s", summary(cluster))
-		}
-		for _, text := range contains {
-			if !strings.Contains(c.Message, text) {
-				return fmt.Errorf("its message does not contain %q; there are %s", text, summary(cluster))
-			}
-		}
-		found = *c
-		return nil
+	eventually(t, fmt.Sprintf("condition %s=%s, %s", condition, status, reason), func(ctx context.Context) (err error) {
+		found, err = findCondition(ctx, namespace, condition, status, reason, contains...)
+		return err
 	})
 	return found
+}
+
+// findCondition is awaitCondition without the wait.
+func findCondition(ctx context.Context, namespace, condition string, status metav1.ConditionStatus, reason string, contains ...string) (found metav1.Condition, err error) {
+	cluster, err := read(ctx, clusterIn(namespace))
+	if err != nil {
+		return found, err
+	}
+	c := meta.FindStatusCondition(cluster.Status.Conditions, condition)
+	if c == nil {
+		return found, fmt.Errorf("it is not there; there are %s", summary(cluster))
+	}
+	if c.Status != status || c.Reason != reason || c.ObservedGeneration != cluster.Generation {
+		return found, fmt.Errorf("there are %s", summary(cluster))
+	}
+	for _, text := range contains {
+		if !strings.Contains(c.Message, text) {
+			return found, fmt.Errorf("its message does not contain %q; there are %s", text, summary(cluster))
+		}
+	}
+	return *c, nil
 }
 
 func summary(cluster *v1alpha1.ErlangCluster) string {
@@ -218,20 +236,16 @@ func patchTLS(t *testing.T, namespace, patch string) {
 	check(t, admin.Patch(t.Context(), clusterIn(namespace), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"tls":`+patch+`}}`))))
 }
 
-// makeIssuer creates an Issuer of the user's own, with its CA.
+// makeIssuer creates an Issuer of the user's own, with its CA. cert-manager might issue the CA twice,
+// with different keys, and the issuer sign with both, one after the other: so it does not issue it.
 func makeIssuer(t *testing.T, namespace, name string) {
 	t.Helper()
-	create(t, &certmanagerv1.Issuer{ObjectMeta: named(namespace, name+"-root"), Spec: certmanagerv1.IssuerSpec{
-		IssuerConfig: certmanagerv1.IssuerConfig{SelfSigned: &certmanagerv1.SelfSignedIssuer{}}}})
-	create(t, &certmanagerv1.Certificate{ObjectMeta: named(namespace, name), Spec: certmanagerv1.CertificateSpec{
-		CommonName: name, IsCA: true, SecretName: name,
-		IssuerRef: certmanagermeta.IssuerReference{Name: name + "-root"},
+	ca := certstest.NewAuthority(name)
+	create(t, &corev1.Secret{ObjectMeta: named(namespace, name), Type: corev1.SecretTypeTLS, Data: map[string][]byte{
+		corev1.TLSCertKey: certstest.PEM(ca.Certificate), corev1.TLSPrivateKeyKey: ca.KeyPEM(),
 	}})
 	create(t, &certmanagerv1.Issuer{ObjectMeta: named(namespace, name), Spec: certmanagerv1.IssuerSpec{
 		IssuerConfig: certmanagerv1.IssuerConfig{CA: &certmanagerv1.CAIssuer{SecretName: name}}}})
-	eventually(t, "the Secret of "+name, func(ctx context.Context) error {
-		return admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &corev1.Secret{})
-	})
 }
 
 // awaitStalled waits until the cluster is Stalled, not Ready, and failed for kstatus, with
