@@ -100,8 +100,8 @@ func TestOneOfTenMembersIsBad(t *testing.T) {
 // cluster, in the Secret other.
 func otherCertificate(t *testing.T, c harness.Cluster, pod string) {
 	t.Helper()
-	kubectl.MustApply(t, harness.Issuer(c.Namespace, "other-ca")+fmt.Sprintf(`---
-apiVersion: cert-manager.io/v1
+	harness.CreateIssuer(t, c.Namespace, "other-ca")
+	kubectl.MustApply(t, fmt.Sprintf(`apiVersion: cert-manager.io/v1
 kind: Certificate
 metadata: {name: other, namespace: %[1]s}
 spec:
@@ -112,7 +112,7 @@ spec:
   additionalOutputFormats: [{type: CombinedPEM}]
   issuerRef: {name: other-ca, kind: Issuer, group: cert-manager.io}
 `, c.Namespace, c.Name, pod))
-	kubectl.Must(t, "wait", "certificate/other", "-n", c.Namespace, "--for=condition=Ready", "--timeout=2m")
+	kubectl.Must(t, "wait", "certificate/other", "-n", c.Namespace, "--for=condition=Ready", "--timeout=4m")
 }
 
 // withOtherCertificate has a pod of a template use TLS options of its own, with the certificate of

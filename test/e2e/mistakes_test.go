@@ -37,7 +37,7 @@ func TestStalledAndFixed(t *testing.T) {
 		"issuer": {
 			extra: "tls: {issuerRef: {name: corp}}", reason: v1alpha1.ReasonIssuerNotFound,
 			contains: []string{"tls.issuerRef", "corp", "Create it"},
-			fix:      func(t *testing.T, namespace string) { kubectl.MustApply(t, harness.Issuer(namespace, "corp")) },
+			fix:      func(t *testing.T, namespace string) { harness.CreateIssuer(t, namespace, "corp") },
 		},
 		"flags": {
 			env: "        env: [{name: ERL_FLAGS, value: -proto_dist inet_tcp}]\n", reason: v1alpha1.ReasonRejected,

@@ -53,7 +53,7 @@ func TestImportedCookieRotation(t *testing.T) {
 	kubectl.Must(t, "create", "secret", "generic", "mine", "-n", ns, "--from-literal=cookie=TheFirstCookie")
 	c := harness.Start(t, ns, "chat", 2, "25", "cookie: {secretKeyRef: {name: mine}}")
 	kubectl.Must(t, "patch", "secret", "mine", "-n", ns, "--type=merge", "-p", `{"stringData":{"cookie":"TheSecondCookie"}}`)
-	c.AwaitCookie(t, time.Minute, "TheFirstCookie")
+	c.AwaitCookie(t, 3*time.Minute, "TheFirstCookie")
 	if got := harness.Must(c.Cookie(t.Context()))(t); got != "TheSecondCookie" {
 		t.Errorf("the cookie has %d characters, and is not the user's", len(got))
 	}
@@ -67,14 +67,14 @@ func TestIssuerChange(t *testing.T) {
 	c := harness.StartMixed(t, "chat", 3)
 	pods := harness.Must(c.Restarts(t.Context(), 3))(t)
 	first := harness.Must(c.ServedCA(t.Context()))(t)
-	kubectl.MustApply(t, harness.Issuer(c.Namespace, "corp"))
+	harness.CreateIssuer(t, c.Namespace, "corp")
 	c.StartTraffic(t, 3)
 	checkReady := c.WatchReady(t)
 
 	c.Patch(t, `{"tls":{"issuerRef":{"name":"corp"}}}`)
-	second := c.AwaitCA(t, 3*time.Minute, first)
+	second := c.AwaitCA(t, 6*time.Minute, first)
 	c.Patch(t, `{"tls":{"issuerRef":null}}`)
-	third := c.AwaitCA(t, 3*time.Minute, second, c.Name+"-ca")
+	third := c.AwaitCA(t, 6*time.Minute, second, c.Name+"-ca")
 	c.AwaitReady(t, 3)
 	if third == first {
 		t.Error("the former private CA is used again")
@@ -93,7 +93,7 @@ func TestLostCA(t *testing.T) {
 	c.StartTraffic(t, 3)
 	checkReady := c.WatchReady(t)
 	kubectl.Must(t, "delete", "secret/chat-ca", "-n", c.Namespace)
-	c.AwaitCA(t, 3*time.Minute, first, "chat-ca-r2")
+	c.AwaitCA(t, 6*time.Minute, first, "chat-ca-r2")
 	c.AwaitReady(t, 3)
 	checkReady()
 	c.CheckTraffic(t, 3)

@@ -24,6 +24,9 @@ func TestSamplesBecomeReady(t *testing.T) {
 			if err := kubectl.Apply(t.Context(), manifest, "-n", namespace); err != nil {
 				t.Fatal(err)
 			}
+			if name == "own-issuer" {
+				harness.AwaitIssued(t, namespace, "erlang-ca", manifest)
+			}
 			harness.Cluster{Namespace: namespace, Name: strings.TrimSuffix(name, "-namespace")}.AwaitReady(t, 3)
 		})
 	}
