@@ -139,7 +139,7 @@ func (c Cluster) condition(ctx context.Context, name string) (metav1.Condition, 
 // and is not Reconciling.
 func (c Cluster) AwaitReady(t testing.TB, replicas int) {
 	t.Helper()
-	await.Until(t, 3*time.Minute, fmt.Sprintf("%s is Ready with %d nodes", c.Name, replicas), func(ctx context.Context) error {
+	await.Until(t, 6*time.Minute, fmt.Sprintf("%s is Ready with %d nodes", c.Name, replicas), func(ctx context.Context) error {
 		read, err := c.Read(ctx)
 		if err != nil {
 			return err
@@ -164,7 +164,7 @@ func (c Cluster) AwaitReady(t testing.TB, replicas int) {
 func (c Cluster) AwaitCondition(t testing.TB, name string, status metav1.ConditionStatus, reason string, contains ...string) metav1.Condition {
 	t.Helper()
 	var condition metav1.Condition
-	await.Until(t, 2*time.Minute, fmt.Sprintf("%s of %s is %s, %s", name, c.Name, status, reason), func(ctx context.Context) (err error) {
+	await.Until(t, 4*time.Minute, fmt.Sprintf("%s of %s is %s, %s", name, c.Name, status, reason), func(ctx context.Context) (err error) {
 		if condition, err = c.condition(ctx, name); err != nil {
 			return err
 		}

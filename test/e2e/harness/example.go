@@ -58,11 +58,11 @@ func (c Cluster) Type(t testing.TB, ordinal int, line, want string, command ...s
 	if err := terminal.Start(); err != nil {
 		t.Fatal(err)
 	}
-	await.Until(t, 20*time.Second, "there is a prompt", func(context.Context) error { return screen.shows("> ") })
+	await.Until(t, 2*time.Minute, "there is a prompt", func(context.Context) error { return screen.shows("> ") })
 	press(t, keys, line+"\n")
-	await.Until(t, 20*time.Second, line+" is answered", func(context.Context) error { return screen.shows(want) })
+	await.Until(t, 2*time.Minute, line+" is answered", func(context.Context) error { return screen.shows(want) })
 	press(t, keys, "\a") // ^G opens the menu of jobs, where q quits, and the node stays.
-	await.Until(t, 20*time.Second, "there is the menu of jobs", func(context.Context) error { return screen.shows("-->") })
+	await.Until(t, 2*time.Minute, "there is the menu of jobs", func(context.Context) error { return screen.shows("-->") })
 	press(t, keys, "q\n")
 	if err := terminal.Wait(); err != nil {
 		t.Errorf("%v: %v: %s", command, err, screen.text())

@@ -61,7 +61,7 @@ spec:
   containers: [{name: verify, image: %[6]q, args: %[7]s, volumeMounts: [{name: as, mountPath: /as}]}]
   volumes: [{name: as, secret: {secretName: %[1]s}}]
 `, pod, c.Namespace, with.cookie, with.certificate, with.trust, image, arguments))
-	await.Until(t, time.Minute, pod+" has tried every member", func(ctx context.Context) error {
+	await.Until(t, 3*time.Minute, pod+" has tried every member", func(ctx context.Context) error {
 		phase, err := kubectl.Run(ctx, "get", "pod", pod, "-n", c.Namespace, "-o", "jsonpath={.status.phase}")
 		if err == nil && phase != string(corev1.PodSucceeded) && phase != string(corev1.PodFailed) {
 			err = fmt.Errorf("its pod is %s", phase)

@@ -22,7 +22,7 @@ func Namespace(t testing.TB) string {
 	test := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(strings.TrimPrefix(t.Name(), "Test")))
 	name := fmt.Sprintf("e2e-%s-%s", test, strings.ToLower(rand.Text()[:5]))
 	kubectl.Must(t, "create", "namespace", name)
-	kubectl.Cleanup(t, "delete", "namespace", name, "--timeout=150s")
+	kubectl.Cleanup(t, "delete", "namespace", name, "--timeout=5m")
 	t.Cleanup(func() {
 		if t.Failed() {
 			describe(t, name)

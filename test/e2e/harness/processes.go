@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -44,7 +45,7 @@ func KillProcesses(name, file, text string) (killed int, err error) {
 
 func signal(pids []int, signal syscall.Signal) error {
 	for _, pid := range pids {
-		if err := syscall.Kill(pid, signal); err != nil {
+		if err := syscall.Kill(pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) { // It has ended.
 			return fmt.Errorf("signal %s to process %d: %w", signal, pid, err)
 		}
 	}

@@ -71,7 +71,7 @@ func (c Cluster) CheckTraffic(t testing.TB, members int) {
 	t.Helper()
 	for ordinal := range members {
 		var first, now Traffic
-		await.Until(t, 20*time.Second, "the traffic of "+c.Pod(ordinal)+" goes on", func(ctx context.Context) (err error) {
+		await.Until(t, 2*time.Minute, "the traffic of "+c.Pod(ordinal)+" goes on", func(ctx context.Context) (err error) {
 			if now, err = c.Traffic(ctx, ordinal); err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -45,25 +46,37 @@ func Apply(ctx context.Context, manifest string, args ...string) error {
 // Must is Run; a failure ends the test.
 func Must(t testing.TB, args ...string) string {
 	t.Helper()
-	out, err := Run(t.Context(), args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return must(t, "", args...)
 }
 
 // MustApply is Apply; a failure ends the test.
 func MustApply(t testing.TB, manifest string) {
 	t.Helper()
-	if err := Apply(t.Context(), manifest); err != nil {
-		t.Fatal(err)
+	must(t, manifest, "apply", "-f", "-")
+}
+
+// transient is what kubectl says where the machine was too busy to answer in time.
+var transient = regexp.MustCompile("TLS handshake timeout|etcdserver: |error dialing backend")
+
+func must(t testing.TB, stdin string, args ...string) string {
+	t.Helper()
+	for tries := 1; ; tries++ {
+		out, err := RunWith(t.Context(), stdin, args...)
+		switch {
+		case err == nil:
+			return out
+		case tries == 5 || !transient.MatchString(err.Error()):
+			t.Fatal(err)
+		}
+		t.Logf("tried again: %v", err)
+		time.Sleep(time.Second) // A machine does not announce that it has time.
 	}
 }
 
 // Cleanup runs kubectl when the test has ended.
 func Cleanup(t testing.TB, args ...string) {
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), 6*time.Minute)
 		defer cancel()
 		if _, err := Run(ctx, args...); err != nil {
 			t.Error(err)
