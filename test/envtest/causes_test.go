@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -93,13 +94,10 @@ func TestCauseOfAProbeThatCannotBeCreated(t *testing.T) {
 		return err
 	})
 	limit(t, namespace, corev1.ResourcePods, 0)
-	pod := &corev1.Pod{ObjectMeta: named(namespace, "chat-probe-x"), Spec: *probe.Spec.Template.Spec.DeepCopy()}
-	err := admin.Create(t.Context(), pod)
-	if !apierrors.IsForbidden(err) {
-		t.Fatalf("the pod is not forbidden: %v", err)
-	}
-	probe.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: err.Error()}}
-	check(t, admin.Status().Update(t.Context(), probe))
+	refusal := awaitRefusal(t, &corev1.Pod{ObjectMeta: named(namespace, "chat-probe-x"), Spec: *probe.Spec.Template.Spec.DeepCopy()})
+	updateStatus(t, probe, func() {
+		probe.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: refusal.Error()}}
+	})
 	awaitCondition(t, namespace, v1alpha1.ConditionMeshConnected, metav1.ConditionFalse, v1alpha1.ReasonProbeNotReporting,
 		"Its pod cannot be created", "exceeded quota: limits", "Raise ResourceQuota limits, or ask for less in spec.probe.resources. See `kubectl describe deployment chat-probe`.")
 }
@@ -179,9 +177,7 @@ func (c statefulSetController) refused(t *testing.T, set *appsv1.StatefulSet, or
 		t.Fatalf("the pod is not forbidden: %v", err)
 	}
 	c.Event(set, corev1.EventTypeWarning, "FailedCreate", fmt.Sprintf("Create Pod %s in StatefulSet %s failed error: %s", pod.Name, set.Name, err))
-	set = get(t, set)
-	set.Status.ObservedGeneration = set.Generation
-	check(t, admin.Status().Update(t.Context(), set))
+	updateStatus(t, set, func() { set.Status.ObservedGeneration = set.Generation })
 }
 
 // A certificate whose key cert-manager cannot store because of a quota is reported with that quota.
@@ -208,7 +204,7 @@ func TestQuotaOfSecretsOnceIssued(t *testing.T) {
 	}
 	answer(t, namespace, "chat-0-tls", func(asked *x509.CertificateRequest, request *certmanagerv1.CertificateRequest) {
 		limit(t, namespace, corev1.ResourceSecrets, 0)
-		awaitForbidden(t, &corev1.Secret{ObjectMeta: named(namespace, "one-more")})
+		awaitRefusal(t, &corev1.Secret{ObjectMeta: named(namespace, "one-more")})
 		given(asked, request)
 	})
 	awaitCondition(t, namespace, v1alpha1.ConditionCredentialsReady, metav1.ConditionFalse, v1alpha1.ReasonCertificatesPending,
@@ -220,32 +216,41 @@ func TestQuotaOfSecretsOnceIssued(t *testing.T) {
 	awaitCondition(t, namespace, v1alpha1.ConditionCredentialsReady, metav1.ConditionTrue, v1alpha1.ReasonCertificatesIssued)
 }
 
-// awaitForbidden waits until the API server has noticed a quota.
-func awaitForbidden(t *testing.T, object client.Object) {
+// awaitRefusal waits until the API server has noticed a quota, with its status, and returns how it
+// refuses the object.
+func awaitRefusal(t *testing.T, object client.Object) (refusal error) {
 	t.Helper()
 	eventually(t, "the quota forbids it", func(ctx context.Context) error {
-		switch err := admin.Create(ctx, object, client.DryRunAll); {
-		case apierrors.IsForbidden(err):
-			return nil
-		case err != nil:
-			return err
+		refusal = admin.Create(ctx, object.DeepCopyObject().(client.Object), client.DryRunAll)
+		if !apierrors.IsForbidden(refusal) || !strings.Contains(refusal.Error(), "exceeded quota") {
+			return fmt.Errorf("it is not refused for the quota: %v", refusal)
 		}
-		return errors.New("it is allowed")
+		return nil
 	})
+	return refusal
 }
 
-// limit sets a quota as a user and the controller of quotas would.
+// limit sets a quota as a user and the controller of quotas would. The API server writes into it what is used.
 func limit(t *testing.T, namespace string, name corev1.ResourceName, hard int64) {
 	t.Helper()
 	quota := &corev1.ResourceQuota{ObjectMeta: named(namespace, "limits")}
-	there := must(exists(t.Context(), quota))(t)
 	quota.Spec.Hard = corev1.ResourceList{name: *resource.NewQuantity(hard, resource.DecimalSI)}
-	if there {
-		check(t, admin.Update(t.Context(), quota))
+	limits := quota.Spec.Hard
+	if err := admin.Create(t.Context(), quota); apierrors.IsAlreadyExists(err) {
+		check(t, retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+			if _, err := read(t.Context(), quota); err != nil {
+				return err
+			}
+			quota.Spec.Hard = limits
+			return admin.Update(t.Context(), quota)
+		}))
 	} else {
-		check(t, admin.Create(t.Context(), quota))
-		quota.Status.Used = corev1.ResourceList{name: resource.MustParse("0")}
+		check(t, err)
 	}
-	quota.Status.Hard = quota.Spec.Hard
-	check(t, admin.Status().Update(t.Context(), quota))
+	updateStatus(t, quota, func() {
+		quota.Status.Hard = limits
+		if quota.Status.Used == nil {
+			quota.Status.Used = corev1.ResourceList{name: resource.MustParse("0")}
+		}
+	})
 }

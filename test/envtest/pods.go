@@ -21,11 +21,10 @@ func startPods(t *testing.T, set *appsv1.StatefulSet, from, to int) []*corev1.Po
 			t.Fatal(err)
 		}
 		expectIdentity(t, pod)
-		pod.Status.Phase = corev1.PodRunning
-		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.ContainersReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}}
-		if err := admin.Status().Update(t.Context(), pod); err != nil {
-			t.Fatal(err)
-		}
+		updateStatus(t, pod, func() {
+			pod.Status.Phase = corev1.PodRunning
+			pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.ContainersReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}}
+		})
 		pods = append(pods, pod)
 	}
 	observeStatefulSet(t, set)
@@ -46,15 +45,13 @@ func podOf(set *appsv1.StatefulSet, ordinal int) *corev1.Pod {
 // complete.
 func observeStatefulSet(t *testing.T, set *appsv1.StatefulSet) {
 	t.Helper()
-	set = get(t, set)
-	replicas := *set.Spec.Replicas
-	set.Status = appsv1.StatefulSetStatus{
-		ObservedGeneration: set.Generation, Replicas: replicas, CurrentReplicas: replicas, UpdatedReplicas: replicas,
-		CurrentRevision: "chat-1", UpdateRevision: "chat-1",
-	}
-	if err := admin.Status().Update(t.Context(), set); err != nil {
-		t.Fatal(err)
-	}
+	updateStatus(t, set, func() {
+		replicas := *set.Spec.Replicas
+		set.Status = appsv1.StatefulSetStatus{
+			ObservedGeneration: set.Generation, Replicas: replicas, CurrentReplicas: replicas, UpdatedReplicas: replicas,
+			CurrentRevision: "chat-1", UpdateRevision: "chat-1",
+		}
+	})
 }
 
 // expectIdentity requires that a pod mounts its own key and the cookie, and no other Secret.
