@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -120,15 +121,20 @@ func withoutAdmission(t *testing.T, do func()) {
 func awaitAdmission(t *testing.T, want string) {
 	t.Helper()
 	eventually(t, "what gives pods their certificates takes or loses effect", func(ctx context.Context) error {
-		trial := member("trial")
-		if err := admin.Create(ctx, trial, client.DryRunAll); err != nil {
-			return err
-		}
-		if got := trial.Spec.Volumes[0].Secret.SecretName; got != want {
-			return fmt.Errorf("a pod mounts %s", got)
-		}
-		return nil
+		return tryAdmission(ctx, want)
 	})
+}
+
+// tryAdmission returns an error unless a pod called trial would mount that Secret.
+func tryAdmission(ctx context.Context, want string) error {
+	trial := member("trial")
+	if err := admin.Create(ctx, trial, client.DryRunAll); err != nil {
+		return err
+	}
+	if got := trial.Spec.Volumes[0].Secret.SecretName; got != want {
+		return fmt.Errorf("a pod mounts %s", got)
+	}
+	return nil
 }
 
 // member is a pod as admission recognizes it.
@@ -188,7 +194,7 @@ func (w *webhookReplica) prepare(ctx context.Context) error {
 // store writes the issued certificate where a kubelet would.
 func (w *webhookReplica) store(ctx context.Context) error {
 	secret := &corev1.Secret{ObjectMeta: named("erlang-operator-system", "erlang-operator-webhook-tls")}
-	if err := retryUntil(ctx, time.Minute, func() error { return admin.Get(ctx, client.ObjectKeyFromObject(secret), secret) }); err != nil {
+	if err := retryUntil(ctx, slowMachine, func() error { return admin.Get(ctx, client.ObjectKeyFromObject(secret), secret) }); err != nil {
 		return err
 	}
 	for name, content := range secret.Data {
@@ -219,7 +225,7 @@ func (w *webhookReplica) start(ctx context.Context) error {
 	if err := w.command.Start(); err != nil {
 		return err
 	}
-	return retryUntil(ctx, time.Minute, func() error {
+	return retryUntil(ctx, slowMachine, func() error {
 		connection, err := net.Dial("tcp", w.address)
 		if err != nil {
 			return fmt.Errorf("%w\n%s", err, tail(log.Name(), 20))
@@ -253,12 +259,21 @@ func retryUntil(ctx context.Context, timeout time.Duration, try func() error) er
 	}
 }
 
+// freePort is a port that is free, and still will be when a program listens on it: below those that the
+// kernel gives to whoever asks for any, as the nodes of tests beside these.
 func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	const lowest, highest = 20000, 29999
+	for {
+		port := lowest + rand.IntN(highest-lowest+1)
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		return port, listener.Close()
 	}
-	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
 }
 
 // identityFlags are the flags by which a manager of a test agrees with the installation.

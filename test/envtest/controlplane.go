@@ -13,7 +13,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -131,24 +130,12 @@ func startControlPlane() (stop func() error, err error) {
 		return nil, err
 	}
 	auditLog = filepath.Join(scratch, "audit.log")
-	environment = &envtest.Environment{
-		CRDInstallOptions: envtest.CRDInstallOptions{
-			Paths:              []string{filepath.Join(repository(), "config/crd/bases"), certManagerCRDs},
-			ErrorIfPathMissing: true,
-			Scheme:             scheme,
-		},
-		ControlPlaneStartTimeout: time.Minute,
-		ControlPlaneStopTimeout:  time.Minute,
+	// A log that is rotated could not be read on.
+	if environment, err = startEnvironment("audit-policy-file", policy,
+		"audit-log-path", auditLog, "audit-log-mode", "blocking", "audit-log-maxsize", "100000"); err != nil {
+		return nil, err
 	}
-	environment.ControlPlane.GetAPIServer().Configure().
-		Append("audit-policy-file", policy).
-		Append("audit-log-path", auditLog).
-		Append("audit-log-mode", "blocking")
-	config, err := environment.Start()
-	if err != nil {
-		return nil, fmt.Errorf("start kube-apiserver and etcd: %w", errors.Join(err, environment.Stop()))
-	}
-	if admin, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+	if admin, err = client.New(environment.Config, client.Options{Scheme: scheme}); err != nil {
 		return nil, errors.Join(err, environment.Stop())
 	}
 	return environment.Stop, nil
@@ -179,7 +166,10 @@ func startAdmission() error {
 			return fmt.Errorf("start the webhook: %w", err)
 		}
 	}
-	return applyAdmission(ctx, podIdentity)
+	if err := applyAdmission(ctx, podIdentity); err != nil {
+		return err
+	}
+	return retryUntil(ctx, slowMachine, func() error { return tryAdmission(ctx, "trial-tls") })
 }
 
 // applyFile applies the objects of a file of this repository.

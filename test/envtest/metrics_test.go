@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -72,9 +71,7 @@ func TestMetrics(t *testing.T) {
 // freeAddress is an address with a free port.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
-	defer listener.Close()
-	return listener.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", must(freePort())(t))
 }
 
 // tokenOf makes a ServiceAccount, and a token of it.

@@ -81,25 +81,28 @@ func (p *probe) confirm(t *testing.T) {
 // expectPermissions requires that the probe may read what it needs, and nothing else.
 func (p *probe) expectPermissions(t *testing.T) {
 	t.Helper()
-	for object, allowed := range map[client.Object]bool{
-		clusterIn(p.namespace): true,
-		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-cookie")}:            true,
-		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-probe-tls")}:         true,
-		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-probe-canary-tls")}:  true,
-		&corev1.ConfigMap{ObjectMeta: named(p.namespace, "chat-distribution")}:   true,
-		&coordinationv1.Lease{ObjectMeta: named(p.namespace, "chat-probe")}:      true,
-		&coordinationv1.Lease{ObjectMeta: named(p.namespace, "somebody-else")}:   false,
-		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-0-tls")}:             false,
-		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-ca")}:                false,
-		&corev1.ConfigMap{ObjectMeta: named(p.namespace, "kube-root-ca.crt")}:    false,
-		&corev1.Pod{ObjectMeta: named(p.namespace, "chat-0")}:                    false,
-		&v1alpha1.ErlangCluster{ObjectMeta: named(p.namespace, "somebody-else")}: false,
+	for _, object := range []client.Object{
+		clusterIn(p.namespace),
+		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-cookie")},
+		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-probe-tls")},
+		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-probe-canary-tls")},
+		&corev1.ConfigMap{ObjectMeta: named(p.namespace, "chat-distribution")},
+		&coordinationv1.Lease{ObjectMeta: named(p.namespace, "chat-probe")},
 	} {
-		err := p.client.Get(t.Context(), client.ObjectKeyFromObject(object), object)
-		if allowed && client.IgnoreNotFound(err) != nil {
-			t.Errorf("the probe may not read %T %s: %v", object, object.GetName(), err)
-		}
-		if !allowed && !apierrors.IsForbidden(err) {
+		// A Role has effect once the API server's own watch has reported it.
+		eventually(t, fmt.Sprintf("the probe may read %T %s", object, object.GetName()), func(ctx context.Context) error {
+			return client.IgnoreNotFound(p.client.Get(ctx, client.ObjectKeyFromObject(object), object))
+		})
+	}
+	for _, object := range []client.Object{
+		&coordinationv1.Lease{ObjectMeta: named(p.namespace, "somebody-else")},
+		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-0-tls")},
+		&corev1.Secret{ObjectMeta: named(p.namespace, "chat-ca")},
+		&corev1.ConfigMap{ObjectMeta: named(p.namespace, "kube-root-ca.crt")},
+		&corev1.Pod{ObjectMeta: named(p.namespace, "chat-0")},
+		&v1alpha1.ErlangCluster{ObjectMeta: named(p.namespace, "somebody-else")},
+	} {
+		if err := p.client.Get(t.Context(), client.ObjectKeyFromObject(object), object); !apierrors.IsForbidden(err) {
 			t.Errorf("the probe may read %T %s (%v)", object, object.GetName(), err)
 		}
 	}
