@@ -104,7 +104,7 @@ func TestRolloutOfUnreadyMembers(t *testing.T) {
 	c.Patch(t, `{"rollout":null}`)
 	c.AwaitReady(t, 3)
 	stop()
-	journal.Check(t, followed.End(), 3, 2)
+	journal.Check(t, followed.EndWhole(t, 3), 3, 2)
 }
 
 // While the members of a cluster are replaced one by one, by those of the next release of OTP,
@@ -124,7 +124,7 @@ func TestRolloutUnderTraffic(t *testing.T) {
 		c.Patch(t, `{"template":%s}`, harness.JournalTemplate(otp, ""))
 		c.AwaitReady(t, members)
 	}
-	journal.Check(t, followed.End(), members, members-1)
+	journal.Check(t, followed.EndWhole(t, members), members, members-1)
 	for _, node := range harness.Must(c.Mesh(t.Context()))(t).Nodes {
 		if node.OTPRelease != releases[len(releases)-1] {
 			t.Errorf("%s runs OTP %s", node.Pod, node.OTPRelease)

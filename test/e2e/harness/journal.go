@@ -12,14 +12,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/erlang-operator/erlang-operator/test/await"
 	"github.com/erlang-operator/erlang-operator/test/journal"
 )
 
 // JournalTemplate is the pod template of nodes that print each link that comes and goes, with
 // the reason, while each calls all that it is linked to all the time. More are further
-// expressions that they evaluate.
+// expressions that they evaluate. On a busy machine a node may need long to close its links.
 func JournalTemplate(otp, more string) string {
-	return fmt.Sprintf(`{"spec":{"terminationGracePeriodSeconds":5,"containers":[{"name":"node","image":"erlang:%s","command":["erl","-noinput","-eval",%q]}]}}`,
+	return fmt.Sprintf(`{"spec":{"terminationGracePeriodSeconds":30,"containers":[{"name":"node","image":"erlang:%s","command":["erl","-noinput","-eval",%q]}]}}`,
 		otp, strings.Join(strings.Fields(journal.Expressions+cmp.Or(more, "ok.")), " "))
 }
 
@@ -83,6 +84,19 @@ func (j *Journal) Events() []journal.Event {
 	events := slices.Clone(j.events)
 	journal.Sort(events)
 	return events
+}
+
+// EndWhole waits until the journal has the first members linked to each other, because a log is read later
+// than it is written, and ends it.
+func (j *Journal) EndWhole(t testing.TB, members int) []journal.Event {
+	t.Helper()
+	await.Until(t, 2*time.Minute, "the members are linked by what they print", func(context.Context) error {
+		if over := journal.Over(j.Events(), members); len(over) == 0 || over[len(over)-1].Members < members {
+			return fmt.Errorf("the last of %v", over)
+		}
+		return nil
+	})
+	return j.End()
 }
 
 // End stops reading, and returns what was read.
