@@ -40,7 +40,7 @@ func TestDrain(t *testing.T) {
 	stop := watchAway(t, c, members, 1)
 	kubectl.Cleanup(t, "uncordon", machine)
 	// Only these pods: what else runs there belongs to other tests.
-	t.Log(kubectl.Must(t, "drain", machine, "--pod-selector=erlang-operator.dev/cluster=drained,erlang-operator.dev/component=node", "--timeout=2m"))
+	t.Log(kubectl.Must(t, "drain", machine, "--pod-selector=erlang-operator.dev/cluster=drained,erlang-operator.dev/component=node", "--timeout=6m"))
 	c.AwaitReady(t, members)
 	stop()
 	for ordinal := range members {

@@ -19,7 +19,7 @@ func TestDNSRestart(t *testing.T) {
 	c := harness.Start(t, harness.Namespace(t), "chat", 3, "27")
 	watched := c.WatchReady(t)
 	kubectl.Must(t, "delete", "pod", "-l", "k8s-app=kube-dns", "-n", "kube-system", "--wait=false")
-	kubectl.Must(t, "rollout", "status", "deployment/coredns", "-n", "kube-system", "--timeout=2m")
+	kubectl.Must(t, "rollout", "status", "deployment/coredns", "-n", "kube-system", "--timeout=4m")
 	restarted := time.Now()
 	await.Until(t, 2*time.Minute, "the probe has swept twice since the restart", func(ctx context.Context) error {
 		_, renewed, err := c.ProbeLease(ctx)

@@ -210,7 +210,7 @@ func (e example) checkStop(t *testing.T, c harness.Cluster) {
 	before := harness.Must(c.Restarts(t.Context(), 3))(t)
 	out, err := c.Exec(t.Context(), 0, e.stop...) // The container may end before the command does.
 	t.Logf("%q: %q (%v)", e.stop, out, err)
-	await.Until(t, time.Minute, "the container starts again", func(ctx context.Context) error {
+	await.Until(t, 3*time.Minute, "the container starts again", func(ctx context.Context) error {
 		now, err := c.Restarts(ctx, 3)
 		if err == nil && now == before {
 			err = fmt.Errorf("it is still %s", now)

@@ -24,7 +24,7 @@ func TestFormationByTheApplication(t *testing.T) {
 	t.Parallel()
 	c := harness.Cluster{Namespace: harness.Namespace(t), Name: "chat"}
 	kubectl.MustApply(t, harness.Manifest(c.Namespace, c.Name, 3, "27", "distribution: {formation: Application}"))
-	await.Until(t, 3*time.Minute, "all nodes are verified", func(ctx context.Context) error {
+	await.Until(t, 6*time.Minute, "all nodes are verified", func(ctx context.Context) error {
 		read, err := c.Read(ctx)
 		if err == nil && read.Status.VerifiedNodes < 3 {
 			err = fmt.Errorf("NODES %s", read.Status.Nodes)

@@ -109,5 +109,5 @@ spec:
 `, "-n", namespace); err != nil {
 		t.Fatal(err)
 	}
-	kubectl.Must(t, "rollout", "status", "statefulset/chat", "-n", namespace, "--timeout=60s")
+	kubectl.Must(t, "rollout", "status", "statefulset/chat", "-n", namespace, "--timeout=4m")
 }

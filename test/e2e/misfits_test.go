@@ -78,7 +78,7 @@ func TestMisfits(t *testing.T) {
 // while a node starts, there is less to be found out.
 func awaitMisfit(t *testing.T, c harness.Cluster, name, reason string, contains []string) {
 	t.Helper()
-	await.Until(t, 2*time.Minute, name+" is about "+reason, func(ctx context.Context) error {
+	await.Until(t, 4*time.Minute, name+" is about "+reason, func(ctx context.Context) error {
 		read, err := c.Read(ctx)
 		if err != nil {
 			return err

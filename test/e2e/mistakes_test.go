@@ -78,7 +78,7 @@ func TestPodsThatCannotBeCreated(t *testing.T) {
 		c := harness.Cluster{Namespace: harness.Namespace(t), Name: "chat"}
 		limitMemory(t, c.Namespace, "127Mi")
 		kubectl.MustApply(t, harness.Manifest(c.Namespace, c.Name, 2, "27"))
-		await.Until(t, time.Minute, "the cause", func(ctx context.Context) error {
+		await.Until(t, 3*time.Minute, "the cause", func(ctx context.Context) error {
 			cluster, err := c.Read(ctx)
 			if err != nil {
 				return err

@@ -71,7 +71,7 @@ spec:
 	}
 	for _, pod := range []string{"plain", forged} {
 		var answer metav1.Condition
-		await.Until(t, time.Minute, "the request of pod "+pod+" is answered", func(ctx context.Context) error {
+		await.Until(t, 3*time.Minute, "the request of pod "+pod+" is answered", func(ctx context.Context) error {
 			requests, err := requestsFor(ctx, c.Namespace, pod)
 			if err != nil {
 				return err
@@ -86,14 +86,14 @@ spec:
 			t.Errorf("the answer to %s is %+v, want Denied, NotAMember", pod, answer)
 		}
 	}
-	await.Until(t, time.Minute, "an event of the kubelet gives the reason", func(ctx context.Context) error {
+	await.Until(t, 3*time.Minute, "an event of the kubelet gives the reason", func(ctx context.Context) error {
 		events, err := kubectl.Run(ctx, "get", "events", "-n", c.Namespace, "--field-selector=involvedObject.name=plain", "-o", "jsonpath={.items[*].message}")
 		if err == nil && !strings.Contains(events, "belongs to no StatefulSet of an ErlangCluster") {
 			err = fmt.Errorf("the events are %q", events)
 		}
 		return err
 	})
-	await.Until(t, time.Minute, "there is a request of the pod that is labelled as a member", func(ctx context.Context) error {
+	await.Until(t, 3*time.Minute, "there is a request of the pod that is labelled as a member", func(ctx context.Context) error {
 		requests, err := requestsFor(ctx, c.Namespace, "labelled")
 		if err == nil && len(requests) == 0 {
 			err = fmt.Errorf("there is none")
@@ -145,7 +145,7 @@ func TestChangeDelivery(t *testing.T) {
 	} {
 		c.Patch(t, `{"tls":{"delivery":%q}}`, change.delivery)
 		fewest := 3
-		await.Until(t, 5*time.Minute, "every pod has its certificate by "+change.delivery, func(ctx context.Context) error {
+		await.Until(t, 8*time.Minute, "every pod has its certificate by "+change.delivery, func(ctx context.Context) error {
 			var pods corev1.PodList
 			if err := kubectl.Get(ctx, &pods, "pods", "-n", c.Namespace, "-l", "erlang-operator.dev/component=node"); err != nil {
 				return err
@@ -174,7 +174,7 @@ func TestChangeDelivery(t *testing.T) {
 			t.Errorf("during the change to %s only %d of 3 pods were ready", change.delivery, fewest)
 		}
 		c.AwaitReady(t, 3)
-		await.Until(t, time.Minute, "the right Secrets have keys", func(ctx context.Context) error {
+		await.Until(t, 3*time.Minute, "the right Secrets have keys", func(ctx context.Context) error {
 			got, err := c.SecretsWithKeys(ctx)
 			if err == nil && !slices.Equal(got, change.keys) {
 				err = fmt.Errorf("they are in %v, want %v", got, change.keys)

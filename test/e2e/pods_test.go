@@ -75,7 +75,7 @@ func TestPodsThatAreNotReady(t *testing.T) {
 // these texts.
 func awaitMessage(t *testing.T, c harness.Cluster, reason string, contains []string) {
 	t.Helper()
-	await.Until(t, time.Minute, "the cluster is "+reason, func(ctx context.Context) error {
+	await.Until(t, 4*time.Minute, "the cluster is "+reason, func(ctx context.Context) error {
 		read, err := c.Read(ctx)
 		if err != nil {
 			return err

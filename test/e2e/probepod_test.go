@@ -112,7 +112,7 @@ func awaitPolicies(t *testing.T, namespace, image string) {
 // awaitProbeCause waits until the cluster is not Ready because of its probe, for these causes.
 func awaitProbeCause(t *testing.T, c harness.Cluster, says ...string) {
 	t.Helper()
-	await.Until(t, time.Minute, says[0], func(ctx context.Context) error {
+	await.Until(t, 4*time.Minute, says[0], func(ctx context.Context) error {
 		cluster, err := c.Read(ctx)
 		if err != nil {
 			return err

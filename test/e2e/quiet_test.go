@@ -26,7 +26,7 @@ func TestQuiet(t *testing.T) {
 	c := harness.Start(t, harness.Namespace(t), "chat", 3, "27")
 	var before map[string]string
 	since := time.Now()
-	await.Until(t, 4*quiet, fmt.Sprintf("no object has changed for %s", quiet), func(ctx context.Context) error {
+	await.Until(t, 6*quiet, fmt.Sprintf("no object has changed for %s", quiet), func(ctx context.Context) error {
 		now, err := versions(ctx, c.Namespace)
 		if err != nil {
 			return err

@@ -63,7 +63,7 @@ func checkRabbitMQTools(t *testing.T, c harness.Cluster) {
 		{"rabbitmq-diagnostics check_running", "fully booted and running"},
 		{"rabbitmq-diagnostics ping", "Ping succeeded"},
 		{"rabbitmqctl cluster_status", c.Node(2) + ": RabbitMQ 4"},
-		{"rabbitmqctl list_queues --timeout 20", "Listing queues"},
+		{"rabbitmqctl list_queues --timeout 120", "Listing queues"},
 		{"rabbitmqctl eval nodes().", c.Node(1)},
 	} {
 		want := strings.ReplaceAll(test.want, c.Name+"@", "rabbit@")
@@ -77,7 +77,7 @@ func checkRabbitMQTools(t *testing.T, c harness.Cluster) {
 // awaitReplaced waits until all pods are others than before, and the cluster is Ready.
 func awaitReplaced(t *testing.T, c harness.Cluster, members int, before string) {
 	t.Helper()
-	await.Until(t, 5*time.Minute, "all pods are replaced", func(ctx context.Context) error {
+	await.Until(t, 10*time.Minute, "all pods are replaced", func(ctx context.Context) error {
 		now, err := c.Restarts(ctx, members)
 		for line := range strings.Lines(now) {
 			if err == nil && strings.Contains(before, line) {

@@ -86,7 +86,7 @@ func TestRolloutOfUnreadyMembers(t *testing.T) {
 	for ordinal := range 3 {
 		kubectl.Must(t, "exec", "-n", c.Namespace, c.Pod(ordinal), "-c", "node", "--", "touch", "/tmp/broken")
 	}
-	await.Until(t, 30*time.Second, "no pod is Ready", func(ctx context.Context) error {
+	await.Until(t, 2*time.Minute, "no pod is Ready", func(ctx context.Context) error {
 		ready, err := countPods(ctx, c, corev1.PodReady)
 		if err == nil && ready > 0 {
 			err = fmt.Errorf("%d pods are Ready", ready)
@@ -135,7 +135,7 @@ func TestRolloutUnderTraffic(t *testing.T) {
 // awaitRollout waits until the status has one of these as what the rollout waits for.
 func awaitRollout(t *testing.T, c harness.Cluster, reasons ...string) {
 	t.Helper()
-	await.Until(t, 30*time.Second, "the rollout waits", func(ctx context.Context) error {
+	await.Until(t, 2*time.Minute, "the rollout waits", func(ctx context.Context) error {
 		read, err := c.Read(ctx)
 		if err != nil {
 			return err

@@ -41,5 +41,5 @@ func TestSuspend(t *testing.T) {
 
 	c.Patch(t, `{"suspend":true}`)
 	c.AwaitCondition(t, v1alpha1.ConditionSuspended, metav1.ConditionTrue, v1alpha1.ReasonSuspended)
-	kubectl.Must(t, "delete", "erlangcluster", c.Name, "-n", c.Namespace, "--cascade=foreground", "--timeout=60s")
+	kubectl.Must(t, "delete", "erlangcluster", c.Name, "-n", c.Namespace, "--cascade=foreground", "--timeout=3m")
 }

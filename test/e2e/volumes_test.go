@@ -31,15 +31,15 @@ func TestVolumes(t *testing.T) {
 		if phase := kubectl.Must(t, "get", "pvc", claim, "-n", ns, "-o", "jsonpath={.status.phase}"); phase != "Bound" {
 			t.Errorf("claim %s is %q, want Bound", claim, phase)
 		}
-		kubectl.Must(t, "delete", "erlangcluster", c.Name, "-n", ns, "--timeout=60s")
-		await.Until(t, 90*time.Second, "the pods are gone", func(ctx context.Context) error {
+		kubectl.Must(t, "delete", "erlangcluster", c.Name, "-n", ns, "--timeout=3m")
+		await.Until(t, 3*time.Minute, "the pods are gone", func(ctx context.Context) error {
 			return c.NothingLeft(ctx, "pods,statefulsets")
 		})
 		if test.kept {
 			kubectl.Must(t, "get", "pvc", claim, "-n", ns)
 			continue
 		}
-		await.Until(t, time.Minute, "the claim is gone", func(ctx context.Context) error {
+		await.Until(t, 3*time.Minute, "the claim is gone", func(ctx context.Context) error {
 			left, err := kubectl.Run(ctx, "get", "pvc", "-n", ns, "-o", "name")
 			if err == nil && strings.Contains(left, claim) {
 				err = fmt.Errorf("left: %s", left)

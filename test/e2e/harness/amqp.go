@@ -132,7 +132,7 @@ func (a *AMQP) Check(t testing.TB) {
 	t.Helper()
 	a.publish()
 	a.ended.Wait()
-	await.Until(t, time.Minute, "every confirmed message is consumed", func(context.Context) error { return a.missing() })
+	await.Until(t, 3*time.Minute, "every confirmed message is consumed", func(context.Context) error { return a.missing() })
 	t.Logf("AMQP: %s", a)
 }
 
