@@ -2,10 +2,11 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os/exec"
 	"slices"
 	"strings"
+
+	"github.com/erlang-operator/erlang-operator/hack/apt"
 )
 
 // fromDebian are files that the cluster needs and the packages that contain them.
@@ -27,25 +28,9 @@ func ensurePackages(ctx context.Context) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	if _, err := exec.LookPath("apt-get"); err != nil {
-		return fmt.Errorf("install %s: this machine has no apt-get; install them with its package manager", strings.Join(missing, ", "))
-	}
 	say("        installing Debian packages: %s", strings.Join(missing, " "))
 	defer sayWhileWaiting("still installing packages")()
-	if install(ctx, missing) == nil {
-		return nil
-	}
-	// The package lists may be missing or out of date.
-	if _, err := output(ctx, "apt-get", "update", "-q"); err != nil {
-		return err
-	}
-	return install(ctx, missing)
-}
-
-func install(ctx context.Context, packages []string) error {
-	args := []string{"env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-q", "-y", "--no-install-recommends"}
-	_, err := output(ctx, append(args, packages...)...)
-	return err
+	return apt.Install(ctx, missing...)
 }
 
 func missingPackages() []string {

@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/erlang-operator/erlang-operator/hack/cache"
+	"github.com/erlang-operator/erlang-operator/hack/retry"
 )
 
 // A build makes the stages of a Dockerfile, each in a directory of the cache. There is no
@@ -94,15 +96,29 @@ func (b *build) run(ctx context.Context, s stage, from built, configs []v1.Confi
 		return err
 	}
 	progress("Building the stage %q from %s", s.name, s.base)
-	if err := command(ctx, "cp", "-a", from.rootfs, rootfs); err != nil {
-		return err
-	}
-	for i, step := range s.steps {
-		if err := b.do(ctx, step, configs[i], rootfs); err != nil {
+	once := func() error {
+		if err := os.RemoveAll(rootfs); err != nil {
 			return err
 		}
+		if err := command(ctx, "cp", "-a", from.rootfs, rootfs); err != nil {
+			return err
+		}
+		for i, step := range s.steps {
+			if err := b.do(ctx, step, configs[i], rootfs); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	return nil
+	if !s.downloads() {
+		return once()
+	}
+	return retry.Do(ctx, fmt.Sprintf("build the stage %q", s.name), once)
+}
+
+// downloads reports whether a stage needs the network.
+func (s stage) downloads() bool {
+	return slices.ContainsFunc(s.steps, func(s step) bool { return strings.Contains(s.arguments, "apt-get ") })
 }
 
 func (b *build) from(name string) (built, error) {

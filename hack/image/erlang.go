@@ -17,8 +17,10 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/erlang-operator/erlang-operator/hack/apt"
 	"github.com/erlang-operator/erlang-operator/hack/cache"
 	"github.com/erlang-operator/erlang-operator/hack/oci"
+	"github.com/erlang-operator/erlang-operator/hack/retry"
 )
 
 // suites maps each OTP release to the Debian suite that ships it.
@@ -121,9 +123,19 @@ func erlangRootfs(ctx context.Context, release string) (string, error) {
 	return rootfs, err
 }
 
-// debootstrap installs a suite into dir. It runs in namespaces of its own, so that its
-// children and its mounts end when it or this program is killed.
+// debootstrap installs a suite into dir, with retries: it ends at the first file that it cannot download.
 func debootstrap(ctx context.Context, suite, dir string, options ...string) error {
+	return retry.Do(ctx, "install Debian "+suite, func() error {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+		return debootstrapOnce(ctx, suite, dir, options...)
+	})
+}
+
+// debootstrapOnce runs debootstrap in namespaces of its own, so that its children and its
+// mounts end when it or this program is killed.
+func debootstrapOnce(ctx context.Context, suite, dir string, options ...string) error {
 	// The death signal is sent when the parent *thread* ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -240,27 +252,6 @@ func ensureDebootstrap(ctx context.Context) error {
 	if _, err := exec.LookPath("debootstrap"); err == nil {
 		return nil
 	}
-	if _, err := exec.LookPath("apt-get"); err != nil {
-		return errors.New("debootstrap is missing, and this machine has no apt-get: install debootstrap with its package manager")
-	}
 	progress("Installing debootstrap with apt-get")
-	install := func() error { return apt(ctx, "install", "-y", "--no-install-recommends", "debootstrap") }
-	if install() == nil {
-		return nil
-	}
-	// The package lists may be missing or out of date.
-	if err := apt(ctx, "update"); err != nil {
-		return err
-	}
-	return install()
-}
-
-func apt(ctx context.Context, args ...string) error {
-	cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-qq"}, args...)...)
-	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("apt-get %s: %w", strings.Join(args, " "), err)
-	}
-	return nil
+	return apt.Install(ctx, "debootstrap")
 }
