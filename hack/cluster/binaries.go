@@ -153,6 +153,7 @@ func stampKubernetes(version string) string {
 	return strings.Join(flags, " ")
 }
 
+// link makes a symbolic link, in one step: another process may make or read the same one.
 func link(target, name string) error {
 	if current, err := os.Readlink(name); err == nil && current == target {
 		return nil
@@ -160,8 +161,9 @@ func link(target, name string) error {
 	if err := os.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return err
 	}
-	if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
+	made := fmt.Sprintf("%s.%d", name, os.Getpid())
+	if err := os.Symlink(target, made); err != nil {
 		return err
 	}
-	return os.Symlink(target, name)
+	return os.Rename(made, name)
 }
