@@ -46,8 +46,7 @@ func TestFormationByTheApplication(t *testing.T) {
 	if harness.Must(c.Cookie(t.Context()))(t) == cookie {
 		t.Error("the cookie was not rotated")
 	}
-	harness.Must(c.Eval(t.Context(), 1, `[erlang:disconnect_node(N) || N <- nodes()]`))(t)
-	c.AwaitCondition(t, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPartitioned, says)
+	disconnect(t, c, 1, says)
 	c.Patch(t, `{"distribution":{"formation":"Operator"}}`)
 	c.AwaitReady(t, 3)
 	if diff := cmp.Diff(before, uids(t, c)); diff != "" {

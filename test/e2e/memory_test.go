@@ -4,13 +4,17 @@ package e2e
 
 import (
 	"bufio"
+	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"os/exec"
 	"regexp"
 	"strconv"
 	"testing"
+	"time"
 
+	"github.com/erlang-operator/erlang-operator/test/await"
 	"github.com/erlang-operator/erlang-operator/test/e2e/harness"
 	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
 )
@@ -26,7 +30,11 @@ func TestMemoryLimit(t *testing.T) {
 	if limit != "128Mi" {
 		t.Fatalf("the limit of the probe is %s: change this test", limit)
 	}
-	metrics := forwarded(t, c.Namespace, pod, "8080", "/metrics")
+	var metrics string
+	await.Until(t, 2*time.Minute, "the probe gives its metrics", func(ctx context.Context) (err error) {
+		metrics, err = forwarded(ctx, c.Namespace, pod, "8080", "/metrics")
+		return err
+	})
 	match := regexp.MustCompile(`(?m)^go_gc_gomemlimit_bytes (\S+)$`).FindStringSubmatch(metrics)
 	if match == nil {
 		t.Fatal("the probe has no metric go_gc_gomemlimit_bytes")
@@ -38,30 +46,30 @@ func TestMemoryLimit(t *testing.T) {
 }
 
 // forwarded is what a port of a pod answers that listens inside of the pod alone.
-func forwarded(t *testing.T, namespace, pod, port, path string) string {
-	t.Helper()
-	forward := exec.CommandContext(t.Context(), "kubectl", "port-forward", "-n", namespace, "pod/"+pod, ":"+port)
+func forwarded(ctx context.Context, namespace, pod, port, path string) (string, error) {
+	forward := exec.CommandContext(ctx, "kubectl", "port-forward", "-n", namespace, "pod/"+pod, ":"+port)
 	output, err := forward.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	if err := forward.Start(); err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	defer func() { _ = forward.Process.Kill(); _ = forward.Wait() }()
 	line, err := bufio.NewReader(output).ReadString('\n')
 	match := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(line)
 	if match == "" {
-		t.Fatalf("kubectl port-forward says %q: %v", line, err)
+		return "", fmt.Errorf("kubectl port-forward says %q: %w", line, err)
 	}
-	response, err := http.Get("http://" + match + path)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+match+path, nil)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "", err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
+	return string(body), err
 }

@@ -48,7 +48,7 @@ func TestPodsThatAreNotReady(t *testing.T) {
 			contains:  []string{"exit code 137 (OOMKilled). ", "raise resources.limits.memory of template.spec.containers[node]"},
 		},
 		"two nodes": {
-			command:  `[sh, -c, "erl -noinput & sleep 5; exec erl -noinput"]`,
+			command:  `[sh, -c, "erl -noinput & until epmd -names | grep -q chat; do sleep 1; done; exec erl -noinput"]`,
 			reason:   v1alpha1.ReasonPodFailing,
 			contains: []string{"(Error): chat@chat-0.chat-nodes.", " runs already. Another BEAM of the pod has taken the name of the node", "Run it through /run/erlang-operator/bin/visitor."},
 		},

@@ -122,8 +122,8 @@ func (c Cluster) ProbeLease(ctx context.Context) (holder string, renewed time.Ti
 	return ptr.Deref(lease.Spec.HolderIdentity, ""), ptr.Deref(lease.Spec.RenewTime, metav1.MicroTime{}).Time, nil
 }
 
-// condition is a condition of the latest generation.
-func (c Cluster) condition(ctx context.Context, name string) (metav1.Condition, error) {
+// Condition is a condition of the latest generation.
+func (c Cluster) Condition(ctx context.Context, name string) (metav1.Condition, error) {
 	read, err := c.Read(ctx)
 	if err != nil {
 		return metav1.Condition{}, err
@@ -165,7 +165,7 @@ func (c Cluster) AwaitCondition(t testing.TB, name string, status metav1.Conditi
 	t.Helper()
 	var condition metav1.Condition
 	await.Until(t, 4*time.Minute, fmt.Sprintf("%s of %s is %s, %s", name, c.Name, status, reason), func(ctx context.Context) (err error) {
-		if condition, err = c.condition(ctx, name); err != nil {
+		if condition, err = c.Condition(ctx, name); err != nil {
 			return err
 		}
 		if condition.Status != status || condition.Reason != reason {
