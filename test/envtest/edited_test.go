@@ -33,6 +33,7 @@ func TestEditedObjectsAreRestored(t *testing.T) {
 	eventually(t, "the probe", func(ctx context.Context) error {
 		return admin.Get(ctx, client.ObjectKeyFromObject(deployment), deployment)
 	})
+	settle(t) // A CA that cert-manager has issued twice changes the trust bundle late.
 	many := strings.Builder{}
 	for i := range 2600 {
 		fmt.Fprintf(&many, "key-%070d: x, ", i)
@@ -119,6 +120,7 @@ func TestContestedFieldIsReported(t *testing.T) {
 	startManager(t)
 	create(t, object(t, namespace, minimal))
 	set := awaitStatefulSet(t, namespace, 3)
+	settle(t)
 	before := contentOf(t, get(t, set))
 	watcher := must(client.NewWithWatch(environment.Config, client.Options{Scheme: scheme}))(t)
 	versions := must(watcher.Watch(t.Context(), &appsv1.StatefulSetList{}, client.InNamespace(namespace)))(t)
@@ -137,7 +139,8 @@ func TestContestedFieldIsReported(t *testing.T) {
 		"StatefulSet chat: another manager (other-controller) changes spec.minReadySeconds again and again. It has been restored 6 times")
 	versions.Stop()
 	check(t, <-done)
-	if changes < 6 || changes > 8 {
+	// Some may have been of a version that was over. Without pauses there would be hundreds.
+	if changes < 6 || changes > 20 {
 		t.Errorf("it was changed %d times, so the operator has not paused", changes)
 	}
 	awaitContent(t, set, before)

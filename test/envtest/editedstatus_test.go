@@ -65,7 +65,7 @@ func statusEdited(ctx context.Context, namespace string) error {
 			return fmt.Errorf("%s holds %s", entry.Manager, entry.FieldsV1)
 		}
 	}
-	if status := cluster.Status; status.Nodes != "3/3" || len(status.Mesh.Nodes) != 3 || len(status.Rotation) > 0 {
+	if status := cluster.Status; status.Nodes != "3/3" || status.Mesh == nil || len(status.Mesh.Nodes) != 3 || len(status.Rotation) > 0 {
 		return errors.New("the status is not as it was")
 	}
 	return nil

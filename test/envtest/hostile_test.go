@@ -40,15 +40,16 @@ func TestHostileNodes(t *testing.T) {
 	storeCredentials(t, names, network)
 	runProbe(t, names, network)
 
+	random := rand.New(rand.NewPCG(1, 2)) // The same in each run.
 	released := []string{"27", strings.Repeat("7", 60_000), strings.Repeat("é😀", 40), "\xff\xfe" + strings.Repeat("\xff", 300), "\x00\x1b[2J\u0085\u009b", `"},{"`}
 	for example := range uint32(30) {
 		release := released[int(example)%len(released)]
 		if int(example) >= len(released) {
-			release = noise(rand.IntN(2000))
+			release = noise(random, random.IntN(2000))
 		}
 		network.Peers[0].Set(func(p *probetest.Peer) { p.Incarnation, p.Release = 5000+example, release })
 		network.Peers[1].Set(func(p *probetest.Peer) {
-			p.Certificate.Certificate = [][]byte{withSerial(t, p.Certificate.Certificate[0], 1+rand.IntN(400))}
+			p.Certificate.Certificate = [][]byte{withSerial(t, p.Certificate.Certificate[0], 1+random.IntN(400))}
 		})
 		eventually(t, fmt.Sprintf("a report of a node of release %.40q", release), func(ctx context.Context) error {
 			cluster, err := read(ctx, clusterIn(namespace))
@@ -67,10 +68,10 @@ func TestHostileNodes(t *testing.T) {
 	}
 }
 
-func noise(length int) string {
+func noise(random *rand.Rand, length int) string {
 	text := make([]byte, length)
 	for i := range text {
-		text[i] = byte(rand.IntN(256))
+		text[i] = byte(random.IntN(256))
 	}
 	return string(text)
 }

@@ -52,7 +52,8 @@ func hostOf(asked *x509.CertificateRequest) string {
 
 func validFor(life time.Duration) func(*x509.Certificate) {
 	return func(c *x509.Certificate) {
-		c.NotBefore, c.NotAfter = time.Now().Add(-time.Minute), time.Now().Add(life)
+		now := time.Now() // once: a certificate has whole seconds
+		c.NotBefore, c.NotAfter = now.Add(-time.Minute), now.Add(life)
 	}
 }
 

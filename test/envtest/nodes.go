@@ -166,7 +166,7 @@ func (n *nodes) steps(t *testing.T, p *probe, count int) {
 // nil. Once Ready, the cluster must stay so.
 func (n *nodes) until(t *testing.T, p *probe, what string, done func(ctx context.Context) error) {
 	t.Helper()
-	await.Until(t, 2*time.Minute, what, func(ctx context.Context) error {
+	await.Until(t, 5*time.Minute, what, func(ctx context.Context) error {
 		for range n.pods {
 			if err := n.step(ctx, t, p); err != nil {
 				return err
