@@ -96,7 +96,7 @@ func TestCauseOfAProbeThatCannotBeCreated(t *testing.T) {
 	limit(t, namespace, corev1.ResourcePods, 0)
 	refusal := awaitRefusal(t, &corev1.Pod{ObjectMeta: named(namespace, "chat-probe-x"), Spec: *probe.Spec.Template.Spec.DeepCopy()})
 	updateStatus(t, probe, func() {
-		probe.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: refusal.Error()}}
+		probe.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: refusal}}
 	})
 	awaitCondition(t, namespace, v1alpha1.ConditionMeshConnected, metav1.ConditionFalse, v1alpha1.ReasonProbeNotReporting,
 		"Its pod cannot be created", "exceeded quota: limits", "Raise ResourceQuota limits, or ask for less in spec.probe.resources. See `kubectl describe deployment chat-probe`.")
@@ -218,13 +218,14 @@ func TestQuotaOfSecretsOnceIssued(t *testing.T) {
 
 // awaitRefusal waits until the API server has noticed a quota, with its status, and returns how it
 // refuses the object.
-func awaitRefusal(t *testing.T, object client.Object) (refusal error) {
+func awaitRefusal(t *testing.T, object client.Object) (refusal string) {
 	t.Helper()
 	eventually(t, "the quota forbids it", func(ctx context.Context) error {
-		refusal = admin.Create(ctx, object.DeepCopyObject().(client.Object), client.DryRunAll)
-		if !apierrors.IsForbidden(refusal) || !strings.Contains(refusal.Error(), "exceeded quota") {
-			return fmt.Errorf("it is not refused for the quota: %v", refusal)
+		err := admin.Create(ctx, object.DeepCopyObject().(client.Object), client.DryRunAll)
+		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "exceeded quota") {
+			return fmt.Errorf("it is not refused for the quota: %w", err)
 		}
+		refusal = err.Error()
 		return nil
 	})
 	return refusal
