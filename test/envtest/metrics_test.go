@@ -91,6 +91,9 @@ func metricsCertificate(t *testing.T) (directory string, roots *x509.CertPool) {
 	check(t, applyFile(t.Context(), "config/metrics/certificate.yaml"))
 	secret := &corev1.Secret{ObjectMeta: named("erlang-operator-system", "erlang-operator-metrics-tls")}
 	eventually(t, "the certificate of the metrics", func(ctx context.Context) error {
+		if err := retryRefused(ctx, certificate("erlang-operator-system", "erlang-operator-metrics-ca")); err != nil {
+			return err
+		}
 		_, err := read(ctx, secret)
 		return err
 	})

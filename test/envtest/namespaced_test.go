@@ -41,7 +41,7 @@ func TestWatchNamespaces(t *testing.T) {
 	}
 	for account, mine := range map[string]string{first.account: a, second.account: b} {
 		for _, namespace := range []string{a, b, c, ""} {
-			if got := mayListSecrets(t, account, namespace); got != (namespace == mine) {
+			if got := must(mayListSecrets(t.Context(), account, namespace))(t); got != (namespace == mine) {
 				t.Errorf("the manager of %s may list Secrets in %q: %t", mine, namespace, got)
 			}
 		}
@@ -161,6 +161,14 @@ func bindRoles(t *testing.T, namespace, account string) {
 		}
 		check(t, admin.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("install"), client.ForceOwnership))
 	}
+	// The API server decides by what its caches have.
+	eventually(t, "the Roles are in force", func(ctx context.Context) error {
+		allowed, err := mayListSecrets(ctx, account, namespace)
+		if err == nil && !allowed {
+			err = fmt.Errorf("%s may not list Secrets in %s", account, namespace)
+		}
+		return err
+	})
 }
 
 // The installation for some namespaces grants nothing beyond them.
@@ -196,12 +204,11 @@ func expectNamespaced(t *testing.T, rule rbacv1.PolicyRule) {
 }
 
 // mayListSecrets is `kubectl auth can-i list secrets`; in all namespaces if none is named.
-func mayListSecrets(t *testing.T, account, namespace string) bool {
-	t.Helper()
+func mayListSecrets(ctx context.Context, account, namespace string) (bool, error) {
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User: account, ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "list", Resource: "secrets", Namespace: namespace}}}
-	check(t, admin.Create(t.Context(), review))
-	return review.Status.Allowed
+	err := admin.Create(ctx, review)
+	return review.Status.Allowed, err
 }
 
 // built is what kustomize builds of a directory of this repository.

@@ -11,6 +11,7 @@ import (
 	certmanagermeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -69,7 +70,14 @@ func TestAllThatIsInTheWayIsNamed(t *testing.T) {
 	for _, resource := range named {
 		check(t, admin.Delete(t.Context(), foreign[resource]))
 	}
-	check(t, collectRequests(t.Context(), namespace))
+	// cert-manager may request the certificate of the foreign Certificate only now.
+	eventually(t, "the certificate of the node that had a foreign one", func(ctx context.Context) error {
+		if err := collectRequests(ctx, namespace); err != nil {
+			return err
+		}
+		_, err := storedCertificate(ctx, namespace, "chat-1-tls")
+		return err
+	})
 	awaitRecovery(t, namespace)
 }
 
@@ -86,6 +94,7 @@ func TestOrphansAreAdopted(t *testing.T) {
 
 	orphan(t, namespace)
 	create(t, object(t, namespace, minimal))
+	p.confirm(t)
 	n.ready = false
 	n.until(t, p, "again", n.issuedBy("chat-ca", "chat-ca"))
 	if diff := cmp.Diff(before, identities(t, namespace)); diff != "" {
@@ -112,11 +121,13 @@ func identities(t *testing.T, namespace string) map[string]types.UID {
 }
 
 // orphan deletes a cluster with --cascade=orphan, and does what the garbage collector does
-// then, which does not run here.
+// then, which does not run here. The Lease goes, because it names the cluster.
 func orphan(t *testing.T, namespace string) {
 	t.Helper()
 	cluster := get(t, clusterIn(namespace))
 	check(t, admin.Delete(t.Context(), cluster, client.PropagationPolicy(metav1.DeletePropagationOrphan)))
+	// Before the manager has seen that, it would make what is orphaned the cluster's again.
+	awaitCondition(t, namespace, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonTerminating)
 	for _, list := range ownedLists() {
 		check(t, admin.List(t.Context(), list, client.InNamespace(namespace)))
 		check(t, meta.EachListItem(list, func(item runtime.Object) error {
@@ -126,6 +137,7 @@ func orphan(t *testing.T, namespace string) {
 			return admin.Patch(t.Context(), object, patch)
 		}))
 	}
+	check(t, admin.Delete(t.Context(), &coordinationv1.Lease{ObjectMeta: named(namespace, "chat-probe")}))
 	check(t, admin.Patch(t.Context(), cluster, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))))
 	eventually(t, "the cluster is gone", func(ctx context.Context) error {
 		there, err := exists(ctx, clusterIn(namespace))

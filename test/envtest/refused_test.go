@@ -178,6 +178,20 @@ func awaitRefused(t *testing.T, certificate *certmanagerv1.Certificate) (failure
 	return failures
 }
 
+// retryRefused has cert-manager issue a Certificate of its selfSigned issuer again, if that has refused
+// it: for the race of TestRefusedCAIsIssuedWithinSeconds nobody does so for others than our clusters.
+func retryRefused(ctx context.Context, certificate *certmanagerv1.Certificate) error {
+	if _, err := read(ctx, certificate); err != nil || certificate.Status.LastFailureTime == nil || slices.ContainsFunc(certificate.Status.Conditions, isIssuing) {
+		return err
+	}
+	patch := client.MergeFromWithOptions(certificate.DeepCopy(), client.MergeFromWithOptimisticLock{})
+	certificate.Status.Conditions = []certmanagerv1.CertificateCondition{{Type: certmanagerv1.CertificateConditionIssuing,
+		Status: certmanagermeta.ConditionTrue, Reason: "ManuallyTriggered",
+		// cert-manager takes an earlier failure, by whole seconds, for one of the issuance before.
+		LastTransitionTime: &metav1.Time{Time: certificate.Status.LastFailureTime.Add(time.Second)}}}
+	return admin.Status().Patch(ctx, certificate, patch)
+}
+
 const privateKeyOf = certmanagerv1.CertificateRequestPrivateKeyAnnotationKey
 
 // giveAnotherKey has self-signed certificates of a namespace signed with another key than the one that

@@ -29,7 +29,7 @@ func TestChangeOfCA(t *testing.T) {
 	patchTLS(t, namespace, `{"ca":{"rotationID":"2026-11"}}`)
 	n.until(t, p, "rotated", n.issuedBy(rotated, rotated))
 	reports.passThrough(t, "CA IssuingCanary", "CA WideningTrust", "CA Reissuing", "CA ShrinkingTrust", "CA ProvingRefusal", "")
-	if n.widest != 2 || n.accepted == 0 || n.refused == 0 {
+	if n.widest < 2 || n.accepted == 0 || n.refused == 0 {
 		t.Errorf("a node trusted %d CAs at most; %d canaries were accepted and %d refused", n.widest, n.accepted, n.refused)
 	}
 
@@ -112,20 +112,21 @@ func (reports rotationWatch) expect(t *testing.T, phases ...string) {
 }
 
 // passThrough requires that these phases are shown next, up to the last. One of them that ends
-// between two passes is not shown.
+// between two passes is not shown, and the one before is shown again if cert-manager issues a
+// certificate once more.
 func (reports rotationWatch) passThrough(t *testing.T, phases ...string) {
 	t.Helper()
-	for last := phases[len(phases)-1]; ; {
+	for reached := 0; ; {
 		select {
 		case got, open := <-reports:
 			at := slices.Index(phases, got)
-			if !open || at < 0 {
-				t.Fatalf("status.rotation shows %q, want one of %q", got, phases)
+			if !open || at < max(0, reached-1) {
+				t.Fatalf("status.rotation shows %q after %q, want one of %q", got, phases[reached], phases)
 			}
-			if got == last {
+			if at == len(phases)-1 {
 				return
 			}
-			phases = phases[at+1:]
+			reached = max(reached, at)
 		case <-time.After(time.Minute):
 			t.Fatalf("status.rotation does not show %q", phases)
 		}

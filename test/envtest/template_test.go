@@ -40,6 +40,7 @@ func TestRemovedFieldsLeaveNothingBehind(t *testing.T) {
 	cluster := object(t, namespace, minimal)
 	check(t, unstructured.SetNestedField(cluster.Object, runtime.DeepCopyJSON(template), "spec", "template"))
 	create(t, cluster)
+	awaitStatefulSet(t, namespace, 3)
 	w.await(t, "")
 
 	removed := 0
