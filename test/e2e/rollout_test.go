@@ -5,7 +5,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,15 +56,21 @@ func TestFailedRollout(t *testing.T) {
 func TestCorrectedTemplate(t *testing.T) {
 	t.Parallel()
 	c := harness.Cluster{Namespace: harness.Namespace(t), Name: "chat"}
+	runs := c.WatchRuns(t)
 	kubectl.MustApply(t, harness.Manifest(c.Namespace, c.Name, 3, "none"))
 	c.AwaitCondition(t, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPodFailing, "image")
 	kubectl.MustApply(t, harness.Manifest(c.Namespace, c.Name, 3, "27"))
 	c.AwaitReady(t, 3)
-	scheduled := strings.Fields(kubectl.Must(t, "get", "events", "-n", c.Namespace, "--field-selector=reason=Scheduled", "-o=jsonpath={.items[*].involvedObject.name}"))
 	for ordinal := range 3 {
-		isOther := func(name string) bool { return name != c.Pod(ordinal) }
-		if times := len(slices.DeleteFunc(slices.Clone(scheduled), isOther)); times != 2 {
-			t.Errorf("pod %s was created %d times, want twice: once with each template", c.Pod(ordinal), times)
+		pod := c.Pod(ordinal)
+		await.Until(t, time.Minute, pod+" was created with each template", func(context.Context) error {
+			if times := runs.Pods(pod); times < 2 {
+				return fmt.Errorf("created %d times", times)
+			}
+			return nil
+		})
+		if times := runs.Pods(pod); times > 2 {
+			t.Errorf("pod %s was created %d times, want twice: once with each template", pod, times)
 		}
 	}
 }

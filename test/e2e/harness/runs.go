@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// Runs are when the container of each pod of a member was first reported to run, and again after
-// each restart.
+// Runs are the pods that members have had, and when the container of each was first reported to run,
+// and again after each restart.
 type Runs struct {
 	mutex sync.Mutex
-	since map[string]time.Time // by name, UID and number of restarts
+	pods  map[string]map[string]bool // UIDs by name
+	since map[string]time.Time       // by name, UID and number of restarts
 }
 
 // WatchRuns watches the pods of the members until the test ends.
@@ -29,7 +30,7 @@ func (c Cluster) WatchRuns(t testing.TB) *Runs {
 	if err := watch.Start(); err != nil {
 		t.Fatal(err)
 	}
-	runs, ended := &Runs{since: map[string]time.Time{}}, make(chan struct{})
+	runs, ended := &Runs{pods: map[string]map[string]bool{}, since: map[string]time.Time{}}, make(chan struct{})
 	go func() {
 		defer close(ended)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
@@ -42,14 +43,28 @@ func (c Cluster) WatchRuns(t testing.TB) *Runs {
 }
 
 func (r *Runs) add(words []string, now time.Time) {
-	if len(words) != 4 { // It does not run.
-		return
+	if len(words) < 2 {
+		return // cut off
 	}
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
+	if r.pods[words[0]] == nil {
+		r.pods[words[0]] = map[string]bool{}
+	}
+	r.pods[words[0]][words[1]] = true
+	if len(words) != 4 { // It does not run.
+		return
+	}
 	if run := strings.Join(words[:3], " "); r.since[run].IsZero() {
 		r.since[run] = now
 	}
+}
+
+// Pods is how many pods of a name there were.
+func (r *Runs) Pods(name string) int {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return len(r.pods[name])
 }
 
 // After is when a pod was reported to run that has started, or restarted, since a moment.
