@@ -21,17 +21,18 @@ init([]) ->
     {ok, []}.
 
 handle_call(greeted_by, _From, By) ->
-    {reply, lists:usort(By), By}.
+    {reply, By, By}.
 
 handle_cast({greeting, Node}, By) ->
     logger:notice("~p says hello", [Node]),
-    {noreply, [Node | By]}.
+    [greet(Node) || not lists:member(Node, By)], % We may have greeted it before its greeter was up.
+    {noreply, lists:usort([Node | By])}.
 
 handle_info({nodeup, Node}, By) ->
     greet(Node),
     {noreply, By};
 handle_info({nodedown, Node}, By) ->
-    {noreply, [Other || Other <- By, Other =/= Node]}.
+    {noreply, lists:delete(Node, By)}.
 
 greet(Node) ->
     gen_server:cast({?MODULE, Node}, {greeting, node()}).
