@@ -18,7 +18,7 @@ func (c *cluster) kubectl(ctx context.Context, args ...string) (string, error) {
 // awaitNodes waits until every node is Ready.
 func (c *cluster) awaitNodes(ctx context.Context) error {
 	for _, n := range c.nodes {
-		err := await(ctx, "node "+n.name, 2*time.Minute, c.logFile(n.name+"/kubelet"), func(ctx context.Context) error {
+		err := await(ctx, "node "+n.name, startLimit, c.logFile(n.name+"/kubelet"), func(ctx context.Context) error {
 			_, err := c.kubectl(ctx, "wait", "--for=condition=Ready", "node/"+n.name, "--timeout=10s")
 			return err
 		})
@@ -60,7 +60,7 @@ func awaitName(ctx context.Context, name string) error {
 		var dialer net.Dialer
 		return dialer.DialContext(ctx, network, net.JoinHostPort(dnsService.String(), "53"))
 	}}
-	return await(ctx, "resolve "+name, time.Minute, "", func(ctx context.Context) error {
+	return await(ctx, "resolve "+name, startLimit, "", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
 		_, err := resolver.LookupHost(ctx, name+".")
@@ -82,7 +82,7 @@ func (c *cluster) deployCertManager(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	wait := []string{"wait", "--for=condition=Established", "--timeout=60s"}
+	wait := []string{"wait", "--for=condition=Established", "--timeout=5m"}
 	for name := range strings.FieldsSeq(applied) {
 		if strings.HasPrefix(name, "customresourcedefinition") {
 			wait = append(wait, name)
@@ -97,7 +97,7 @@ func (c *cluster) deployCertManager(ctx context.Context) error {
 // awaitDeployments waits until all Deployments in a namespace are available. The error
 // includes the pods' warnings.
 func (c *cluster) awaitDeployments(ctx context.Context, namespace string) error {
-	return await(ctx, "deployments in "+namespace, 3*time.Minute, "", func(ctx context.Context) error {
+	return await(ctx, "deployments in "+namespace, startLimit, "", func(ctx context.Context) error {
 		_, err := c.kubectl(ctx, "wait", "--for=condition=Available", "deployments", "--all", "--namespace="+namespace, "--timeout=20s")
 		if err == nil || ctx.Err() != nil {
 			return err

@@ -154,7 +154,7 @@ func removeCgroups() error {
 }
 
 func removeCgroup(dir string) error {
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		err := os.Remove(dir)
 		if err == nil || errors.Is(err, fs.ErrNotExist) {

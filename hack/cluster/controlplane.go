@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"time"
 )
 
 const apiServerPort = "6443"
@@ -111,7 +110,7 @@ func (c *cluster) ensureServing(ctx context.Context, d daemon, health string, as
 	if err != nil {
 		return err
 	}
-	return c.awaitDaemon(ctx, d, time.Minute, func(ctx context.Context) error {
+	return c.awaitDaemon(ctx, d, startLimit, func(ctx context.Context) error {
 		return getOK(ctx, client, health)
 	})
 }

@@ -139,6 +139,9 @@ func (c *cluster) find(name, program string) *process {
 	return nil
 }
 
+// startLimit is for a slow machine that does other things, too. What ends is reported at once.
+const startLimit = 5 * time.Minute
+
 // awaitDaemon waits until observe returns nil. It fails as soon as the daemon ends.
 func (c *cluster) awaitDaemon(ctx context.Context, d daemon, limit time.Duration, observe func(context.Context) error) error {
 	return await(ctx, d.name, limit, c.logFile(d.name), func(ctx context.Context) error {
@@ -228,7 +231,7 @@ func matching(is func(process) bool) processList {
 // kill kills the processes that find returns until it returns none: a process may start
 // another one before it ends.
 func kill(ctx context.Context, find func() processList) error {
-	return await(ctx, "end processes", 30*time.Second, "", func(context.Context) error {
+	return await(ctx, "end processes", 2*time.Minute, "", func(context.Context) error {
 		remaining := find()
 		for _, p := range remaining {
 			if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {

@@ -94,7 +94,7 @@ func (n node) makeNamespaces(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return n.awaitDaemon(ctx, holder, 10*time.Second, func(context.Context) error {
+	return n.awaitDaemon(ctx, holder, time.Minute, func(context.Context) error {
 		if n.holder() == 0 {
 			return errors.New("the namespaces do not exist yet")
 		}
@@ -126,7 +126,7 @@ func (n node) startContainerd(ctx context.Context) error {
 	if err := n.ensure(ctx, d); err != nil {
 		return err
 	}
-	return n.awaitDaemon(ctx, d, time.Minute, func(ctx context.Context) error {
+	return n.awaitDaemon(ctx, d, startLimit, func(ctx context.Context) error {
 		_, err := n.ctr(ctx, "version")
 		return err
 	})
@@ -155,7 +155,7 @@ func (n node) startProxy(ctx context.Context) error {
 	if err := n.ensure(ctx, d); err != nil {
 		return err
 	}
-	return n.awaitDaemon(ctx, d, time.Minute, func(ctx context.Context) error {
+	return n.awaitDaemon(ctx, d, startLimit, func(ctx context.Context) error {
 		rules, err := n.inside(ctx, "nft", "list", "table", "ip", "kube-proxy")
 		if err == nil && !strings.Contains(rules, apiServerService.String()) {
 			err = errors.New("the Service kubernetes has no rules yet")

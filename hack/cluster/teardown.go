@@ -60,7 +60,7 @@ func clusterLinks() []string {
 // removeLinks removes the links, and with them the routes through them. At the same time
 // the kernel removes some with the nodes' namespaces.
 func removeLinks(ctx context.Context) error {
-	return await(ctx, "remove links", 30*time.Second, "", func(ctx context.Context) error {
+	return await(ctx, "remove links", time.Minute, "", func(ctx context.Context) error {
 		var failed error
 		for _, link := range clusterLinks() {
 			_, err := output(ctx, "ip", "link", "delete", link)
