@@ -166,7 +166,7 @@ test-erlang: modules ## The protocol and the probe against real nodes of OTP 25,
 test-e2e test-install soak: export NODES ?= 3
 test-e2e test-install soak: export IPV6 ?= $(if $(wildcard /proc/sys/net/ipv6/conf/all/forwarding),1)
 test-e2e: $(if $(E2E_KUBECONFIG),,cluster-up cluster-deploy cluster-examples) ## Everything on the Kubernetes of this machine, or on that of E2E_KUBECONFIG
-	$(E2E) -count=1 -parallel=6 -timeout=30m -skip 'Chaos|KubeletRestart|IdentityByWebhook' -v
+	$(E2E) -count=1 -parallel=6 -timeout=90m -skip 'Chaos|KubeletRestart|IdentityByWebhook' -v
 
 # The manager of config/webhook, for which the policy is deleted, in place of that of config/default.
 .PHONY: test-webhook
