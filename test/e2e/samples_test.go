@@ -25,7 +25,7 @@ func TestSamplesBecomeReady(t *testing.T) {
 				t.Fatal(err)
 			}
 			if name == "own-issuer" {
-				harness.AwaitIssued(t, namespace, "erlang-ca", manifest)
+				harness.AwaitIssued(t, namespace, "erlang-ca")
 			}
 			harness.Cluster{Namespace: namespace, Name: strings.TrimSuffix(name, "-namespace")}.AwaitReady(t, 3)
 		})

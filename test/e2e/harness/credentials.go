@@ -22,33 +22,42 @@ import (
 func CreateIssuer(t testing.TB, namespace, name string) {
 	t.Helper()
 	kubectl.MustApply(t, Issuer(namespace, name))
-	AwaitIssued(t, namespace, name+"-root", Issuer(namespace, name))
+	AwaitIssued(t, namespace, name+"-root")
 }
 
-// AwaitIssued waits until cert-manager has issued a certificate of a manifest. What fails is made anew: of
-// some hundreds of new CAs one fails by a race of cert-manager's own (its issue 6331), and is tried again
-// only after an hour.
-func AwaitIssued(t testing.TB, namespace, certificate, manifest string) {
+// AwaitIssued waits until cert-manager has issued a certificate. If that fails it is tried again: of some
+// hundreds of new CAs one fails by a race of cert-manager's own (its issue 6331), which waits for an hour then.
+func AwaitIssued(t testing.TB, namespace, certificate string) {
 	t.Helper()
 	await.Until(t, 4*time.Minute, "certificate "+certificate+" is issued", func(ctx context.Context) error {
-		state, err := kubectl.Run(ctx, "get", "certificate", certificate, "-n", namespace,
-			"-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status} {.status.failedIssuanceAttempts}`)
-		ready, failures, _ := strings.Cut(state, " ")
-		switch {
-		case err != nil:
-			return err
-		case ready == "True":
-			return nil
-		case failures == "":
-			return fmt.Errorf("its condition Ready is %q", ready)
-		}
-		t.Logf("issuance of certificate %s has failed", certificate)
-		if _, err := kubectl.Run(ctx, "delete", "certificate", certificate, "-n", namespace); err != nil {
+		state, err := kubectl.Run(ctx, "get", "certificate", certificate, "-n", namespace, "-o",
+			`jsonpath={.status.conditions[?(@.type=="Ready")].status} {.status.conditions[?(@.type=="Issuing")].status} {.status.lastFailureTime}`)
+		if err != nil || strings.HasPrefix(state, "True ") {
 			return err
 		}
-		return errors.Join(errors.New("its issuance has failed"), kubectl.Apply(ctx, manifest, "-n", namespace))
+		// A failure is one of the issuance before only if that is older by a second or more.
+		failed, err := time.Parse("False False "+time.RFC3339, state)
+		if err != nil || time.Since(failed) < 2*time.Second {
+			return fmt.Errorf("conditions Ready and Issuing, and the last failure: %q", state)
+		}
+		t.Logf("cert-manager could not issue certificate %s", certificate)
+		return errors.Join(errors.New("its issuance has failed"), kubectl.Apply(ctx, issuing(namespace, certificate), issuingBy...))
 	})
 }
+
+// issuing is the manifest of a Certificate that cert-manager is to issue now, and issuingBy is how `cmctl
+// renew` applies it.
+func issuing(namespace, certificate string) string {
+	return fmt.Sprintf(`---
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata: {name: %s, namespace: %s}
+status:
+  conditions: [{type: Issuing, status: "True", reason: ManuallyTriggered, message: requested by a test, lastTransitionTime: %q}]
+`, certificate, namespace, time.Now().UTC().Format(time.RFC3339))
+}
+
+var issuingBy = []string{"--server-side", "--force-conflicts", "--field-manager=cmctl", "--subresource=status"}
 
 // Issuer is the manifest of a CA issuer of the user's own. Its CA keeps its key if cert-manager issues it
 // twice, which it does if its caches are late.
@@ -207,15 +216,9 @@ func (c Cluster) Serials(ctx context.Context) (map[string]string, error) {
 func (c Cluster) ForceRenewal(ctx context.Context, members int) error {
 	var manifest strings.Builder
 	for ordinal := range members {
-		fmt.Fprintf(&manifest, `---
-apiVersion: cert-manager.io/v1
-kind: Certificate
-metadata: {name: %s-tls, namespace: %s}
-status:
-  conditions: [{type: Issuing, status: "True", reason: ManuallyTriggered, message: requested by a test, lastTransitionTime: %q}]
-`, c.Pod(ordinal), c.Namespace, time.Now().UTC().Format(time.RFC3339))
+		manifest.WriteString(issuing(c.Namespace, c.Pod(ordinal)+"-tls"))
 	}
-	return kubectl.Apply(ctx, manifest.String(), "--server-side", "--force-conflicts", "--field-manager=cmctl", "--subresource=status")
+	return kubectl.Apply(ctx, manifest.String(), issuingBy...)
 }
 
 // Renewed returns an error as long as a member serves the certificate of before.
