@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -134,6 +135,9 @@ func notReady(t *testing.T, c harness.Cluster, within time.Duration, reason, say
 			return err
 		}
 		ready := meta.FindStatusCondition(read.Status.Conditions, v1alpha1.ConditionReady)
+		if ready == nil {
+			return errors.New("there is no condition Ready")
+		}
 		if ready.Status != metav1.ConditionFalse || ready.Reason != reason || !strings.Contains(ready.Message, says) {
 			return fmt.Errorf("it is %s, %s: %s", ready.Status, ready.Reason, ready.Message)
 		}

@@ -27,7 +27,7 @@ const Expressions = `
 	spawn(fun() -> net_kernel:monitor_nodes(true, [nodedown_reason]), [Say("up ~s", [N]) || N <- nodes()], Watch() end),
 	Call = fun Call(Calls) ->
 		Peers = nodes(),
-		[try N = erpc:call(N, erlang, node, [], 5000) catch _:Reason -> Say("lost ~s ~0p", [N, Reason]) end || N <- Peers],
+		[try N = erpc:call(N, erlang, node, [], 10000) catch _:Reason -> Say("lost ~s ~0p", [N, Reason]) end || N <- Peers],
 		Calls rem 50 =:= 0 andalso Say("calls ~b", [Calls]),
 		timer:sleep(50),
 		Call(Calls + 1)
@@ -147,10 +147,13 @@ func Check(t testing.TB, events []Event, members, least int) {
 	}
 }
 
+// connects is how long OTP may try to connect again for a call after the link went down (net_setuptime), and a second.
+const connects = 8 * time.Second
+
 // wentDown reports whether the link of a lost call went down then.
 func wentDown(events []Event, lost Event) bool {
 	return slices.ContainsFunc(events, func(e Event) bool {
-		return e.What == "down" && e.Member == lost.Member && e.Peer == lost.Peer && e.At.Sub(lost.At).Abs() < 2*time.Second
+		return e.What == "down" && e.Member == lost.Member && e.Peer == lost.Peer && e.At.Sub(lost.At).Abs() < connects
 	})
 }
 

@@ -40,7 +40,7 @@ func (c Cluster) StartTraffic(t testing.TB, members int) {
 					{nodedown, N} -> Loop(Calls, Lost, Down + length([N || lists:member(N, Peers)]));
 					{nodeup, _} -> Loop(Calls, Lost, Down)
 				after 50 ->
-					Failed = [N || N <- Peers, rpc:call(N, erlang, node, [], 5000) =/= N],
+					Failed = [N || N <- Peers, rpc:call(N, erlang, node, [], 10000) =/= N],
 					Counted = [Calls + length(Peers), Lost + length(Failed), Down],
 					Text = io_lib:format("~b ~b ~b ~b", Counted ++ [erlang:system_info(atom_count)]),
 					ok = file:write_file("/tmp/traffic.new", Text),

@@ -63,7 +63,7 @@ func (c Cluster) StartVisitors(t testing.TB, members int, visits string) *Visito
 	t.Cleanup(func() { cancel(); group.Wait() })
 	for ordinal := range members {
 		pod := c.Pod(ordinal)
-		loop := exec.CommandContext(ctx, "kubectl", "exec", "-n", c.Namespace, pod, "-c", "node", "--", "timeout", "600", "sh", "-c", visits)
+		loop := exec.CommandContext(ctx, "kubectl", "exec", "-n", c.Namespace, pod, "-c", "node", "--", "timeout", "1800", "sh", "-c", visits)
 		out := Must(loop.StdoutPipe())(t)
 		if err := loop.Start(); err != nil {
 			t.Fatal(err)
@@ -94,7 +94,7 @@ func (v *Visitors) read(pod string, lines *bufio.Scanner) {
 func (v *Visitors) AwaitAnother(t testing.TB, pods int) {
 	t.Helper()
 	since := time.Now()
-	await.Until(t, time.Minute, "a visitor succeeds in each pod", func(context.Context) error {
+	await.Until(t, 3*time.Minute, "a visitor succeeds in each pod", func(context.Context) error {
 		v.mutex.Lock()
 		defer v.mutex.Unlock()
 		succeeded := 0
