@@ -59,20 +59,28 @@ func TestCorrectedTemplate(t *testing.T) {
 	runs := c.WatchRuns(t)
 	kubectl.MustApply(t, harness.Manifest(c.Namespace, c.Name, 3, "none"))
 	c.AwaitCondition(t, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPodFailing, "image")
+	awaitCreated(t, c, runs, 1)
 	kubectl.MustApply(t, harness.Manifest(c.Namespace, c.Name, 3, "27"))
 	c.AwaitReady(t, 3)
+	awaitCreated(t, c, runs, 2)
 	for ordinal := range 3 {
-		pod := c.Pod(ordinal)
-		await.Until(t, time.Minute, pod+" was created with each template", func(context.Context) error {
-			if times := runs.Pods(pod); times < 2 {
-				return fmt.Errorf("created %d times", times)
-			}
-			return nil
-		})
-		if times := runs.Pods(pod); times > 2 {
-			t.Errorf("pod %s was created %d times, want twice: once with each template", pod, times)
+		if times := runs.Pods(c.Pod(ordinal)); times > 2 {
+			t.Errorf("pod %s was created %d times, want twice: once with each template", c.Pod(ordinal), times)
 		}
 	}
+}
+
+// awaitCreated waits until each of three pods was created so many times.
+func awaitCreated(t *testing.T, c harness.Cluster, runs *harness.Runs, times int) {
+	t.Helper()
+	await.Until(t, 2*time.Minute, fmt.Sprintf("each pod was created %d times", times), func(context.Context) error {
+		for ordinal := range 3 {
+			if created := runs.Pods(c.Pod(ordinal)); created < times {
+				return fmt.Errorf("%s was created %d times", c.Pod(ordinal), created)
+			}
+		}
+		return nil
+	})
 }
 
 // Members that are linked to each other, but not Ready for a reason that they share, are not
