@@ -166,7 +166,7 @@ func TestRefusals(t *testing.T) {
 				if trial.log == "" {
 					return
 				}
-				if err := node.WaitLogFrom(logged, trial.log, 10*time.Second); err != nil {
+				if err := node.WaitLogFrom(logged, trial.log, time.Minute); err != nil {
 					t.Errorf("%v\n%s", err, node.Log()[logged:])
 				}
 			})
@@ -358,7 +358,7 @@ func TestNotAllowed(t *testing.T) {
 		if !errors.As(err, &refused) || refused.Status != "not_allowed" {
 			t.Errorf("got %v", err)
 		}
-		if err := node.WaitLog("Connection attempt from disallowed node", 10*time.Second); err != nil {
+		if err := node.WaitLog("Connection attempt from disallowed node", time.Minute); err != nil {
 			t.Error(err)
 		}
 	})
@@ -382,8 +382,9 @@ func TestBlackhole(t *testing.T) {
 	if !errors.As(err, &timeout) {
 		t.Errorf("got %v", err)
 	}
-	if took < limit || took > limit+100*time.Millisecond {
-		t.Errorf("verdict after %s, want %s and at most 100 ms more", took, limit)
+	// Unit tests measure it to the millisecond; here the machine may be busy.
+	if most := limit + 2*time.Second; took < limit || took > most {
+		t.Errorf("verdict after %s, want %s and at most %s", took, limit, most)
 	}
 	host.Restore()
 	mustDial(t, dialer, node.Name)

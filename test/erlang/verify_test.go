@@ -3,14 +3,18 @@
 package erlang
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/erlang-operator/erlang-operator/erldist"
+	"github.com/erlang-operator/erlang-operator/test/await"
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
@@ -182,9 +186,14 @@ func TestConnectNode(t *testing.T) {
 		}
 		for i, node := range nodes {
 			conn := mustDial(t, c.dialer(node), node.Name)
-			if diff := cmp.Diff(erldist.Term(erldist.AtomList(nodes[1-i].Name)), mustCall(t, conn, "erlang", "nodes")); diff != "" {
-				t.Errorf("nodes() of %s (-want +got):\n%s", node.Name, diff)
-			}
+			// The node that was connected to is the last to have the link.
+			await.Until(t, time.Minute, "the link at "+node.Name, func(ctx context.Context) error {
+				got, err := conn.Call(ctx, "erlang", "nodes")
+				if diff := cmp.Diff(erldist.Term(erldist.AtomList(nodes[1-i].Name)), got); err == nil && diff != "" {
+					err = fmt.Errorf("nodes() (-want +got):\n%s", diff)
+				}
+				return err
+			})
 		}
 	})
 }
@@ -195,9 +204,9 @@ func TestCallLongerThanTickTime(t *testing.T) {
 		c := newCluster(t)
 		host := c.Host("chat-0")
 		node := host.Start(beam.Options{OTP: otp, Cookie: cookie, FixedPort: 9100, TLS: c.nodeTLS(host),
-			Args: []string{"-kernel", "net_ticktime", "2"}})
+			Args: []string{"-kernel", "net_ticktime", "4"}}) // A shorter one could be over while this process waits for a processor.
 		conn := mustDial(t, c.dialer(node), node.Name)
-		mustCall(t, conn, "timer", "sleep", erldist.Int(3500))
+		mustCall(t, conn, "timer", "sleep", erldist.Int(6500))
 		if err := conn.Ping(deadline(t)); err != nil {
 			t.Error(err)
 		}

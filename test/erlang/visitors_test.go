@@ -4,7 +4,6 @@ package erlang
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -166,7 +165,7 @@ func TestVisitorBeforeTheNode(t *testing.T) {
 		_, host, options := container(t, otp, discovery)
 		options.Under = append([]string{"sh", "-c", `echo waiting; until [ -e /mnt/begin ]; do sleep 0.1; done; exec "$@"`, "sh"}, options.Under...)
 		node := host.Launch(options)
-		if err := node.WaitLog("waiting", 10*time.Second); err != nil {
+		if err := node.WaitLog("waiting", time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		out, err := run(t, node, "", visitor, "erl", "-noshell", "-eval", "halt(7).")
@@ -219,10 +218,8 @@ func TestProgramsUseOnlyTheShell(t *testing.T) {
 // run runs a command in the container of a node.
 func run(t *testing.T, node *beam.Node, input string, command ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
 	command = slices.Concat(node.Exec(), command)
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd := exec.CommandContext(deadline(t), command[0], command[1:]...)
 	cmd.Stdin = strings.NewReader(input)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -288,7 +285,7 @@ func (c *terminal) write(t *testing.T, text string) {
 // await waits until the command has printed a text since the last one that was awaited.
 func (c *terminal) await(t *testing.T, text string) {
 	t.Helper()
-	if err := c.control.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := c.control.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	printed := make([]byte, 4096)
@@ -316,7 +313,7 @@ func (c *terminal) close(t *testing.T) {
 	go func() { defer close(ended); _ = c.cmd.Wait() }()
 	select {
 	case <-ended:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the command goes on without its terminal")
 	}
 }

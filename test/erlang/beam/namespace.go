@@ -73,10 +73,16 @@ func newRun() (*run, error) {
 			return nil, fmt.Errorf("%s is missing: install iproute2, util-linux and coreutils", tool)
 		}
 	}
-	if err := removeDeadRuns(); err != nil {
+	if err := os.MkdirAll(runs(), 0o755); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(runs(), 0o755); err != nil {
+	// Another process must not take this run for dead before it has its lock.
+	starting, err := lockFile(runs()+".lock", unix.LOCK_EX)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = starting.Close() }()
+	if err := removeDeadRuns(); err != nil {
 		return nil, err
 	}
 	dir, err := os.MkdirTemp(runs(), "")
@@ -92,15 +98,24 @@ func newRun() (*run, error) {
 
 // lockRun fails at once if the run is alive.
 func lockRun(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o644)
+	return lockFile(filepath.Join(dir, "lock"), unix.LOCK_EX|unix.LOCK_NB)
+}
+
+func lockFile(name string, how int) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	for {
+		switch err := unix.Flock(int(f.Fd()), how); {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			_ = f.Close()
+			return nil, fmt.Errorf("lock %s: %w", name, err)
+		default:
+			return f, nil
+		}
 	}
-	return f, nil
 }
 
 // removeDeadRuns removes what runs left that did not come to their end.

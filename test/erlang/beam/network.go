@@ -306,7 +306,7 @@ func (h *Host) CutOffFrom(other *Host) (restore func()) {
 
 // waitForPort waits until something listens on a port of the host.
 func (h *Host) waitForPort(port string, p *process) error {
-	limit := time.After(30 * time.Second)
+	limit := time.After(2 * time.Minute)
 	for {
 		conn, err := h.network.DialContext(context.Background(), "tcp", net.JoinHostPort(h.Address, port))
 		if err == nil {

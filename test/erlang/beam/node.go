@@ -52,8 +52,6 @@ type Options struct {
 	Args []string
 	// Under is a program with its arguments that starts the node's, which follow.
 	Under []string
-	// BootTimeout is how long to wait for the node to be up; default a minute.
-	BootTimeout time.Duration
 }
 
 // TLS is what a node needs for distribution over TLS. Files with nil content are
@@ -89,8 +87,11 @@ type Node struct {
 	dir     string // mounted at /mnt
 }
 
-// upMark is what a node prints when it is up.
-const upMark = "beam: the node is up"
+// upMark is what a node prints when it is up, and bootTime how long that takes at most, where many others boot.
+const (
+	upMark   = "beam: the node is up"
+	bootTime = 5 * time.Minute
+)
 
 // Start starts a node and waits until it is up.
 func (h *Host) Start(options Options) *Node {
@@ -104,11 +105,7 @@ func (h *Host) Start(options Options) *Node {
 func (n *Node) AwaitUp() {
 	t := n.Host.network.t
 	t.Helper()
-	timeout := n.options.BootTimeout
-	if timeout == 0 {
-		timeout = time.Minute
-	}
-	if err := n.WaitLog(upMark, timeout); err != nil {
+	if err := n.WaitLog(upMark, bootTime); err != nil {
 		t.Fatalf("start %s on OTP %s: %v\n%s", n.Name, n.options.OTP, err, n.Log())
 	}
 }
@@ -159,7 +156,7 @@ func (n *Node) StartBeside(options Options) {
 	go func() { defer close(ended); _ = cmd.Wait() }()
 	t.Cleanup(func() { n.Kill(); <-ended }) // with all processes of its namespace
 	p := &process{t: t, log: up, ended: ended}
-	if err := p.WaitLog(upMark, time.Minute); err != nil {
+	if err := p.WaitLog(upMark, bootTime); err != nil {
 		t.Fatalf("start a BEAM beside %s: %v\n%s", n.Name, err, up.String())
 	}
 }

@@ -31,7 +31,7 @@ func onEachRelease(t *testing.T, test func(t *testing.T, otp string)) {
 
 // deadline is far longer than anything here takes.
 func deadline(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -33,7 +33,7 @@ func TestTwoProbes(t *testing.T) {
 	var renewed time.Time // by the first
 	awaitLease := func(what string, wanted func(coordinationv1.LeaseSpec) bool) (spec coordinationv1.LeaseSpec) {
 		t.Helper()
-		await.Until(t, 40*time.Second, what, func(ctx context.Context) error {
+		await.Until(t, 2*time.Minute, what, func(ctx context.Context) error {
 			var lease coordinationv1.Lease
 			err := k.Get(ctx, client.ObjectKey{Namespace: names.Namespace, Name: names.Probe()}, &lease)
 			if spec = lease.Spec; err != nil {
@@ -65,7 +65,7 @@ func TestTwoProbes(t *testing.T) {
 	}
 	member := c.dial(nodes[1], cookie)
 	c.call(member, "erlang", "disconnect_node", erldist.Atom(nodes[0].Name))
-	await.Until(t, 10*time.Second, "the link is made again", func(ctx context.Context) error {
+	await.Until(t, time.Minute, "the link is made again", func(ctx context.Context) error {
 		answer, err := member.Call(ctx, "erlang", "nodes")
 		if err != nil {
 			return err

@@ -60,7 +60,7 @@ func TestMisfits(t *testing.T) {
 					}
 				})
 				verdict := s.verify()
-				if verdict.Reason != misfit.reason {
+				if unhurried(verdict.Reason) != misfit.reason {
 					t.Errorf("OTP %s: %s, want %s", otp, verdict.Reason, misfit.reason)
 				}
 				for _, says := range misfit.says {
