@@ -365,7 +365,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 		}
 		<-n.finished
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond) // goroutines end shortly after their last effect
 	}

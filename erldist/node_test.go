@@ -115,7 +115,7 @@ func listen(t *testing.T, serve func(net.Conn)) (address string) {
 func closing(c io.Closer) { _ = c.Close() }
 
 func testContext(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

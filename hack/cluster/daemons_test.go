@@ -74,7 +74,7 @@ func TestChildrenOfADaemonEndWithTheCluster(t *testing.T) {
 	c := here(t)
 	d := daemon{name: "parent", args: []string{"sh", "-c", "setsid sleep 1000 & exec sleep 2000"}}
 	check(t, c.start(d))
-	err := await(t.Context(), "both sleepers", 10*time.Second, "", func(context.Context) error {
+	err := await(t.Context(), "both sleepers", time.Minute, "", func(context.Context) error {
 		if len(c.marked()) < 2 {
 			return errors.New("not yet")
 		}
@@ -144,7 +144,7 @@ func copyShell(t *testing.T, to string) {
 
 func awaitRunning(t *testing.T, c *cluster, d daemon) process {
 	t.Helper()
-	err := await(t.Context(), d.name, 10*time.Second, "", func(context.Context) error {
+	err := await(t.Context(), d.name, time.Minute, "", func(context.Context) error {
 		if p := c.find(d.name, d.args[0]); p == nil || p.mark(startMark) != d.fingerprint() {
 			return errors.New("not yet")
 		}

@@ -598,17 +598,9 @@ func TestSweepTimeWithHungNodes(t *testing.T) {
 		n.LinkPair(n.Peers[0].Name, p.Name)
 		n.Silence(n.Peers[0].Name, p.Name, true)
 	}
-	verifier := n.Verifier()
-	limits := &verifier.Limits
-	for _, limit := range []*time.Duration{
-		&limits.Resolve, &limits.Connect, &limits.Lookup, &limits.ConnectDistribution, &limits.TLS, &limits.Handshake, &limits.Call,
-	} {
-		*limit = 300 * time.Millisecond
-	}
-	limits.Tries = 2 * time.Second
 	members, begun := n.members(), time.Now()
-	result := Run(t.Context(), verifier, members, Options{Concurrency: 16, HealingTime: 5 * time.Second})
-	if took, most := time.Since(begun), limits.Tries+time.Second; took > most {
+	result := n.run(members, Options{})
+	if took, most := time.Since(begun), n.Verifier().Limits.Tries+time.Second; took > most {
 		t.Errorf("the sweep took %s, more than %s", took, most)
 	}
 	if got := reasons(result); got[0] != "Verified" || got[1] != "HandshakeTimedOut" || got[99] != "HandshakeTimedOut" {
@@ -680,7 +672,9 @@ func TestSweepTriesPlaintextOnce(t *testing.T) {
 			}
 			members := n.members()
 			members[0].NotPlaintext = tc.tried
-			result := n.run(members, Options{})
+			verifier := n.Verifier()
+			verifier.Limits.TLS = 4 * time.Second // An eighth is for the second look.
+			result := Run(t.Context(), verifier, members, Options{Concurrency: 16, HealingTime: 5 * time.Second})
 			if got := plaintext.Load(); got != tc.want {
 				t.Errorf("tried in plaintext %d times, want %d: %s", got, tc.want, result.Outcomes[0].Message)
 			}
@@ -779,7 +773,7 @@ func TestSweepBlamesNoLinkForEarlierLosses(t *testing.T) {
 func TestHangUpWhenNetSetuptimeIsOverIsNoRefusal(t *testing.T) {
 	n := newNetwork(t, 1)
 	peer, verifier := n.Peers[0], n.Verifier()
-	peer.SetupTime = 1
+	peer.SetupTime = 3
 	verdict, session := verifier.Verify(t.Context(), peer.Target())
 	if session == nil {
 		t.Fatal(verdict.Message)

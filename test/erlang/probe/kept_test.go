@@ -46,15 +46,11 @@ func TestKeptSessions(t *testing.T) {
 	}
 	settle := func() {
 		t.Helper()
-		for range 3 { // The second keeps the sessions, and the third asks over them.
-			if result := sweepOnce(); !result.Mesh.Whole() {
-				t.Fatalf("parts are %v: %+v", result.Mesh.Components(), result.Outcomes)
-			}
-		}
-		await.Until(t, time.Minute, "a sweep that makes no connection", func(context.Context) error {
+		// The second sweep keeps the sessions, and the third asks over them, unless the machine is busy.
+		await.Until(t, 2*time.Minute, "a sweep of a whole mesh that makes no connection", func(context.Context) error {
 			made := conns.count()
-			if sweepOnce(); conns.count() > made {
-				return fmt.Errorf("it made %d", conns.count()-made)
+			if result := sweepOnce(); !result.Mesh.Whole() || conns.count() > made {
+				return fmt.Errorf("it made %d, and the parts are %v", conns.count()-made, result.Mesh.Components())
 			}
 			return nil
 		})

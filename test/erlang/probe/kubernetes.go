@@ -67,29 +67,46 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }
 
 func newKubernetes(t testing.TB, c *cluster) *kubernetes {
-	environment := &envtest.Environment{
-		BinaryAssetsDirectory: assets(t),
-		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "..", "config", "crd", "bases")},
-		ErrorIfCRDPathMissing: true,
-	}
-	config, err := environment.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := environment.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	config := startAPIServer(t)
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
-	k := &kubernetes{t: t, cluster: c, config: config}
-	if k.Client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+	admin, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return k
+	return &kubernetes{t: t, cluster: c, config: config, Client: admin}
+}
+
+// startAPIServer starts one for the duration of a test, with ample time, and again on other ports: another
+// process may have taken one that was free when it was chosen.
+func startAPIServer(t testing.TB) *rest.Config {
+	var failed error
+	for range 3 {
+		environment := &envtest.Environment{
+			BinaryAssetsDirectory: assets(t),
+			CRDInstallOptions: envtest.CRDInstallOptions{
+				Paths: []string{filepath.Join("..", "..", "..", "config", "crd", "bases")}, ErrorIfPathMissing: true,
+				MaxTime: 2 * time.Minute,
+			},
+			ControlPlaneStartTimeout: 2 * time.Minute,
+			ControlPlaneStopTimeout:  2 * time.Minute,
+		}
+		config, err := environment.Start()
+		if err != nil {
+			failed = errors.Join(failed, err, environment.Stop())
+			continue
+		}
+		t.Cleanup(func() {
+			if err := environment.Stop(); err != nil {
+				t.Error(err)
+			}
+		})
+		return config
+	}
+	t.Fatal(failed)
+	return nil
 }
 
 // assets is where etcd and kube-apiserver are, built if need be.

@@ -130,7 +130,7 @@ func TestPublishedNodes(t *testing.T) {
 	p := startProgram(t, c, k)
 	awaitReasons := func(what string, want ...string) {
 		t.Helper()
-		await.Until(t, time.Minute, what, func(ctx context.Context) error {
+		await.Until(t, 2*time.Minute, what, func(ctx context.Context) error {
 			mesh, err := k.mesh(ctx)
 			if err == nil && (mesh == nil || !reasons(mesh, want...)) {
 				err = fmt.Errorf("the last report is %+v\n%s", mesh, p.log.String())

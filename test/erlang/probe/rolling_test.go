@@ -34,7 +34,7 @@ func TestRollingToAnotherOTP(t *testing.T) {
 			Args: []string{"-eval", journal.Expressions + "ok."}})
 	}
 	awaitMesh := func() {
-		await.Until(t, time.Minute, "the mesh is whole", func(context.Context) error {
+		await.Until(t, 5*time.Minute, "the mesh is whole", func(context.Context) error {
 			if result := c.sweep(nodes); !result.Mesh.Whole() {
 				return fmt.Errorf("the parts are %v", result.Mesh.Components())
 			}
