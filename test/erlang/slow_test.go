@@ -27,9 +27,9 @@ func TestBadWire(t *testing.T) {
 			took := map[erldist.Stage]time.Duration{}
 			ctx := erldist.WithTrace(deadline(t), &erldist.Trace{StageDone: func(r erldist.StageReport) { took[r.Stage] = r.Duration }})
 			conn, err := c.dialer(node).Dial(ctx, node.Name)
-			for tries := 1; err != nil && wire.Loss > 0 && tries < 3; tries++ {
+			for tries := 1; err != nil && tries < 5; tries++ {
 				// The node gives up after 7 s, which the fifth loss of one packet in a
-				// row takes.
+				// row takes, or a busy machine.
 				t.Log(err)
 				conn, err = c.dialer(node).Dial(ctx, node.Name)
 			}

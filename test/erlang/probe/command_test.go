@@ -23,6 +23,7 @@ func TestCommand(t *testing.T) {
 	nodes := []*beam.Node{c.start("25", 0), c.start("29", 1)}
 	names := []string{nodes[0].Name, nodes[1].Name}
 	files := c.files(cookie + "\n")
+	c.sweep(nodes[:1]) // Its first handshake may be slow.
 
 	out := c.command(1, append(files, names...)...)
 	for _, line := range []string{

@@ -513,7 +513,11 @@ func TestDiagnosis(t *testing.T) {
 					t.Parallel()
 					s := newScene(t, otp)
 					tc.given(s)
-					s.wantVerdict(s.verify(), tc.stage, tc.reason, tc.says)
+					verdict := s.verify()
+					for tries := 1; tc.reason == v1alpha1.ReasonPlaintextDistribution && verdict.Reason == v1alpha1.ReasonHandshakeTimedOut && tries < 5; tries++ {
+						verdict = s.verify() // The second look, in plaintext, has a second, in which the machine may be busy.
+					}
+					s.wantVerdict(verdict, tc.stage, tc.reason, tc.says)
 				})
 			}
 		})

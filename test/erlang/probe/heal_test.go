@@ -454,7 +454,7 @@ func TestHealOnBadWire(t *testing.T) {
 	c.sweep(nodes)
 	nodes[1].Host.Degrade(beam.Wire{Loss: 0.3})
 	var result sweep.Result
-	for range 3 { // each packet of a try may be lost
+	for range 6 { // each packet of a try may be lost
 		if result = c.sweep(nodes); result.Mesh.Whole() {
 			return
 		}
