@@ -41,6 +41,9 @@ func TestParseDockerfile(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(stage{}, step{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
+	if !got[0].downloads() || got[1].downloads() {
+		t.Error("the first stage alone downloads")
+	}
 }
 
 func TestParseDockerfileRefusesWhatItCannotDo(t *testing.T) {
