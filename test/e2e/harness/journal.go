@@ -46,7 +46,7 @@ func (c Cluster) Follow(t testing.TB, members int) *Journal {
 				j.follow(ctx, ordinal)
 				select {
 				case <-ctx.Done():
-				case <-time.After(100 * time.Millisecond): // There is no pod of that name, or another one will follow.
+				case <-time.After(time.Second): // There is no pod of that name, or another one will follow. A kubectl takes CPU from the nodes.
 				}
 			}
 		})
