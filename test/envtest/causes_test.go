@@ -202,11 +202,13 @@ func TestQuotaOfSecretsOnceIssued(t *testing.T) {
 	given := func(asked *x509.CertificateRequest, request *certmanagerv1.CertificateRequest) {
 		issue(request, corp.IssueTo(hostOf(asked), asked.PublicKey, validFor(30*24*time.Hour)), corp.Certificate)
 	}
-	answer(t, namespace, "chat-0-tls", func(asked *x509.CertificateRequest, request *certmanagerv1.CertificateRequest) {
-		limit(t, namespace, corev1.ResourceSecrets, 0)
-		awaitRefusal(t, &corev1.Secret{ObjectMeta: named(namespace, "one-more")})
-		given(asked, request)
+	eventually(t, "the request for chat-0-tls, whose key is stored", func(ctx context.Context) error {
+		_, err := requestsFor(ctx, namespace, "chat-0-tls")
+		return err
 	})
+	limit(t, namespace, corev1.ResourceSecrets, 0)
+	awaitRefusal(t, &corev1.Secret{ObjectMeta: named(namespace, "one-more")})
+	answer(t, namespace, "chat-0-tls", given)
 	awaitCondition(t, namespace, v1alpha1.ConditionCredentialsReady, metav1.ConditionFalse, v1alpha1.ReasonCertificatesPending,
 		"certificate chat-0-tls", "is answered, and cert-manager has not stored the certificate: ResourceQuota limits allows no more Secrets. Raise it")
 	limit(t, namespace, corev1.ResourceSecrets, 100)
