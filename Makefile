@@ -140,16 +140,16 @@ test-unit: modules ## Unit and property tests: seconds
 
 .PHONY: test-envtest
 test-envtest: modules ## The API and the manager against a real kube-apiserver, with the real cert-manager
-	KUBEBUILDER_ASSETS=$$($(CLUSTER) build kube-apiserver etcd kube-scheduler) go test -C test -count=1 -timeout=30m ./envtest/...
+	KUBEBUILDER_ASSETS=$$($(CLUSTER) build kube-apiserver etcd kube-scheduler) go test -C test -count=1 -timeout=60m ./envtest/...
 
 # The first time builds kube-apiserver of 1.34 and 1.36: 4 minutes each on two idle cores.
 .PHONY: test-versions
 test-versions: modules ## test-envtest on Kubernetes 1.34 and 1.36, and on 1.37 with the webhook, or with cert-manager 1.18
 	for version in 1.34 1.36; do \
 		assets=$$(KUBERNETES=$$version $(CLUSTER) build kube-apiserver etcd) && \
-		KUBEBUILDER_ASSETS=$$assets go test -C test -count=1 -timeout=30m ./envtest || exit 1; done
+		KUBEBUILDER_ASSETS=$$assets go test -C test -count=1 -timeout=60m ./envtest || exit 1; done
 	export KUBEBUILDER_ASSETS=$$($(CLUSTER) build kube-apiserver etcd); \
-	POD_IDENTITY=Webhook go test -C test -count=1 -timeout=30m ./envtest && \
+	POD_IDENTITY=Webhook go test -C test -count=1 -timeout=60m ./envtest && \
 	export CERT_MANAGER=$$KUBEBUILDER_ASSETS/cert-manager-1.18 && cd hack/certmanager && \
 	CGO_ENABLED=0 go build -modfile=1.18/go.mod -tags=certmanager1.18 -o $$CERT_MANAGER . && \
 	CERT_MANAGER_CRDS=$$(go list -modfile=1.18/go.mod -m -f '{{.Dir}}/deploy/crds' github.com/cert-manager/cert-manager) \
