@@ -27,8 +27,7 @@ func TestFormation(t *testing.T) {
 	startManager(t)
 	pods := startPods(t, awaitStatefulSet(t, namespace, 3), 0, 3)
 	probe := startProbe(t, namespace)
-	probe.report(t, wholeMesh(namespace, pods))
-	awaitReady(t, namespace)
+	probe.becomeReady(t, pods)
 	settle(t)
 	before := versions(t, namespace)
 	patchSpec(t, namespace, func(spec *v1alpha1.ErlangClusterSpec) { spec.Distribution.Formation = v1alpha1.FormationApplication })
@@ -52,8 +51,7 @@ func TestSuspend(t *testing.T) {
 	set := awaitStatefulSet(t, namespace, 3)
 	pods := startPods(t, set, 0, 3)
 	probe := startProbe(t, namespace)
-	probe.report(t, wholeMesh(namespace, pods))
-	awaitReady(t, namespace)
+	probe.becomeReady(t, pods)
 
 	suspend := func(value bool) {
 		patchSpec(t, namespace, func(spec *v1alpha1.ErlangClusterSpec) { spec.Suspend = value })

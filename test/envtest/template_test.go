@@ -249,8 +249,7 @@ func TestChangedTemplateIsInProgressAtOnce(t *testing.T) {
 	create(t, object(t, namespace, minimal))
 	m := startManager(t)
 	pods, probe := startPods(t, awaitStatefulSet(t, namespace, 3), 0, 3), startProbe(t, namespace)
-	probe.report(t, wholeMesh(namespace, pods))
-	awaitReady(t, namespace)
+	probe.becomeReady(t, pods)
 	settle(t)
 	m.stop(t)
 

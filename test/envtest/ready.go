@@ -1,0 +1,50 @@
+package envtest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kstatus "sigs.k8s.io/cli-utils/pkg/kstatus/status"
+
+	"github.com/erlang-operator/erlang-operator/api/v1alpha1"
+	"github.com/erlang-operator/erlang-operator/certs"
+)
+
+// becomeReady reports a mesh without faults until the cluster is Ready: again and again, because
+// cert-manager issues a CA or a certificate twice now and then. Then the cluster is Ready once its nodes
+// were seen to serve the latest.
+func (p *probe) becomeReady(t *testing.T, pods []*corev1.Pod) {
+	t.Helper()
+	eventually(t, "the cluster is Ready", func(ctx context.Context) error {
+		mesh := wholeMesh(p.namespace, pods)
+		for i := range mesh.Nodes {
+			node := &mesh.Nodes[i]
+			leaf, err := storedCertificate(ctx, p.namespace, node.Pod+"-tls")
+			if err != nil {
+				return err
+			}
+			node.CertificateSerial = certs.Serial(leaf.X509)
+			node.CertificateAuthority = certs.Identity(leaf.IssuingCA(certs.Trust{}))
+			node.CertificateNotAfter = &metav1.Time{Time: leaf.X509.NotAfter}
+		}
+		if err := p.apply(ctx, mesh); err != nil {
+			return err
+		}
+		cluster, err := read(ctx, clusterIn(p.namespace))
+		if err != nil {
+			return err
+		}
+		if !meta.IsStatusConditionTrue(cluster.Status.Conditions, v1alpha1.ConditionReady) {
+			return fmt.Errorf("there are %s", summary(cluster))
+		}
+		got, err := kstatusOf(ctx, p.namespace)
+		if err == nil && got != kstatus.CurrentStatus {
+			err = fmt.Errorf("kstatus is %s; there are %s", got, summary(cluster))
+		}
+		return err
+	})
+}
