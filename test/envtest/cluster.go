@@ -352,18 +352,6 @@ func expectStatus(t *testing.T, namespace string, want kstatus.Status, because s
 	}
 }
 
-func awaitReady(t *testing.T, namespace string) {
-	t.Helper()
-	awaitCondition(t, namespace, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonMeshVerified)
-	eventually(t, "kstatus Current", func(ctx context.Context) error {
-		got, err := kstatusOf(ctx, namespace)
-		if err == nil && got != kstatus.CurrentStatus {
-			err = fmt.Errorf("it is %s", got)
-		}
-		return err
-	})
-}
-
 func awaitStatefulSet(t *testing.T, namespace string, replicas int32) *appsv1.StatefulSet {
 	t.Helper()
 	set := &appsv1.StatefulSet{ObjectMeta: named(namespace, "chat")}

@@ -32,8 +32,7 @@ func TestManagerKilledDuringCreation(t *testing.T) {
 	}
 	awaitRecovery(t, namespace)
 	pods := startPods(t, awaitStatefulSet(t, namespace, 3), 0, 3)
-	startProbe(t, namespace).report(t, wholeMesh(namespace, pods))
-	awaitReady(t, namespace)
+	startProbe(t, namespace).becomeReady(t, pods)
 }
 
 // killAtWrite runs a manager and kills it when it has written something. It reports whether

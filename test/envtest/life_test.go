@@ -34,8 +34,7 @@ func TestLifeOfACluster(t *testing.T) {
 	expectStatus(t, namespace, kstatus.InProgressStatus, "the probe has not reported")
 
 	probe := startProbe(t, namespace)
-	probe.report(t, wholeMesh(namespace, pods))
-	awaitReady(t, namespace)
+	probe.becomeReady(t, pods)
 	for _, pod := range pods {
 		eventually(t, "the readiness gate of "+pod.Name, func(ctx context.Context) error {
 			if err := admin.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
@@ -54,26 +53,22 @@ func TestLifeOfACluster(t *testing.T) {
 		t.Errorf("status: %+v", cluster.Status)
 	}
 
-	t.Run("quiet", func(t *testing.T) { checkQuiet(t, namespace, probe, pods) })
+	t.Run("quiet", func(t *testing.T) { checkQuiet(t, namespace, probe) })
 
 	t.Run("a node fails", func(t *testing.T) {
-		mesh := wholeMesh(namespace, pods)
+		mesh := must(servedMesh(t.Context(), namespace, pods))(t)
 		mesh.Nodes[1].Stage, mesh.Nodes[1].Reason, mesh.Nodes[1].Message = v1alpha1.StageHandshake, v1alpha1.ReasonCookieMismatch, "It has another cookie."
 		probe.report(t, mesh)
 		awaitCondition(t, namespace, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCookieMismatch)
 		expectStatus(t, namespace, kstatus.InProgressStatus, "a node fails")
-		probe.report(t, wholeMesh(namespace, pods))
-		awaitReady(t, namespace)
+		probe.becomeReady(t, pods)
 	})
 
 	t.Run("scaled up and down", func(t *testing.T) {
 		scale(t, namespace, 4)
 		set := awaitStatefulSet(t, namespace, 4)
 		all := append(slices.Clone(pods), startPods(t, set, 3, 4)...)
-		mesh := wholeMesh(namespace, all)
-		mesh.ObservedGeneration = get(t, clusterIn(namespace)).Generation
-		probe.report(t, mesh)
-		awaitReady(t, namespace)
+		probe.becomeReady(t, all)
 
 		scale(t, namespace, 3)
 		observeStatefulSet(t, awaitStatefulSet(t, namespace, 3))
@@ -85,25 +80,22 @@ func TestLifeOfACluster(t *testing.T) {
 			t.Fatal(err)
 		}
 		awaitGone(t, certificate(namespace, "chat-3-tls"), &corev1.Secret{ObjectMeta: removed})
-		mesh = wholeMesh(namespace, pods)
-		mesh.ObservedGeneration = get(t, clusterIn(namespace)).Generation
-		probe.report(t, mesh)
-		awaitReady(t, namespace)
+		probe.becomeReady(t, pods)
 	})
 }
 
 // checkQuiet requires that a cluster without faults costs the API server nothing but
 // watches and the writes of its probe.
-func checkQuiet(t *testing.T, namespace string, probe *probe, pods []*corev1.Pod) {
+func checkQuiet(t *testing.T, namespace string, probe *probe) {
 	settle(t)
-	before := versions(t, namespace)
+	before, mesh := versions(t, namespace), get(t, clusterIn(namespace)).Status.Mesh
 	log := requestsOf(t, managerAccount)
 	beat := time.NewTicker(7 * time.Second)
 	defer beat.Stop()
 	for over := time.After(30 * time.Second); ; {
 		select {
 		case <-beat.C:
-			probe.report(t, wholeMesh(namespace, pods))
+			probe.report(t, mesh)
 			continue
 		case <-over:
 		}
@@ -147,8 +139,7 @@ func TestPodKeptByAFinalizerIsNamedWhenItsKubeletIsDone(t *testing.T) {
 	startManager(t)
 	create(t, merged(t, object(t, namespace, minimal), `spec: {replicas: 1}`))
 	set := awaitStatefulSet(t, namespace, 1)
-	startProbe(t, namespace).report(t, wholeMesh(namespace, startPods(t, set, 0, 1)))
-	awaitReady(t, namespace)
+	startProbe(t, namespace).becomeReady(t, startPods(t, set, 0, 1))
 
 	kept := podOf(set, 1)
 	kept.Spec.NodeName, kept.Finalizers = "worker-1", []string{"example.com/backup"}

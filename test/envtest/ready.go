@@ -20,16 +20,9 @@ import (
 func (p *probe) becomeReady(t *testing.T, pods []*corev1.Pod) {
 	t.Helper()
 	eventually(t, "the cluster is Ready", func(ctx context.Context) error {
-		mesh := wholeMesh(p.namespace, pods)
-		for i := range mesh.Nodes {
-			node := &mesh.Nodes[i]
-			leaf, err := storedCertificate(ctx, p.namespace, node.Pod+"-tls")
-			if err != nil {
-				return err
-			}
-			node.CertificateSerial = certs.Serial(leaf.X509)
-			node.CertificateAuthority = certs.Identity(leaf.IssuingCA(certs.Trust{}))
-			node.CertificateNotAfter = &metav1.Time{Time: leaf.X509.NotAfter}
+		mesh, err := servedMesh(ctx, p.namespace, pods)
+		if err != nil {
+			return err
 		}
 		if err := p.apply(ctx, mesh); err != nil {
 			return err
@@ -47,4 +40,26 @@ func (p *probe) becomeReady(t *testing.T, pods []*corev1.Pod) {
 		}
 		return err
 	})
+}
+
+// servedMesh is what the probe reports of a mesh without faults whose nodes serve the certificates that
+// are stored.
+func servedMesh(ctx context.Context, namespace string, pods []*corev1.Pod) (*v1alpha1.MeshStatus, error) {
+	cluster, err := read(ctx, clusterIn(namespace))
+	if err != nil {
+		return nil, err
+	}
+	mesh := wholeMesh(namespace, pods)
+	mesh.ObservedGeneration = cluster.Generation
+	for i := range mesh.Nodes {
+		node := &mesh.Nodes[i]
+		leaf, err := storedCertificate(ctx, namespace, node.Pod+"-tls")
+		if err != nil {
+			return nil, err
+		}
+		node.CertificateSerial = certs.Serial(leaf.X509)
+		node.CertificateAuthority = certs.Identity(leaf.IssuingCA(certs.Trust{}))
+		node.CertificateNotAfter = &metav1.Time{Time: leaf.X509.NotAfter}
+	}
+	return mesh, nil
 }
