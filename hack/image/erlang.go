@@ -221,7 +221,7 @@ func appendTo(name, line string) error {
 // checkErlang starts Erlang in the root file system as the image's user, with the
 // applications for TLS, and checks its release.
 func checkErlang(ctx context.Context, rootfs, release string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	const program = `[{ok, _} = application:ensure_all_started(A) || A <- [crypto, public_key, ssl]],
 		io:format("~s", [erlang:system_info(otp_release)]), halt(0, [{flush, true}]).`
