@@ -158,6 +158,7 @@ test-versions: modules ## test-envtest on Kubernetes 1.34 and 1.36, and on 1.37 
 # Six at a time: most of them wait for a deadline.
 .PHONY: test-erlang
 test-erlang: modules ## The protocol and the probe against real nodes of OTP 25, 27 and 29
+	$(CLUSTER) packages
 	for release in 25 27 29; do $(IMAGE) rootfs $$release || exit 1; done
 	go test -C test -tags erlang -count=1 -timeout=60m -parallel=6 ./erlang/...
 

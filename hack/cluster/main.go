@@ -19,6 +19,7 @@ const usage = `Run Kubernetes on this machine.
   cluster load ARCHIVE...  load image archives into every node
   cluster shell NODE [COMMAND...]  run a command, or a shell, inside a node
   cluster build [PROGRAM...]       build programs without starting anything, and print their directory
+  cluster packages         install the Debian packages that it needs, as tests with network namespaces do
 
 NODES                   number of nodes (default 1)
 IPV6                    1 for pods and Services with IPv6 addresses as well
@@ -79,6 +80,8 @@ func run(ctx context.Context, args []string) error {
 	case "build":
 		c.kubernetes = os.Getenv("KUBERNETES")
 		return c.build(ctx, args)
+	case "packages":
+		return ensurePackages(ctx)
 	}
 	return fmt.Errorf("unknown command %q\n\n%s", strings.Join(append([]string{command}, args...), " "), usage)
 }
