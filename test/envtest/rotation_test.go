@@ -29,7 +29,7 @@ func TestChangeOfCA(t *testing.T) {
 	patchTLS(t, namespace, `{"ca":{"rotationID":"2026-11"}}`)
 	n.until(t, p, "rotated", n.issuedBy(rotated, rotated))
 	reports.passThrough(t, "CA IssuingCanary", "CA WideningTrust", "CA Reissuing", "CA ShrinkingTrust", "CA ProvingRefusal", "")
-	if n.widest < 2 || n.accepted == 0 || n.refused == 0 {
+	if n.widest != 2 || n.accepted == 0 || n.refused == 0 {
 		t.Errorf("a node trusted %d CAs at most; %d canaries were accepted and %d refused", n.widest, n.accepted, n.refused)
 	}
 

@@ -33,7 +33,7 @@ func TestExpiringCAIsReplaced(t *testing.T) {
 	n.steps(t, p, 1)
 	startManager(t)
 	n.until(t, p, "replaced", n.issuedBy("chat-ca-r2", "chat-ca-r2"))
-	if n.widest < 2 || n.accepted == 0 || n.refused == 0 {
+	if n.widest != 2 || n.accepted == 0 || n.refused == 0 {
 		t.Errorf("a node trusted %d CAs at most; %d canaries were accepted and %d refused", n.widest, n.accepted, n.refused)
 	}
 }
