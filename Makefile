@@ -237,7 +237,7 @@ FUZZTIME ?= 10m
 # it wrote is a finding.
 .PHONY: soak
 soak: cluster-up cluster-deploy cluster-examples ## Hours: repeated renewals and rotations (SOAK=1h), repeated tests (REPEAT=20), random faults (FAULTS=50), fuzzing (FUZZTIME=10m per target)
-	$(E2E) -count=1 -parallel=5 -timeout=48h -run 'TestSoak|TestStrictProbes|TestMachineDies|TestMachineOfTheProbeIsCutOff|TestMachineOfTheManagerIsCutOff|TestProbeIsReplacedWhileANodeHangs|TestTenMembers|TestMemberDies|TestRolloutUnderTraffic' -v -soak=$(SOAK)
+	$(E2E) -count=1 -parallel=5 -timeout=48h -run 'TestSoak|TestStrictProbes|TestVisitorsDuringRotation|TestMachineDies|TestMachineOfTheProbeIsCutOff|TestMachineOfTheManagerIsCutOff|TestProbeIsReplacedWhileANodeHangs|TestTenMembers|TestMemberDies|TestRolloutUnderTraffic' -v -soak=$(SOAK)
 	for release in 25 29; do for example in elixir relx erl; do \
 		archive=$$($(IMAGE) example $$example $$release) && $(CLUSTER) load $$archive || exit 1; done; done
 	$(E2E) -count=1 -parallel=3 -timeout=3h -v -run TestExamplesMatrix -matrix

@@ -41,11 +41,11 @@ tidy() {
 		echo "verify: retrying $1 in $wait s" >&2
 		sleep "$wait"
 	done
-	echo "$difference"
+	[ -z "$difference" ] || echo "$difference"
 	return 1
 }
 for module in . hack hack/coredns hack/certmanager hack/helm test; do
-	tidy "$module" || fail "$module/go.mod is not tidy: run 'go mod tidy' there"
+	tidy "$module" || fail "$module/go.mod is not tidy, or cannot be checked, as shown above: run 'go mod tidy' there"
 done
 
 step "lint"

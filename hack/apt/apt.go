@@ -25,7 +25,7 @@ func Install(ctx context.Context, packages ...string) error {
 		return nil
 	}
 	return retry.Do(ctx, "install "+names, func() error {
-		// The package lists may be missing or out of date. Whether others of them cannot be had does not matter.
+		// The package lists may be missing or out of date. It does not matter if other lists cannot be downloaded.
 		updated := get(ctx, "update")
 		if err := install(); err != nil {
 			return errors.Join(updated, err)

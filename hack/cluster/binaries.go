@@ -162,6 +162,9 @@ func link(target, name string) error {
 		return err
 	}
 	made := fmt.Sprintf("%s.%d", name, os.Getpid())
+	if err := os.Remove(made); err != nil && !os.IsNotExist(err) { // of a process that was killed
+		return err
+	}
 	if err := os.Symlink(target, made); err != nil {
 		return err
 	}

@@ -13,8 +13,9 @@ import (
 	"github.com/erlang-operator/erlang-operator/test/e2e/kubectl"
 )
 
-// A restart of the DNS server of Kubernetes changes no verdict, although questions to the former one
-// are lost. It runs alone, because everything else needs DNS too.
+// While the DNS server of Kubernetes is replaced as administrators do it, no verdict changes. Without any
+// server the probe soon reports that names are not resolved, as the nodes would find. It runs alone, because
+// everything else needs DNS, too.
 func TestDNSRestart(t *testing.T) {
 	c := harness.Start(t, harness.Namespace(t), "chat", 3, "27")
 	watched := c.WatchReady(t)

@@ -34,7 +34,9 @@ func TestPodCertificate(t *testing.T) {
 	t.Parallel()
 	const members = 7
 	c := harness.Start(t, harness.Namespace(t), "chat", members, "27", podCertificate)
-	awaitKeys(t, c, "chat-ca", "chat-intermediate", "chat-probe-tls")
+	if got, want := harness.Must(c.SecretsWithKeys(t.Context()))(t), []string{"chat-ca", "chat-intermediate", "chat-probe-tls"}; !slices.Equal(got, want) {
+		t.Errorf("the Secrets with a private key are %v, want %v", got, want)
+	}
 	for ordinal := range members {
 		files := kubectl.Must(t, "exec", "-n", c.Namespace, c.Pod(ordinal), "--", "sh", "-c",
 			"grep -Rl 'PRIVATE KEY' /run/erlang-operator | grep -v '/\\.\\.'; grep -c 'BEGIN CERTIFICATE' /run/erlang-operator/tls/tls-combined.pem")
@@ -171,19 +173,12 @@ func TestChangeDelivery(t *testing.T) {
 			t.Errorf("during the change to %s only %d of 3 pods were ready", change.delivery, fewest)
 		}
 		c.AwaitReady(t, 3)
-		awaitKeys(t, c, change.keys...)
+		await.Until(t, 3*time.Minute, "the right Secrets have keys", func(ctx context.Context) error {
+			got, err := c.SecretsWithKeys(ctx)
+			if err == nil && !slices.Equal(got, change.keys) {
+				err = fmt.Errorf("they are in %v, want %v", got, change.keys)
+			}
+			return err
+		})
 	}
-}
-
-// awaitKeys waits until these Secrets have a private key, and no others: while cert-manager issues a
-// certificate it keeps the next key in a Secret of its own.
-func awaitKeys(t *testing.T, c harness.Cluster, want ...string) {
-	t.Helper()
-	await.Until(t, 3*time.Minute, "the right Secrets have keys", func(ctx context.Context) error {
-		got, err := c.SecretsWithKeys(ctx)
-		if err == nil && !slices.Equal(got, want) {
-			err = fmt.Errorf("they are in %v, want %v", got, want)
-		}
-		return err
-	})
 }

@@ -174,7 +174,7 @@ func watchAway(t *testing.T, c harness.Cluster, replicas, allowed int) (stop fun
 				done <- fmt.Errorf("%d of %d members were away at a time", replicas-joined, replicas)
 				return
 			}
-			time.Sleep(time.Second) // The interval of the samples: a pod that is replaced is away for longer.
+			time.Sleep(time.Second) // Each look takes CPU from the nodes, and a pod that is replaced is away for longer.
 		}
 		done <- nil
 	}()

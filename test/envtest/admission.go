@@ -194,7 +194,7 @@ func (w *webhookReplica) prepare(ctx context.Context) error {
 // store writes the issued certificate where a kubelet would.
 func (w *webhookReplica) store(ctx context.Context) error {
 	secret := &corev1.Secret{ObjectMeta: named("erlang-operator-system", "erlang-operator-webhook-tls")}
-	if err := retryUntil(ctx, slowMachine, func() error { return admin.Get(ctx, client.ObjectKeyFromObject(secret), secret) }); err != nil {
+	if err := retryUntil(ctx, startLimit, func() error { return admin.Get(ctx, client.ObjectKeyFromObject(secret), secret) }); err != nil {
 		return err
 	}
 	for name, content := range secret.Data {
@@ -225,7 +225,7 @@ func (w *webhookReplica) start(ctx context.Context) error {
 	if err := w.command.Start(); err != nil {
 		return err
 	}
-	return retryUntil(ctx, slowMachine, func() error {
+	return retryUntil(ctx, startLimit, func() error {
 		connection, err := net.Dial("tcp", w.address)
 		if err != nil {
 			return fmt.Errorf("%w\n%s", err, tail(log.Name(), 20))

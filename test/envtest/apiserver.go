@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-// slowMachine is how long a program may take to start, or to end, on a machine that is busy with others.
-const slowMachine = 5 * time.Minute
+// startLimit is how long a program may take to start, or to end, on a machine that is busy with others.
+const startLimit = 5 * time.Minute
 
 // startEnvironment starts an API server and etcd, with the CRDs. Their ports are chosen before they are
 // opened, and others may have taken one by then; the default namespace may take longer than the few
@@ -23,10 +23,10 @@ func startEnvironment(flags ...string) (server *envtest.Environment, err error) 
 		server = &envtest.Environment{
 			CRDInstallOptions: envtest.CRDInstallOptions{
 				Paths:  []string{filepath.Join(repository(), "config/crd/bases"), certManagerCRDs},
-				Scheme: scheme, ErrorIfPathMissing: true, MaxTime: slowMachine,
+				Scheme: scheme, ErrorIfPathMissing: true, MaxTime: startLimit,
 			},
-			ControlPlaneStartTimeout: slowMachine,
-			ControlPlaneStopTimeout:  slowMachine,
+			ControlPlaneStartTimeout: startLimit,
+			ControlPlaneStopTimeout:  startLimit,
 		}
 		for i := 0; i+1 < len(flags); i += 2 {
 			server.ControlPlane.GetAPIServer().Configure().Append(flags[i], flags[i+1])

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -224,8 +226,11 @@ func awaitRefusal(t *testing.T, object client.Object) (refusal string) {
 	t.Helper()
 	eventually(t, "the quota forbids it", func(ctx context.Context) error {
 		err := admin.Create(ctx, object.DeepCopyObject().(client.Object), client.DryRunAll)
+		if err == nil {
+			return errors.New("it is allowed")
+		}
 		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "exceeded quota") {
-			return fmt.Errorf("it is not refused for the quota: %w", err)
+			return err
 		}
 		refusal = err.Error()
 		return nil
@@ -237,21 +242,21 @@ func awaitRefusal(t *testing.T, object client.Object) (refusal string) {
 func limit(t *testing.T, namespace string, name corev1.ResourceName, hard int64) {
 	t.Helper()
 	quota := &corev1.ResourceQuota{ObjectMeta: named(namespace, "limits")}
-	quota.Spec.Hard = corev1.ResourceList{name: *resource.NewQuantity(hard, resource.DecimalSI)}
-	limits := quota.Spec.Hard
+	limits := corev1.ResourceList{name: *resource.NewQuantity(hard, resource.DecimalSI)}
+	quota.Spec.Hard = maps.Clone(limits) // The client reads what there is into the map of an object.
 	if err := admin.Create(t.Context(), quota); apierrors.IsAlreadyExists(err) {
 		check(t, retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 			if _, err := read(t.Context(), quota); err != nil {
 				return err
 			}
-			quota.Spec.Hard = limits
+			quota.Spec.Hard = maps.Clone(limits)
 			return admin.Update(t.Context(), quota)
 		}))
 	} else {
 		check(t, err)
 	}
 	updateStatus(t, quota, func() {
-		quota.Status.Hard = limits
+		quota.Status.Hard = maps.Clone(limits)
 		if quota.Status.Used == nil {
 			quota.Status.Used = corev1.ResourceList{name: resource.MustParse("0")}
 		}

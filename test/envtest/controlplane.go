@@ -169,7 +169,7 @@ func startAdmission() error {
 	if err := applyAdmission(ctx, podIdentity); err != nil {
 		return err
 	}
-	return retryUntil(ctx, slowMachine, func() error { return tryAdmission(ctx, "trial-tls") })
+	return retryUntil(ctx, startLimit, func() error { return tryAdmission(ctx, "trial-tls") })
 }
 
 // applyFile applies the objects of a file of this repository.

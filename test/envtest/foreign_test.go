@@ -50,7 +50,8 @@ func expectOneCA(ctx context.Context, t *testing.T, namespace string, never *x50
 	}
 	trust, err := certs.ParseTrust([]byte(distribution.Data[naming.TrustKey]))
 	if err != nil {
-		return err
+		t.Errorf("the trust bundle: %v", err)
+		return nil
 	}
 	trusted := trustedCAs(trust)
 	if len(trusted) != 1 || trusted[0] == certs.Identity(never) {

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kstatus "sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
@@ -27,16 +26,12 @@ func (p *probe) becomeReady(t *testing.T, pods []*corev1.Pod) {
 		if err := p.apply(ctx, mesh); err != nil {
 			return err
 		}
-		cluster, err := read(ctx, clusterIn(p.namespace))
-		if err != nil {
+		if _, err := findCondition(ctx, p.namespace, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonMeshVerified); err != nil {
 			return err
-		}
-		if !meta.IsStatusConditionTrue(cluster.Status.Conditions, v1alpha1.ConditionReady) {
-			return fmt.Errorf("there are %s", summary(cluster))
 		}
 		got, err := kstatusOf(ctx, p.namespace)
 		if err == nil && got != kstatus.CurrentStatus {
-			err = fmt.Errorf("kstatus is %s; there are %s", got, summary(cluster))
+			err = fmt.Errorf("kstatus is %s", got)
 		}
 		return err
 	})

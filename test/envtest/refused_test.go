@@ -179,7 +179,7 @@ func awaitRefused(t *testing.T, certificate *certmanagerv1.Certificate) (failure
 }
 
 // retryRefused has cert-manager issue a Certificate of its selfSigned issuer again, if that has refused
-// it: for the race of TestRefusedCAIsIssuedWithinSeconds nobody does so for others than our clusters.
+// it. The manager does so only for the Certificates of its clusters, and cert-manager waits for an hour.
 func retryRefused(ctx context.Context, certificate *certmanagerv1.Certificate) error {
 	if _, err := read(ctx, certificate); err != nil || certificate.Status.LastFailureTime == nil || slices.ContainsFunc(certificate.Status.Conditions, isIssuing) {
 		return err

@@ -148,12 +148,17 @@ func Check(t testing.TB, events []Event, members, least int) {
 }
 
 // connects is how long OTP may try to connect again for a call after the link went down (net_setuptime), and a second.
-const connects = 8 * time.Second
+// noticed is how much sooner a call may end than the member notices that the link is down.
+const (
+	connects = 8 * time.Second
+	noticed  = 2 * time.Second
+)
 
 // wentDown reports whether the link of a lost call went down then.
 func wentDown(events []Event, lost Event) bool {
 	return slices.ContainsFunc(events, func(e Event) bool {
-		return e.What == "down" && e.Member == lost.Member && e.Peer == lost.Peer && e.At.Sub(lost.At).Abs() < connects
+		late := lost.At.Sub(e.At)
+		return e.What == "down" && e.Member == lost.Member && e.Peer == lost.Peer && late > -noticed && late < connects
 	})
 }
 

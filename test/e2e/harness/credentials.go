@@ -253,10 +253,11 @@ func (c Cluster) RenewCertificates(t testing.TB, members int) {
 	t.Logf("the renewal of %d certificates took %s", members, time.Since(begun).Round(time.Second))
 }
 
-// SecretsWithKeys are the Secrets of the namespace that hold a private key.
+// SecretsWithKeys are the Secrets of the namespace that hold a private key, but for those that
+// cert-manager keeps while it issues a certificate.
 func (c Cluster) SecretsWithKeys(ctx context.Context) ([]string, error) {
 	var secrets corev1.SecretList
-	if err := kubectl.Get(ctx, &secrets, "secrets", "-n", c.Namespace); err != nil {
+	if err := kubectl.Get(ctx, &secrets, "secrets", "-n", c.Namespace, "-l", "!cert-manager.io/next-private-key"); err != nil {
 		return nil, err
 	}
 	names := map[string]bool{}

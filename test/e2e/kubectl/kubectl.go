@@ -69,7 +69,7 @@ func must(t testing.TB, stdin string, args ...string) string {
 			t.Fatal(err)
 		}
 		t.Logf("tried again: %v", err)
-		time.Sleep(time.Second) // A machine does not announce that it has time.
+		time.Sleep(time.Second)
 	}
 }
 

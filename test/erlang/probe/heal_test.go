@@ -267,10 +267,12 @@ func TestHealAround(t *testing.T) {
 	}}))
 	nodes[1].Host.Blackhole()
 
+	conns := []*erldist.Conn{c.dial(nodes[0], cookie), c.dial(nodes[2], cookie)}
 	// Of a busy machine, the best of some sweeps counts.
 	var result sweep.Result
 	took, most := time.Duration(0), 2*c.verifier.Limits.ConnectDistribution+3*time.Second // what times out is tried twice
 	for try := 1; try == 1 || took > most && try <= 5; try++ {
+		c.unlinkAll([]*beam.Node{nodes[0], nodes[2]}, conns)
 		begun := time.Now()
 		result = c.sweep(nodes)
 		took = time.Since(begun)
