@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/erlang-operator/erlang-operator/controllers"
+	"github.com/erlang-operator/erlang-operator/test/controlplane"
 )
 
 const (
@@ -194,7 +195,7 @@ func (w *webhookReplica) prepare(ctx context.Context) error {
 // store writes the issued certificate where a kubelet would.
 func (w *webhookReplica) store(ctx context.Context) error {
 	secret := &corev1.Secret{ObjectMeta: named("erlang-operator-system", "erlang-operator-webhook-tls")}
-	if err := retryUntil(ctx, startLimit, func() error { return admin.Get(ctx, client.ObjectKeyFromObject(secret), secret) }); err != nil {
+	if err := retryUntil(ctx, controlplane.StartLimit, func() error { return admin.Get(ctx, client.ObjectKeyFromObject(secret), secret) }); err != nil {
 		return err
 	}
 	for name, content := range secret.Data {
@@ -225,7 +226,7 @@ func (w *webhookReplica) start(ctx context.Context) error {
 	if err := w.command.Start(); err != nil {
 		return err
 	}
-	return retryUntil(ctx, startLimit, func() error {
+	return retryUntil(ctx, controlplane.StartLimit, func() error {
 		connection, err := net.Dial("tcp", w.address)
 		if err != nil {
 			return fmt.Errorf("%w\n%s", err, tail(log.Name(), 20))

@@ -29,6 +29,7 @@ import (
 
 	"github.com/erlang-operator/erlang-operator/controllers"
 	certmanager "github.com/erlang-operator/erlang-operator/hack/certmanager/controllers"
+	"github.com/erlang-operator/erlang-operator/test/controlplane"
 )
 
 // managerAccount is the manager's ServiceAccount in config/rbac.
@@ -169,7 +170,7 @@ func startAdmission() error {
 	if err := applyAdmission(ctx, podIdentity); err != nil {
 		return err
 	}
-	return retryUntil(ctx, startLimit, func() error { return tryAdmission(ctx, "trial-tls") })
+	return retryUntil(ctx, controlplane.StartLimit, func() error { return tryAdmission(ctx, "trial-tls") })
 }
 
 // applyFile applies the objects of a file of this repository.

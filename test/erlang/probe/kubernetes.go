@@ -30,7 +30,6 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/yaml"
@@ -39,6 +38,7 @@ import (
 	"github.com/erlang-operator/erlang-operator/certs/naming"
 	"github.com/erlang-operator/erlang-operator/probe"
 	"github.com/erlang-operator/erlang-operator/test/await"
+	"github.com/erlang-operator/erlang-operator/test/controlplane"
 	"github.com/erlang-operator/erlang-operator/test/erlang/beam"
 )
 
@@ -79,34 +79,18 @@ func newKubernetes(t testing.TB, c *cluster) *kubernetes {
 	return &kubernetes{t: t, cluster: c, config: config, Client: admin}
 }
 
-// startAPIServer starts one for the duration of a test, with ample time, and again on other ports: another
-// process may have taken one that was free when it was chosen.
+// startAPIServer starts one for the duration of a test.
 func startAPIServer(t testing.TB) *rest.Config {
-	var failed error
-	for range 3 {
-		environment := &envtest.Environment{
-			BinaryAssetsDirectory: assets(t),
-			CRDInstallOptions: envtest.CRDInstallOptions{
-				Paths: []string{filepath.Join("..", "..", "..", "config", "crd", "bases")}, ErrorIfPathMissing: true,
-				MaxTime: 2 * time.Minute,
-			},
-			ControlPlaneStartTimeout: 2 * time.Minute,
-			ControlPlaneStopTimeout:  2 * time.Minute,
-		}
-		config, err := environment.Start()
-		if err != nil {
-			failed = errors.Join(failed, err, environment.Stop())
-			continue
-		}
-		t.Cleanup(func() {
-			if err := environment.Stop(); err != nil {
-				t.Error(err)
-			}
-		})
-		return config
+	environment, err := controlplane.Start(assets(t), []string{filepath.Join("..", "..", "..", "config", "crd", "bases")})
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal(failed)
-	return nil
+	t.Cleanup(func() {
+		if err := environment.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return environment.Config
 }
 
 // assets is where etcd and kube-apiserver are, built if need be.
