@@ -260,8 +260,8 @@ func retryUntil(ctx context.Context, timeout time.Duration, try func() error) er
 	}
 }
 
-// freePort is a port that is free, and still will be when a program listens on it: below those that the
-// kernel gives to whoever asks for any, as the nodes of tests beside these.
+// freePort is a port that is free, and most likely still will be when a program listens on it: it is below
+// those that the kernel gives to whoever asks for any, as the nodes of tests beside these do.
 func freePort() (int, error) {
 	const lowest, highest = 20000, 29999
 	for {
